@@ -1,1 +1,12 @@
+//! What decides: configuration, health of servers, the state that the kernel should have, and the steps that lead there.
+//! Pure: no I/O, no clock, no `unsafe`. Time comes in as an argument; effects leave through the traits in [`ports`].
 
+pub mod config;
+pub mod control;
+pub mod desired;
+pub mod health;
+pub mod model;
+pub mod observed;
+pub mod plan;
+pub mod ports;
+pub mod ruleset;

@@ -1,0 +1,141 @@
+//! A valid configuration. Every value here has been checked: what a `Config` says can be carried out.
+//! Order is the file's, so that status and plans list things as the operator wrote them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use crate::model::{Forward, IfName, MacAddress, Protocol, RealKey, Scheduler, VirtualKey, Weight};
+
+/// What /config/lb.toml asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    pub hostname: HostName,
+    pub interfaces: Vec<Interface>,
+    pub masquerades: Vec<Masquerade>,
+    pub virtual_servers: Vec<VirtualServer>,
+}
+
+/// One DNS label (RFC 1123 section 2.1): letters, digits and hyphens, at most 63 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostName(pub(super) String);
+
+impl HostName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for HostName {
+    fn default() -> Self {
+        HostName("lb".to_owned())
+    }
+}
+
+/// How the file's interface is found among the kernel's links.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkSelector {
+    Name(IfName),
+    Mac(MacAddress),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// The name used in this file: the kernel's own, or with `match` a name of the operator's choice (by default the MAC's text).
+    pub label: String,
+    pub selector: LinkSelector,
+    /// Addresses with their prefix length; the host bits are kept.
+    pub addresses: Vec<IpNet>,
+    /// Next hop of the default route.
+    pub gateway: Option<IpAddr>,
+    pub mtu: Option<u32>,
+    pub routes: Vec<Route>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Route {
+    /// Destination; host bits are zero.
+    pub to: IpNet,
+    pub via: IpAddr,
+}
+
+/// Connections from `from` that leave through `out` take that interface's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Masquerade {
+    pub from: IpNet,
+    /// Label of an interface of this file.
+    pub out: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VirtualServer {
+    pub name: String,
+    pub listen: VirtualKey,
+    pub scheduler: Scheduler,
+    pub real_servers: Vec<RealServer>,
+}
+
+impl VirtualServer {
+    pub fn protocol(&self) -> Protocol {
+        self.listen.protocol
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RealServer {
+    pub address: RealKey,
+    pub weight: Weight,
+    pub forward: Forward,
+    pub when_down: WhenDown,
+    /// The service's check with this server's own keys laid over it.
+    pub check: CheckParams,
+}
+
+/// What happens to a server that is down: it stays at weight 0, or leaves the kernel's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenDown {
+    Inhibit,
+    #[default]
+    Remove,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckKind {
+    Tcp,
+}
+
+/// The parameters of one server's check, complete and in range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CheckParams {
+    pub kind: CheckKind,
+    /// From the start of one check to the start of the next.
+    pub interval: Duration,
+    /// For one whole attempt.
+    pub timeout: Duration,
+    /// Extra attempts before an up server counts as down.
+    pub retries: u32,
+    /// From the end of a failed attempt to the next, while up and unsure.
+    pub retry_interval: Duration,
+    /// Successes in a row before a down server counts as up. The first check after boot needs one.
+    pub rise: u32,
+    /// The schedule is moved by up to this much, differently for each check.
+    pub jitter: Duration,
+}
+
+impl Default for CheckParams {
+    fn default() -> Self {
+        CheckParams {
+            kind: CheckKind::Tcp,
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(1),
+            retries: 2,
+            retry_interval: Duration::from_millis(500),
+            rise: 2,
+            jitter: Duration::ZERO,
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! One vocabulary for every front end: what can be asked of the agent, and what it answers.
+//! On the control socket a request is one line of JSON and so is its response. Human output and `--json` render the
+//! same report structs. Must not: format for humans, or know the socket.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the agent listens.
+pub const SOCKET: &str = "/run/lb/control.sock";
+/// Where init leaves its [`InitReport`], replaced whole at each change.
+pub const INIT_REPORT: &str = "/run/lb/init.json";
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    Status,
+    /// All services, or the one with this name.
+    Services {
+        name: Option<String>,
+    },
+    Interfaces,
+    Gateway,
+    /// At most this many connections are listed.
+    Connections {
+        limit: usize,
+    },
+    /// The text of lb.toml.
+    ConfigShow,
+    /// Validates this text, or the lb.toml on disk.
+    ConfigCheck {
+        text: Option<String>,
+    },
+    /// Validates this text, writes it as lb.toml, and applies it.
+    ConfigPut {
+        text: String,
+    },
+    /// Reads lb.toml and applies it.
+    ConfigApply,
+    Version,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Response {
+    Status(StatusReport),
+    Services(ServicesReport),
+    Interfaces(InterfacesReport),
+    Gateway(GatewayReport),
+    Connections(ConnectionsReport),
+    Config(ConfigText),
+    Check(CheckReport),
+    Apply(ApplyReport),
+    Version(VersionReport),
+    /// The request could not be carried out; one sentence with the remedy.
+    Error {
+        message: String,
+    },
+}
+
+/// What is in force, and whether it is what the file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConfigSource {
+    /// /config/lb.toml.
+    File,
+    /// The last configuration that was applied successfully, because lb.toml has faults or is missing.
+    LastApplied,
+    /// The copy outside the config volume.
+    Mirror,
+    /// Nothing: no services, no addresses.
+    None,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusReport {
+    pub hostname: String,
+    pub version: String,
+    /// Since the kernel started.
+    pub uptime_ms: u64,
+    pub config: ConfigStatus,
+    /// One sentence each, with the remedy; empty when all is well.
+    pub problems: Vec<String>,
+    pub services: usize,
+    pub servers_up: usize,
+    pub servers: usize,
+    pub reconcile: ReconcileStatus,
+    pub agent: AgentStatus,
+    pub conntrack_count: u64,
+    pub conntrack_max: u64,
+    /// `None` when the agent does not run under our init.
+    pub init: Option<InitReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigStatus {
+    pub source: ConfigSource,
+    /// False when /config does not survive a reboot.
+    pub persistent: bool,
+    /// Since the configuration in force was put in force; `None` without one.
+    pub age_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct ReconcileStatus {
+    /// Since the kernel's state was last read back whole.
+    pub age_ms: Option<u64>,
+    /// Steps that were needed because somebody else had changed what we own.
+    pub repairs: u64,
+    /// What the kernel refused in the last pass.
+    pub failed: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentStatus {
+    pub pid: u32,
+    pub uptime_ms: u64,
+    /// Resident memory of the agent and of init, from /proc/PID/status (VmRSS).
+    pub resident_kb: u64,
+    pub init_resident_kb: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServicesReport {
+    pub services: Vec<ServiceReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceReport {
+    pub name: String,
+    /// `192.168.0.1:30080`.
+    pub listen: String,
+    pub protocol: String,
+    pub scheduler: String,
+    pub servers: Vec<ServerReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerReport {
+    /// `172.16.0.11:30080`.
+    pub address: String,
+    pub health: HealthWord,
+    /// Since `health` has been what it is.
+    pub since_ms: u64,
+    /// In the kernel now; 0 also when the server is not in the table.
+    pub weight: u32,
+    pub configured_weight: u32,
+    pub active_connections: u32,
+    /// `None` before the first check has ended.
+    pub last_check: Option<LastCheckReport>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HealthWord {
+    Up,
+    Down,
+    Unproven,
+    CannotCheck,
+}
+
+impl HealthWord {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HealthWord::Up => "up",
+            HealthWord::Down => "down",
+            HealthWord::Unproven => "unproven",
+            HealthWord::CannotCheck => "cannot-check",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastCheckReport {
+    pub ok: bool,
+    /// `connected`, `connection refused`, `no answer within 10s`, `eth1 has no carrier`.
+    pub reason: String,
+    pub latency_ms: f64,
+    pub age_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfacesReport {
+    pub interfaces: Vec<InterfaceReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceReport {
+    /// The file's name for it; `None` for a link that the file does not name.
+    pub label: Option<String>,
+    /// The kernel's name; `None` when no link matches.
+    pub link: Option<String>,
+    pub mac: Option<String>,
+    /// `up`, `no-carrier`, `down`, `missing`.
+    pub state: String,
+    pub mtu: Option<u32>,
+    pub addresses: Vec<String>,
+    pub rx_bytes: u64,
+    pub rx_packets: u64,
+    pub rx_errors: u64,
+    pub rx_dropped: u64,
+    pub tx_bytes: u64,
+    pub tx_packets: u64,
+    pub tx_errors: u64,
+    pub tx_dropped: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayReport {
+    /// net.ipv4.ip_forward.
+    pub forwarding: bool,
+    pub masquerades: Vec<MasqueradeReport>,
+    pub routes: Vec<RouteReport>,
+    pub conntrack_count: u64,
+    pub conntrack_max: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MasqueradeReport {
+    pub from: String,
+    pub out: String,
+    /// Whether the kernel holds the rule.
+    pub active: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteReport {
+    pub to: String,
+    pub via: String,
+    pub link: String,
+    pub active: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionsReport {
+    pub total: u64,
+    pub connections: Vec<ConnectionReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionReport {
+    pub protocol: String,
+    pub client: String,
+    pub service: String,
+    pub server: String,
+    pub state: String,
+    pub expires_s: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigText {
+    /// Where the text is from: `/config/lb.toml`.
+    pub path: String,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckReport {
+    pub ok: bool,
+    pub faults: Vec<FaultReport>,
+    /// All faults as the operator reads them: place, line, caret, what is allowed. Empty when `ok`.
+    pub rendered: String,
+    /// Valid, but worth knowing (an interface that this machine does not have).
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultReport {
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+    pub message: String,
+    /// What is allowed.
+    pub help: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyReport {
+    /// False: nothing was changed; `check` says why.
+    pub applied: bool,
+    pub check: CheckReport,
+    /// The steps that were carried out, as lines.
+    pub steps: Vec<String>,
+    /// What the kernel refused, as `STEP: ERRNO`.
+    pub failed: Vec<String>,
+    /// Whether the configuration will be there after a power cut; the reason if not.
+    pub persisted: bool,
+    pub persist_fault: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionReport {
+    pub version: String,
+    /// uname -r.
+    pub kernel: String,
+    /// The slot that this boot came from: `a` or `b`.
+    pub slot: Option<String>,
+}
+
+/// What init has done and sees; the agent and the console read it, only init writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct InitReport {
+    pub stages: Vec<StageReport>,
+    pub config_volume: VolumeReport,
+    pub agent_pid: Option<u32>,
+    /// Since boot, not counting the first start.
+    pub agent_restarts: u64,
+    /// How the last agent ended: `killed by SIGKILL`, `exit status 101`.
+    pub agent_last_exit: Option<String>,
+    /// The next start is held back by this much.
+    pub agent_backoff_ms: u64,
+    pub slot: Option<String>,
+    /// What went wrong at boot, one sentence each with the remedy.
+    pub problems: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageReport {
+    pub name: String,
+    /// Since the kernel started.
+    pub at_ms: u64,
+    pub took_ms: u64,
+    /// The reason, if the stage failed.
+    pub failed: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum VolumeState {
+    #[default]
+    NotMounted,
+    /// Read and write, survives a power cut.
+    Persistent,
+    /// The file system was damaged and was made anew; what could be rescued was put back.
+    Restored,
+    /// Mounted read-only: what is there is used, nothing can be saved.
+    ReadOnly,
+    /// In memory: nothing survives a reboot.
+    Memory,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct VolumeReport {
+    pub state: VolumeState,
+    /// One sentence, empty when persistent.
+    pub detail: String,
+}

@@ -1,0 +1,369 @@
+//! The vocabulary shared by every room: keys, weights, names. Parsed once, cannot be wrong afterwards.
+//! Must not: know the configuration file's shape, the kernel's encodings, or how anything is shown beyond `Display`.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The transport protocols that a virtual server can balance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    Tcp,
+}
+
+impl Protocol {
+    pub const ALL: [Protocol; 1] = [Protocol::Tcp];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+        }
+    }
+
+    /// The IANA protocol number.
+    pub fn number(self) -> u8 {
+        match self {
+            Protocol::Tcp => 6,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How packets reach a real server. NAT rewrites the destination only: the client's address arrives untouched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Forward {
+    Nat,
+}
+
+impl Forward {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Forward::Nat => "nat",
+        }
+    }
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The kernel's IPVS schedulers (net/netfilter/ipvs/ip_vs_*.c), by the name that the kernel knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheduler {
+    Rr,
+    Wrr,
+    Lc,
+    Wlc,
+    Fo,
+    Ovf,
+    Lblc,
+    Lblcr,
+    Dh,
+    Sh,
+    Mh,
+    Sed,
+    Nq,
+    Twos,
+}
+
+impl Scheduler {
+    pub const ALL: [Scheduler; 14] = [
+        Scheduler::Rr,
+        Scheduler::Wrr,
+        Scheduler::Lc,
+        Scheduler::Wlc,
+        Scheduler::Fo,
+        Scheduler::Ovf,
+        Scheduler::Lblc,
+        Scheduler::Lblcr,
+        Scheduler::Dh,
+        Scheduler::Sh,
+        Scheduler::Mh,
+        Scheduler::Sed,
+        Scheduler::Nq,
+        Scheduler::Twos,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scheduler::Rr => "rr",
+            Scheduler::Wrr => "wrr",
+            Scheduler::Lc => "lc",
+            Scheduler::Wlc => "wlc",
+            Scheduler::Fo => "fo",
+            Scheduler::Ovf => "ovf",
+            Scheduler::Lblc => "lblc",
+            Scheduler::Lblcr => "lblcr",
+            Scheduler::Dh => "dh",
+            Scheduler::Sh => "sh",
+            Scheduler::Mh => "mh",
+            Scheduler::Sed => "sed",
+            Scheduler::Nq => "nq",
+            Scheduler::Twos => "twos",
+        }
+    }
+
+    /// The scheduler with this kernel name, if there is one.
+    pub fn by_name(name: &str) -> Option<Scheduler> {
+        Scheduler::ALL.into_iter().find(|s| s.as_str() == name)
+    }
+}
+
+impl fmt::Display for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Identity of a virtual server in IPVS: what the kernel looks up for each packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VirtualKey {
+    pub address: IpAddr,
+    pub port: u16,
+    pub protocol: Protocol,
+}
+
+/// `192.168.0.1:30080/tcp`, `[2001:db8::1]:443/tcp`.
+impl fmt::Display for VirtualKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}/{}",
+            SocketAddr::new(self.address, self.port),
+            self.protocol
+        )
+    }
+}
+
+impl FromStr for VirtualKey {
+    type Err = KeyError;
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let bad = || KeyError(text.to_owned());
+        let (socket, protocol) = text.rsplit_once('/').ok_or_else(bad)?;
+        let socket: SocketAddr = socket.parse().map_err(|_| bad())?;
+        let protocol = Protocol::ALL
+            .into_iter()
+            .find(|p| p.as_str() == protocol)
+            .ok_or_else(bad)?;
+        Ok(VirtualKey {
+            address: socket.ip(),
+            port: socket.port(),
+            protocol,
+        })
+    }
+}
+
+/// A key's text form did not parse.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{0}` is not ADDRESS:PORT/PROTOCOL")]
+pub struct KeyError(String);
+
+/// Identity of a real server within its virtual server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RealKey {
+    pub address: IpAddr,
+    pub port: u16,
+}
+
+impl RealKey {
+    pub fn socket(self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
+impl fmt::Display for RealKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.socket().fmt(f)
+    }
+}
+
+/// One server of one service: what a health machine belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerKey {
+    pub service: VirtualKey,
+    pub server: RealKey,
+}
+
+/// A real server's share of new connections; 0 takes no new ones and keeps the old ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Weight(u32);
+
+impl Weight {
+    /// The kernel takes any non-negative i32; above this, its schedulers' products of weight and connections overflow.
+    pub const MAX: u32 = 65_535;
+    pub const ZERO: Weight = Weight(0);
+    pub const ONE: Weight = Weight(1);
+
+    pub fn new(value: u32) -> Option<Weight> {
+        (value <= Weight::MAX).then_some(Weight(value))
+    }
+
+    pub fn value(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A network interface's name as the kernel allows it (net/core/dev.c, dev_valid_name): 1 to 15 bytes, no `/`, `:` or space.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct IfName(String);
+
+impl IfName {
+    /// IFNAMSIZ less the terminating NUL.
+    pub const MAX_LEN: usize = 15;
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for IfName {
+    type Err = IfNameError;
+    fn from_str(text: &str) -> Result<Self, IfNameError> {
+        let length_ok = (1..=IfName::MAX_LEN).contains(&text.len());
+        let bytes_ok = text
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && b != b'/' && b != b':' && b != b'"' && b != b'%');
+        if length_ok && bytes_ok && text != "." && text != ".." {
+            Ok(IfName(text.to_owned()))
+        } else {
+            Err(IfNameError)
+        }
+    }
+}
+
+impl fmt::Display for IfName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "an interface name has 1 to 15 printable characters, without space, `/`, `:`, `%` or quotes"
+)]
+pub struct IfNameError;
+
+/// An Ethernet address, written `52:54:00:00:00:01`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MacAddress(pub [u8; 6]);
+
+impl FromStr for MacAddress {
+    type Err = MacAddressError;
+    fn from_str(text: &str) -> Result<Self, MacAddressError> {
+        let mut bytes = [0u8; 6];
+        let mut parts = text.split(':');
+        for byte in &mut bytes {
+            let part = parts
+                .next()
+                .filter(|p| p.len() == 2)
+                .ok_or(MacAddressError)?;
+            *byte = u8::from_str_radix(part, 16).map_err(|_| MacAddressError)?;
+        }
+        if parts.next().is_some() || bytes[0] & 1 == 1 || bytes == [0; 6] {
+            return Err(MacAddressError);
+        }
+        Ok(MacAddress(bytes))
+    }
+}
+
+impl fmt::Display for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a MAC address is six pairs of hex digits joined by `:`, and not a group address")]
+pub struct MacAddressError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_print_and_parse_back() {
+        for text in ["192.168.0.1:30080/tcp", "[2001:db8::1]:443/tcp"] {
+            assert_eq!(text.parse::<VirtualKey>().unwrap().to_string(), text);
+        }
+        for text in [
+            "192.168.0.1:30080",
+            "192.168.0.1/tcp",
+            "a:1/tcp",
+            "1.2.3.4:5/icmp",
+            "1.2.3.4:70000/tcp",
+        ] {
+            assert!(text.parse::<VirtualKey>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn interface_names_are_the_kernels() {
+        for good in ["eth0", "enp0s31f6", "a", "bond0.100", "abcdefghijklmno"] {
+            assert_eq!(
+                good.parse::<IfName>().map(|n| n.to_string()),
+                Ok(good.to_owned())
+            );
+        }
+        for bad in [
+            "",
+            ".",
+            "..",
+            "eth 0",
+            "a/b",
+            "eth0:1",
+            "abcdefghijklmnop",
+            "ethé",
+        ] {
+            assert_eq!(bad.parse::<IfName>(), Err(IfNameError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn mac_addresses_are_six_octets_of_one_station() {
+        assert_eq!(
+            "52:54:00:00:00:0A"
+                .parse::<MacAddress>()
+                .unwrap()
+                .to_string(),
+            "52:54:00:00:00:0a"
+        );
+        for bad in [
+            "",
+            "52:54:00:00:00",
+            "52:54:00:00:00:01:02",
+            "5254.0000.0001",
+            "01:00:5e:00:00:01",
+            "00:00:00:00:00:00",
+        ] {
+            assert!(bad.parse::<MacAddress>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_scheduler_is_found_by_its_name() {
+        for s in Scheduler::ALL {
+            assert_eq!(Scheduler::by_name(s.as_str()), Some(s));
+        }
+        assert_eq!(Scheduler::by_name("RR"), None);
+    }
+}

@@ -1,0 +1,147 @@
+//! What was read back from the kernel: only the fields that the appliance manages, and nothing that counts or ages.
+//! Must not: hold counters (they are in [`Activity`]), or say what should be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::config::Route;
+use crate::model::{
+    Forward, IfName, MacAddress, RealKey, Scheduler, ServerKey, VirtualKey, Weight,
+};
+use crate::ruleset::Ruleset;
+
+/// A sysctl by its path below /proc/sys, such as `net/ipv4/ip_forward`.
+pub type SysctlName = String;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Observed {
+    pub hostname: String,
+    /// Those that were asked for and that the kernel has.
+    pub sysctls: BTreeMap<SysctlName, String>,
+    pub links: BTreeMap<IfName, ObservedLink>,
+    /// The table `inet lb`; `None` when the kernel has no such table.
+    pub ruleset: Option<Ruleset>,
+    pub virtual_servers: BTreeMap<VirtualKey, ObservedVirtual>,
+    /// IPVS services that no configuration of ours can have made.
+    pub foreign_services: BTreeSet<ForeignService>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedLink {
+    pub index: u32,
+    /// `None` for links without an Ethernet address (tunnels).
+    pub mac: Option<MacAddress>,
+    pub loopback: bool,
+    /// IFF_UP: somebody switched it on.
+    pub admin_up: bool,
+    /// The cable or the peer is there (IFLA_CARRIER); never true while the link is switched off.
+    pub carrier: bool,
+    pub mtu: u32,
+    /// Without the IPv6 link-local addresses (fe80::/10), which are the kernel's.
+    pub addresses: BTreeSet<IpNet>,
+    /// Routes of the main table through this link that carry our routing protocol number ([`ROUTE_PROTOCOL`]).
+    pub routes: BTreeSet<Route>,
+}
+
+/// rtm_protocol of the appliance's own routes: above the values that include/uapi/linux/rtnetlink.h names.
+pub const ROUTE_PROTOCOL: u8 = 205;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedVirtual {
+    /// `None`: a scheduler that we do not know.
+    pub scheduler: Option<Scheduler>,
+    /// Persistence, one-packet scheduling or a netmask was set, which we never do: the entry has to be edited.
+    pub extra_flags: bool,
+    pub servers: BTreeMap<RealKey, ObservedReal>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObservedReal {
+    pub weight: Weight,
+    /// `None`: direct routing, tunnel or local node, which we never set in this version.
+    pub forward: Option<Forward>,
+    /// Connection thresholds are set, which we never do.
+    pub thresholds: bool,
+}
+
+/// An IPVS service outside our model; it is deleted, and said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ForeignService {
+    /// `ipv6`: the address family that the mark's service belongs to.
+    Fwmark { mark: u32, ipv6: bool },
+    /// A transport protocol (IANA number) that we do not balance.
+    Address {
+        address: IpAddr,
+        port: u16,
+        protocol: u8,
+    },
+}
+
+impl fmt::Display for ForeignService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ForeignService::Fwmark { mark, ipv6: false } => write!(f, "fwmark {mark} (ipv4)"),
+            ForeignService::Fwmark { mark, ipv6: true } => write!(f, "fwmark {mark} (ipv6)"),
+            ForeignService::Address {
+                address,
+                port,
+                protocol,
+            } => write!(f, "{address} port {port} protocol {protocol}"),
+        }
+    }
+}
+
+/// What counts and ages: read for the operator's eyes, never compared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Activity {
+    pub servers: BTreeMap<ServerKey, ServerActivity>,
+    pub links: BTreeMap<IfName, LinkCounters>,
+    /// Entries in the connection tracking table, and its limit.
+    pub conntrack_count: u64,
+    pub conntrack_max: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ServerActivity {
+    /// IPVS_DEST_ATTR_ACTIVE_CONNS: established connections.
+    pub active_connections: u32,
+    /// IPVS_DEST_ATTR_INACT_CONNS: all others that are still in the table.
+    pub inactive_connections: u32,
+    /// Connections scheduled to this server since it was added.
+    pub connections: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LinkCounters {
+    pub rx_bytes: u64,
+    pub rx_packets: u64,
+    pub rx_errors: u64,
+    pub rx_dropped: u64,
+    pub tx_bytes: u64,
+    pub tx_packets: u64,
+    pub tx_errors: u64,
+    pub tx_dropped: u64,
+}
+
+/// IPVS's connection table (/proc/net/ip_vs_conn), cut to a number of entries.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ConnectionTable {
+    pub total: u64,
+    pub listed: Vec<Connection>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    pub client: std::net::SocketAddr,
+    pub service: std::net::SocketAddr,
+    pub server: std::net::SocketAddr,
+    /// IPPROTO name as the kernel prints it: `TCP`.
+    pub protocol: String,
+    /// The kernel's state name: `ESTABLISHED`, `FIN_WAIT`.
+    pub state: String,
+    /// Seconds until the entry expires without traffic.
+    pub expires_s: u64,
+}

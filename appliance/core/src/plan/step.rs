@@ -1,0 +1,141 @@
+//! One change of the kernel's state, complete in itself: the executor has no choices left.
+
+use std::fmt;
+
+use ipnet::IpNet;
+
+use crate::config::Route;
+use crate::model::{Forward, IfName, RealKey, Scheduler, VirtualKey, Weight};
+use crate::observed::{ForeignService, SysctlName};
+use crate::ruleset::Ruleset;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    SetHostname(String),
+    SetSysctl {
+        name: SysctlName,
+        value: String,
+    },
+    /// The whole table, in one transaction: the old content or the new, never a part.
+    ReplaceRuleset(Ruleset),
+    /// Removes the table `inet lb`.
+    DeleteRuleset,
+    SetLinkUp(IfName),
+    SetLinkDown(IfName),
+    SetMtu {
+        link: IfName,
+        mtu: u32,
+    },
+    AddAddress {
+        link: IfName,
+        address: IpNet,
+    },
+    DeleteAddress {
+        link: IfName,
+        address: IpNet,
+    },
+    AddRoute {
+        link: IfName,
+        route: Route,
+    },
+    DeleteRoute {
+        link: IfName,
+        route: Route,
+    },
+    AddVirtual {
+        service: VirtualKey,
+        scheduler: Scheduler,
+    },
+    EditVirtual {
+        service: VirtualKey,
+        scheduler: Scheduler,
+    },
+    DeleteVirtual(VirtualKey),
+    AddReal {
+        service: VirtualKey,
+        server: RealKey,
+        weight: Weight,
+        forward: Forward,
+    },
+    EditReal {
+        service: VirtualKey,
+        server: RealKey,
+        weight: Weight,
+        forward: Forward,
+    },
+    DeleteReal {
+        service: VirtualKey,
+        server: RealKey,
+    },
+    DeleteForeign(ForeignService),
+    /// Tells the neighbours who owns an address (gratuitous ARP, unsolicited neighbour advertisement).
+    Announce {
+        link: IfName,
+        address: std::net::IpAddr,
+    },
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::SetHostname(name) => write!(f, "set hostname {name}"),
+            Step::SetSysctl { name, value } => write!(f, "set sysctl {name} {value}"),
+            Step::ReplaceRuleset(rules) => write!(
+                f,
+                "replace ruleset: {} services, {} input, {} forward, {} postrouting",
+                rules.services.len(),
+                rules.input.len(),
+                rules.forward.len(),
+                rules.postrouting.len()
+            ),
+            Step::DeleteRuleset => f.write_str("delete ruleset"),
+            Step::SetLinkUp(link) => write!(f, "set link {link} up"),
+            Step::SetLinkDown(link) => write!(f, "set link {link} down"),
+            Step::SetMtu { link, mtu } => write!(f, "set link {link} mtu {mtu}"),
+            Step::AddAddress { link, address } => write!(f, "add address {address} to {link}"),
+            Step::DeleteAddress { link, address } => {
+                write!(f, "delete address {address} from {link}")
+            }
+            Step::AddRoute { link, route } => {
+                write!(f, "add route {} via {} dev {link}", route.to, route.via)
+            }
+            Step::DeleteRoute { link, route } => {
+                write!(f, "delete route {} via {} dev {link}", route.to, route.via)
+            }
+            Step::AddVirtual { service, scheduler } => {
+                write!(f, "add virtual {service} scheduler {scheduler}")
+            }
+            Step::EditVirtual { service, scheduler } => {
+                write!(f, "edit virtual {service} scheduler {scheduler}")
+            }
+            Step::DeleteVirtual(service) => write!(f, "delete virtual {service}"),
+            Step::AddReal {
+                service,
+                server,
+                weight,
+                forward,
+            } => {
+                write!(
+                    f,
+                    "add real {server} weight {weight} {forward} to {service}"
+                )
+            }
+            Step::EditReal {
+                service,
+                server,
+                weight,
+                forward,
+            } => {
+                write!(
+                    f,
+                    "edit real {server} weight {weight} {forward} of {service}"
+                )
+            }
+            Step::DeleteReal { service, server } => {
+                write!(f, "delete real {server} from {service}")
+            }
+            Step::DeleteForeign(service) => write!(f, "delete foreign virtual {service}"),
+            Step::Announce { link, address } => write!(f, "announce {address} on {link}"),
+        }
+    }
+}
