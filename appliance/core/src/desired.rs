@@ -1,1 +1,242 @@
+//! What the kernel should hold: from the configuration, the health of the servers, and which links there are.
+//! Pure; each part of the world has its own function, so that a change of one server costs one service.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+
+use crate::config::{Config, Interface, LinkSelector, Route, VirtualServer, WhenDown};
+use crate::model::{Forward, IfName, RealKey, Scheduler, VirtualKey, Weight};
+use crate::observed::{ObservedLink, SysctlName};
+use crate::ruleset::{Rule, Ruleset};
+
+mod sysctl;
+
+pub use sysctl::{FORWARDING, sysctls};
+
+/// Everything but IPVS.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Network {
+    pub hostname: String,
+    /// Without the forwarding switches, which have their own moment: last.
+    pub sysctls: BTreeMap<SysctlName, String>,
+    pub links: BTreeMap<IfName, DesiredLink>,
+    pub ruleset: Ruleset,
+    pub forwarding: bool,
+    /// What the configuration asks for and this machine cannot give, each with its remedy.
+    pub problems: Vec<String>,
+    /// The file's interfaces and the links they were found to be.
+    pub resolved: BTreeMap<String, Option<IfName>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DesiredLink {
+    pub up: bool,
+    pub mtu: Option<u32>,
+    pub addresses: BTreeSet<IpNet>,
+    pub routes: BTreeSet<Route>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredVirtual {
+    pub scheduler: Scheduler,
+    pub servers: BTreeMap<RealKey, DesiredReal>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DesiredReal {
+    pub weight: Weight,
+    pub forward: Forward,
+}
+
+/// IPVS's part: all services, by key.
+pub type Pools = BTreeMap<VirtualKey, DesiredVirtual>;
+
+/// One service's pool. A server that is not `in_pool` is left out, or stays with weight 0.
+pub fn pool(service: &VirtualServer, in_pool: impl Fn(RealKey) -> bool) -> DesiredVirtual {
+    let servers = service.real_servers.iter().filter_map(|real| {
+        let weight = match (in_pool(real.address), real.when_down) {
+            (true, _) => real.weight,
+            (false, WhenDown::Inhibit) => Weight::ZERO,
+            (false, WhenDown::Remove) => return None,
+        };
+        Some((
+            real.address,
+            DesiredReal {
+                weight,
+                forward: real.forward,
+            },
+        ))
+    });
+    DesiredVirtual {
+        scheduler: service.scheduler,
+        servers: servers.collect(),
+    }
+}
+
+/// Links, addresses, routes, rules and sysctls. `config: None` is an appliance without configuration: it answers
+/// nobody and forwards nothing. `memory_bytes` sizes the connection tracking table.
+pub fn network(
+    config: Option<&Config>,
+    links: &BTreeMap<IfName, ObservedLink>,
+    memory_bytes: u64,
+) -> Network {
+    let mut network = Network {
+        hostname: "lb".to_owned(),
+        ..Network::default()
+    };
+    // Links that the file does not name hold nothing of ours and stay switched off.
+    for (name, link) in links {
+        if !link.loopback && link.mac.is_some() {
+            network.links.insert(name.clone(), DesiredLink::default());
+        }
+    }
+    if let Some(config) = config {
+        network.hostname = config.hostname.as_str().to_owned();
+        network.forwarding = true;
+        for interface in &config.interfaces {
+            let link = resolve(interface, links, &mut network.problems);
+            if let Some(name) = &link {
+                network.links.insert(name.clone(), desired_link(interface));
+            }
+            network.resolved.insert(interface.label.clone(), link);
+        }
+        network.ruleset = ruleset(config, &network.resolved);
+    } else {
+        network.ruleset = ruleset(&Config::empty(), &BTreeMap::new());
+    }
+    network.sysctls = sysctls(memory_bytes, network.links.keys());
+    network
+}
+
+fn desired_link(interface: &Interface) -> DesiredLink {
+    let mut routes: BTreeSet<Route> = interface.routes.iter().copied().collect();
+    routes.extend(interface.gateway.iter().map(|via| Route {
+        to: default_network(via),
+        via: *via,
+    }));
+    DesiredLink {
+        up: true,
+        mtu: interface.mtu,
+        addresses: interface.addresses.iter().copied().collect(),
+        routes,
+    }
+}
+
+fn default_network(via: &std::net::IpAddr) -> IpNet {
+    match via {
+        std::net::IpAddr::V4(_) => IpNet::V4(ipnet::Ipv4Net::default()),
+        std::net::IpAddr::V6(_) => IpNet::V6(ipnet::Ipv6Net::default()),
+    }
+}
+
+/// Finds the link that the file means. With two links of one MAC, the one that carries the addresses already is
+/// kept (a running box must not change sides); without such a one neither is taken.
+fn resolve(
+    interface: &Interface,
+    links: &BTreeMap<IfName, ObservedLink>,
+    problems: &mut Vec<String>,
+) -> Option<IfName> {
+    let there = || {
+        links
+            .iter()
+            .filter(|(_, l)| !l.loopback)
+            .map(|(n, _)| n.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match &interface.selector {
+        LinkSelector::Name(name) if links.contains_key(name) => Some(name.clone()),
+        LinkSelector::Name(name) => {
+            problems.push(format!(
+                "interface {name}: this machine has no such link (it has: {}); add the network card or correct the name",
+                there()
+            ));
+            None
+        }
+        LinkSelector::Mac(mac) => {
+            let found: Vec<_> = links.iter().filter(|(_, l)| l.mac == Some(*mac)).collect();
+            if let [(name, _)] = found.as_slice() {
+                return Some((*name).clone());
+            }
+            if found.is_empty() {
+                problems.push(format!(
+                    "interface {}: no link has the MAC address {mac} (there are: {}); add the network card or correct the address",
+                    interface.label,
+                    there()
+                ));
+                return None;
+            }
+            let names: Vec<_> = found.iter().map(|(n, _)| n.as_str()).collect();
+            let holder = found
+                .iter()
+                .find(|(_, l)| interface.addresses.iter().any(|a| l.addresses.contains(a)));
+            problems.push(format!(
+                "interface {}: {} links have the MAC address {mac} ({}); {}; give each card its own address, or use `name`",
+                interface.label,
+                found.len(),
+                names.join(", "),
+                match holder {
+                    Some((name, _)) => format!("{name} is kept because it holds the addresses"),
+                    None => "none is used".to_owned(),
+                }
+            ));
+            holder.map(|(name, _)| (*name).clone())
+        }
+    }
+}
+
+/// What the box itself answers, what it forwards, and whom it hides behind its own address.
+fn ruleset(config: &Config, resolved: &BTreeMap<String, Option<IfName>>) -> Ruleset {
+    let link = |label: &str| resolved.get(label).cloned().flatten();
+    let mut outside: Vec<IfName> = Vec::new();
+    let mut postrouting = Vec::new();
+    for masquerade in &config.masquerades {
+        if let Some(out) = link(&masquerade.out) {
+            postrouting.push(Rule::Masquerade {
+                from: masquerade.from,
+                out: out.clone(),
+            });
+            if !outside.contains(&out) {
+                outside.push(out);
+            }
+        }
+    }
+    let mut forward = vec![Rule::AcceptEstablished];
+    forward.extend(outside.into_iter().map(Rule::DropNewFrom));
+    Ruleset {
+        services: config.virtual_servers.iter().map(|v| v.listen).collect(),
+        input: vec![
+            Rule::AcceptLoopback,
+            Rule::AcceptEstablished,
+            Rule::AcceptIcmp,
+            Rule::AcceptIcmpv6,
+            Rule::AcceptServices4,
+            Rule::AcceptServices6,
+        ],
+        forward,
+        postrouting,
+    }
+}
+
+/// Where packets to `address` leave, by the longest prefix among our addresses and routes: the link, if there is one.
+/// Mirrors the main routing table as far as we own it.
+pub fn egress<'a>(
+    links: &'a BTreeMap<IfName, ObservedLink>,
+    address: std::net::IpAddr,
+) -> Option<(&'a IfName, &'a ObservedLink)> {
+    links
+        .iter()
+        .filter_map(|(name, link)| {
+            let connected = link.addresses.iter().map(|a| a.trunc());
+            let routed = link.routes.iter().map(|r| r.to);
+            let longest = connected
+                .chain(routed)
+                .filter(|net| net.contains(&address))
+                .map(|net| net.prefix_len())
+                .max()?;
+            Some((longest, name, link))
+        })
+        .max_by_key(|(longest, ..)| *longest)
+        .map(|(_, name, link)| (name, link))
+}

@@ -4,6 +4,7 @@
 pub mod config;
 pub mod control;
 pub mod desired;
+pub mod fake;
 pub mod health;
 pub mod model;
 pub mod observed;

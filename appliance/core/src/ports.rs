@@ -1,5 +1,5 @@
 //! The traits through which effects leave, and the one error they share.
-//! The kernel has one writer: whoever holds the [`KernelPort`]. `fake` is a kernel in memory for tests.
+//! The kernel has one writer: whoever holds the [`KernelPort`]. [`crate::fake`] is a kernel in memory for tests.
 
 use std::collections::BTreeSet;
 use std::fmt;

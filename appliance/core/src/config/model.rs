@@ -18,6 +18,18 @@ pub struct Config {
     pub virtual_servers: Vec<VirtualServer>,
 }
 
+impl Config {
+    /// Nothing configured: what an empty file means.
+    pub fn empty() -> Config {
+        Config {
+            hostname: HostName::default(),
+            interfaces: vec![],
+            masquerades: vec![],
+            virtual_servers: vec![],
+        }
+    }
+}
+
 /// One DNS label (RFC 1123 section 2.1): letters, digits and hyphens, at most 63 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HostName(pub(super) String);
@@ -48,7 +60,7 @@ pub struct Interface {
     pub selector: LinkSelector,
     /// Addresses with their prefix length; the host bits are kept.
     pub addresses: Vec<IpNet>,
-    /// Next hop of the default route.
+    /// Next hop of the default route of its address family.
     pub gateway: Option<IpAddr>,
     pub mtu: Option<u32>,
     pub routes: Vec<Route>,

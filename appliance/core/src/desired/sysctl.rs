@@ -1,0 +1,99 @@
+//! The sysctls that a gateway and IPVS need, each with its reason. The kernel's Documentation/networking/ip-sysctl.rst,
+//! ipvs-sysctl.rst and nf_conntrack-sysctl.rst say what they do.
+
+use std::collections::BTreeMap;
+
+use crate::model::IfName;
+use crate::observed::SysctlName;
+
+/// The switches that make the box a router; they are set last, when the filter is in place.
+pub const FORWARDING: [&str; 2] = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
+
+const FIXED: &[(&str, &str)] = &[
+    // IPVS flows are seen by conntrack: stateful rules and masquerade agree with it.
+    ("net/ipv4/vs/conntrack", "1"),
+    // A connection to a server that was deleted ends (RST) instead of hanging until the client gives up.
+    ("net/ipv4/vs/expire_nodest_conn", "1"),
+    // Persistent clients leave a server whose weight is 0.
+    ("net/ipv4/vs/expire_quiescent_template", "1"),
+    // Entries that are not established are dropped under memory pressure (SYN floods).
+    ("net/ipv4/vs/drop_entry", "1"),
+    // A source port that is used again is scheduled afresh, at once since Linux 5.9.
+    ("net/ipv4/vs/conn_reuse_mode", "1"),
+    // Replies may come by another link than requests leave by; spoofed sources without any route are still dropped.
+    ("net/ipv4/conf/all/rp_filter", "2"),
+    ("net/ipv4/conf/default/rp_filter", "2"),
+    // Nodes must never learn a way around the box.
+    ("net/ipv4/conf/all/send_redirects", "0"),
+    ("net/ipv4/conf/default/send_redirects", "0"),
+    ("net/ipv4/conf/all/accept_redirects", "0"),
+    ("net/ipv4/conf/default/accept_redirects", "0"),
+    ("net/ipv6/conf/all/accept_redirects", "0"),
+    ("net/ipv6/conf/default/accept_redirects", "0"),
+    ("net/ipv4/conf/all/accept_source_route", "0"),
+    ("net/ipv4/conf/default/accept_source_route", "0"),
+    // ARP only for addresses of the link that was asked, and from an address that the neighbour can reach.
+    ("net/ipv4/conf/all/arp_ignore", "1"),
+    ("net/ipv4/conf/all/arp_announce", "2"),
+    // Deleting a link's first address must not take the others with it.
+    ("net/ipv4/conf/all/promote_secondaries", "1"),
+    ("net/ipv4/conf/default/promote_secondaries", "1"),
+    // Routes come from the file, never from router advertisements.
+    ("net/ipv6/conf/all/accept_ra", "0"),
+    ("net/ipv6/conf/default/accept_ra", "0"),
+    ("net/ipv6/conf/all/autoconf", "0"),
+    ("net/ipv6/conf/default/autoconf", "0"),
+    ("net/ipv4/tcp_syncookies", "1"),
+    // Room for the neighbours of a large flat network (entries).
+    ("net/ipv4/neigh/default/gc_thresh1", "1024"),
+    ("net/ipv4/neigh/default/gc_thresh2", "4096"),
+    ("net/ipv4/neigh/default/gc_thresh3", "16384"),
+    ("net/ipv6/neigh/default/gc_thresh1", "1024"),
+    ("net/ipv6/neigh/default/gc_thresh2", "4096"),
+    ("net/ipv6/neigh/default/gc_thresh3", "16384"),
+];
+
+/// Settings that the kernel keeps per link and combines with `all` so that the link's own value counts.
+const PER_LINK: &[(&str, &str, &str)] = &[
+    ("ipv4", "send_redirects", "0"),
+    ("ipv6", "accept_ra", "0"),
+    ("ipv6", "autoconf", "0"),
+];
+
+/// One tracked connection costs about 400 bytes with its extensions: the table may take a fifth of the memory.
+const BYTES_PER_CONNTRACK: u64 = 2_048;
+const CONNTRACK_MIN: u64 = 32_768;
+const CONNTRACK_MAX: u64 = 4_194_304;
+/// Entries per hash bucket when the table is full.
+const CONNTRACK_PER_BUCKET: u64 = 4;
+
+/// Every sysctl but the forwarding switches.
+pub fn sysctls<'a>(
+    memory_bytes: u64,
+    links: impl Iterator<Item = &'a IfName>,
+) -> BTreeMap<SysctlName, String> {
+    let mut wanted: BTreeMap<SysctlName, String> = FIXED
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    for link in links {
+        for (family, setting, value) in PER_LINK {
+            wanted.insert(
+                format!("net/{family}/conf/{link}/{setting}"),
+                (*value).to_owned(),
+            );
+        }
+    }
+    // The kernel rounds the number of buckets up to whole pages (nf_ct_alloc_hashtable): ask for a power of two.
+    let entries = (memory_bytes / BYTES_PER_CONNTRACK).clamp(CONNTRACK_MIN, CONNTRACK_MAX);
+    let buckets = (entries / CONNTRACK_PER_BUCKET).next_power_of_two();
+    wanted.insert(
+        "net/netfilter/nf_conntrack_buckets".to_owned(),
+        buckets.to_string(),
+    );
+    wanted.insert(
+        "net/netfilter/nf_conntrack_max".to_owned(),
+        entries.to_string(),
+    );
+    wanted
+}

@@ -1,0 +1,346 @@
+//! keepalived's checker semantics (C3 of its reference) as named tests, with our deviations, on a virtual clock.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::config::CheckParams;
+use crate::control::HealthWord;
+
+fn params() -> CheckParams {
+    CheckParams {
+        interval: Duration::from_secs(10),
+        retries: 3,
+        retry_interval: Duration::from_secs(3),
+        rise: 2,
+        ..CheckParams::default()
+    }
+}
+
+struct Clock {
+    now: Instant,
+    machine: Machine,
+}
+
+impl Clock {
+    fn new() -> Clock {
+        let now = Instant::now();
+        Clock {
+            now,
+            machine: Machine::new(now, Schedule::new(now, "172.16.0.11:30080")),
+        }
+    }
+
+    fn adopted() -> Clock {
+        let now = Instant::now();
+        Clock {
+            now,
+            machine: Machine::adopted(now, Schedule::new(now, "172.16.0.11:30080")),
+        }
+    }
+
+    /// Waits until the check is due and gives it this outcome after 1 ms.
+    fn check(&mut self, outcome: Outcome) -> Option<Transition> {
+        self.check_frozen(outcome, false)
+    }
+
+    fn check_frozen(&mut self, outcome: Outcome, frozen: bool) -> Option<Transition> {
+        self.now = self.now.max(
+            self.machine
+                .due()
+                .expect("a check that is not under way is due"),
+        );
+        self.machine.started();
+        assert_eq!(self.machine.due(), None);
+        self.now += Duration::from_millis(1);
+        let result = CheckResult {
+            outcome,
+            ended: self.now,
+            latency: Duration::from_millis(1),
+        };
+        self.machine.record(&result, &params(), frozen)
+    }
+
+    fn up(&mut self) {
+        self.check(pass());
+        assert_eq!(self.machine.health(), Health::Up);
+    }
+
+    fn wait(&self) -> Duration {
+        self.machine.due().unwrap() - self.now
+    }
+}
+
+fn pass() -> Outcome {
+    Outcome::Pass
+}
+
+fn fail() -> Outcome {
+    Outcome::Fail("connection refused".to_owned())
+}
+
+fn cannot() -> Outcome {
+    Outcome::CannotCheck("eth1 has no carrier".to_owned())
+}
+
+#[test]
+fn a_server_gets_no_traffic_before_its_first_check_and_is_checked_at_once() {
+    let clock = Clock::new();
+    assert!(!clock.machine.in_pool());
+    assert_eq!(clock.machine.word(), HealthWord::Unproven);
+    assert_eq!(clock.machine.due(), Some(clock.now));
+}
+
+#[test]
+fn the_first_pass_is_up_at_once() {
+    let mut clock = Clock::new();
+    let change = clock.check(pass()).unwrap();
+    assert_eq!((change.from, change.to), (Health::Unproven, Health::Up));
+    assert_eq!(change.reason, "first check passed");
+    assert!(clock.machine.in_pool());
+    assert!(clock.wait() <= params().interval);
+}
+
+#[test]
+fn the_first_failure_is_decisive() {
+    let mut clock = Clock::new();
+    let change = clock.check(fail()).unwrap();
+    assert_eq!((change.from, change.to), (Health::Unproven, Health::Down));
+    assert_eq!(change.reason, "first check failed: connection refused");
+}
+
+#[test]
+fn a_server_that_was_never_up_needs_one_pass() {
+    let mut clock = Clock::new();
+    clock.check(fail());
+    assert_eq!(clock.check(pass()).unwrap().to, Health::Up);
+}
+
+#[test]
+fn an_up_server_is_down_after_retries_plus_one_failures_at_the_retry_interval() {
+    let mut clock = Clock::new();
+    clock.up();
+    for _ in 0..3 {
+        assert_eq!(clock.check(fail()), None);
+        assert_eq!(clock.wait(), Duration::from_secs(3));
+        assert!(clock.machine.in_pool());
+    }
+    let change = clock.check(fail()).unwrap();
+    assert_eq!(
+        (change.to, change.reason.as_str()),
+        (Health::Down, "connection refused (4 of 4)")
+    );
+    assert!(clock.wait() > Duration::ZERO && clock.wait() <= params().interval);
+}
+
+#[test]
+fn a_pass_between_failures_starts_the_count_again() {
+    let mut clock = Clock::new();
+    clock.up();
+    for _ in 0..3 {
+        clock.check(fail());
+    }
+    clock.check(pass());
+    for _ in 0..3 {
+        assert_eq!(clock.check(fail()), None);
+    }
+    assert_eq!(clock.check(fail()).unwrap().to, Health::Down);
+}
+
+#[test]
+fn a_failure_while_down_changes_nothing_and_waits_for_the_next_slot() {
+    let mut clock = Clock::new();
+    clock.check(fail());
+    let first = clock.machine.due().unwrap();
+    assert_eq!(clock.check(fail()), None);
+    assert_eq!(clock.machine.due().unwrap(), first + params().interval);
+}
+
+/// Deviation 1: keepalived takes one success.
+#[test]
+fn a_server_that_was_up_needs_rise_passes_at_the_retry_interval() {
+    let mut clock = Clock::new();
+    clock.up();
+    for _ in 0..4 {
+        clock.check(fail());
+    }
+    assert_eq!(clock.check(pass()), None);
+    assert_eq!(clock.wait(), params().retry_interval);
+    let change = clock.check(pass()).unwrap();
+    assert_eq!(
+        (change.to, change.reason.as_str()),
+        (Health::Up, "2 of 2 checks passed")
+    );
+}
+
+#[test]
+fn a_failure_between_passes_starts_the_rise_again() {
+    let mut clock = Clock::new();
+    clock.up();
+    for _ in 0..4 {
+        clock.check(fail());
+    }
+    clock.check(pass());
+    clock.check(fail());
+    assert_eq!(clock.check(pass()), None);
+    assert_eq!(clock.check(pass()).unwrap().to, Health::Up);
+}
+
+/// Deviation 3: keepalived waits an interval after the end of each check.
+#[test]
+fn checks_of_an_up_server_are_one_interval_apart_from_start_to_start() {
+    let mut clock = Clock::new();
+    clock.up();
+    let first = clock.machine.due().unwrap();
+    clock.check(pass());
+    assert_eq!(clock.machine.due().unwrap(), first + params().interval);
+}
+
+/// Deviation 4: keepalived freezes the last state for ever.
+#[test]
+fn a_check_that_cannot_be_made_is_told_apart_and_counts_once_it_has_lasted() {
+    let mut clock = Clock::new();
+    clock.up();
+    for _ in 0..3 {
+        assert_eq!(clock.check(cannot()), None);
+        assert_eq!(clock.machine.word(), HealthWord::CannotCheck);
+        assert!(clock.machine.in_pool());
+    }
+    let change = clock.check(cannot()).unwrap();
+    assert_eq!(
+        change.reason,
+        "cannot be checked: eth1 has no carrier (4 times)"
+    );
+    assert!(!clock.machine.in_pool());
+}
+
+#[test]
+fn a_fault_that_all_targets_share_freezes_the_pool() {
+    let mut clock = Clock::new();
+    clock.up();
+    for _ in 0..50 {
+        assert_eq!(clock.check_frozen(cannot(), true), None);
+    }
+    assert!(clock.machine.in_pool());
+    clock.check(pass());
+    assert_eq!(clock.machine.word(), HealthWord::Up);
+}
+
+#[test]
+fn an_unproven_server_that_cannot_be_checked_stays_out() {
+    let mut clock = Clock::new();
+    for _ in 0..10 {
+        assert_eq!(clock.check(cannot()), None);
+    }
+    assert!(!clock.machine.in_pool());
+    assert_eq!(clock.check(pass()).unwrap().to, Health::Up);
+}
+
+#[test]
+fn cannot_check_does_not_forget_failures_that_were_seen() {
+    let mut clock = Clock::new();
+    clock.up();
+    for _ in 0..3 {
+        clock.check(fail());
+    }
+    clock.check(cannot());
+    assert_eq!(clock.check(fail()).unwrap().to, Health::Down);
+}
+
+#[test]
+fn an_adopted_server_keeps_its_traffic_until_its_checks_fail() {
+    let mut clock = Clock::adopted();
+    assert!(clock.machine.in_pool());
+    for _ in 0..3 {
+        assert_eq!(clock.check(fail()), None);
+    }
+    assert_eq!(clock.check(fail()).unwrap().to, Health::Down);
+}
+
+#[test]
+fn a_reload_keeps_what_was_learnt_and_shortens_the_wait() {
+    let mut clock = Clock::new();
+    clock.up();
+    for _ in 0..2 {
+        clock.check(fail());
+    }
+    clock.check(pass());
+    let fast = CheckParams {
+        interval: Duration::from_millis(200),
+        ..params()
+    };
+    clock.machine.reschedule(clock.now, &fast);
+    assert!(clock.wait() <= fast.interval);
+    assert!(clock.machine.in_pool());
+}
+
+mod model {
+    //! Random outcomes against a second, plainer formulation of the same rules.
+    use super::*;
+    use proptest::prelude::*;
+
+    fn outcome() -> impl Strategy<Value = Outcome> {
+        prop_oneof![Just(pass()), Just(fail()), Just(cannot())]
+    }
+
+    /// Health from the whole history of outcomes, by looking back instead of keeping counters.
+    fn expected(history: &[Outcome]) -> Health {
+        let mut health = Health::Unproven;
+        let mut entered = 0;
+        let mut was_up = false;
+        for end in 1..=history.len() {
+            let run = |wanted: fn(&Outcome) -> bool, skip: fn(&Outcome) -> bool| {
+                history[entered..end]
+                    .iter()
+                    .rev()
+                    .filter(|o| !skip(o))
+                    .take_while(|o| wanted(o))
+                    .count()
+            };
+            let is_pass: fn(&Outcome) -> bool = |o| matches!(o, Outcome::Pass);
+            let is_fail: fn(&Outcome) -> bool = |o| matches!(o, Outcome::Fail(_));
+            let is_cannot: fn(&Outcome) -> bool = |o| matches!(o, Outcome::CannotCheck(_));
+            let never: fn(&Outcome) -> bool = |_| false;
+            let next = match (&history[end - 1], health) {
+                (Outcome::Pass, Health::Unproven) => Health::Up,
+                (Outcome::Pass, Health::Down)
+                    if run(is_pass, never) >= if was_up { 2 } else { 1 } =>
+                {
+                    Health::Up
+                }
+                (Outcome::Fail(_), Health::Unproven) => Health::Down,
+                (Outcome::Fail(_), Health::Up) if run(is_fail, is_cannot) >= 4 => Health::Down,
+                (Outcome::CannotCheck(_), Health::Up) => {
+                    let lasted = history[..end]
+                        .iter()
+                        .rev()
+                        .take_while(|o| is_cannot(o))
+                        .count()
+                        >= 4;
+                    if lasted { Health::Down } else { Health::Up }
+                }
+                (_, same) => same,
+            };
+            if next != health {
+                health = next;
+                entered = end;
+                was_up |= health == Health::Up;
+            }
+        }
+        health
+    }
+
+    proptest! {
+        #[test]
+        fn the_machine_agrees_with_its_history(outcomes in proptest::collection::vec(outcome(), 0..60)) {
+            let mut clock = Clock::new();
+            for (n, outcome) in outcomes.iter().enumerate() {
+                let before = clock.machine.health();
+                let change = clock.check(outcome.clone());
+                prop_assert_eq!(clock.machine.health(), expected(&outcomes[..=n]));
+                prop_assert_eq!(change.is_some(), before != clock.machine.health());
+                prop_assert!(clock.machine.due().unwrap() > clock.now);
+                prop_assert!(clock.wait() <= params().interval);
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! IPVS: the smallest change of each pool, never a flush. Edits keep connections (ip_vs_edit_dest, ip_vs_edit_service),
+//! so whatever can be edited is.
+
+use crate::desired::{DesiredReal, DesiredVirtual, Pools};
+use crate::model::VirtualKey;
+use crate::observed::{Observed, ObservedReal, ObservedVirtual};
+
+use super::Step;
+
+/// All pools, then the services that nobody wants any more.
+pub fn diff_pools(desired: &Pools, observed: &Observed) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (key, pool) in desired {
+        steps.extend(diff_pool(*key, pool, observed.virtual_servers.get(key)));
+    }
+    let gone = observed
+        .virtual_servers
+        .keys()
+        .filter(|key| !desired.contains_key(key));
+    steps.extend(gone.map(|key| Step::DeleteVirtual(*key)));
+    steps
+}
+
+/// Entries that are none of ours: IPVS has one owner here.
+pub fn diff_foreign(observed: &Observed) -> Vec<Step> {
+    observed
+        .foreign_services
+        .iter()
+        .map(|service| Step::DeleteForeign(*service))
+        .collect()
+}
+
+/// One pool. Servers that gain weight come before those that lose it, so that a pool which has a live server before
+/// and after is never empty in between.
+pub fn diff_pool(
+    service: VirtualKey,
+    desired: &DesiredVirtual,
+    observed: Option<&ObservedVirtual>,
+) -> Vec<Step> {
+    let mut gains = Vec::new();
+    let mut losses = Vec::new();
+    match observed {
+        None => gains.push(Step::AddVirtual {
+            service,
+            scheduler: desired.scheduler,
+        }),
+        Some(seen) if seen.scheduler != Some(desired.scheduler) || seen.extra_flags => {
+            gains.push(Step::EditVirtual {
+                service,
+                scheduler: desired.scheduler,
+            });
+        }
+        Some(_) => {}
+    }
+    for (server, want) in &desired.servers {
+        let (server, weight, forward) = (*server, want.weight, want.forward);
+        match observed.and_then(|o| o.servers.get(&server)) {
+            None => gains.push(Step::AddReal {
+                service,
+                server,
+                weight,
+                forward,
+            }),
+            Some(seen) if same(want, seen) => {}
+            Some(seen) if want.weight < seen.weight => losses.push(Step::EditReal {
+                service,
+                server,
+                weight,
+                forward,
+            }),
+            Some(_) => gains.push(Step::EditReal {
+                service,
+                server,
+                weight,
+                forward,
+            }),
+        }
+    }
+    let stale = observed
+        .iter()
+        .flat_map(|o| o.servers.keys())
+        .filter(|server| !desired.servers.contains_key(server));
+    losses.extend(stale.map(|server| Step::DeleteReal {
+        service,
+        server: *server,
+    }));
+    gains.extend(losses);
+    gains
+}
+
+fn same(want: &DesiredReal, seen: &ObservedReal) -> bool {
+    want.weight == seen.weight && Some(want.forward) == seen.forward && !seen.thresholds
+}
