@@ -11,6 +11,8 @@ use crate::observed::{ObservedLink, SysctlName};
 use crate::ruleset::{Rule, Ruleset};
 
 mod sysctl;
+#[cfg(test)]
+mod tests;
 
 pub use sysctl::{FORWARDING, sysctls};
 

@@ -34,10 +34,10 @@ impl FakeKernel {
                 addresses: BTreeSet::new(),
                 routes: BTreeSet::new(),
             };
-            kernel.state.links.insert(
-                name.parse().expect("a test names links as the kernel does"),
-                link,
-            );
+            kernel
+                .state
+                .links
+                .insert(name.parse().expect("a test names links as the kernel does"), link);
         }
         kernel.state.hostname = "(none)".to_owned();
         kernel
@@ -113,9 +113,7 @@ impl FakeKernel {
                 seen.scheduler = Some(*scheduler);
                 seen.extra_flags = false;
             }
-            Step::DeleteVirtual(service) => {
-                drop(self.state.virtual_servers.remove(service).ok_or("ESRCH")?)
-            }
+            Step::DeleteVirtual(service) => drop(self.state.virtual_servers.remove(service).ok_or("ESRCH")?),
             Step::AddReal {
                 service,
                 server,

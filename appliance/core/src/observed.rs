@@ -8,10 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::config::Route;
-use crate::desired::{DesiredReal, DesiredVirtual};
-use crate::model::{
-    Forward, IfName, MacAddress, RealKey, Scheduler, ServerKey, VirtualKey, Weight,
-};
+use crate::model::{Forward, IfName, MacAddress, RealKey, Scheduler, ServerKey, VirtualKey, Weight};
 use crate::ruleset::Ruleset;
 
 /// A sysctl by its path below /proc/sys, such as `net/ipv4/ip_forward`.
@@ -57,26 +54,6 @@ pub struct ObservedVirtual {
     /// Persistence, one-packet scheduling or a netmask was set, which we never do: the entry has to be edited.
     pub extra_flags: bool,
     pub servers: BTreeMap<RealKey, ObservedReal>,
-}
-
-impl From<&DesiredVirtual> for ObservedVirtual {
-    /// What the kernel holds once every step towards `desired` has succeeded.
-    fn from(desired: &DesiredVirtual) -> ObservedVirtual {
-        let real = |r: &DesiredReal| ObservedReal {
-            weight: r.weight,
-            forward: Some(r.forward),
-            thresholds: false,
-        };
-        ObservedVirtual {
-            scheduler: Some(desired.scheduler),
-            extra_flags: false,
-            servers: desired
-                .servers
-                .iter()
-                .map(|(key, r)| (*key, real(r)))
-                .collect(),
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -49,3 +49,9 @@ impl fmt::Display for KernelFault {
         f.write_str(&self.text)
     }
 }
+
+/// Tells that something about links, addresses or routes has changed.
+pub trait LinkEvents: Send {
+    /// Blocks until something has changed. Losing track (a netlink overrun) counts as a change.
+    fn wait(&mut self) -> Result<(), KernelError>;
+}

@@ -78,10 +78,7 @@ pub fn sysctls<'a>(
         .collect();
     for link in links {
         for (family, setting, value) in PER_LINK {
-            wanted.insert(
-                format!("net/{family}/conf/{link}/{setting}"),
-                (*value).to_owned(),
-            );
+            wanted.insert(format!("net/{family}/conf/{link}/{setting}"), (*value).to_owned());
         }
     }
     // The kernel rounds the number of buckets up to whole pages (nf_ct_alloc_hashtable): ask for a power of two.
@@ -91,9 +88,6 @@ pub fn sysctls<'a>(
         "net/netfilter/nf_conntrack_buckets".to_owned(),
         buckets.to_string(),
     );
-    wanted.insert(
-        "net/netfilter/nf_conntrack_max".to_owned(),
-        entries.to_string(),
-    );
+    wanted.insert("net/netfilter/nf_conntrack_max".to_owned(), entries.to_string());
     wanted
 }

@@ -8,6 +8,8 @@
 mod ipvs;
 mod network;
 mod step;
+#[cfg(test)]
+mod tests;
 
 pub use ipvs::{diff_foreign, diff_pool, diff_pools};
 pub use network::diff_network;

@@ -70,21 +70,8 @@ fn diff_link(name: &IfName, wanted: &DesiredLink, seen: &ObservedLink, steps: &m
     if !seen.admin_up {
         steps.push(Step::SetLinkUp(name.clone()));
     }
-    let added: Vec<IpNet> = wanted
-        .addresses
-        .difference(&seen.addresses)
-        .copied()
-        .collect();
-    let stale: Vec<IpNet> = seen
-        .addresses
-        .difference(&wanted.addresses)
-        .copied()
-        .collect();
+    let added: Vec<IpNet> = wanted.addresses.difference(&seen.addresses).copied().collect();
     steps.extend(added.iter().map(|address| Step::AddAddress {
-        link: name.clone(),
-        address: *address,
-    }));
-    steps.extend(stale.iter().map(|address| Step::DeleteAddress {
         link: name.clone(),
         address: *address,
     }));
@@ -94,10 +81,17 @@ fn diff_link(name: &IfName, wanted: &DesiredLink, seen: &ObservedLink, steps: &m
     } else {
         BTreeSet::new()
     };
+    // Before the addresses: one that goes may take its routes with it.
     for route in kept.difference(&wanted.routes) {
         steps.push(Step::DeleteRoute {
             link: name.clone(),
             route: *route,
+        });
+    }
+    for address in seen.addresses.difference(&wanted.addresses) {
+        steps.push(Step::DeleteAddress {
+            link: name.clone(),
+            address: *address,
         });
     }
     for route in wanted.routes.difference(&kept) {

@@ -115,10 +115,7 @@ impl fmt::Display for Step {
                 weight,
                 forward,
             } => {
-                write!(
-                    f,
-                    "add real {server} weight {weight} {forward} to {service}"
-                )
+                write!(f, "add real {server} weight {weight} {forward} to {service}")
             }
             Step::EditReal {
                 service,
@@ -126,10 +123,7 @@ impl fmt::Display for Step {
                 weight,
                 forward,
             } => {
-                write!(
-                    f,
-                    "edit real {server} weight {weight} {forward} of {service}"
-                )
+                write!(f, "edit real {server} weight {weight} {forward} of {service}")
             }
             Step::DeleteReal { service, server } => {
                 write!(f, "delete real {server} from {service}")

@@ -1,0 +1,128 @@
+//! How the file's interfaces are found among the links, and what follows when they are not.
+
+use super::*;
+use crate::config::{HostName, Masquerade};
+use crate::fake::FakeKernel;
+
+fn by_mac(label: &str, mac: &str) -> Interface {
+    Interface {
+        label: label.to_owned(),
+        selector: LinkSelector::Mac(mac.parse().unwrap()),
+        addresses: vec!["192.168.0.1/24".parse().unwrap()],
+        gateway: None,
+        mtu: None,
+        routes: vec![],
+    }
+}
+
+fn config(interface: Interface) -> Config {
+    let out = interface.label.clone();
+    Config {
+        hostname: HostName::default(),
+        interfaces: vec![interface],
+        masquerades: vec![Masquerade {
+            from: "172.16.0.0/24".parse().unwrap(),
+            out,
+        }],
+        virtual_servers: vec![],
+    }
+}
+
+#[test]
+fn an_interface_is_found_by_its_mac_and_used_by_its_label() {
+    let kernel = FakeKernel::with_links(&["enp1s0", "enp2s0"]);
+    let network = network(
+        Some(&config(by_mac("wan", "52:54:00:00:00:02"))),
+        &kernel.state.links,
+        1 << 30,
+    );
+    assert_eq!(network.resolved["wan"].as_ref().unwrap().as_str(), "enp2s0");
+    assert!(network.links[&"enp2s0".parse().unwrap()].up);
+    assert!(!network.links[&"enp1s0".parse().unwrap()].up);
+    assert_eq!(
+        network.ruleset.postrouting[0].to_string(),
+        "masquerade 172.16.0.0/24 out enp2s0"
+    );
+    assert_eq!(network.ruleset.forward[1].to_string(), "drop new from enp2s0");
+    assert_eq!(network.problems, Vec::<String>::new());
+}
+
+#[test]
+fn a_missing_card_is_a_problem_and_the_rest_goes_on() {
+    let kernel = FakeKernel::with_links(&["eth0"]);
+    let network = network(
+        Some(&config(by_mac("wan", "52:54:00:00:00:09"))),
+        &kernel.state.links,
+        1 << 30,
+    );
+    assert_eq!(
+        network.problems,
+        [
+            "interface wan: no link has the MAC address 52:54:00:00:00:09 (there are: eth0); add the network card or correct the address"
+        ]
+    );
+    assert!(network.forwarding);
+    assert_eq!(network.ruleset.postrouting, []);
+}
+
+#[test]
+fn of_two_cards_with_one_mac_only_one_that_holds_the_addresses_is_used() {
+    let mut kernel = FakeKernel::with_links(&["eth0", "eth1"]);
+    for link in kernel.state.links.values_mut() {
+        link.mac = Some("52:54:00:00:00:01".parse().unwrap());
+    }
+    let config = config(by_mac("wan", "52:54:00:00:00:01"));
+    let neither = network(Some(&config), &kernel.state.links, 1 << 30);
+    assert_eq!(neither.resolved["wan"], None);
+    assert!(
+        neither.problems[0].contains("none is used"),
+        "{}",
+        neither.problems[0]
+    );
+    let holder = kernel.state.links.get_mut(&"eth1".parse().unwrap()).unwrap();
+    holder.addresses.insert("192.168.0.1/24".parse().unwrap());
+    let kept = network(Some(&config), &kernel.state.links, 1 << 30);
+    assert_eq!(kept.resolved["wan"].as_ref().unwrap().as_str(), "eth1");
+    assert!(kept.problems[0].contains("eth1 is kept"), "{}", kept.problems[0]);
+}
+
+#[test]
+fn packets_leave_by_the_longest_prefix() {
+    let mut kernel = FakeKernel::with_links(&["eth0", "eth1"]);
+    let [eth0, eth1] = ["eth0", "eth1"].map(|n| n.parse::<IfName>().unwrap());
+    let links = &mut kernel.state.links;
+    links
+        .get_mut(&eth0)
+        .unwrap()
+        .addresses
+        .insert("192.168.0.1/24".parse().unwrap());
+    let default = Route {
+        to: "0.0.0.0/0".parse().unwrap(),
+        via: "192.168.0.254".parse().unwrap(),
+    };
+    links.get_mut(&eth0).unwrap().routes.insert(default);
+    links
+        .get_mut(&eth1)
+        .unwrap()
+        .addresses
+        .insert("172.16.0.254/24".parse().unwrap());
+    let by = |address: &str| egress(links, address.parse().unwrap()).map(|(name, _)| name.as_str());
+    assert_eq!(by("172.16.0.11"), Some("eth1"));
+    assert_eq!(by("203.0.113.1"), Some("eth0"));
+    assert_eq!(by("2001:db8::1"), None);
+}
+
+#[test]
+fn the_connection_tracking_table_follows_the_memory() {
+    let of = |memory: u64| {
+        let all = sysctls(memory, [].iter());
+        (
+            all["net/netfilter/nf_conntrack_max"].clone(),
+            all["net/netfilter/nf_conntrack_buckets"].clone(),
+        )
+    };
+    assert_eq!(of(128 << 20), ("65536".to_owned(), "16384".to_owned()));
+    assert_eq!(of(1 << 30), ("524288".to_owned(), "131072".to_owned()));
+    assert_eq!(of(0).0, "32768");
+    assert_eq!(of(1 << 40).0, "4194304");
+}
