@@ -1,0 +1,208 @@
+//! Telling stories: each is a test that runs in a process of its own, in a cage of its own, under one wall-clock limit.
+//! Shown and chosen like any Rust test (names, filters, `--list`). What a story printed and what its VMs' consoles
+//! showed is kept under build/e2e-logs/ when it fails, and the ends are printed.
+//! Must not: skip. What a story needs and the machine lacks is a failure with the remedy.
+
+use std::error::Error;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::{LabError, Result, cage, error};
+
+/// The argument that tells a child process which story is its own.
+const TELL: &str = "--tell";
+/// For the child: the beginning of the path of every log that it keeps.
+const LOGS: &str = "LB_LAB_LOGS";
+/// Lines of each log that a failure shows.
+const TAIL: usize = 40;
+/// More at once than the machine has processors would only make the limits meaningless.
+const AT_ONCE: usize = 2;
+
+pub type Told = std::result::Result<(), Box<dyn Error + Send + Sync>>;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Story {
+    pub name: &'static str,
+    /// On the wall clock, from the first process to the last.
+    pub limit: Duration,
+    pub tell: fn() -> Told,
+}
+
+impl Story {
+    pub const fn new(name: &'static str, limit_seconds: u64, tell: fn() -> Told) -> Story {
+        Story {
+            name,
+            limit: Duration::from_secs(limit_seconds),
+            tell,
+        }
+    }
+}
+
+/// The `main` of a test program made of stories. `prepare` runs once, outside, before the first one.
+pub fn main(stories: Vec<Story>, prepare: fn() -> Result<()>) -> ExitCode {
+    let told: Vec<String> = std::env::args().skip(1).take(2).collect();
+    if let [flag, name] = told.as_slice()
+        && flag == TELL
+    {
+        return tell(&stories, name);
+    }
+    let mut arguments = Arguments::from_args();
+    if !arguments.list
+        && let Err(failure) = cage::check().and_then(|()| prepare())
+    {
+        eprintln!("error: {}", error::chain(&failure));
+        return ExitCode::FAILURE;
+    }
+    arguments.test_threads = arguments.test_threads.or(Some(AT_ONCE));
+    let trials = stories
+        .into_iter()
+        .map(|story| Trial::test(story.name, move || outside(&story)))
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Where a VM or a server of this story keeps a log that is worth reading after a failure.
+pub fn log_path(suffix: &str) -> Option<PathBuf> {
+    let mut path = std::env::var_os(LOGS)?;
+    path.push(".");
+    path.push(suffix);
+    Some(path.into())
+}
+
+/// Inside: the child's whole life.
+fn tell(stories: &[Story], name: &str) -> ExitCode {
+    let Some(story) = stories.iter().find(|story| story.name == name) else {
+        eprintln!("there is no story {name}");
+        return ExitCode::FAILURE;
+    };
+    if !cage::inside() {
+        eprintln!("{TELL} is for the child process inside a cage only");
+        return ExitCode::FAILURE;
+    }
+    end_with_the_harness();
+    let told = cage::enter().map_err(Into::into).and_then(|()| (story.tell)());
+    match told {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{name}: {}", error::chain(failure.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The harness holds the other end of standard input; when that closes, nobody waits for us any more.
+fn end_with_the_harness() {
+    std::thread::spawn(|| {
+        let mut nothing = [0; 1];
+        while matches!(std::io::stdin().read(&mut nothing), Ok(1)) {}
+        std::process::exit(130);
+    });
+}
+
+/// Outside: start the child, hold it to its limit, and report.
+fn outside(story: &Story) -> std::result::Result<(), Failed> {
+    let logs = Logs::new(story.name).map_err(|failure| Failed::from(error::chain(&failure)))?;
+    let ended = run_child(story, &logs).map_err(|failure| Failed::from(error::chain(&failure)))?;
+    match ended {
+        Some(status) if status.success() => {
+            logs.remove();
+            Ok(())
+        }
+        Some(status) => Err(logs.failure(&format!("{} ended with {status}", story.name))),
+        None => Err(logs.failure(&format!(
+            "{} was not finished within its limit of {:?}",
+            story.name, story.limit
+        ))),
+    }
+}
+
+/// `None` when the limit was reached and the child killed, and with it its cage.
+fn run_child(story: &Story, logs: &Logs) -> Result<Option<ExitStatus>> {
+    let output = File::create(logs.path("out")).map_err(LabError::io("create a log"))?;
+    let errors = output.try_clone().map_err(LabError::io("create a log"))?;
+    let mut command = cage::command_for(&[TELL.to_owned(), story.name.to_owned()])?;
+    cage::mark_inside(&mut command);
+    let mut child = command
+        .env(LOGS, &logs.prefix)
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::piped())
+        .stdout(output)
+        .stderr(errors)
+        .spawn()
+        .map_err(LabError::io("start unshare (Debian package util-linux)"))?;
+    let started = Instant::now();
+    loop {
+        let ended = child.try_wait().map_err(LabError::io("wait for a story"))?;
+        if ended.is_some() {
+            return Ok(ended);
+        }
+        if started.elapsed() > story.limit {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The files build/e2e-logs/NAME.*
+#[derive(Debug)]
+struct Logs {
+    prefix: PathBuf,
+}
+
+impl Logs {
+    fn new(story: &str) -> Result<Logs> {
+        let directory = crate::build_dir().join("e2e-logs");
+        fs::create_dir_all(&directory).map_err(LabError::io(format!("create {}", directory.display())))?;
+        let logs = Logs {
+            prefix: directory.join(story),
+        };
+        logs.remove();
+        Ok(logs)
+    }
+
+    fn path(&self, suffix: &str) -> PathBuf {
+        let mut path = self.prefix.clone().into_os_string();
+        path.push(".");
+        path.push(suffix);
+        path.into()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let directory = self.prefix.parent().unwrap_or(Path::new("."));
+        let mut start = self.prefix.file_name().unwrap_or_default().to_owned();
+        start.push(".");
+        let ours = |name: &OsStr| name.as_encoded_bytes().starts_with(start.as_encoded_bytes());
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        files.retain(|path| path.file_name().is_some_and(ours));
+        files.sort();
+        files
+    }
+
+    fn remove(&self) {
+        for file in self.files() {
+            let _ = fs::remove_file(file);
+        }
+    }
+
+    fn failure(&self, what: &str) -> Failed {
+        let mut text = what.to_owned();
+        for file in self.files() {
+            let content = fs::read(&file).unwrap_or_default();
+            let plain = crate::vm::plain_text(&content);
+            let lines: Vec<&str> = plain.lines().collect();
+            let from = lines.len().saturating_sub(TAIL);
+            text.push_str(&format!("\n---- the end of {}\n", file.display()));
+            text.push_str(&lines[from..].join("\n"));
+        }
+        Failed::from(text)
+    }
+}

@@ -1,0 +1,85 @@
+//! Whether this machine's KVM can be used. A device node that can be opened proves nothing: on some nested machines a
+//! guest crawls or hangs. So a boot sector is run to its end under a limit, with a CPU that must really be there.
+//! Must not: leave a process behind.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// `mov dx, 0xf4; mov al, 0x2a; out dx, al; hlt; jmp $-1`: leaves through QEMU's isa-debug-exit.
+const PROBE: [u8; 9] = [0xba, 0xf4, 0x00, 0xb0, 0x2a, 0xee, 0xf4, 0xeb, 0xfd];
+/// isa-debug-exit ends QEMU with (value << 1) | 1.
+const PROBE_STATUS: i32 = (0x2a << 1) | 1;
+/// Ten times what firmware and boot sector take where KVM works.
+const PROBE_LIMIT: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accel {
+    Kvm,
+    Tcg,
+}
+
+impl Accel {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Accel::Kvm => "kvm",
+            Accel::Tcg => "tcg",
+        }
+    }
+
+    /// `LB_ACCEL=kvm` or `tcg` decides; otherwise the probe does, once per process.
+    pub fn choose(scratch: &Path) -> Accel {
+        static CHOSEN: OnceLock<Accel> = OnceLock::new();
+        *CHOSEN.get_or_init(|| match std::env::var("LB_ACCEL").as_deref() {
+            Ok("kvm") => Accel::Kvm,
+            Ok(_) => Accel::Tcg,
+            Err(_) if probe(scratch) => Accel::Kvm,
+            Err(_) => Accel::Tcg,
+        })
+    }
+}
+
+fn probe(scratch: &Path) -> bool {
+    if rustix::fs::access(
+        "/dev/kvm",
+        rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK,
+    )
+    .is_err()
+    {
+        return false;
+    }
+    let mut sector = PROBE.to_vec();
+    sector.resize(510, 0);
+    sector.extend([0x55, 0xaa]);
+    let disk = scratch.join("kvm-probe");
+    if std::fs::write(&disk, sector).is_err() {
+        return false;
+    }
+    let mut arguments: Vec<String> = ["-accel", "kvm", "-cpu", "qemu64,enforce", "-m", "16"]
+        .map(String::from)
+        .to_vec();
+    arguments.extend(["-nodefaults", "-display", "none", "-no-reboot"].map(String::from));
+    arguments.extend(["-device", "isa-debug-exit,iobase=0xf4,iosize=1"].map(String::from));
+    arguments.push("-drive".into());
+    arguments.push(format!("file={},format=raw,if=ide", disk.display()));
+    let Ok(mut guest) = Command::new(super::QEMU)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+    else {
+        return false;
+    };
+    let started = Instant::now();
+    while started.elapsed() < PROBE_LIMIT {
+        if let Ok(Some(status)) = guest.try_wait() {
+            return status.code() == Some(PROBE_STATUS);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = guest.kill();
+    let _ = guest.wait();
+    false
+}
