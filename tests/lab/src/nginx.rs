@@ -183,7 +183,7 @@ fn configuration(root: &Path, directory: &Path, port: u16, answer: Answer<'_>) -
         Answer::Text(text) => format!("location / {{ return 200 \"{text}\\n\"; }}"),
     };
     format!(
-        "daemon off;\nmaster_process off;\npid {here}/pid;\nerror_log {here}/error.log;\n\
+        "daemon off;\nmaster_process off;\nuser root root;\npid {here}/pid;\nerror_log {here}/error.log;\n\
          events {{ worker_connections 4096; }}\n\
          http {{\n  default_type text/html;\n  access_log {here}/access.log combined;\n  \
          client_body_temp_path {here}/body;\n  proxy_temp_path {here}/proxy;\n  \
