@@ -6,6 +6,7 @@ pub mod control;
 pub mod desired;
 pub mod fake;
 pub mod health;
+pub mod mirror;
 pub mod model;
 pub mod observed;
 pub mod plan;

@@ -1,0 +1,248 @@
+//! The copy of the configuration in force outside the config volume: two slots in the files CFG0.BIN and CFG1.BIN of
+//! the bootctl partition, which is read and written raw. Records alternate between the slots, so a write that is torn at
+//! any point leaves the record before it readable. Must not: know what a valid configuration is, or open a device.
+//!
+//! A slot: sector 0 holds the file's magic and is never written; sector 1 is the header; the deflated payload follows.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use flate2::Compression;
+use flate2::read::{DeflateDecoder, DeflateEncoder};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+#[cfg(test)]
+mod tests;
+
+/// What a disk writes whole or not at all.
+pub const SECTOR: usize = 512;
+/// The size of CFG0.BIN and of CFG1.BIN.
+pub const SLOT_BYTES: usize = 384 * 1024;
+/// The first bytes of CFG0.BIN and of CFG1.BIN, by which they are found without the FAT.
+pub const SLOT_MAGIC: [[u8; 8]; 2] = [*b"LBCFG0\0\0", *b"LBCFG1\0\0"];
+/// What a slot can hold, deflated.
+pub const CAPACITY: usize = SLOT_BYTES - 2 * SECTOR;
+/// No configuration is as long as this; a header that says otherwise is damaged.
+pub const MAX_PAYLOAD: usize = 16 << 20;
+
+const HEADER_MAGIC: [u8; 8] = *b"LBRECORD";
+const FORMAT: u32 = 1;
+/// Where the digest stands in the header; it covers what is before it, and the deflated payload.
+const DIGEST_AT: usize = 40;
+const DIGEST_BYTES: usize = 32;
+
+/// One configuration as it was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Grows by one with each write; the highest valid one counts.
+    pub seq: u64,
+    pub payload: Vec<u8>,
+}
+
+/// A record as bytes: what goes into the header's sector, and what follows it in whole sectors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    pub header: [u8; SECTOR],
+    pub payload: Vec<u8>,
+}
+
+/// Where the slots begin in the partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Slots(pub [Option<u64>; 2]);
+
+/// Why the bytes of a slot are no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum DecodeError {
+    #[error("nothing has been written here")]
+    Empty,
+    #[error("format {0} is not known")]
+    Format(u32),
+    #[error("the lengths in the header are impossible")]
+    Length,
+    #[error("the checksum is wrong")]
+    Checksum,
+    #[error("the payload cannot be inflated")]
+    Inflate,
+}
+
+#[derive(Debug, Error)]
+pub enum MirrorError {
+    #[error("the partition has no slot {}", format_slot(*.0))]
+    NoSlot(usize),
+    #[error("{0} bytes remain after compression, and a slot holds {CAPACITY}")]
+    TooLarge(usize),
+    #[error("the configuration cannot be longer than {MAX_PAYLOAD} bytes")]
+    TooLong,
+    #[error("cannot {0}")]
+    Io(&'static str, #[source] io::Error),
+}
+
+fn format_slot(slot: usize) -> &'static str {
+    ["CFG0.BIN", "CFG1.BIN"][slot % 2]
+}
+
+/// The newest valid record, if there is one.
+pub fn read_newest<D: Read + Seek>(device: &mut D) -> Result<Option<Record>, MirrorError> {
+    let slots = find_slots(device)?;
+    newest(device, slots)
+}
+
+/// Writes the payload as the next record, into the slot that does not hold the newest one. `flush` must not return
+/// before the device has everything that was written. A payload equal to the newest record's is not written again.
+pub fn write_next<D, F>(device: &mut D, payload: &[u8], mut flush: F) -> Result<(), MirrorError>
+where
+    D: Read + Write + Seek,
+    F: FnMut(&mut D) -> io::Result<()>,
+{
+    let slots = find_slots(device)?;
+    let newest = newest(device, slots)?;
+    if newest.as_ref().is_some_and(|record| record.payload == payload) {
+        return Ok(());
+    }
+    let seq = newest.map_or(1, |record| record.seq.wrapping_add(1));
+    let encoded = encode(seq, payload)?;
+    let slot = slot_of(seq);
+    let at = slots.0[slot].ok_or(MirrorError::NoSlot(slot))?;
+    put(device, at + 2 * SECTOR as u64, &encoded.payload)
+        .and_then(|()| flush(device))
+        .map_err(|e| MirrorError::Io("write the payload", e))?;
+    put(device, at + SECTOR as u64, &encoded.header)
+        .and_then(|()| flush(device))
+        .map_err(|e| MirrorError::Io("write the header", e))
+}
+
+/// Looks for the slots' magics at the sector boundaries, from the device's start to its end.
+pub fn find_slots<D: Read + Seek>(device: &mut D) -> Result<Slots, MirrorError> {
+    scan(device).map_err(|e| MirrorError::Io("look for the slots", e))
+}
+
+fn scan<D: Read + Seek>(device: &mut D) -> io::Result<Slots> {
+    let length = device.seek(SeekFrom::End(0))?;
+    let mut slots = Slots::default();
+    let mut at = 0;
+    let mut sector = [0; SECTOR];
+    while at + SLOT_BYTES as u64 <= length && slots.0.contains(&None) {
+        device.seek(SeekFrom::Start(at))?;
+        device.read_exact(&mut sector)?;
+        let found = SLOT_MAGIC.iter().position(|magic| sector.starts_with(magic));
+        // A slot's inside is skipped: whatever its payload looks like, it is no slot.
+        at += match found {
+            Some(slot) if slots.0[slot].is_none() => {
+                slots.0[slot] = Some(at);
+                SLOT_BYTES as u64
+            }
+            _ => SECTOR as u64,
+        };
+    }
+    Ok(slots)
+}
+
+/// The slot that a record is written to.
+pub fn slot_of(seq: u64) -> usize {
+    usize::from(seq % 2 == 1)
+}
+
+fn newest<D: Read + Seek>(device: &mut D, slots: Slots) -> Result<Option<Record>, MirrorError> {
+    let mut newest: Option<Record> = None;
+    for at in slots.0.into_iter().flatten() {
+        let mut bytes = vec![0; SLOT_BYTES];
+        // A slot that cannot be read is as good as an empty one: the other may be whole.
+        let read = device
+            .seek(SeekFrom::Start(at))
+            .and_then(|_| device.read_exact(&mut bytes));
+        if read.is_err() {
+            continue;
+        }
+        if let Ok(record) = decode(&bytes)
+            && newest.as_ref().is_none_or(|found| record.seq > found.seq)
+        {
+            newest = Some(record);
+        }
+    }
+    Ok(newest)
+}
+
+fn put<D: Write + Seek>(device: &mut D, at: u64, bytes: &[u8]) -> io::Result<()> {
+    device.seek(SeekFrom::Start(at))?;
+    device.write_all(bytes)?;
+    device.flush()
+}
+
+/// The record as bytes. Fails when it does not fit into a slot.
+pub fn encode(seq: u64, payload: &[u8]) -> Result<Encoded, MirrorError> {
+    if payload.len() > MAX_PAYLOAD {
+        return Err(MirrorError::TooLong);
+    }
+    let mut stored = Vec::new();
+    DeflateEncoder::new(payload, Compression::best())
+        .read_to_end(&mut stored)
+        .map_err(|e| MirrorError::Io("deflate", e))?;
+    if stored.len() > CAPACITY {
+        return Err(MirrorError::TooLarge(stored.len()));
+    }
+    let mut header = [0; SECTOR];
+    header[..8].copy_from_slice(&HEADER_MAGIC);
+    header[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+    header[16..24].copy_from_slice(&seq.to_le_bytes());
+    header[24..32].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+    header[32..40].copy_from_slice(&(stored.len() as u64).to_le_bytes());
+    let digest = digest(&header, &stored);
+    header[DIGEST_AT..DIGEST_AT + DIGEST_BYTES].copy_from_slice(&digest);
+    stored.resize(stored.len().next_multiple_of(SECTOR), 0);
+    Ok(Encoded {
+        header,
+        payload: stored,
+    })
+}
+
+/// The record in a slot's bytes.
+pub fn decode(slot: &[u8]) -> Result<Record, DecodeError> {
+    let header = slot.get(SECTOR..2 * SECTOR).ok_or(DecodeError::Length)?;
+    if header[..8] != HEADER_MAGIC {
+        return Err(DecodeError::Empty);
+    }
+    let format = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
+    if format != FORMAT {
+        return Err(DecodeError::Format(format));
+    }
+    let length = length_at(header, 24)?;
+    let stored_length = length_at(header, 32)?;
+    let stored = slot[2 * SECTOR..]
+        .get(..stored_length)
+        .ok_or(DecodeError::Length)?;
+    if length > MAX_PAYLOAD {
+        return Err(DecodeError::Length);
+    }
+    if header[DIGEST_AT..DIGEST_AT + DIGEST_BYTES] != digest(header, stored) {
+        return Err(DecodeError::Checksum);
+    }
+    let mut payload = Vec::with_capacity(length.min(1 << 20));
+    let inflated = DeflateDecoder::new(stored)
+        .take(length as u64 + 1)
+        .read_to_end(&mut payload);
+    if inflated.is_err() || payload.len() != length {
+        return Err(DecodeError::Inflate);
+    }
+    Ok(Record {
+        seq: u64_at(header, 16),
+        payload,
+    })
+}
+
+fn digest(header: &[u8], stored: &[u8]) -> [u8; DIGEST_BYTES] {
+    let mut hash = Sha256::new();
+    hash.update(&header[..DIGEST_AT]);
+    hash.update(stored);
+    hash.finalize().into()
+}
+
+fn u64_at(header: &[u8], at: usize) -> u64 {
+    header[at..at + 8]
+        .iter()
+        .rev()
+        .fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+fn length_at(header: &[u8], at: usize) -> Result<usize, DecodeError> {
+    usize::try_from(u64_at(header, at)).map_err(|_| DecodeError::Length)
+}
