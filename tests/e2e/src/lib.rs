@@ -1,1 +1,14 @@
+//! The scenes of the end-to-end stories: the lab with the appliance's VM in the lb's place, what to break and how, and
+//! requests that never stop. Must not: reach into the product other than as an operator, a client or an attacker can;
+//! the `saboteur` acts from outside of it.
 
+pub mod artifacts;
+pub mod config;
+pub mod requests;
+pub mod sabotage;
+pub mod scene;
+pub mod volume;
+
+pub use artifacts::Artifacts;
+pub use requests::Stream;
+pub use scene::{Scene, Setting, Start};

@@ -166,31 +166,7 @@ impl Lab {
 
     /// What `curl -m 2 URL` in `namespace` makes of it.
     pub fn curl(&self, namespace: &str, url: &str) -> Result<Fetch> {
-        self.curl_within(namespace, url, Duration::from_secs(2))
-    }
-
-    /// [`Lab::curl`] with another limit.
-    pub fn curl_within(&self, namespace: &str, url: &str, limit: Duration) -> Result<Fetch> {
-        let limit = format!("{:.3}", limit.as_secs_f64());
-        let argv = [
-            "curl",
-            "-sS",
-            "-m",
-            &limit,
-            "-w",
-            "\n%{http_code} %{time_total}",
-            url,
-        ];
-        let done = self.ip_netns_exec(namespace, &argv)?;
-        let (body, figures) = done.stdout.rsplit_once('\n').unwrap_or(("", ""));
-        let mut figures = figures.split(' ');
-        Ok(Fetch {
-            exit: done.code().unwrap_or(-1),
-            status: figures.next().and_then(|code| code.parse().ok()).unwrap_or(0),
-            seconds: figures.next().and_then(|time| time.parse().ok()).unwrap_or(0.0),
-            body: body.to_owned(),
-            complaint: done.stderr.trim().to_owned(),
-        })
+        curl(namespace, url, Duration::from_secs(2))
     }
 
     /// The access log of the pod that runs now.
@@ -236,6 +212,25 @@ impl Lab {
         run(&["ip", "link", "set", name, "master", bridge, "up"])?;
         Ok(())
     }
+}
+
+/// One request by real curl from a namespace of the picture.
+pub fn curl(namespace: &str, url: &str, limit: Duration) -> Result<Fetch> {
+    let limit = format!("{:.3}", limit.as_secs_f64());
+    let figures = "\n%{http_code} %{time_total}";
+    let argv = [
+        "ip", "netns", "exec", namespace, "curl", "-sS", "-m", &limit, "-w", figures, url,
+    ];
+    let done = output(&argv, "")?;
+    let (body, figures) = done.stdout.rsplit_once('\n').unwrap_or(("", ""));
+    let mut figures = figures.split(' ');
+    Ok(Fetch {
+        exit: done.code().unwrap_or(-1),
+        status: figures.next().and_then(|code| code.parse().ok()).unwrap_or(0),
+        seconds: figures.next().and_then(|time| time.parse().ok()).unwrap_or(0.0),
+        body: body.to_owned(),
+        complaint: done.stderr.trim().to_owned(),
+    })
 }
 
 /// What a request came to.

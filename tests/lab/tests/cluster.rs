@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lb_lab::cluster::{CLUSTER, EXTERNAL};
+use lb_lab::cluster::{CLUSTER, EXTERNAL, curl};
 use lb_lab::command::run_with;
 use lb_lab::story::{self, Story, Told};
 use lb_lab::{GATEWAY, HOST01, HOST02, Lab, MASTER_ANSWER, Options, SourceNat, VIP, nginx};
@@ -135,7 +135,10 @@ fn a_pod_needs_a_worker() -> Told {
     let mut lab = Lab::new(Options::default())?;
     let refused = lab.move_pod("worker03");
     assert!(refused.is_err_and(|error| error.to_string().contains("worker03")));
-    let slow = lab.curl_within("host01", "192.168.0.1", Duration::from_millis(100))?;
-    assert!(!slow.is_default_page(), "nobody holds the lb's address yet");
+    let nobody = curl("host01", SERVICE, Duration::from_millis(100))?;
+    assert!(
+        nobody.timed_out(),
+        "nobody holds the lb's address yet: {nobody:?}"
+    );
     Ok(())
 }

@@ -128,9 +128,8 @@ impl Vm {
             .map_err(LabError::io(format!(
                 "start {QEMU} (Debian package qemu-system-x86)"
             )))?;
-        let sockets = connect(&directory.join("serial"), &mut qemu)
-            .and_then(|serial| Ok((serial, connect(&directory.join("qmp"), &mut qemu)?)));
-        let (serial, control) = sockets.map_err(|failure| {
+        let lines = serve(&directory, &mut qemu);
+        let (console, qmp) = lines.map_err(|failure| {
             let _ = qemu.kill();
             let _ = qemu.wait();
             let said = fs::read_to_string(&errors_path).unwrap_or_default();
@@ -138,8 +137,8 @@ impl Vm {
         })?;
         Ok(Vm {
             qemu,
-            console: Console::new(serial)?,
-            qmp: Qmp::new(control)?,
+            console,
+            qmp,
             directory,
             prompt: options.prompt.clone(),
             powered_on,
@@ -267,6 +266,13 @@ fn fresh_directory(name: &str) -> Result<PathBuf> {
     unreachable!("the numbers do not end")
 }
 
+/// Connects to the console, for which the machine waits, and to QMP.
+fn serve(directory: &Path, qemu: &mut Child) -> Result<(Console, Qmp)> {
+    let console = Console::new(connect(&directory.join("serial"), qemu)?)?;
+    let qmp = Qmp::new(connect(&directory.join("qmp"), qemu)?)?;
+    Ok((console, qmp))
+}
+
 fn connect(path: &Path, qemu: &mut Child) -> Result<UnixStream> {
     let started = Instant::now();
     loop {
@@ -310,7 +316,7 @@ fn arguments(options: &VmOptions, directory: &Path) -> Result<Vec<String>> {
         "-drive",
         format!("if=none,id=disk,format=raw,file={disk},readonly={read_only}"),
     );
-    add("-device", "virtio-blk-pci,drive=disk,bootindex=0".into());
+    add("-device", "virtio-blk-pci,drive=disk,bootindex=1".into());
     for (number, nic) in options.nics.iter().enumerate() {
         let (id, tap, mac) = (format!("link{number}"), &nic.tap, &nic.mac);
         add(

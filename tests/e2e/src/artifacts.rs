@@ -1,0 +1,279 @@
+//! What the stories need from the machine and from the build: checked and made once, outside of the cage, with the
+//! remedy where something is missing. The saboteur's image is the product's root image plus test-only programs.
+//! Must not: change the product's image, which is copied.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use lb_lab::command::run;
+use lb_lab::{LabError, Result, build_dir, cage, nginx, vm};
+use serde_json::Value;
+
+/// `lb-image cmdline a` without the slot's UUID: what the boot loader hands to the kernel.
+const CMDLINE: &str = "rootfstype=squashfs ro console=tty0 console=ttyS0,115200 panic=5 oops=panic \
+                       printk.devkmsg=on log_buf_len=1M quiet loglevel=4 lb.slot=a";
+/// Tools that the saboteur wields, and the Debian packages that bring each to a machine without it.
+const TOOLS: [(&str, &[&str]); 3] = [
+    (
+        "/usr/sbin/ipvsadm",
+        &["ipvsadm", "libnl-3-200", "libnl-genl-3-200"],
+    ),
+    ("/usr/sbin/nft", &["nftables"]),
+    ("/usr/bin/ip", &["iproute2"]),
+];
+const PROGRAMS: [(&str, &str); 7] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("curl", "curl"),
+    ("nft", "nftables"),
+    ("ip", "iproute2"),
+    ("sfdisk", "fdisk"),
+    ("debugfs", "e2fsprogs"),
+    ("mksquashfs", "squashfs-tools"),
+];
+const SECTOR: u64 = 512;
+
+/// A partition of the image, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    pub offset: u64,
+    pub size: u64,
+    pub uuid: String,
+}
+
+/// Paths that every story starts from.
+#[derive(Debug, Clone)]
+pub struct Artifacts {
+    /// The product, as it is shipped.
+    pub image: PathBuf,
+    /// A copy whose slot a has the saboteur and its tools.
+    pub sabotage_image: PathBuf,
+    /// The kernel of slot a, for boots without a boot loader.
+    pub kernel: PathBuf,
+}
+
+impl Artifacts {
+    /// `LB_IMAGE`, or build/lb.img.
+    pub fn locate() -> Artifacts {
+        let image = std::env::var_os("LB_IMAGE").map(PathBuf::from);
+        let directory = build_dir().join("e2e");
+        Artifacts {
+            image: image.unwrap_or_else(|| build_dir().join("lb.img")),
+            sabotage_image: directory.join("sabotage.img"),
+            kernel: directory.join("root/boot/vmlinuz"),
+        }
+    }
+
+    /// The kernel's command line for a boot from slot a.
+    pub fn cmdline(&self, init: &str) -> Result<String> {
+        let slot = partition(&self.image, "slot-a")?;
+        Ok(format!(
+            "root=PARTUUID={} init={init} {CMDLINE}",
+            slot.uuid.to_lowercase()
+        ))
+    }
+}
+
+/// Outside, before the first story. `saboteur` is the program's path.
+pub fn prepare(saboteur: &Path) -> Result<()> {
+    for (program, package) in PROGRAMS {
+        if run(&["sh", "-c", "command -v \"$1\"", "sh", program]).is_err() {
+            return Err(LabError::Missing(format!(
+                "{program} is missing. As root: apt-get install {package}"
+            )));
+        }
+    }
+    cage::check_tun()?;
+    nginx::unpack()?;
+    let artifacts = Artifacts::locate();
+    if !artifacts.image.exists() {
+        return Err(LabError::Missing(format!(
+            "{} does not exist. Build it: make image",
+            artifacts.image.display()
+        )));
+    }
+    let sources = [artifacts.image.as_path(), saboteur];
+    if is_newer_than(&artifacts.sabotage_image, &sources) {
+        return Ok(());
+    }
+    build_sabotage_image(&artifacts, saboteur)
+}
+
+fn is_newer_than(made: &Path, sources: &[&Path]) -> bool {
+    let changed = |path: &Path| fs::metadata(path).and_then(|data| data.modified());
+    let Ok(made) = changed(made) else {
+        return false;
+    };
+    let newest = |path: &&Path| changed(path).unwrap_or_else(|_| SystemTime::now());
+    sources.iter().all(|source| newest(source) < made)
+}
+
+fn build_sabotage_image(artifacts: &Artifacts, saboteur: &Path) -> Result<()> {
+    let directory = build_dir().join("e2e");
+    let root = directory.join("root");
+    let packed = directory.join("root.squashfs");
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).map_err(LabError::io(format!("create {}", directory.display())))?;
+    let slot = partition(&artifacts.image, "slot-a")?;
+    let (offset, image) = (slot.offset.to_string(), text(&artifacts.image));
+    run(&[
+        "unsquashfs",
+        "-q",
+        "-n",
+        "-no-xattrs",
+        "-o",
+        &offset,
+        "-d",
+        &text(&root),
+        &image,
+    ])?;
+    for mount_point in ["saboteur/proc", "saboteur/dev"] {
+        fs::create_dir_all(root.join(mount_point)).map_err(LabError::io("add a directory"))?;
+    }
+    install(saboteur, &root, Path::new("/usr/bin/saboteur"))?;
+    for (path, packages) in TOOLS {
+        let unpacked = tool(Path::new(path), packages)?;
+        install(&unpacked, &root, Path::new(path))?;
+    }
+    run(&[
+        "mksquashfs",
+        &text(&root),
+        &text(&packed),
+        "-quiet",
+        "-no-progress",
+        "-noappend",
+        "-all-root",
+        "-comp",
+        "gzip",
+        "-Xcompression-level",
+        "1",
+    ])?;
+    let size = fs::metadata(&packed)
+        .map_err(LabError::io("measure the root"))?
+        .len();
+    if size > slot.size {
+        return Err(LabError::Unexpected(format!(
+            "the saboteur's root has {size} bytes, slot a only {}",
+            slot.size
+        )));
+    }
+    let unfinished = directory.join("sabotage.img.new");
+    vm::copy_sparse(&artifacts.image, &unfinished)?;
+    run(&[
+        "dd",
+        "status=none",
+        "conv=notrunc",
+        "bs=1M",
+        "oflag=seek_bytes",
+        &format!("if={}", packed.display()),
+        &format!("of={}", unfinished.display()),
+        &format!("seek={}", slot.offset),
+    ])?;
+    fs::rename(&unfinished, &artifacts.sabotage_image).map_err(LabError::io("rename the saboteur's image"))
+}
+
+/// Where packages are unpacked whose tools the machine lacks.
+fn unpacked_tools() -> PathBuf {
+    build_dir().join("tools")
+}
+
+/// The tool where the machine has it, or unpacked from its package.
+fn tool(path: &Path, packages: &[&str]) -> Result<PathBuf> {
+    if path.exists() {
+        return Ok(path.into());
+    }
+    let name = path.file_name().unwrap_or_default();
+    // Before the merged /usr, packages had these programs in /sbin.
+    let place = unpacked_tools().join("sbin").join(name);
+    if !place.exists() {
+        for package in packages.iter().rev() {
+            nginx::unpack_package(package, &unpacked_tools())?;
+        }
+    }
+    if place.exists() {
+        return Ok(place);
+    }
+    Err(LabError::Unexpected(format!(
+        "the package {} does not bring {}",
+        packages[0],
+        place.display()
+    )))
+}
+
+/// Copies a program to `target` in `root`, and the shared objects that the root lacks.
+fn install(program: &Path, root: &Path, target: &Path) -> Result<()> {
+    copy(program, root, target)?;
+    for line in loaded_objects(program)?.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let object = match words.as_slice() {
+            [_, "=>", "not", ..] => {
+                return Err(LabError::Missing(format!("{} needs {line}", program.display())));
+            }
+            [_, "=>", object, ..] => Path::new(object),
+            [object, _] if object.starts_with('/') => Path::new(object),
+            _ => continue,
+        };
+        let inside = object.strip_prefix(unpacked_tools()).unwrap_or(object);
+        copy(object, root, inside)?;
+    }
+    Ok(())
+}
+
+/// What ldd says, with the unpacked libraries in reach.
+fn loaded_objects(program: &Path) -> Result<String> {
+    let libraries = ["lib", "usr/lib"]
+        .map(|directory| text(&unpacked_tools().join(directory).join("x86_64-linux-gnu")))
+        .join(":");
+    let variable = format!("LD_LIBRARY_PATH={libraries}");
+    run(&["env", &variable, "ldd", &text(program)])
+}
+
+fn copy(from: &Path, root: &Path, target: &Path) -> Result<()> {
+    let mut to = root.join(target.strip_prefix("/").unwrap_or(target));
+    // A library directory of the root may be a link to another place in it.
+    if let Some(parent) = to.parent().and_then(|parent| fs::canonicalize(parent).ok())
+        && !parent.starts_with(root)
+    {
+        to = root.join("usr").join(target.strip_prefix("/").unwrap_or(target));
+    }
+    if to.exists() {
+        return Ok(());
+    }
+    let failure = || LabError::io(format!("copy {} to {}", from.display(), to.display()));
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent).map_err(failure())?;
+    }
+    fs::copy(from, &to).map(drop).map_err(failure())
+}
+
+/// The partition with this name in a disk image.
+pub fn partition(image: &Path, name: &str) -> Result<Partition> {
+    let listed = run(&["sfdisk", "-J", &text(image)])?;
+    let table: Value =
+        serde_json::from_str(&listed).map_err(|error| LabError::Unexpected(format!("sfdisk -J: {error}")))?;
+    let partitions = table["partitiontable"]["partitions"].as_array();
+    let found = partitions
+        .into_iter()
+        .flatten()
+        .find(|partition| partition["name"] == name);
+    let field = |key: &str| found.and_then(|partition| partition[key].as_u64());
+    match (
+        field("start"),
+        field("size"),
+        found.and_then(|p| p["uuid"].as_str()),
+    ) {
+        (Some(start), Some(size), Some(uuid)) => Ok(Partition {
+            offset: start * SECTOR,
+            size: size * SECTOR,
+            uuid: uuid.to_owned(),
+        }),
+        _ => Err(LabError::Unexpected(format!(
+            "{} has no partition {name}; build it anew: make image",
+            image.display()
+        ))),
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
