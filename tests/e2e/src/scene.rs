@@ -128,6 +128,16 @@ impl Scene {
         self.vm.take().map_or(Ok(()), Vm::power_cut)
     }
 
+    /// `reboot` at the console, up to the next prompt.
+    pub fn reboot(&mut self) -> Result<()> {
+        let console = &self.vm().console;
+        console.reach_prompt("lb> ", BOOT_LIMIT)?;
+        console.forget();
+        console.send(b"reboot\r")?;
+        console.wait_for(r"reboot *\n", BOOT_LIMIT)?;
+        self.vm().wait_for_prompt(BOOT_LIMIT)
+    }
+
     pub fn vm(&mut self) -> &mut Vm {
         self.vm.as_mut().expect("the story powered the machine on")
     }
@@ -166,7 +176,12 @@ impl Scene {
     ) -> Result<Value> {
         let started = Instant::now();
         loop {
-            let report = self.vm().json(command)?;
+            let report = match self.vm().json(command) {
+                Ok(report) => report,
+                // An error in words: the agent is not there at the moment.
+                Err(LabError::Unexpected(words)) => Value::String(words),
+                Err(failure) => return Err(failure),
+            };
             if satisfied(&report) {
                 return Ok(report);
             }

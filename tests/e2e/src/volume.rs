@@ -31,6 +31,18 @@ pub fn check(image: &Path) -> Result<String> {
     }
 }
 
+/// Fails unless the file system was unmounted in order and has nothing to repair.
+pub fn assert_clean(image: &Path) -> Result<()> {
+    let done = output(&["e2fsck", "-f", "-n", &device(image)?], "")?;
+    if done.status.success() && !done.stdout.contains("recovering journal") {
+        return Ok(());
+    }
+    Err(LabError::Unexpected(format!(
+        "/config is not clean: {}{}",
+        done.stdout, done.stderr
+    )))
+}
+
 /// The file's content; `None` when it does not exist.
 pub fn read(image: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     let copy = cage::scratch("volume")?.join("out");

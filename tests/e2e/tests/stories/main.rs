@@ -1,22 +1,53 @@
-use lb_e2e::*;
-use lb_lab::story::{self, Story, Told};
+//! The stories, each in its own cage with its own lab and VM. `cargo test -p lb-e2e NAME` tells those whose name
+//! contains NAME. They need root or user namespaces, QEMU, and the built image; without, they fail and say what to do.
+//! Longest first, so that the last one does not run alone for long.
+
+mod agent;
+mod bad_config;
+mod bad_input;
+mod drift;
+mod machine;
+mod power;
+mod rows;
+
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+
+use lb_e2e::artifacts;
+use lb_lab::story::{self, Story};
+
 fn main() -> ExitCode {
-    story::main(vec![Story::new("fake", 60, fake)], || {
+    let stories = vec![
+        Story::new("bad_configs_at_boot_1", 420, bad_config::at_boot_1),
+        Story::new("bad_configs_at_boot_2", 420, bad_config::at_boot_2),
+        Story::new("rows_bios", 300, rows::bios),
+        Story::new("rows_uefi", 300, rows::uefi),
+        Story::new("power_cut_in_config_put", 300, power::cut_in_config_put),
+        Story::new("reset_in_config_put", 300, power::reset_in_config_put),
+        Story::new("drift_is_repaired", 300, drift::is_repaired),
+        Story::new("rows_original_timing", 240, rows::original_timing),
+        Story::new("agent_killed_during_requests", 180, agent::killed_during_requests),
+        Story::new("agent_crashes_at_every_start", 180, agent::crashes_at_every_start),
+        Story::new("rows_source_nat_always", 120, rows::source_nat_always),
+        Story::new("bad_configs_at_the_console", 240, bad_config::at_the_console),
+        Story::new("config_of_ten_megabytes", 150, bad_input::ten_megabytes),
+        Story::new("config_of_invalid_utf8", 150, bad_input::invalid_utf8),
+        Story::new("config_volume_full", 180, bad_input::volume_full),
+        Story::new("config_volume_read_only", 150, bad_input::volume_read_only),
+        Story::new("config_volume_damaged", 150, bad_input::volume_damaged),
+        Story::new("link_unplugged", 180, bad_input::link_unplugged),
+        Story::new("link_missing", 150, bad_input::link_missing),
+        Story::new("links_with_one_mac", 150, bad_input::links_with_one_mac),
+        Story::new("first_boot", 150, machine::first_boot),
+        Story::new("small_memory", 150, machine::small_memory),
+        Story::new(
+            "power_button_and_ctrl_alt_del",
+            180,
+            machine::power_button_and_ctrl_alt_del,
+        ),
+        Story::new("console_commands", 180, machine::console_commands),
+    ];
+    story::main(stories, || {
         artifacts::prepare(Path::new(env!("CARGO_BIN_EXE_saboteur")))
     })
-}
-fn fake() -> Told {
-    let mut s = Scene::new(Setting::new(Start::Sabotage, config::scenario(config::QUICK)))?;
-    s.vm().wait_for_prompt(Duration::from_secs(30))?;
-    println!("prompt after {:?}", s.vm().powered_on.elapsed());
-    println!("{:?}", s.vm().command("hello world")?);
-    println!("{:?}", s.vm().json("version")?);
-    println!("{:?}", s.vm().config_put(&config::scenario(config::QUICK))?);
-    let sab = s.saboteur()?;
-    println!("{}", sab.kernel_state()?);
-    println!("{:?}", sab.sh("ls -la /")); println!("{:?}",sab.sh("saboteur resident")); println!("{:?}",sab.kill_agent()); Err("show")?;
-    Ok(())
 }

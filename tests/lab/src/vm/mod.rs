@@ -170,6 +170,12 @@ impl Vm {
 
     /// `config put`, `text`, and the dot that ends it; what the appliance says to that.
     pub fn config_put(&self, text: &str) -> Result<String> {
+        let start = self.begin_config_put(text)?;
+        self.console.until_prompt(&self.prompt, start, COMMAND_LIMIT)
+    }
+
+    /// [`Vm::config_put`] without waiting for the answer; where the answer will begin.
+    pub fn begin_config_put(&self, text: &str) -> Result<usize> {
         self.console.reach_prompt(&self.prompt, COMMAND_LIMIT)?;
         let start = self.console.line_start();
         self.console.send(b"config put\r")?;
@@ -178,8 +184,7 @@ impl Vm {
         self.console.paste(text)?;
         let end_of_line = if text.ends_with('\n') { "" } else { "\r" };
         self.console.send(format!("{end_of_line}.\r").as_bytes())?;
-        let limit = COMMAND_LIMIT + Duration::from_millis(text.len() as u64 / 4);
-        self.console.until_prompt(&self.prompt, start, limit)
+        Ok(start)
     }
 
     /// The other end of the virtio serial port `name`.
@@ -190,6 +195,12 @@ impl Vm {
     /// The ACPI power button.
     pub fn power_button(&mut self) -> Result<()> {
         self.qmp.execute("system_powerdown", json!({})).map(drop)
+    }
+
+    /// The reset button.
+    pub fn reset(&mut self) -> Result<()> {
+        self.console.forget();
+        self.qmp.execute("system_reset", json!({})).map(drop)
     }
 
     /// Ctrl-Alt-Del on the keyboard.

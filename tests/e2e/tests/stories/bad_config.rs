@@ -1,0 +1,121 @@
+//! Every file of tests/configs/bad, at boot and at the console: its message appears, the prompt answers, nothing panics.
+//! Beside `NAME.toml`, `NAME.expected` holds lines that the message must contain, in their order.
+
+use std::fs;
+
+use lb_e2e::config::{QUICK, scenario};
+use lb_e2e::scene::BOOT_LIMIT;
+use lb_e2e::{Scene, Setting, Start, volume};
+use lb_lab::story::Told;
+use lb_lab::{LabError, Result, repository};
+
+/// The issue asks for this many at least.
+const AT_LEAST: usize = 30;
+/// What no operator must ever see.
+const NEVER: [&str; 3] = ["panicked at", "stack backtrace", "Kernel panic"];
+
+struct BadConfig {
+    name: String,
+    text: Vec<u8>,
+    expected: Vec<String>,
+}
+
+fn bad_configs() -> Result<Vec<BadConfig>> {
+    let directory = repository().join("tests/configs/bad");
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&directory).map_err(LabError::io("list tests/configs/bad"))? {
+        let path = entry.map_err(LabError::io("list tests/configs/bad"))?.path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let expected = path.with_extension("expected");
+        let lines =
+            fs::read_to_string(&expected).map_err(LabError::io(format!("read {}", expected.display())))?;
+        files.push(BadConfig {
+            name: path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            text: fs::read(&path).map_err(LabError::io(format!("read {}", path.display())))?,
+            expected: lines.lines().map(|line| line.trim().to_owned()).collect(),
+        });
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(files.len() >= AT_LEAST, "only {} bad configurations", files.len());
+    Ok(files)
+}
+
+/// All expected lines, in their order, anywhere inside of what was shown.
+fn assert_shown(file: &BadConfig, shown: &str) {
+    let mut rest = shown;
+    for line in file.expected.iter().filter(|line| !line.is_empty()) {
+        let Some(at) = rest.find(line.as_str()) else {
+            panic!("{}: `{line}` was not shown; shown was:\n{shown}", file.name);
+        };
+        rest = &rest[at + line.len()..];
+    }
+    for word in NEVER {
+        assert!(!shown.contains(word), "{}: {word}:\n{shown}", file.name);
+    }
+}
+
+pub fn at_boot_1() -> Told {
+    at_boot(0)
+}
+
+pub fn at_boot_2() -> Told {
+    at_boot(1)
+}
+
+/// Every second file: boots with it as the only lb.toml there ever was.
+fn at_boot(parity: usize) -> Told {
+    let files = bad_configs()?;
+    let mut scene = Scene::dark(Setting::unconfigured(Start::Kernel))?;
+    let pristine = scene.disk.with_file_name("pristine.img");
+    lb_lab::vm::copy_sparse(&scene.disk, &pristine)?;
+    for file in files.iter().skip(parity).step_by(2) {
+        lb_lab::vm::copy_sparse(&pristine, &scene.disk)?;
+        volume::write(&scene.disk, "lb.toml", &file.text)?;
+        scene.power_on()?;
+        scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+        // The agent may have more to say after the first prompt.
+        let shown = scene.vm().command("config check")?;
+        let all = scene.vm().console.text();
+        assert_shown(file, &all);
+        assert!(
+            shown.contains("lb.toml"),
+            "{}: config check said:\n{shown}",
+            file.name
+        );
+        let version = scene.vm().json("version")?;
+        assert!(version["version"].is_string(), "{}: {version}", file.name);
+        scene.cut_power()?;
+    }
+    Ok(())
+}
+
+/// Pastes every file at the console of a machine that serves; the configuration in force stays.
+pub fn at_the_console() -> Told {
+    let good = scenario(QUICK);
+    let mut scene = Scene::new(Setting::new(Start::Kernel, good.clone()))?;
+    scene.wait_until_serving()?;
+    let kept = scene.vm().command("config show")?;
+    for file in bad_configs()? {
+        let Ok(text) = String::from_utf8(file.text.clone()) else {
+            continue; // Not text: nobody can paste it; told at boot.
+        };
+        let said = scene.vm().config_put(&text)?;
+        assert_shown(&file, &said);
+        scene.row_1(1)?;
+    }
+    assert_eq!(
+        scene.vm().command("config show")?,
+        kept,
+        "a refused file changes nothing"
+    );
+    let checked = scene.vm().command("config check")?;
+    assert!(!checked.contains("error"), "{checked}");
+    scene.rows_1_to_5()?;
+    Ok(())
+}

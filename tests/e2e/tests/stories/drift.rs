@@ -1,0 +1,103 @@
+//! Somebody else changes what the appliance owns, with real ipvsadm, nft and ip; it is put right, and what is not the
+//! appliance's own is left alone.
+
+use std::time::{Duration, Instant};
+
+use lb_e2e::config::{QUICK, scenario};
+use lb_e2e::sabotage::Saboteur;
+use lb_e2e::{Scene, Setting, Start};
+use lb_lab::story::Told;
+use lb_lab::{LabError, Result};
+
+use crate::rows::settle;
+
+/// A full read-back happens every 30 s; the rest is for a slow machine.
+const REPAIR_LIMIT: Duration = Duration::from_secs(45);
+
+const DAMAGE: [(&str, &[&str]); 5] = [
+    (
+        "IPVS servers: one gone, one with another weight, one too many",
+        &[
+            "ipvsadm -d -t 192.168.0.1:30080 -r 172.16.0.11:30080",
+            "ipvsadm -e -t 192.168.0.1:6443 -r 172.16.0.1:6443 -m -w 7",
+            "ipvsadm -a -t 192.168.0.1:6443 -r 172.16.0.99:6443 -m -w 3",
+        ],
+    ),
+    (
+        "IPVS services: one gone, one with another scheduler, one too many",
+        &[
+            "ipvsadm -D -t 192.168.0.1:30080",
+            "ipvsadm -E -t 192.168.0.1:6443 -s sh",
+            "ipvsadm -A -t 192.168.0.1:8080 -s rr",
+        ],
+    ),
+    ("IPVS cleared", &["ipvsadm -C"]),
+    (
+        "the filter, an address and a route",
+        &[
+            "nft flush ruleset",
+            "ip addr del 172.16.0.254/24 dev eth1",
+            "ip route del 10.0.0.0/8",
+        ],
+    ),
+    ("a link taken down", &["ip link set eth1 down"]),
+];
+
+pub fn is_repaired() -> Told {
+    let routes = "addresses = [\"192.168.0.1/24\"]\n\
+                  routes = [{ to = \"10.0.0.0/8\", via = \"192.168.0.20\" }]\n";
+    let config = scenario(QUICK).replacen("addresses = [\"192.168.0.1/24\"]\n", routes, 1);
+    let mut scene = Scene::new(Setting::new(Start::Sabotage, config))?;
+    scene.wait_until_serving()?;
+    settle(&mut scene)?;
+    let saboteur = scene.saboteur()?;
+    let whole = saboteur.kernel_state()?;
+    assert!(
+        whole.contains("-a -t 192.168.0.1:30080 -r 172.16.0.11:30080"),
+        "{whole}"
+    );
+    assert!(whole.contains("10.0.0.0/8 via 192.168.0.20"), "{whole}");
+    for (what, commands) in DAMAGE {
+        for command in commands {
+            saboteur.sh(command)?;
+        }
+        wait_until_repaired(&saboteur, &whole, what)?;
+        scene.rows_1_to_5()?;
+    }
+    let status = scene.vm().json("status")?;
+    assert!(status["reconcile"]["repairs"].as_u64() >= Some(10), "{status:#}");
+    foreign_tables_are_left_alone(&mut scene, &saboteur, &whole)
+}
+
+fn wait_until_repaired(saboteur: &Saboteur, whole: &str, what: &str) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let state = saboteur.kernel_state()?;
+        if state == whole {
+            return Ok(());
+        }
+        if started.elapsed() > REPAIR_LIMIT {
+            return Err(LabError::Timeout {
+                what: format!("{what}: repaired"),
+                limit: REPAIR_LIMIT,
+                seen: format!("{state}\nwhole it was:\n{whole}"),
+            });
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn foreign_tables_are_left_alone(scene: &mut Scene, saboteur: &Saboteur, whole: &str) -> Told {
+    saboteur.sh("nft add table ip foreign")?;
+    saboteur.sh("ipvsadm -D -t 192.168.0.1:30080")?;
+    let with_table = |state: &str| state.replace("table ip foreign {\n}\n", "");
+    let started = Instant::now();
+    while with_table(&saboteur.kernel_state()?) != whole {
+        assert!(started.elapsed() < REPAIR_LIMIT, "{}", saboteur.kernel_state()?);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let tables = saboteur.sh("nft list tables")?;
+    assert!(tables.contains("table ip foreign"), "{tables}");
+    scene.row_1(5)?;
+    Ok(())
+}

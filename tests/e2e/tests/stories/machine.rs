@@ -1,0 +1,130 @@
+//! The machine as its operator meets it: the first boot, little memory, the power button, the commands at the prompt.
+
+use std::time::Duration;
+
+use lb_e2e::config::{QUICK, scenario};
+use lb_e2e::scene::BOOT_LIMIT;
+use lb_e2e::{Scene, Setting, Start, volume};
+use lb_lab::story::Told;
+
+use crate::rows::settle;
+
+/// From the factory: says what to do, leaves a sample, and the sample is valid.
+pub fn first_boot() -> Told {
+    let mut scene = Scene::new(Setting::unconfigured(Start::Bios))?;
+    scene.vm().wait_for("lb.toml.sample", BOOT_LIMIT)?;
+    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    let status = scene.vm().json("status")?;
+    assert_eq!(status["config"]["source"], "none", "{status:#}");
+    assert_eq!(status["services"], 0, "{status:#}");
+    scene.cut_power()?;
+    volume::check(&scene.disk)?;
+    let sample = volume::read(&scene.disk, "lb.toml.sample")?.expect("the sample was written");
+    assert!(
+        volume::read(&scene.disk, "lb.toml")?.is_none(),
+        "the sample is only a sample"
+    );
+    // Taken as it is, it is the scenario.
+    volume::write(&scene.disk, "lb.toml", &sample)?;
+    scene.power_on()?;
+    scene.wait_until_serving()?;
+    scene.row_1(5)?;
+    scene.row_2()?;
+    Ok(())
+}
+
+/// 128 MB, one processor, and a terminal that never answers.
+pub fn small_memory() -> Told {
+    let mut setting = Setting::new(Start::Kernel, scenario(QUICK));
+    setting.memory_mb = 128;
+    setting.terminal_answers = false;
+    let mut scene = Scene::new(setting)?;
+    scene.wait_until_serving()?;
+    settle(&mut scene)?;
+    scene.rows_1_to_5()?;
+    let status = scene.vm().json("status")?;
+    let resident = |field: &str| status["agent"][field].as_u64().unwrap_or(u64::MAX);
+    let together = resident("resident_kb").saturating_add(resident("init_resident_kb"));
+    assert!(
+        together <= 12 * 1024,
+        "init and agent have {together} kB resident: {status:#}"
+    );
+    Ok(())
+}
+
+/// Both end in order: the volume is clean, and after Ctrl-Alt-Del the machine is back.
+pub fn power_button_and_ctrl_alt_del() -> Told {
+    let mut scene = Scene::new(Setting::new(Start::Kernel, scenario(QUICK)))?;
+    scene.wait_until_serving()?;
+    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    scene.vm().console.forget();
+    scene.vm().ctrl_alt_del()?;
+    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    scene.wait_until_serving()?;
+    scene.vm().power_button()?;
+    scene.vm().wait_until_off(Duration::from_secs(30))?;
+    // Nothing left to replay or repair.
+    volume::assert_clean(&scene.disk)?;
+    scene.power_on()?;
+    scene.wait_until_serving()?;
+    scene.vm().console.reach_prompt("lb> ", BOOT_LIMIT)?;
+    scene.vm().console.send(b"poweroff\r")?;
+    scene.vm().wait_until_off(Duration::from_secs(30))?;
+    volume::assert_clean(&scene.disk)?;
+    Ok(())
+}
+
+/// Every reading command answers; with `--json` it is one document; nothing is wider than the terminal.
+pub fn console_commands() -> Told {
+    let mut scene = Scene::new(Setting::new(Start::Kernel, scenario(QUICK)))?;
+    scene.wait_until_serving()?;
+    settle(&mut scene)?;
+    for command in [
+        "status",
+        "services",
+        "interfaces",
+        "gateway",
+        "connections",
+        "version",
+    ] {
+        let shown = scene.vm().command(command)?;
+        assert!(!shown.trim().is_empty(), "`{command}` showed nothing");
+        let same = scene.vm().command(&format!("applctl {command}"))?;
+        assert_eq!(same.lines().count(), shown.lines().count(), "`applctl {command}`");
+        for line in shown.lines() {
+            assert!(line.chars().count() <= 80, "`{command}`: wider than 80:\n{line}");
+        }
+        let document = scene.vm().json(command)?;
+        assert!(document.is_object(), "`{command} --json`: {document}");
+    }
+    let services = scene.vm().command("services nginx")?;
+    assert!(services.contains("172.16.0.11:30080"), "{services}");
+    assert!(!services.contains("6443"), "{services}");
+    for (command, expected) in [
+        ("help", "config"),
+        ("config show", "[[virtual_server]]"),
+        ("log --last 5", ""),
+        ("sevices", "services"),
+    ] {
+        let shown = scene.vm().command(command)?;
+        assert!(shown.contains(expected), "`{command}` showed:\n{shown}");
+    }
+    applied_from_the_prompt(&mut scene)
+}
+
+/// A put that changes something changes just that, and `config apply` after it has nothing to do.
+fn applied_from_the_prompt(scene: &mut Scene) -> Told {
+    let heavier = "address = \"172.16.0.11:30080\"\nweight = 7\n";
+    let config = scenario(QUICK).replacen("address = \"172.16.0.11:30080\"\n", heavier, 1);
+    scene.vm().config_put(&config)?;
+    let services = scene.wait_for_report("services", Duration::from_secs(10), |services| {
+        services.to_string().contains("\"configured_weight\":7")
+    })?;
+    assert!(services.to_string().contains("\"weight\":7"), "{services:#}");
+    scene.row_1(10)?;
+    let shown = scene.vm().command("config show")?;
+    assert!(shown.contains("weight = 7"), "{shown}");
+    scene.vm().command("config apply")?;
+    scene.row_1(10)?;
+    Ok(())
+}
