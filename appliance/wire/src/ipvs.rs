@@ -1,5 +1,5 @@
 //! One message of the generic netlink family `IPVS`: its commands, its first level of attributes, and the requests
-//! that are made of them. What is nested below is in [`service`], [`dest`] and [`stats`].
+//! that are made of them. What is nested below is in `service`, `dest` and `stats`.
 //! Must not: offer IPVS_CMD_FLUSH or IPVS_CMD_ZERO as requests; nothing here clears a table.
 
 mod command;
@@ -24,9 +24,9 @@ pub use service::{
     SVC_F_HASHED, SVC_F_ONEPACKET, SVC_F_PERSISTENT, Service, ServiceAttribute, ServiceEntry, ServiceFlags,
     ServiceKey,
 };
-pub use stats::{Stats, StatsAttribute};
+pub use stats::Stats;
 
-use nested::{emit_all, parse_all};
+use nested::parse_all;
 
 /// IPVS_GENL_NAME: what CTRL_CMD_GETFAMILY is asked for.
 pub const FAMILY_NAME: &str = "IPVS";
@@ -189,8 +189,8 @@ impl Nla for IpvsAttribute {
 
     fn emit_value(&self, buffer: &mut [u8]) {
         match self {
-            IpvsAttribute::Service(nested) => emit_all(nested, buffer),
-            IpvsAttribute::Dest(nested) => emit_all(nested, buffer),
+            IpvsAttribute::Service(nested) => nested.as_slice().emit(buffer),
+            IpvsAttribute::Dest(nested) => nested.as_slice().emit(buffer),
             IpvsAttribute::TimeoutTcp(value)
             | IpvsAttribute::TimeoutTcpFin(value)
             | IpvsAttribute::TimeoutUdp(value)

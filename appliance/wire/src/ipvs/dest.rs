@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::{
-    DecodeError, DefaultNla, Emitable, ErrorContext, Nla, NlaBuffer, Parseable, emit_u16, emit_u16_be,
-    emit_u32, parse_u16, parse_u16_be, parse_u32,
+    DecodeError, DefaultNla, ErrorContext, Nla, NlaBuffer, Parseable, emit_u16, emit_u16_be, emit_u32,
+    parse_u16, parse_u16_be, parse_u32,
 };
 
 use super::entry::{EntryError, Family, address_bytes};
-use super::nested::{ADDRESS_BYTES, emit_all, parse_address, parse_all};
-use super::stats::{Stats, StatsAttribute};
+use super::nested::{ADDRESS_BYTES, parse_address};
+use super::stats::Stats;
 
 const ADDR: u16 = 1;
 const PORT: u16 = 2;
@@ -76,9 +76,11 @@ pub enum DestAttribute {
     ActiveConnections(u32),
     InactiveConnections(u32),
     PersistentConnections(u32),
-    Stats(Vec<StatsAttribute>),
+    /// Nested counters, as they came; see [`Stats`].
+    Stats(Vec<u8>),
     AddressFamily(u16),
-    Stats64(Vec<StatsAttribute>),
+    /// The same in 64 bits.
+    Stats64(Vec<u8>),
     Other(DefaultNla),
 }
 
@@ -145,8 +147,8 @@ struct Seen<'a> {
     active: u32,
     inactive: u32,
     persistent: u32,
-    stats: Option<&'a [StatsAttribute]>,
-    stats64: Option<&'a [StatsAttribute]>,
+    stats: Option<&'a [u8]>,
+    stats64: Option<&'a [u8]>,
 }
 
 impl<'a> Seen<'a> {
@@ -204,7 +206,7 @@ impl DestEntry {
             active_connections: seen.active,
             inactive_connections: seen.inactive,
             persistent_connections: seen.persistent,
-            stats: Stats::from_attributes(stats),
+            stats: Stats::from_nested(stats),
         })
     }
 }
@@ -214,7 +216,7 @@ impl Nla for DestAttribute {
         match self {
             DestAttribute::Port(_) | DestAttribute::AddressFamily(_) => size_of::<u16>(),
             DestAttribute::Address(bytes) => bytes.len(),
-            DestAttribute::Stats(nested) | DestAttribute::Stats64(nested) => nested.as_slice().buffer_len(),
+            DestAttribute::Stats(nested) | DestAttribute::Stats64(nested) => nested.len(),
             DestAttribute::Other(other) => other.value_len(),
             _ => size_of::<u32>(),
         }
@@ -256,9 +258,7 @@ impl Nla for DestAttribute {
                 emit_u32(buffer, *value).expect("value_len is the size of a u32");
             }
             DestAttribute::Address(bytes) => buffer.copy_from_slice(bytes),
-            DestAttribute::Stats(nested) | DestAttribute::Stats64(nested) => {
-                emit_all(nested, buffer);
-            }
+            DestAttribute::Stats(nested) | DestAttribute::Stats64(nested) => buffer.copy_from_slice(nested),
             DestAttribute::Other(other) => other.emit_value(buffer),
         }
     }
@@ -277,9 +277,9 @@ impl<'a> Parseable<NlaBuffer<&'a [u8]>> for DestAttribute {
             ACTIVE_CONNS => parse_u32(value).map(DestAttribute::ActiveConnections),
             INACT_CONNS => parse_u32(value).map(DestAttribute::InactiveConnections),
             PERSIST_CONNS => parse_u32(value).map(DestAttribute::PersistentConnections),
-            STATS => parse_all(value).map(DestAttribute::Stats),
+            STATS => Ok(DestAttribute::Stats(value.to_vec())),
             ADDR_FAMILY => parse_u16(value).map(DestAttribute::AddressFamily),
-            STATS64 => parse_all(value).map(DestAttribute::Stats64),
+            STATS64 => Ok(DestAttribute::Stats64(value.to_vec())),
             _ => DefaultNla::parse(buffer).map(DestAttribute::Other),
         };
         attribute.with_context(|| format!("IPVS_DEST_ATTR {}", buffer.kind()))

@@ -1,7 +1,7 @@
 //! Attributes within an attribute, and the values that both levels share.
 //! Must not: know any attribute's number.
 
-use netlink_packet_core::{DecodeError, Emitable, Nla, NlaBuffer, NlasIterator, Parseable};
+use netlink_packet_core::{DecodeError, NlaBuffer, NlasIterator, Parseable};
 
 /// sizeof(union nf_inet_addr): every address has this size on the wire, IPv4 in its first four bytes.
 pub(super) const ADDRESS_BYTES: usize = 16;
@@ -13,10 +13,6 @@ where
     NlasIterator::new(bytes)
         .map(|attribute| A::parse(&attribute?))
         .collect()
-}
-
-pub(super) fn emit_all<A: Nla>(attributes: &[A], buffer: &mut [u8]) {
-    attributes.emit(buffer);
 }
 
 /// The kernel takes shorter addresses as well and fills up with zeros (nla_memcpy).

@@ -4,15 +4,13 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::{
-    DecodeError, DefaultNla, Emitable, ErrorContext, Nla, NlaBuffer, Parseable, emit_u16, emit_u16_be,
-    emit_u32, parse_u16, parse_u16_be, parse_u32,
+    DecodeError, DefaultNla, ErrorContext, Nla, NlaBuffer, Parseable, emit_u16, emit_u16_be, emit_u32,
+    parse_u16, parse_u16_be, parse_u32,
 };
 
 use super::entry::{EntryError, Family, address_bytes};
-use super::nested::{
-    ADDRESS_BYTES, emit_all, emit_text, parse_address, parse_all, parse_array, parse_text, text_len,
-};
-use super::stats::{Stats, StatsAttribute};
+use super::nested::{ADDRESS_BYTES, emit_text, parse_address, parse_array, parse_text, text_len};
+use super::stats::Stats;
 
 /// IP_VS_SVC_F_*: persistent port, in the kernel's table (set by the kernel itself), one-packet scheduling.
 pub const SVC_F_PERSISTENT: u32 = 0x1;
@@ -88,9 +86,11 @@ pub enum ServiceAttribute {
     Flags(ServiceFlags),
     Timeout(u32),
     Netmask([u8; 4]),
-    Stats(Vec<StatsAttribute>),
+    /// Nested counters, as they came; see [`Stats`].
+    Stats(Vec<u8>),
     PeName(String),
-    Stats64(Vec<StatsAttribute>),
+    /// The same in 64 bits.
+    Stats64(Vec<u8>),
     Other(DefaultNla),
 }
 
@@ -171,8 +171,8 @@ struct Seen<'a> {
     timeout: Option<u32>,
     netmask: Option<[u8; 4]>,
     pe_name: Option<&'a str>,
-    stats: Option<&'a [StatsAttribute]>,
-    stats64: Option<&'a [StatsAttribute]>,
+    stats: Option<&'a [u8]>,
+    stats64: Option<&'a [u8]>,
 }
 
 impl<'a> Seen<'a> {
@@ -236,7 +236,7 @@ impl ServiceEntry {
         let stats = seen.stats64.or(seen.stats).unwrap_or_default();
         Ok(ServiceEntry {
             service,
-            stats: Stats::from_attributes(stats),
+            stats: Stats::from_nested(stats),
         })
     }
 }
@@ -253,9 +253,7 @@ impl Nla for ServiceAttribute {
             }
             ServiceAttribute::Flags(_) => 2 * size_of::<u32>(),
             ServiceAttribute::SchedulerName(text) | ServiceAttribute::PeName(text) => text_len(text),
-            ServiceAttribute::Stats(nested) | ServiceAttribute::Stats64(nested) => {
-                nested.as_slice().buffer_len()
-            }
+            ServiceAttribute::Stats(nested) | ServiceAttribute::Stats64(nested) => nested.len(),
             ServiceAttribute::Other(other) => other.value_len(),
         }
     }
@@ -299,7 +297,7 @@ impl Nla for ServiceAttribute {
                 emit_text(text, buffer);
             }
             ServiceAttribute::Stats(nested) | ServiceAttribute::Stats64(nested) => {
-                emit_all(nested, buffer);
+                buffer.copy_from_slice(nested)
             }
             ServiceAttribute::Other(other) => other.emit_value(buffer),
         }
@@ -319,9 +317,9 @@ impl<'a> Parseable<NlaBuffer<&'a [u8]>> for ServiceAttribute {
             FLAGS => parse_flags(value).map(ServiceAttribute::Flags),
             TIMEOUT => parse_u32(value).map(ServiceAttribute::Timeout),
             NETMASK => parse_array(value).map(ServiceAttribute::Netmask),
-            STATS => parse_all(value).map(ServiceAttribute::Stats),
+            STATS => Ok(ServiceAttribute::Stats(value.to_vec())),
             PE_NAME => Ok(ServiceAttribute::PeName(parse_text(value))),
-            STATS64 => parse_all(value).map(ServiceAttribute::Stats64),
+            STATS64 => Ok(ServiceAttribute::Stats64(value.to_vec())),
             _ => DefaultNla::parse(buffer).map(ServiceAttribute::Other),
         };
         attribute.with_context(|| format!("IPVS_SVC_ATTR {}", buffer.kind()))

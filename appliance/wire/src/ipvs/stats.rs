@@ -1,22 +1,11 @@
 //! IPVS_STATS_ATTR_*: what a service or a server has counted. STATS holds most counters as u32, STATS64 all as u64;
 //! both use the same numbers, so a value's width is told by its length.
+//! Must not: fail. Counters are for looking at, and an entry is worth more than they are.
 
-use netlink_packet_core::{
-    DecodeError, DefaultNla, Nla, NlaBuffer, Parseable, emit_u32, emit_u64, parse_u32, parse_u64,
-};
+use netlink_packet_core::NlasIterator;
 
-/// One counter, with its IPVS_STATS_ATTR_* number.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StatsAttribute {
-    Narrow(u16, u32),
-    Wide(u16, u64),
-    Other(DefaultNla),
-}
-
-/// IPVS_STATS_ATTR_PAD: no counter, whatever its length.
-const PAD: u16 = 11;
-
-/// Counted since the entry was added, and rates of the last seconds (zero when net.ipv4.vs.run_estimation is off).
+/// Counted since the entry was added, and rates of the last seconds. All stand still while net.ipv4.vs.run_estimation
+/// is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
     pub connections: u64,
@@ -32,16 +21,12 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Counters without an attribute are zero.
-    pub fn from_attributes(attributes: &[StatsAttribute]) -> Stats {
+    /// From the content of a STATS or STATS64 attribute. Counters that are missing or of an unknown width are zero.
+    pub(super) fn from_nested(bytes: &[u8]) -> Stats {
         let mut stats = Stats::default();
-        for attribute in attributes {
-            let (kind, value) = match attribute {
-                StatsAttribute::Narrow(kind, value) => (*kind, u64::from(*value)),
-                StatsAttribute::Wide(kind, value) => (*kind, *value),
-                StatsAttribute::Other(_) => continue,
-            };
-            if let Some(counter) = stats.counter(kind) {
+        for attribute in NlasIterator::new(bytes).map_while(Result::ok) {
+            if let (Some(counter), Some(value)) = (stats.counter(attribute.kind()), number(attribute.value()))
+            {
                 *counter = value;
             }
         }
@@ -65,43 +50,29 @@ impl Stats {
     }
 }
 
-impl Nla for StatsAttribute {
-    fn value_len(&self) -> usize {
-        match self {
-            StatsAttribute::Narrow(..) => size_of::<u32>(),
-            StatsAttribute::Wide(..) => size_of::<u64>(),
-            StatsAttribute::Other(other) => other.value_len(),
-        }
-    }
-
-    fn kind(&self) -> u16 {
-        match self {
-            StatsAttribute::Narrow(kind, _) | StatsAttribute::Wide(kind, _) => *kind,
-            StatsAttribute::Other(other) => other.kind(),
-        }
-    }
-
-    fn emit_value(&self, buffer: &mut [u8]) {
-        match self {
-            StatsAttribute::Narrow(_, value) => {
-                emit_u32(buffer, *value).expect("value_len is the size of a u32");
-            }
-            StatsAttribute::Wide(_, value) => {
-                emit_u64(buffer, *value).expect("value_len is the size of a u64");
-            }
-            StatsAttribute::Other(other) => other.emit_value(buffer),
-        }
-    }
+fn number(value: &[u8]) -> Option<u64> {
+    let narrow = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_ne_bytes);
+    let wide = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_ne_bytes);
+    narrow(value).map(u64::from).or_else(|| wide(value))
 }
 
-impl<'a> Parseable<NlaBuffer<&'a [u8]>> for StatsAttribute {
-    fn parse(buffer: &NlaBuffer<&'a [u8]>) -> Result<Self, DecodeError> {
-        let (kind, value) = (buffer.kind(), buffer.value());
-        Ok(match value.len() {
-            _ if kind == PAD => StatsAttribute::Other(DefaultNla::parse(buffer)?),
-            4 => StatsAttribute::Narrow(kind, parse_u32(value)?),
-            8 => StatsAttribute::Wide(kind, parse_u64(value)?),
-            _ => StatsAttribute::Other(DefaultNla::parse(buffer)?),
-        })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_widths_are_taken_and_nonsense_is_passed_over() {
+        let mut bytes = vec![8, 0, 1, 0, 7, 0, 0, 0];
+        bytes.extend([12, 0, 4, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
+        bytes.extend([6, 0, 2, 0, 9, 9, 0, 0]);
+        bytes.extend([8, 0, 99, 0, 9, 9, 9, 9]);
+        let expected = Stats {
+            connections: 7,
+            in_bytes: (1 << 32) + 1,
+            ..Stats::default()
+        };
+        assert_eq!(Stats::from_nested(&bytes), expected);
+        assert_eq!(Stats::from_nested(&bytes[..22]), expected);
+        assert_eq!(Stats::from_nested(&[200, 0, 1]), Stats::default());
     }
 }
