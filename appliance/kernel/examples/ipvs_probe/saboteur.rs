@@ -1,0 +1,135 @@
+//! Somebody else at the kernel's IPVS: makes entries that the appliance never makes, straight through the codec.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+
+use lb_core::model::{RealKey, VirtualKey};
+use lb_core::observed::ForeignService;
+use lb_wire::genl;
+use lb_wire::ipvs::{
+    Dest, DestKey, FAMILY_NAME, Family, ForwardMethod, IpvsMessage, SVC_F_PERSISTENT, Service, ServiceKey,
+};
+use netlink_packet_core::{NLM_F_ACK, NetlinkPayload};
+use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
+use netlink_packet_generic::ctrl::{GenlCtrl, GenlCtrlCmd};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
+
+type Fault = Box<dyn Error>;
+
+pub struct Saboteur {
+    socket: Socket,
+    family: u16,
+}
+
+impl Saboteur {
+    pub fn open() -> Result<Saboteur, Fault> {
+        let mut socket = Socket::new(NETLINK_GENERIC)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        let request = GenlCtrl {
+            cmd: GenlCtrlCmd::GetFamily,
+            nlas: vec![GenlCtrlAttrs::FamilyName(FAMILY_NAME.to_owned())],
+        };
+        socket.send(&genl::encode(request, 0, 0, 1), 0)?;
+        let (answer, _) = socket.recv_from_full()?;
+        let family = genl::decode::<GenlCtrl>(&answer)
+            .filter_map(|message| message.ok()?.payload.ok())
+            .find_map(|payload| match payload {
+                NetlinkPayload::InnerMessage(inner) => inner.payload.nlas.iter().find_map(|nla| match nla {
+                    GenlCtrlAttrs::FamilyId(id) => Some(*id),
+                    _ => None,
+                }),
+                _ => None,
+            });
+        let family = family.ok_or("no IPVS family")?;
+        Ok(Saboteur { socket, family })
+    }
+
+    fn execute(&self, request: IpvsMessage) -> Result<(), Fault> {
+        let text = format!("{request:?}");
+        self.socket
+            .send(&genl::encode(request, self.family, NLM_F_ACK, 2), 0)?;
+        let (answer, _) = self.socket.recv_from_full()?;
+        let message = genl::decode::<IpvsMessage>(&answer).next().ok_or("no answer")??;
+        match message.payload? {
+            NetlinkPayload::Error(error) if error.code.is_none() => Ok(()),
+            other => Err(format!("{text}: {other:?}").into()),
+        }
+    }
+
+    /// Services of every foreign kind, which are returned, and every foreign setting on `ours` and two of its servers.
+    pub fn everything(
+        &self,
+        ours: VirtualKey,
+        limited: RealKey,
+        routed: RealKey,
+    ) -> Result<BTreeSet<ForeignService>, Fault> {
+        let key = ServiceKey::Address {
+            protocol: ours.protocol.number().into(),
+            address: ours.address,
+            port: ours.port,
+        };
+        let mut persistent = Service::plain(key, "sh");
+        persistent.flags = SVC_F_PERSISTENT;
+        persistent.timeout_s = 300;
+        persistent.netmask = [255, 255, 255, 0];
+        self.execute(IpvsMessage::set_service(&persistent))?;
+        let limited = Dest {
+            upper_threshold: 200,
+            lower_threshold: 100,
+            ..dest(limited, ForwardMethod::Masquerade, 70_000)
+        };
+        self.execute(IpvsMessage::set_dest(&key, &limited))?;
+        let routed = dest(routed, ForwardMethod::DirectRoute, 1);
+        self.execute(IpvsMessage::set_dest(&key, &routed))?;
+        let elsewhere = RealKey {
+            address: "2001:db8::99".parse()?,
+            port: ours.port,
+        };
+        let tunnel = dest(elsewhere, ForwardMethod::Tunnel, 1);
+        self.execute(IpvsMessage::new_dest(&key, &tunnel))?;
+        self.foreign_services(ours)
+    }
+
+    fn foreign_services(&self, ours: VirtualKey) -> Result<BTreeSet<ForeignService>, Fault> {
+        let mut foreign = BTreeSet::new();
+        for (family, ipv6) in [(Family::V4, false), (Family::V6, true)] {
+            let key = ServiceKey::Fwmark { family, mark: 42 };
+            self.execute(IpvsMessage::new_service(&Service::plain(key, "rr")))?;
+            foreign.insert(ForeignService::Fwmark { mark: 42, ipv6 });
+        }
+        const UDP: u16 = 17;
+        const SCTP: u16 = 132;
+        for protocol in [UDP, SCTP] {
+            let (address, port) = (ours.address, ours.port);
+            let key = ServiceKey::Address {
+                protocol,
+                address,
+                port,
+            };
+            self.execute(IpvsMessage::new_service(&Service::plain(key, "rr")))?;
+            let server = RealKey { address, port: 9 };
+            let server = dest(server, ForwardMethod::Masquerade, 1);
+            self.execute(IpvsMessage::new_dest(&key, &server))?;
+            foreign.insert(ForeignService::Address {
+                address,
+                port,
+                protocol,
+            });
+        }
+        Ok(foreign)
+    }
+}
+
+fn dest(key: RealKey, forward: ForwardMethod, weight: u32) -> Dest {
+    Dest {
+        key: DestKey {
+            address: key.address,
+            port: key.port,
+        },
+        forward,
+        weight,
+        upper_threshold: 0,
+        lower_threshold: 0,
+    }
+}

@@ -1,0 +1,155 @@
+//! IPVS in the kernel: read the whole table, carry out one step, read what counts. Blocking.
+//! Must not: decide, empty the table, or give up on entries that are none of ours.
+
+mod connection;
+mod table;
+
+use std::collections::BTreeMap;
+
+use lb_core::model::ServerKey;
+use lb_core::observed::ServerActivity;
+use lb_core::plan::Step;
+use lb_core::ports::{KernelError, KernelFault};
+use lb_wire::ipvs::{DestEntry, EntryError, FAMILY_NAME, IpvsAttribute, IpvsMessage, ServiceEntry};
+
+use crate::fault;
+use connection::{Connection, ExchangeError};
+pub use table::IpvsTable;
+
+/// How often a list is asked for again while something keeps changing under it.
+const DUMP_ATTEMPTS: usize = 5;
+
+/// A handle on the IPVS table of this network namespace.
+#[derive(Debug)]
+pub struct Ipvs {
+    /// `None` after an exchange that left the socket in doubt; the next one opens another.
+    link: Option<Link>,
+}
+
+#[derive(Debug)]
+struct Link {
+    connection: Connection,
+    family: u16,
+}
+
+/// A service and its servers, as dumped.
+type Entry = (ServiceEntry, Vec<DestEntry>);
+
+impl Ipvs {
+    /// Fails with ENOENT if the kernel has no IPVS.
+    pub fn open() -> Result<Ipvs, KernelError> {
+        let link = Link::open().map_err(|fault| fault::during("open IPVS", fault))?;
+        Ok(Ipvs { link: Some(link) })
+    }
+
+    /// The whole table: one list of services, and one list of servers for each service that can be ours. The kernel does
+    /// not say when a service came or went meanwhile; who sees such a gap reads again.
+    pub fn dump(&mut self) -> Result<IpvsTable, KernelError> {
+        let entries = self
+            .entries()
+            .map_err(|fault| fault::during("list IPVS", fault))?;
+        Ok(table::observed(&entries))
+    }
+
+    /// Connections of every server of a service that can be ours. The kernel adds up the totals every two seconds, and
+    /// not at all while net.ipv4.vs.run_estimation is 0 (ip_vs_est.c).
+    pub fn activity(&mut self) -> Result<BTreeMap<ServerKey, ServerActivity>, KernelError> {
+        let entries = self
+            .entries()
+            .map_err(|fault| fault::during("list IPVS counters", fault))?;
+        Ok(table::activity(&entries))
+    }
+
+    /// Carries out a step that concerns IPVS.
+    pub fn apply(&mut self, step: &Step) -> Result<(), KernelError> {
+        let outcome = match table::request(step) {
+            Some(request) => self
+                .exchange(|link| link.connection.execute(request.clone(), link.family))
+                .map_err(KernelFault::from),
+            None => Err(fault::plain("not a change of IPVS")),
+        };
+        outcome.map_err(|fault| fault::during(step, fault))
+    }
+
+    fn entries(&mut self) -> Result<Vec<Entry>, KernelFault> {
+        let services = self.list(&IpvsMessage::dump_services())?;
+        let services = services.iter().filter_map(service_entry);
+        services
+            .map(|service| {
+                let servers = match table::is_ours(&service.service.key) {
+                    true => self.list(&IpvsMessage::dump_dests(&service.service.key))?,
+                    false => Vec::new(),
+                };
+                Ok((service, servers.iter().filter_map(dest_entry).collect()))
+            })
+            .collect()
+    }
+
+    fn list(&mut self, request: &IpvsMessage) -> Result<Vec<IpvsMessage>, KernelFault> {
+        let mut attempt = 1;
+        loop {
+            match self.exchange(|link| link.connection.dump(request.clone(), link.family)) {
+                Err(error) if error.is_passing() && attempt < DUMP_ATTEMPTS => {
+                    log::debug!("IPVS: asking again after: {error}");
+                    attempt += 1;
+                }
+                outcome => return outcome.map_err(KernelFault::from),
+            }
+        }
+    }
+
+    /// Runs an exchange on a socket on which nothing is outstanding.
+    fn exchange<T>(
+        &mut self,
+        run: impl FnOnce(&mut Link) -> Result<T, ExchangeError>,
+    ) -> Result<T, ExchangeError> {
+        let link = match &mut self.link {
+            Some(link) => link,
+            none => none.insert(Link::open().map_err(ExchangeError::Refused)?),
+        };
+        let outcome = run(link);
+        if let Err(error) = &outcome
+            && !error.leaves_nothing_behind()
+        {
+            self.link = None;
+        }
+        outcome
+    }
+}
+
+impl Link {
+    fn open() -> Result<Link, KernelFault> {
+        let mut connection = Connection::open()?;
+        let family = connection.family(FAMILY_NAME).map_err(|error| {
+            let mut fault = KernelFault::from(error);
+            if fault.errno == Some(libc::ENOENT) {
+                fault.text = format!("{} (this kernel has no IPVS)", fault.text);
+            }
+            fault
+        })?;
+        Ok(Link { connection, family })
+    }
+}
+
+fn service_entry(message: &IpvsMessage) -> Option<ServiceEntry> {
+    let entry = message.attributes.iter().find_map(|attribute| match attribute {
+        IpvsAttribute::Service(attributes) => Some(ServiceEntry::from_attributes(attributes)),
+        _ => None,
+    })?;
+    sensible("service", entry)
+}
+
+fn dest_entry(message: &IpvsMessage) -> Option<DestEntry> {
+    let entry = message.attributes.iter().find_map(|attribute| match attribute {
+        IpvsAttribute::Dest(attributes) => Some(DestEntry::from_attributes(attributes)),
+        _ => None,
+    })?;
+    sensible("server", entry)
+}
+
+/// One entry without sense must not hide the others.
+fn sensible<T>(what: &str, entry: Result<T, EntryError>) -> Option<T> {
+    entry
+        .map_err(|error| log::warn!("IPVS: left out a {what} {error}"))
+        .ok()
+}

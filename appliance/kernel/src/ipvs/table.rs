@@ -1,0 +1,402 @@
+//! Between IPVS's entries and the appliance's own types: what was dumped becomes what was observed, a step becomes a
+//! request. Must not: talk to the kernel, or lose a service because it cannot be ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lb_core::model::{Forward, Protocol, RealKey, Scheduler, ServerKey, VirtualKey, Weight};
+use lb_core::observed::{ForeignService, ObservedReal, ObservedVirtual, ServerActivity};
+use lb_core::plan::Step;
+use lb_wire::ipvs::{
+    Dest, DestEntry, DestKey, Family, ForwardMethod, IpvsMessage, SVC_F_HASHED, Service, ServiceEntry,
+    ServiceKey,
+};
+
+use super::Entry;
+
+/// The IPVS part of what is observed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IpvsTable {
+    pub virtual_servers: BTreeMap<VirtualKey, ObservedVirtual>,
+    /// Services that no configuration of ours can have made.
+    pub foreign_services: BTreeSet<ForeignService>,
+}
+
+pub(super) fn observed(entries: &[Entry]) -> IpvsTable {
+    let mut table = IpvsTable::default();
+    for (entry, servers) in entries {
+        match identity(&entry.service.key) {
+            Ok(key) => {
+                let servers = servers.iter().map(observed_real).collect();
+                let seen = observed_virtual(entry, servers);
+                table.virtual_servers.insert(key, seen);
+            }
+            Err(foreign) => {
+                table.foreign_services.insert(foreign);
+            }
+        }
+    }
+    table
+}
+
+pub(super) fn activity(entries: &[Entry]) -> BTreeMap<ServerKey, ServerActivity> {
+    let mut activity = BTreeMap::new();
+    for (entry, servers) in entries {
+        let Ok(service) = identity(&entry.service.key) else {
+            continue;
+        };
+        for server in servers {
+            let key = ServerKey {
+                service,
+                server: real_key(server.dest.key),
+            };
+            let counted = ServerActivity {
+                active_connections: server.active_connections,
+                inactive_connections: server.inactive_connections,
+                connections: server.stats.connections,
+            };
+            activity.insert(key, counted);
+        }
+    }
+    activity
+}
+
+pub(super) fn is_ours(key: &ServiceKey) -> bool {
+    identity(key).is_ok()
+}
+
+/// The service as one that a configuration can name, or else as a foreign one.
+fn identity(key: &ServiceKey) -> Result<VirtualKey, ForeignService> {
+    match *key {
+        ServiceKey::Fwmark { family, mark } => Err(ForeignService::Fwmark {
+            mark,
+            ipv6: family == Family::V6,
+        }),
+        ServiceKey::Address {
+            protocol,
+            address,
+            port,
+        } => Protocol::ALL
+            .into_iter()
+            .find(|known| u16::from(known.number()) == protocol)
+            .map(|protocol| VirtualKey {
+                address,
+                port,
+                protocol,
+            })
+            .ok_or(ForeignService::Address {
+                address,
+                port,
+                protocol,
+            }),
+    }
+}
+
+fn observed_virtual(entry: &ServiceEntry, servers: BTreeMap<RealKey, ObservedReal>) -> ObservedVirtual {
+    let service = &entry.service;
+    let plain = Service {
+        flags: SVC_F_HASHED,
+        ..Service::plain(service.key, service.scheduler.as_str())
+    };
+    ObservedVirtual {
+        scheduler: Scheduler::by_name(&service.scheduler),
+        extra_flags: *service != plain,
+        servers,
+    }
+}
+
+/// A weight above our limit reads as the limit with thresholds, so that it differs from all that we would set.
+fn observed_real(entry: &DestEntry) -> (RealKey, ObservedReal) {
+    let dest = &entry.dest;
+    let weight = Weight::new(dest.weight);
+    let seen = ObservedReal {
+        weight: weight.or(Weight::new(Weight::MAX)).unwrap_or(Weight::ZERO),
+        forward: (dest.forward == ForwardMethod::Masquerade).then_some(Forward::Nat),
+        thresholds: weight.is_none() || dest.upper_threshold != 0 || dest.lower_threshold != 0,
+    };
+    (real_key(dest.key), seen)
+}
+
+fn real_key(key: DestKey) -> RealKey {
+    RealKey {
+        address: key.address,
+        port: key.port,
+    }
+}
+
+/// `None` for a step that does not concern IPVS.
+pub(super) fn request(step: &Step) -> Option<IpvsMessage> {
+    Some(match step {
+        Step::AddVirtual { service, scheduler } => {
+            IpvsMessage::new_service(&plain_service(service, *scheduler))
+        }
+        Step::EditVirtual { service, scheduler } => {
+            IpvsMessage::set_service(&plain_service(service, *scheduler))
+        }
+        Step::DeleteVirtual(service) => IpvsMessage::del_service(&service_key(service)),
+        Step::AddReal {
+            service,
+            server,
+            weight,
+            forward,
+        } => IpvsMessage::new_dest(&service_key(service), &dest(server, *weight, *forward)),
+        Step::EditReal {
+            service,
+            server,
+            weight,
+            forward,
+        } => IpvsMessage::set_dest(&service_key(service), &dest(server, *weight, *forward)),
+        Step::DeleteReal { service, server } => {
+            IpvsMessage::del_dest(&service_key(service), &dest_key(server))
+        }
+        Step::DeleteForeign(foreign) => IpvsMessage::del_service(&foreign_key(foreign)),
+        _ => return None,
+    })
+}
+
+fn plain_service(service: &VirtualKey, scheduler: Scheduler) -> Service {
+    Service::plain(service_key(service), scheduler.as_str())
+}
+
+fn service_key(service: &VirtualKey) -> ServiceKey {
+    ServiceKey::Address {
+        protocol: service.protocol.number().into(),
+        address: service.address,
+        port: service.port,
+    }
+}
+
+fn foreign_key(foreign: &ForeignService) -> ServiceKey {
+    match *foreign {
+        ForeignService::Fwmark { mark, ipv6 } => ServiceKey::Fwmark {
+            family: if ipv6 { Family::V6 } else { Family::V4 },
+            mark,
+        },
+        ForeignService::Address {
+            address,
+            port,
+            protocol,
+        } => ServiceKey::Address {
+            protocol,
+            address,
+            port,
+        },
+    }
+}
+
+fn dest(server: &RealKey, weight: Weight, forward: Forward) -> Dest {
+    Dest {
+        key: dest_key(server),
+        forward: match forward {
+            Forward::Nat => ForwardMethod::Masquerade,
+        },
+        weight: weight.value(),
+        upper_threshold: 0,
+        lower_threshold: 0,
+    }
+}
+
+fn dest_key(server: &RealKey) -> DestKey {
+    DestKey {
+        address: server.address,
+        port: server.port,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lb_wire::ipvs::{SVC_F_ONEPACKET, SVC_F_PERSISTENT, Stats};
+
+    use super::*;
+
+    const UDP: u16 = 17;
+
+    fn web() -> VirtualKey {
+        "192.168.0.1:30080/tcp".parse().unwrap()
+    }
+
+    fn server(last: u8) -> RealKey {
+        RealKey {
+            address: [172, 16, 0, last].into(),
+            port: 30080,
+        }
+    }
+
+    /// As the kernel dumps a service that we added.
+    fn listed(key: ServiceKey, scheduler: &str) -> ServiceEntry {
+        let service = Service {
+            flags: SVC_F_HASHED,
+            ..Service::plain(key, scheduler)
+        };
+        ServiceEntry {
+            service,
+            stats: Stats::default(),
+        }
+    }
+
+    fn listed_server(last: u8, weight: u32) -> DestEntry {
+        DestEntry {
+            dest: Dest {
+                weight,
+                ..dest(&server(last), Weight::ONE, Forward::Nat)
+            },
+            active_connections: 2,
+            inactive_connections: 5,
+            persistent_connections: 0,
+            stats: Stats {
+                connections: 70_000_000_000,
+                ..Stats::default()
+            },
+        }
+    }
+
+    fn only(entry: ServiceEntry, server: DestEntry) -> ObservedVirtual {
+        let table = observed(&[(entry, vec![server])]);
+        table.virtual_servers.into_values().next().unwrap()
+    }
+
+    #[test]
+    fn what_we_add_is_what_we_observe() {
+        let seen = only(listed(service_key(&web()), "wrr"), listed_server(11, 3));
+        let real = ObservedReal {
+            weight: Weight::new(3).unwrap(),
+            forward: Some(Forward::Nat),
+            thresholds: false,
+        };
+        let expected = ObservedVirtual {
+            scheduler: Some(Scheduler::Wrr),
+            extra_flags: false,
+            servers: [(server(11), real)].into(),
+        };
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn each_foreign_setting_of_a_service_shows() {
+        let key = service_key(&web());
+        let changes: [fn(&mut Service); 5] = [
+            |s| s.flags |= SVC_F_PERSISTENT,
+            |s| s.flags |= SVC_F_ONEPACKET,
+            |s| s.netmask = [255, 255, 255, 0],
+            |s| s.timeout_s = 300,
+            |s| s.pe_name = Some("sip".to_owned()),
+        ];
+        for change in changes {
+            let mut entry = listed(key, "rr");
+            change(&mut entry.service);
+            assert!(only(entry, listed_server(11, 1)).extra_flags);
+        }
+        let unknown = only(listed(key, "none"), listed_server(11, 1));
+        assert_eq!((unknown.scheduler, unknown.extra_flags), (None, false));
+    }
+
+    #[test]
+    fn each_foreign_setting_of_a_server_shows() {
+        let key = service_key(&web());
+        let see = |change: fn(&mut Dest)| {
+            let mut entry = listed_server(11, 1);
+            change(&mut entry.dest);
+            only(listed(key, "rr"), entry).servers[&server(11)]
+        };
+        assert!(see(|d| d.upper_threshold = 10).thresholds);
+        assert!(see(|d| d.lower_threshold = 10).thresholds);
+        assert_eq!(see(|d| d.forward = ForwardMethod::DirectRoute).forward, None);
+        let heavy = see(|d| d.weight = Weight::MAX + 1);
+        assert!(heavy.thresholds);
+        assert_eq!(heavy.weight.value(), Weight::MAX);
+        assert!(!see(|d| d.weight = Weight::MAX).thresholds);
+    }
+
+    #[test]
+    fn services_outside_our_model_are_foreign_and_can_be_deleted() {
+        let address = "192.0.2.1".parse().unwrap();
+        let keys = [
+            ServiceKey::Fwmark {
+                family: Family::V4,
+                mark: 7,
+            },
+            ServiceKey::Fwmark {
+                family: Family::V6,
+                mark: 7,
+            },
+            ServiceKey::Address {
+                protocol: UDP,
+                address,
+                port: 53,
+            },
+            ServiceKey::Address {
+                protocol: 300,
+                address,
+                port: 0,
+            },
+        ];
+        let entries: Vec<Entry> = keys.map(|key| (listed(key, "rr"), Vec::new())).into();
+        let table = observed(&entries);
+        assert!(table.virtual_servers.is_empty());
+        assert!(keys.iter().all(|key| !is_ours(key)));
+        let deleted: BTreeSet<ServiceKey> = table.foreign_services.iter().map(foreign_key).collect();
+        assert_eq!(deleted, keys.into());
+        assert!(activity(&entries).is_empty());
+    }
+
+    #[test]
+    fn activity_belongs_to_a_server_of_a_service() {
+        let entries = [(listed(service_key(&web()), "rr"), vec![listed_server(11, 1)])];
+        let key = ServerKey {
+            service: web(),
+            server: server(11),
+        };
+        let counted = ServerActivity {
+            active_connections: 2,
+            inactive_connections: 5,
+            connections: 70_000_000_000,
+        };
+        assert_eq!(activity(&entries), [(key, counted)].into());
+    }
+
+    #[test]
+    fn steps_of_ipvs_are_requests_and_others_are_not() {
+        let (service, server, scheduler) = (web(), server(11), Scheduler::Wlc);
+        let (weight, forward) = (Weight::ZERO, Forward::Nat);
+        let wire = Service::plain(service_key(&service), "wlc");
+        let key = wire.key;
+        let to = dest(&server, weight, forward);
+        let cases = [
+            (
+                Step::AddVirtual { service, scheduler },
+                IpvsMessage::new_service(&wire),
+            ),
+            (
+                Step::EditVirtual { service, scheduler },
+                IpvsMessage::set_service(&wire),
+            ),
+            (Step::DeleteVirtual(service), IpvsMessage::del_service(&key)),
+            (
+                Step::AddReal {
+                    service,
+                    server,
+                    weight,
+                    forward,
+                },
+                IpvsMessage::new_dest(&key, &to),
+            ),
+            (
+                Step::EditReal {
+                    service,
+                    server,
+                    weight,
+                    forward,
+                },
+                IpvsMessage::set_dest(&key, &to),
+            ),
+            (
+                Step::DeleteReal { service, server },
+                IpvsMessage::del_dest(&key, &to.key),
+            ),
+        ];
+        for (step, expected) in cases {
+            assert_eq!(request(&step), Some(expected), "{step}");
+        }
+        assert_eq!(to.weight, 0);
+        assert_eq!(request(&Step::DeleteRuleset), None);
+    }
+}
