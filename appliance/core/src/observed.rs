@@ -61,7 +61,7 @@ pub struct ObservedReal {
     pub weight: Weight,
     /// `None`: direct routing, tunnel or local node, which we never set in this version.
     pub forward: Option<Forward>,
-    /// Connection thresholds are set, which we never do.
+    /// Connection thresholds are set, or a weight above [`Weight::MAX`], which we never do.
     pub thresholds: bool,
 }
 
@@ -70,11 +70,11 @@ pub struct ObservedReal {
 pub enum ForeignService {
     /// `ipv6`: the address family that the mark's service belongs to.
     Fwmark { mark: u32, ipv6: bool },
-    /// A transport protocol (IANA number) that we do not balance.
+    /// A transport protocol (IANA number) that we do not balance; the kernel takes any 16 bits.
     Address {
         address: IpAddr,
         port: u16,
-        protocol: u8,
+        protocol: u16,
     },
 }
 
