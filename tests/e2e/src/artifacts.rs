@@ -6,13 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use lb_image::layout::{SLOT_A, Slot, kernel_command_line};
 use lb_lab::command::run;
 use lb_lab::{LabError, Result, build_dir, cage, nginx, vm};
-use serde_json::Value;
 
-/// `lb-image cmdline a` without the slot's UUID: what the boot loader hands to the kernel.
-const CMDLINE: &str = "rootfstype=squashfs ro console=tty0 console=ttyS0,115200 panic=5 oops=panic \
-                       printk.devkmsg=on log_buf_len=1M quiet loglevel=4 lb.slot=a";
 /// Tools that the saboteur wields, and the Debian packages that bring each to a machine without it.
 const TOOLS: [(&str, &[&str]); 3] = [
     (
@@ -22,25 +19,14 @@ const TOOLS: [(&str, &[&str]); 3] = [
     ("/usr/sbin/nft", &["nftables"]),
     ("/usr/bin/ip", &["iproute2"]),
 ];
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("curl", "curl"),
     ("nft", "nftables"),
     ("ip", "iproute2"),
-    ("sfdisk", "fdisk"),
     ("debugfs", "e2fsprogs"),
     ("mksquashfs", "squashfs-tools"),
 ];
-const SECTOR: u64 = 512;
-
-/// A partition of the image, in bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Partition {
-    pub offset: u64,
-    pub size: u64,
-    pub uuid: String,
-}
-
 /// Paths that every story starts from.
 #[derive(Debug, Clone)]
 pub struct Artifacts {
@@ -64,13 +50,9 @@ impl Artifacts {
         }
     }
 
-    /// The kernel's command line for a boot from slot a.
-    pub fn cmdline(&self, init: &str) -> Result<String> {
-        let slot = partition(&self.image, "slot-a")?;
-        Ok(format!(
-            "root=PARTUUID={} init={init} {CMDLINE}",
-            slot.uuid.to_lowercase()
-        ))
+    /// What the boot loader would hand to the kernel for slot a, with another first process.
+    pub fn cmdline(&self, init: &str) -> String {
+        kernel_command_line(Slot::A).replace("init=/sbin/init", &format!("init={init}"))
     }
 }
 
@@ -114,8 +96,7 @@ fn build_sabotage_image(artifacts: &Artifacts, saboteur: &Path) -> Result<()> {
     let packed = directory.join("root.squashfs");
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&directory).map_err(LabError::io(format!("create {}", directory.display())))?;
-    let slot = partition(&artifacts.image, "slot-a")?;
-    let (offset, image) = (slot.offset.to_string(), text(&artifacts.image));
+    let (offset, image) = (SLOT_A.start.to_string(), text(&artifacts.image));
     run(&[
         "unsquashfs",
         "-q",
@@ -151,10 +132,10 @@ fn build_sabotage_image(artifacts: &Artifacts, saboteur: &Path) -> Result<()> {
     let size = fs::metadata(&packed)
         .map_err(LabError::io("measure the root"))?
         .len();
-    if size > slot.size {
+    if size > SLOT_A.size {
         return Err(LabError::Unexpected(format!(
             "the saboteur's root has {size} bytes, slot a only {}",
-            slot.size
+            SLOT_A.size
         )));
     }
     let unfinished = directory.join("sabotage.img.new");
@@ -167,7 +148,7 @@ fn build_sabotage_image(artifacts: &Artifacts, saboteur: &Path) -> Result<()> {
         "oflag=seek_bytes",
         &format!("if={}", packed.display()),
         &format!("of={}", unfinished.display()),
-        &format!("seek={}", slot.offset),
+        &format!("seek={}", SLOT_A.start),
     ])?;
     fs::rename(&unfinished, &artifacts.sabotage_image).map_err(LabError::io("rename the saboteur's image"))
 }
@@ -229,13 +210,7 @@ fn loaded_objects(program: &Path) -> Result<String> {
 }
 
 fn copy(from: &Path, root: &Path, target: &Path) -> Result<()> {
-    let mut to = root.join(target.strip_prefix("/").unwrap_or(target));
-    // A library directory of the root may be a link to another place in it.
-    if let Some(parent) = to.parent().and_then(|parent| fs::canonicalize(parent).ok())
-        && !parent.starts_with(root)
-    {
-        to = root.join("usr").join(target.strip_prefix("/").unwrap_or(target));
-    }
+    let to = inside(root, target);
     if to.exists() {
         return Ok(());
     }
@@ -246,31 +221,16 @@ fn copy(from: &Path, root: &Path, target: &Path) -> Result<()> {
     fs::copy(from, &to).map(drop).map_err(failure())
 }
 
-/// The partition with this name in a disk image.
-pub fn partition(image: &Path, name: &str) -> Result<Partition> {
-    let listed = run(&["sfdisk", "-J", &text(image)])?;
-    let table: Value =
-        serde_json::from_str(&listed).map_err(|error| LabError::Unexpected(format!("sfdisk -J: {error}")))?;
-    let partitions = table["partitiontable"]["partitions"].as_array();
-    let found = partitions
-        .into_iter()
-        .flatten()
-        .find(|partition| partition["name"] == name);
-    let field = |key: &str| found.and_then(|partition| partition[key].as_u64());
-    match (
-        field("start"),
-        field("size"),
-        found.and_then(|p| p["uuid"].as_str()),
-    ) {
-        (Some(start), Some(size), Some(uuid)) => Ok(Partition {
-            offset: start * SECTOR,
-            size: size * SECTOR,
-            uuid: uuid.to_owned(),
-        }),
-        _ => Err(LabError::Unexpected(format!(
-            "{} has no partition {name}; build it anew: make image",
-            image.display()
-        ))),
+/// Where `target` lies below `root`: /lib and its like may be links, which must not lead to the machine's own /usr.
+fn inside(root: &Path, target: &Path) -> PathBuf {
+    let relative = target.strip_prefix("/").unwrap_or(target);
+    let mut parts = relative.components();
+    let first = parts.next().map(|part| root.join(part));
+    match first.and_then(|first| fs::read_link(first).ok()) {
+        Some(link) => root
+            .join(link.strip_prefix("/").unwrap_or(&link))
+            .join(parts.as_path()),
+        None => root.join(relative),
     }
 }
 

@@ -104,7 +104,7 @@ impl Scene {
         if let Some(config) = &setting.config {
             volume::write(&disk, "lb.toml", config)?;
         }
-        let options = vm_options(&setting, &artifacts, &disk)?;
+        let options = vm_options(&setting, &artifacts, &disk);
         Ok(Scene {
             lab,
             disk,
@@ -271,17 +271,17 @@ pub fn health<'a>(services: &'a Value, server: &str) -> Option<&'a str> {
     all.find(|entry| entry["address"] == server)?["health"].as_str()
 }
 
-fn vm_options(setting: &Setting, artifacts: &Artifacts, disk: &Path) -> Result<VmOptions> {
+fn vm_options(setting: &Setting, artifacts: &Artifacts, disk: &Path) -> VmOptions {
     let boot = match setting.start {
         Start::Bios => Boot::Bios,
         Start::Uefi => Boot::Uefi,
         Start::Kernel => Boot::Kernel {
             image: artifacts.kernel.clone(),
-            cmdline: artifacts.cmdline("/sbin/init")?,
+            cmdline: artifacts.cmdline("/sbin/init"),
         },
         Start::Sabotage => Boot::Kernel {
             image: artifacts.kernel.clone(),
-            cmdline: artifacts.cmdline("/usr/bin/saboteur")?,
+            cmdline: artifacts.cmdline("/usr/bin/saboteur"),
         },
     };
     let mut options = VmOptions::new("lb", boot, disk);
@@ -293,5 +293,5 @@ fn vm_options(setting: &Setting, artifacts: &Artifacts, disk: &Path) -> Result<V
     if setting.start == Start::Sabotage {
         options.ports = vec![PORT.into()];
     }
-    Ok(options)
+    options
 }

@@ -35,7 +35,7 @@ pub fn command_for(arguments: &[String]) -> Result<Command> {
     let program = std::env::current_exe().map_err(LabError::io("find this program's file"))?;
     let mut unshare = Command::new("unshare");
     unshare.args(options()).arg("--").arg(program);
-    unshare.args(arguments);
+    unshare.args(arguments).env("TMPDIR", SCRATCH);
     Ok(unshare)
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use lb_e2e::config::{QUICK, marked, scenario};
 use lb_e2e::scene::{BOOT_LIMIT, health};
-use lb_e2e::{Scene, Setting, Start, artifacts, volume};
+use lb_e2e::{Scene, Setting, Start, volume};
+use lb_image::layout::CONFIG;
 use lb_lab::story::Told;
 use lb_lab::vm::{CLUSTER_MAC, EXTERNAL_MAC};
 
@@ -87,7 +88,6 @@ pub fn volume_read_only() -> Told {
 /// The whole /config partition is garbage: the appliance makes a new one and can be configured again.
 pub fn volume_damaged() -> Told {
     let mut scene = Scene::dark(Setting::unconfigured(Start::Kernel))?;
-    let config = artifacts::partition(&scene.disk, "config")?;
     lb_lab::command::run(&[
         "dd",
         "status=none",
@@ -97,7 +97,7 @@ pub fn volume_damaged() -> Told {
         "oflag=seek_bytes",
         "if=/dev/urandom",
         &format!("of={}", scene.disk.display()),
-        &format!("seek={}", config.offset),
+        &format!("seek={}", CONFIG.start),
     ])?;
     scene.power_on()?;
     scene.vm().wait_for_prompt(BOOT_LIMIT)?;
@@ -107,7 +107,7 @@ pub fn volume_damaged() -> Told {
     scene.vm().config_put(&scenario(QUICK))?;
     scene.wait_for_page(SOON)?;
     scene.cut_power()?;
-    volume::check(&scene.disk)?;
+    volume::replay(&scene.disk)?;
     scene.power_on()?;
     scene.wait_until_serving()?;
     Ok(())

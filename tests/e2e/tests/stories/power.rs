@@ -73,7 +73,7 @@ fn after(scene: &mut Scene, end: End) -> Result<String> {
 fn file_on(scene: &Scene) -> Result<String> {
     let copy = cage::scratch("look")?.join("lb.img");
     copy_sparse(&scene.disk, &copy)?;
-    volume::check(&copy)?;
+    volume::replay(&copy)?;
     let content = volume::read(&copy, "lb.toml")?
         .ok_or_else(|| LabError::Unexpected("there is no lb.toml any more".into()))?;
     String::from_utf8(content).map_err(|error| LabError::Unexpected(format!("lb.toml is not text: {error}")))
