@@ -1,1 +1,71 @@
+//! PID 1: mounts, the config volume, the consoles, the agent's supervision, orderly ends. Small and synchronous; it
+//! outlives whatever it starts. Must not: panic out, hang, or touch the network: what the agent has put into the kernel
+//! goes on forwarding, whoever dies.
 
+mod backoff;
+mod boot;
+mod button;
+mod clock;
+mod cmdline;
+mod kernel_log;
+pub mod kmsg;
+mod machine;
+mod mounts;
+mod pipe;
+mod program;
+mod refused;
+mod rescue;
+mod seat;
+mod shutdown;
+mod signals;
+mod stages;
+mod turn;
+mod volume;
+
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lb_core::ports::KernelError;
+
+use crate::turn::Init;
+
+pub use machine::AGENT_READY;
+pub use volume::BOOTCTL;
+
+/// Grows the ext4 file system on a device, mounted there, to the device's size.
+pub type Grow = fn(device: &Path, mountpoint: &Path) -> Result<(), KernelError>;
+
+/// Panics that lie further apart than this do not add up.
+const PANIC_WINDOW: Duration = Duration::from_secs(60);
+
+/// Runs as PID 1 until the machine goes down, and does not return then. Any other process is told so.
+pub fn run(grow: Grow) -> ExitCode {
+    if std::process::id() != 1 {
+        eprintln!("init: this is not process 1; the kernel starts it, with init=/sbin/init");
+        return ExitCode::FAILURE;
+    }
+    kmsg::install("init");
+    panic::set_hook(Box::new(|panic| log::error!("internal fault: {panic}")));
+    let mut init = Init::new(grow);
+    let (mut panics, mut last) = (0, Instant::now());
+    loop {
+        let turns = AssertUnwindSafe(|| {
+            loop {
+                init.turn();
+            }
+        });
+        let _ = panic::catch_unwind(turns);
+        panics = if last.elapsed() < PANIC_WINDOW {
+            panics + 1
+        } else {
+            1
+        };
+        last = Instant::now();
+        // A fault that comes back at once must not take the processor from the traffic.
+        thread::sleep(Duration::from_secs(1));
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| init.panicked(panics)));
+    }
+}

@@ -1,0 +1,55 @@
+//! The kernel's command line: the few words of it that init reads. Must not: read the file (the caller does).
+
+use log::LevelFilter;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cmdline {
+    /// `lb.slot=`: the slot that this boot came from.
+    pub slot: Option<String>,
+    /// `lb.log=`: how much is logged.
+    pub log: Option<LevelFilter>,
+    /// `console=`, without their options, in their order.
+    pub consoles: Vec<String>,
+}
+
+impl Cmdline {
+    pub fn parse(text: &str) -> Cmdline {
+        let mut cmdline = Cmdline::default();
+        for (key, value) in text.split_whitespace().filter_map(|word| word.split_once('=')) {
+            match key {
+                "lb.slot" => cmdline.slot = Some(value.to_owned()),
+                "lb.log" => cmdline.log = value.parse().ok(),
+                "console" => {
+                    let device = value.split(',').next().unwrap_or_default();
+                    cmdline.consoles.push(device.to_owned());
+                }
+                _ => {}
+            }
+        }
+        cmdline
+    }
+
+    /// Reads and parses /proc/cmdline; empty when there is no /proc.
+    pub fn of_this_boot() -> Cmdline {
+        Cmdline::parse(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_that_matter_are_found_among_the_others() {
+        let text = "root=PARTUUID=4b ro init=/sbin/init console=tty0 console=ttyS0,115200n8 panic=5 quiet lb.slot=b lb.log=debug\n";
+        let cmdline = Cmdline::parse(text);
+        assert_eq!(cmdline.slot.as_deref(), Some("b"));
+        assert_eq!(cmdline.log, Some(LevelFilter::Debug));
+        assert_eq!(cmdline.consoles, ["tty0", "ttyS0"]);
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_nothing() {
+        assert_eq!(Cmdline::parse("quiet lb.log=loud slot=a"), Cmdline::default());
+    }
+}

@@ -1,0 +1,227 @@
+//! What init owns: the seats, the agent, the buttons, and the report on all of it. The stages and the loop work on this.
+//! Must not: touch the kernel's network state; what the agent has set up stays when the agent dies.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use lb_core::control::{INIT_REPORT, InitReport};
+use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
+
+use crate::Grow;
+use crate::button::Button;
+use crate::cmdline::Cmdline;
+use crate::program::Program;
+use crate::seat::{self, Mode, Seat};
+
+/// The agent leaves it when its configuration is in force.
+pub const AGENT_READY: &str = "/run/lb/agent.ready";
+/// Of everything that may be killed when memory runs out, the agent comes last.
+const AGENT_OOM_SCORE: &str = "-900";
+
+#[derive(Debug)]
+pub struct Machine {
+    pub grow: Grow,
+    /// What is started as agent and console: the one executable.
+    pub executable: PathBuf,
+    pub cmdline: Cmdline,
+    /// The device of the root file system.
+    pub root: Option<(u32, u32)>,
+    pub report: InitReport,
+    pub seats: Vec<Seat>,
+    pub agent: Program,
+    pub buttons: Vec<Button>,
+    /// When the console programs start, if the stages have not ended before.
+    pub consoles_due: Option<Instant>,
+    /// The agent was given up as not ready, and may become so.
+    pub ready_is_late: bool,
+    /// What was said before there were seats.
+    unheard: String,
+    published: InitReport,
+}
+
+impl Machine {
+    pub fn new(grow: Grow) -> Machine {
+        Machine {
+            grow,
+            // The kernel gives init its own path as its name; the stage that mounts /proc looks it up.
+            executable: std::env::args_os()
+                .next()
+                .map_or_else(|| "/sbin/init".into(), PathBuf::from),
+            cmdline: Cmdline::default(),
+            root: None,
+            report: InitReport::default(),
+            seats: Vec::new(),
+            agent: Program::new("agent", &["agent"]),
+            buttons: Vec::new(),
+            consoles_due: None,
+            ready_is_late: false,
+            unheard: String::new(),
+            published: InitReport::default(),
+        }
+    }
+
+    /// A line for every seat where no console program draws.
+    pub fn say(&mut self, line: &str) {
+        let text = format!("{line}\n");
+        if self.seats.is_empty() {
+            self.unheard += &text;
+        }
+        for seat in self
+            .seats
+            .iter_mut()
+            .filter(|seat| matches!(seat.mode, Mode::Lines | Mode::Rescue { .. }))
+        {
+            seat.say(&text);
+        }
+    }
+
+    /// A line for every seat, whatever happens there.
+    pub fn say_everywhere(&mut self, line: &str) {
+        self.seats
+            .iter_mut()
+            .for_each(|seat| seat.say(&format!("\r\n{line}\r\n")));
+    }
+
+    /// Something the operator must know: on the consoles, in the log and in the report.
+    pub fn problem(&mut self, sentence: String) {
+        log::warn!("{sentence}");
+        self.say(&format!("*** {sentence}"));
+        if !self.report.problems.contains(&sentence) {
+            self.report.problems.push(sentence);
+        }
+    }
+
+    /// Opens the terminals that are there, and shows them what was said before.
+    pub fn open_seats(&mut self) {
+        if !self.seats.is_empty() {
+            return;
+        }
+        let names = seat::candidates(&self.cmdline);
+        self.seats = names.iter().filter_map(|name| Seat::open(name).ok()).collect();
+        if self.seats.is_empty() {
+            self.seats.extend(Seat::inherited());
+        }
+        let unheard = std::mem::take(&mut self.unheard);
+        self.seats.iter_mut().for_each(|seat| seat.say(&unheard));
+    }
+
+    /// Gives every seat without a working console program the rescue prompt.
+    pub fn rescue(&mut self, reason: &str) {
+        self.open_seats();
+        for seat in self.seats.iter_mut().filter(|seat| seat.console.pid().is_none()) {
+            rescue_at(seat, reason);
+        }
+    }
+
+    pub fn leave_rescue(&mut self) {
+        for seat in self
+            .seats
+            .iter_mut()
+            .filter(|seat| matches!(seat.mode, Mode::Rescue { .. }))
+        {
+            seat.mode = Mode::Lines;
+        }
+    }
+
+    pub fn start_consoles(&mut self, now: Instant) {
+        self.consoles_due = None;
+        for seat in self.seats.iter_mut().filter(|seat| seat.mode == Mode::Lines) {
+            seat.run_console(now);
+        }
+    }
+
+    /// Starts what is due.
+    pub fn keep_running(&mut self, now: Instant) {
+        if self.agent.is_due(now) {
+            self.start_agent(now);
+        }
+        for seat in &mut self.seats {
+            if seat.console.is_due(now)
+                && let Err(refused) = seat.console.start(&self.executable, now)
+            {
+                rescue_at(seat, &refused.to_string());
+            }
+            if matches!(seat.mode, Mode::Gone { until } if until <= now) {
+                seat.reopen(now);
+            }
+        }
+    }
+
+    fn start_agent(&mut self, now: Instant) {
+        // The mark of the process before says nothing of this one.
+        let _ = fs::remove_file(AGENT_READY);
+        match self.agent.start(&self.executable, now) {
+            Ok(()) => {
+                if let Some(pid) = self.agent.pid() {
+                    let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());
+                    let _ = fs::write(path, AGENT_OOM_SCORE);
+                }
+            }
+            Err(refused) => log::error!("{refused}"),
+        }
+    }
+
+    /// Reaps every child that has ended, also those that were left to init by their parents.
+    pub fn reap(&mut self, now: Instant) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            self.ended(pid, status, now);
+        }
+    }
+
+    fn ended(&mut self, pid: Pid, status: WaitStatus, now: Instant) {
+        if self.agent.pid() == Some(pid) {
+            self.agent.reaped(status, now);
+        } else if let Some(seat) = self.seats.iter_mut().find(|seat| seat.console.pid() == Some(pid)) {
+            let lived = seat.console.reaped(status, now);
+            if let Some(why) = seat.console_ended(lived, now) {
+                rescue_at(seat, &why);
+            }
+        }
+    }
+
+    /// The agent was late, and has come.
+    pub fn look_for_late_ready(&mut self) {
+        if self.ready_is_late && Path::new(AGENT_READY).exists() {
+            self.ready_is_late = false;
+            log::info!("the agent is ready, late");
+            self.report
+                .problems
+                .retain(|problem| !problem.starts_with(crate::stages::NOT_READY));
+        }
+    }
+
+    /// Leaves the report for the agent and the consoles, if it has changed.
+    pub fn publish(&mut self) {
+        self.report.agent_pid = self
+            .agent
+            .pid()
+            .map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
+        self.report.agent_restarts = self.agent.starts.saturating_sub(1);
+        self.report.agent_last_exit.clone_from(&self.agent.last_exit);
+        let delay = if self.agent.next_start().is_some() {
+            self.agent.delay
+        } else {
+            Duration::ZERO
+        };
+        self.report.agent_backoff_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        if self.report != self.published && write_report(&self.report).is_ok() {
+            self.published = self.report.clone();
+        }
+    }
+}
+
+fn rescue_at(seat: &mut Seat, reason: &str) {
+    log::warn!("{}: rescue prompt: {reason}", seat.name);
+    seat.rescue(reason);
+    seat.say(&crate::rescue::banner(reason));
+    seat.say(crate::rescue::PROMPT);
+}
+
+/// Replaced whole: a reader sees the old report or the new one.
+fn write_report(report: &InitReport) -> std::io::Result<()> {
+    let text = serde_json::to_vec(report)?;
+    let temporary = format!("{INIT_REPORT}.new");
+    fs::write(&temporary, text)?;
+    fs::rename(temporary, INIT_REPORT)
+}

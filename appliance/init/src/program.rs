@@ -1,0 +1,220 @@
+//! A program that init keeps running: the agent, or the console of one terminal. Started from init's own executable,
+//! restarted with back-off when it ends; what it prints goes into the kernel's log. Must not: wait for it (the loop
+//! reaps all children), or touch anything but the process: what it has set up in the kernel stays.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitStatus, kill_process};
+
+use crate::backoff::Backoff;
+use crate::pipe::LogPipe;
+use crate::refused::Refused;
+
+#[derive(Debug)]
+pub struct Program {
+    /// Its prefix in the log.
+    pub label: String,
+    arguments: Vec<OsString>,
+    backoff: Backoff,
+    pid: Option<Pid>,
+    started: Option<Instant>,
+    /// When the next start is due; `None` while it runs or is not wanted.
+    due: Option<Instant>,
+    /// The last delay.
+    pub delay: Duration,
+    pub starts: u64,
+    /// How often it has ended, or could not be started.
+    pub ends: u64,
+    /// How it ended the last time: `killed by SIGKILL`, `exit status 101`.
+    pub last_exit: Option<String>,
+    pub output: Option<LogPipe>,
+}
+
+impl Program {
+    pub fn new(label: impl Into<String>, arguments: &[&str]) -> Program {
+        Program {
+            label: label.into(),
+            arguments: arguments.iter().map(OsString::from).collect(),
+            backoff: Backoff::default(),
+            pid: None,
+            started: None,
+            due: None,
+            delay: Duration::ZERO,
+            starts: 0,
+            ends: 0,
+            last_exit: None,
+            output: None,
+        }
+    }
+
+    pub fn pid(&self) -> Option<Pid> {
+        self.pid
+    }
+
+    /// From now on it is to run.
+    pub fn want(&mut self, now: Instant) {
+        if self.pid.is_none() && self.due.is_none() {
+            self.due = Some(now);
+        }
+    }
+
+    /// It is not started again.
+    pub fn unwant(&mut self) {
+        self.due = None;
+    }
+
+    pub fn next_start(&self) -> Option<Instant> {
+        self.due
+    }
+
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
+    /// Starts it. A start that fails counts as an end: the next one is held back.
+    pub fn start(&mut self, executable: &Path, now: Instant) -> Result<(), Refused> {
+        self.due = None;
+        self.starts += 1;
+        match self.spawn(executable) {
+            Ok(pid) => {
+                self.pid = Some(pid);
+                self.started = Some(now);
+                log::info!("{} started, process {}", self.label, pid.as_raw_nonzero());
+                Ok(())
+            }
+            Err(refused) => {
+                self.has_ended(refused.to_string(), Duration::ZERO, now);
+                Err(refused)
+            }
+        }
+    }
+
+    fn spawn(&mut self, executable: &Path) -> Result<Pid, Refused> {
+        let action = || format!("start {} ({})", self.label, executable.display());
+        let (output, stdout, stderr) = LogPipe::open(&self.label).map_err(Refused::to(action()))?;
+        let child = Command::new(executable)
+            .args(&self.arguments)
+            .env_clear()
+            .env("PATH", "/usr/bin:/sbin")
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .map_err(Refused::to(action()))?;
+        self.output = Some(output);
+        // Dropping the handle neither waits nor kills.
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        pid.ok_or_else(|| Refused::new(action(), "no process id"))
+    }
+
+    /// The process was reaped. Returns how long it lived.
+    pub fn reaped(&mut self, status: WaitStatus, now: Instant) -> Duration {
+        let alive = self.started.map_or(Duration::ZERO, |started| now - started);
+        // Its last words, usually the reason.
+        if let Some(output) = &mut self.output {
+            output.forward();
+        }
+        self.has_ended(exit_text(status), alive, now);
+        alive
+    }
+
+    fn has_ended(&mut self, how: String, alive: Duration, now: Instant) {
+        self.pid = None;
+        self.started = None;
+        self.ends += 1;
+        self.delay = self.backoff.after(alive);
+        self.due = Some(now + self.delay);
+        let label = &self.label;
+        log::warn!(
+            "{label} ended after {:.1} s: {how}; next start in {} ms",
+            alive.as_secs_f64(),
+            self.delay.as_millis()
+        );
+        self.last_exit = Some(how);
+    }
+
+    /// Sends a signal if it runs. A process that has just ended is no fault.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.pid {
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+/// `killed by SIGKILL`, `exit status 101`.
+pub fn exit_text(status: WaitStatus) -> String {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => match signal_hook::low_level::signal_name(signal) {
+            Some(name) => format!("killed by {name}"),
+            None => format!("killed by signal {signal}"),
+        },
+        (None, None) => format!("wait status {:#x}", status.as_raw()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{WaitOptions, waitpid};
+
+    use super::*;
+
+    fn run(label: &str, script: &str) -> (Program, WaitStatus) {
+        let mut program = Program::new(label, &["-c", script]);
+        let now = Instant::now();
+        program.want(now);
+        assert!(program.is_due(now));
+        program.start(Path::new("/bin/sh"), now).unwrap();
+        assert!(!program.is_due(now) && program.next_start().is_none());
+        let (_, status) = waitpid(program.pid(), WaitOptions::empty()).unwrap().unwrap();
+        (program, status)
+    }
+
+    #[test]
+    fn an_end_is_told_counted_and_followed_by_a_start() {
+        let (mut program, status) = run("agent", "kill -9 $$");
+        let now = Instant::now();
+        program.reaped(status, now);
+        assert_eq!(program.last_exit.as_deref(), Some("killed by SIGKILL"));
+        assert_eq!(
+            (program.ends, program.pid(), program.delay),
+            (1, None, Duration::ZERO)
+        );
+        assert!(program.is_due(now));
+        let (_, status) = run("agent", "exit 101");
+        program.reaped(status, now);
+        assert_eq!(program.last_exit.as_deref(), Some("exit status 101"));
+        assert!(!program.is_due(now) && program.is_due(now + Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn what_it_prints_is_kept_as_its_last_words() {
+        let (mut program, status) = run("agent", "echo out; echo 'no route to anywhere' >&2");
+        program.reaped(status, Instant::now());
+        assert_eq!(program.output.unwrap().last_line(), Some("no route to anywhere"));
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_started_is_tried_again_later() {
+        let mut program = Program::new("agent", &[]);
+        let now = Instant::now();
+        let refused = program.start(Path::new("/nowhere/appliance"), now).unwrap_err();
+        assert_eq!(refused.to_string(), "start agent (/nowhere/appliance): ENOENT");
+        assert!(program.is_due(now));
+        program.start(Path::new("/nowhere/appliance"), now).unwrap_err();
+        assert!(!program.is_due(now));
+        assert_eq!(program.ends, 2);
+    }
+
+    #[test]
+    fn one_that_is_not_wanted_is_not_started_again() {
+        let (mut program, status) = run("console", "exit 0");
+        program.reaped(status, Instant::now());
+        program.unwant();
+        assert!(program.next_start().is_none());
+    }
+}

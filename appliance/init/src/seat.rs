@@ -1,0 +1,216 @@
+//! The terminals at which somebody may sit: serial port, screen, hypervisor console. Each shows init's lines, then runs
+//! the console program, or the rescue prompt when that program cannot work. Must not: ever block on a terminal; flow
+//! control may have stopped it, and no one may be there to press Ctrl-Q.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::io::ioctl_fionbio;
+use rustix::termios::{InputModes, LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr};
+
+use crate::cmdline::Cmdline;
+use crate::pipe::Lines;
+use crate::program::Program;
+
+/// What a terminal may take for one message before the rest of it is dropped.
+const WRITE_LIMIT: Duration = Duration::from_millis(300);
+/// A terminal that has gone away is looked for at this pace.
+const REOPEN: Duration = Duration::from_secs(5);
+/// A console program that ends this fast, this often in a row, does not work.
+const QUICK: Duration = Duration::from_secs(2);
+const QUICK_ENDS: u32 = 5;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// init's lines only.
+    Lines,
+    /// The console program runs, or is about to be started again.
+    Console,
+    Rescue {
+        reason: String,
+    },
+    /// The terminal does not answer; it is opened again at this time.
+    Gone {
+        until: Instant,
+    },
+}
+
+#[derive(Debug)]
+pub struct Seat {
+    /// `ttyS0`.
+    pub name: String,
+    pub mode: Mode,
+    pub console: Program,
+    tty: File,
+    quick_ends: u32,
+    typed: Lines,
+}
+
+/// The terminals to look for: those that every machine may have, and those that the kernel was told to use.
+pub fn candidates(cmdline: &Cmdline) -> Vec<String> {
+    let mut names: Vec<String> = ["ttyS0", "tty1", "hvc0"].map(str::to_owned).to_vec();
+    for console in &cmdline.consoles {
+        // tty0 is whichever screen is shown; at boot that is the first.
+        let name = if console == "tty0" { "tty1" } else { console };
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+impl Seat {
+    /// The terminal, if it is there: a port without hardware can be opened, but has no settings (EIO).
+    pub fn open(name: &str) -> io::Result<Seat> {
+        let tty = open_tty(&path(name))?;
+        Ok(Seat::on(name, tty))
+    }
+
+    /// The terminal that the kernel has opened for init, for a machine without /dev.
+    pub fn inherited() -> io::Result<Seat> {
+        let tty = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        ioctl_fionbio(&tty, true)?;
+        Ok(Seat::on("console", tty))
+    }
+
+    fn on(name: &str, tty: File) -> Seat {
+        let device = path(name);
+        let arguments = ["applctl", "console", "--tty", &device.to_string_lossy()];
+        Seat {
+            name: name.to_owned(),
+            mode: Mode::Lines,
+            console: Program::new(format!("console {name}"), &arguments),
+            tty,
+            quick_ends: 0,
+            typed: Lines::default(),
+        }
+    }
+
+    /// Writes as much as the terminal takes in a short time.
+    pub fn say(&mut self, text: &str) {
+        let mut rest = text.as_bytes();
+        let deadline = Instant::now() + WRITE_LIMIT;
+        while !rest.is_empty() {
+            match self.tty.write(rest) {
+                Ok(length) => rest = &rest[length..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    let Ok(left) = Timespec::try_from(left) else {
+                        return;
+                    };
+                    let mut polled = [PollFd::new(&self.tty, PollFlags::OUT)];
+                    if Instant::now() >= deadline || poll(&mut polled, Some(&left)).is_err() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Shows the rescue prompt. The console program may have left the terminal raw.
+    pub fn rescue(&mut self, reason: &str) {
+        self.console.unwant();
+        self.make_sane();
+        self.typed = Lines::default();
+        self.mode = Mode::Rescue {
+            reason: reason.to_owned(),
+        };
+    }
+
+    /// The console program is to run here from now on.
+    pub fn run_console(&mut self, now: Instant) {
+        self.mode = Mode::Console;
+        self.quick_ends = 0;
+        self.console.want(now);
+    }
+
+    /// The console program ended after this time. Returns why it is not worth starting again, if that is so.
+    pub fn console_ended(&mut self, lived: Duration, now: Instant) -> Option<String> {
+        self.quick_ends = if lived < QUICK { self.quick_ends + 1 } else { 0 };
+        if tcgetattr(&self.tty).is_err() {
+            self.leave(now);
+            return None;
+        }
+        let how = self.console.last_exit.clone().unwrap_or_default();
+        let said = self.console.output.as_ref().and_then(|output| output.last_line());
+        let said = said.map(|line| format!(" ({line})")).unwrap_or_default();
+        (self.quick_ends >= QUICK_ENDS)
+            .then(|| format!("the console program ended {QUICK_ENDS} times at once: {how}{said}"))
+    }
+
+    /// What was typed at the rescue prompt, line by line. The terminal edits the line.
+    pub fn typed(&mut self, now: Instant) -> Vec<String> {
+        let mut bytes = [0; 1024];
+        match self.tty.read(&mut bytes) {
+            Ok(length) if length > 0 => self.typed.take(&bytes[..length]),
+            // Ctrl-D, if the terminal is still there.
+            Ok(_) if tcgetattr(&self.tty).is_ok() => vec![String::new()],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Vec::new(),
+            _ => {
+                self.leave(now);
+                Vec::new()
+            }
+        }
+    }
+
+    fn leave(&mut self, now: Instant) {
+        log::warn!("{} does not answer any more", self.name);
+        self.console.unwant();
+        self.mode = Mode::Gone { until: now + REOPEN };
+    }
+
+    /// Looks for a terminal that had gone.
+    pub fn reopen(&mut self, now: Instant) {
+        match open_tty(&path(&self.name)) {
+            Ok(tty) => {
+                self.tty = tty;
+                self.run_console(now);
+            }
+            Err(_) => self.mode = Mode::Gone { until: now + REOPEN },
+        }
+    }
+
+    /// Lines, echo, and line ends as a terminal has them when it is opened first.
+    fn make_sane(&mut self) {
+        if let Ok(mut settings) = tcgetattr(&self.tty) {
+            settings.input_modes |= InputModes::ICRNL | InputModes::IXON;
+            settings.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
+            settings.local_modes |=
+                LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHOE | LocalModes::ISIG;
+            let _ = tcsetattr(&self.tty, OptionalActions::Now, &settings);
+        }
+    }
+}
+
+impl AsFd for Seat {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.tty.as_fd()
+    }
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from("/dev").join(name)
+}
+
+fn open_tty(path: &PathBuf) -> io::Result<File> {
+    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or(0);
+    let tty = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(flags)
+        .open(path)?;
+    tcgetattr(&tty)?;
+    Ok(tty)
+}
+
+#[cfg(test)]
+#[path = "seat_tests.rs"]
+mod tests;

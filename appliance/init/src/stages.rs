@@ -1,0 +1,177 @@
+//! The stages of the boot: what each of them does to the machine, and when the agent counts as ready.
+//! Must not: run them (`boot` does), or print their lines.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{major, minor};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::system::{RebootCommand, reboot, sethostname};
+
+use crate::boot::{Progress, Stage};
+use crate::button::Button;
+use crate::cmdline::Cmdline;
+use crate::machine::{AGENT_READY, Machine};
+use crate::{clock, kmsg, mounts, refused, seat, volume};
+
+/// Before the configuration gives another name.
+const HOSTNAME: &[u8] = b"lb";
+/// Sockets of the checks, with room to spare.
+const OPEN_FILES: u64 = 65_536;
+/// An agent that has not put its configuration in force by then has a fault.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+/// The operator gets a prompt by then, ready or not.
+const CONSOLES_LIMIT: Duration = Duration::from_secs(10);
+/// An agent that has ended this often at boot will not become ready soon.
+const READY_ENDS: u64 = 3;
+/// How the problem begins; it is withdrawn when the agent becomes ready after all.
+pub const NOT_READY: &str = "the agent is not ready";
+
+pub const STAGES: &[Stage<Machine>] = &[
+    Stage {
+        name: "Mounts",
+        holds: true,
+        start: mount_all,
+        wait: does_not_wait,
+    },
+    Stage {
+        name: "Console",
+        holds: false,
+        start: open_consoles,
+        wait: does_not_wait,
+    },
+    Stage {
+        name: "Config volume",
+        holds: false,
+        start: prepare_volume,
+        wait: does_not_wait,
+    },
+    Stage {
+        name: "Agent",
+        holds: false,
+        start: start_agent,
+        wait: does_not_wait,
+    },
+    Stage {
+        name: "Ready",
+        holds: false,
+        start: expect_ready,
+        wait: is_ready,
+    },
+];
+
+type Result = std::result::Result<Progress, String>;
+
+fn does_not_wait(_: &mut Machine, _: Duration) -> Result {
+    Ok(Progress::Done("ok"))
+}
+
+fn mount_all(machine: &mut Machine) -> Result {
+    if machine.root.is_none() {
+        // Later the overlay hides it.
+        machine.root = fs::metadata("/")
+            .ok()
+            .map(|root| (major(root.dev()), minor(root.dev())));
+    }
+    mounts::mount_all().map_err(|refused| refused.to_string())?;
+    machine.cmdline = Cmdline::of_this_boot();
+    kmsg::follow_cmdline(&machine.cmdline);
+    machine.report.slot.clone_from(&machine.cmdline.slot);
+    if let Ok(executable) = std::env::current_exe() {
+        machine.executable = executable;
+    }
+    let limit = Rlimit {
+        current: Some(OPEN_FILES),
+        maximum: Some(OPEN_FILES),
+    };
+    warn(
+        "raise the limit of open files",
+        setrlimit(Resource::Nofile, limit),
+    );
+    warn("set the hostname", sethostname(HOSTNAME));
+    // Ctrl-Alt-Del becomes SIGINT: a clean shutdown.
+    warn("take over Ctrl-Alt-Del", reboot(RebootCommand::CadOff));
+    match clock::raise_to_floor() {
+        Ok(true) => log::warn!("the clock stood before the day of the build and was set to it"),
+        Ok(false) => {}
+        Err(refused) => log::warn!("{refused}"),
+    }
+    Ok(Progress::Done("ok"))
+}
+
+/// None of these is worth holding the boot.
+fn warn(action: &str, result: rustix::io::Result<()>) {
+    if let Err(errno) = result {
+        log::warn!("{action}: {}", refused::name(&errno.into()));
+    }
+}
+
+fn open_consoles(machine: &mut Machine) -> Result {
+    machine.open_seats();
+    machine.buttons = Button::find_all();
+    match machine.seats.as_slice() {
+        [] => Err(format!(
+            "no terminal answers; tried {}",
+            seat::candidates(&machine.cmdline).join(", ")
+        )),
+        seats => {
+            let names: Vec<_> = seats.iter().map(|seat| seat.name.as_str()).collect();
+            log::info!(
+                "terminals: {}; power buttons: {}",
+                names.join(", "),
+                machine.buttons.len()
+            );
+            Ok(Progress::Done("ok"))
+        }
+    }
+}
+
+fn prepare_volume(machine: &mut Machine) -> Result {
+    let footing = volume::prepare(machine.root, machine.grow);
+    let word = volume::word(footing.report.state);
+    machine.report.config_volume = footing.report;
+    footing
+        .problems
+        .into_iter()
+        .for_each(|problem| machine.problem(problem));
+    Ok(Progress::Done(word))
+}
+
+fn start_agent(machine: &mut Machine) -> Result {
+    let now = Instant::now();
+    machine.agent.want(now);
+    machine.keep_running(now);
+    match &machine.agent.last_exit {
+        Some(why) if machine.agent.pid().is_none() => Err(why.clone()),
+        _ => Ok(Progress::Done("ok")),
+    }
+}
+
+fn expect_ready(machine: &mut Machine) -> Result {
+    machine.consoles_due = Some(Instant::now() + CONSOLES_LIMIT);
+    Ok(Progress::Waiting)
+}
+
+fn is_ready(machine: &mut Machine, waited: Duration) -> Result {
+    if Path::new(AGENT_READY).exists() {
+        return Ok(Progress::Done("ok"));
+    }
+    let agent = &machine.agent;
+    let why = if agent.ends >= READY_ENDS {
+        let how = agent.last_exit.as_deref().unwrap_or("unknown");
+        let said = agent.output.as_ref().and_then(|output| output.last_line());
+        let said = said.map(|line| format!(" ({line})")).unwrap_or_default();
+        format!("it ended {} times: {how}{said}", agent.ends)
+    } else if waited >= READY_LIMIT {
+        format!("nothing was heard of it for {} s", READY_LIMIT.as_secs())
+    } else {
+        return Ok(Progress::Waiting);
+    };
+    machine.ready_is_late = true;
+    machine.problem(format!(
+        "{NOT_READY}: {why}; it is started again and again, `log` shows what it says"
+    ));
+    Err(why)
+}

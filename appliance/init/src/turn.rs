@@ -1,0 +1,261 @@
+//! The loop of PID 1, one turn at a time: the next stage, programs that are due, then whatever wakes it first: a signal,
+//! a button, a line at a rescue prompt, output of a program, or a deadline. Must not: block anywhere else.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::boot::Boot;
+use crate::machine::Machine;
+use crate::program::Program;
+use crate::rescue::{self, Command};
+use crate::seat::Mode;
+use crate::shutdown::go_down;
+use crate::signals::{Order, Signals};
+use crate::stages::STAGES;
+use crate::{Grow, clock, kernel_log, kmsg};
+
+/// How soon a waiting stage is asked again.
+const STAGE_POLL: Duration = Duration::from_millis(20);
+/// How soon an agent that was late is looked for again.
+const LATE_POLL: Duration = Duration::from_secs(1);
+/// Without signals children and deadlines are looked for at this pace.
+const BLIND_POLL: Duration = Duration::from_millis(100);
+/// Lines of the kernel's log at the rescue prompt.
+const LOG_LINES: usize = 40;
+
+#[derive(Debug)]
+pub struct Init {
+    machine: Machine,
+    boot: Boot<Machine>,
+    signals: Option<Signals>,
+    /// After repeated panics: only signals, children and the rescue prompt.
+    bare: bool,
+}
+
+/// What woke the loop.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Signals,
+    Button(usize),
+    AgentOutput,
+    ConsoleOutput(usize),
+    Typed(usize),
+}
+
+impl Init {
+    pub fn new(grow: Grow) -> Init {
+        let signals = Signals::catch()
+            .map_err(|error| log::error!("catch signals: {error}"))
+            .ok();
+        Init {
+            machine: Machine::new(grow),
+            boot: Boot::new(STAGES),
+            signals,
+            bare: false,
+        }
+    }
+
+    pub fn turn(&mut self) {
+        let now = Instant::now();
+        self.machine.reap(now);
+        if !self.bare {
+            self.step_boot(now);
+            self.machine.keep_running(now);
+            self.machine.look_for_late_ready();
+            self.machine.publish();
+        }
+        for source in self.wait(now) {
+            self.serve(source);
+        }
+    }
+
+    /// A turn panicked. After the first times the loop goes on as before; then with the least that keeps the operator in.
+    pub fn panicked(&mut self, times: u32) {
+        self.bare = times >= 3;
+        let reason = match self.boot.held() {
+            Some((stage, why)) => format!("{stage}: {why}"),
+            None => "init had an internal fault; `log` shows it".to_owned(),
+        };
+        self.machine.problem(format!(
+            "init had an internal fault ({times}); reboot when it suits"
+        ));
+        self.machine.rescue(&reason);
+    }
+
+    fn step_boot(&mut self, now: Instant) {
+        if self.boot.is_over() {
+            return;
+        }
+        if let Some(ended) = self.boot.advance(&mut self.machine, clock::since_kernel_start) {
+            log::info!("{}", ended.line.trim_start());
+            self.machine.say(&ended.line);
+            self.machine
+                .report
+                .stages
+                .retain(|stage| stage.name != ended.report.name);
+            self.machine.report.stages.push(ended.report);
+        }
+        if let Some((stage, why)) = self.boot.held() {
+            self.machine.rescue(&format!("{stage} failed: {why}"));
+        } else if self.boot.is_over() || self.machine.consoles_due.is_some_and(|due| due <= now) {
+            self.machine.start_consoles(now);
+        }
+    }
+
+    /// Sleeps until something happens or is due.
+    fn wait(&mut self, now: Instant) -> Vec<Source> {
+        let (sources, fds) = self.sources();
+        let mut polled: Vec<_> = fds
+            .iter()
+            .map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN))
+            .collect();
+        let timeout = self.timeout(now).and_then(|left| Timespec::try_from(left).ok());
+        // EINTR is a signal, which the next turn serves.
+        let _ = poll(&mut polled, timeout.as_ref());
+        let woken = sources
+            .iter()
+            .zip(&polled)
+            .filter(|(_, fd)| !fd.revents().is_empty());
+        woken.map(|(source, _)| *source).collect()
+    }
+
+    fn sources(&self) -> (Vec<Source>, Vec<BorrowedFd<'_>>) {
+        let machine = &self.machine;
+        let signals = self
+            .signals
+            .iter()
+            .map(|signals| (Source::Signals, signals.as_fd()));
+        let buttons = machine
+            .buttons
+            .iter()
+            .enumerate()
+            .map(|(n, button)| (Source::Button(n), button.as_fd()));
+        let agent = machine
+            .agent
+            .output
+            .iter()
+            .map(|output| (Source::AgentOutput, output.as_fd()));
+        let seats = machine.seats.iter().enumerate();
+        let consoles = seats.clone().filter_map(|(n, seat)| {
+            seat.console
+                .output
+                .as_ref()
+                .map(|output| (Source::ConsoleOutput(n), output.as_fd()))
+        });
+        let typed = seats.filter(|(_, seat)| matches!(seat.mode, Mode::Rescue { .. }));
+        let typed = typed.map(|(n, seat)| (Source::Typed(n), seat.as_fd()));
+        signals
+            .chain(buttons)
+            .chain(agent)
+            .chain(consoles)
+            .chain(typed)
+            .unzip()
+    }
+
+    /// Until the nearest deadline; `None`: there is none.
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        let machine = &self.machine;
+        let starts = machine.seats.iter().filter_map(|seat| match seat.mode {
+            Mode::Gone { until } => Some(until),
+            _ => seat.console.next_start(),
+        });
+        let next = starts
+            .chain(machine.agent.next_start())
+            .chain(machine.consoles_due)
+            .min();
+        let mut waits: Vec<Duration> = next
+            .map(|next| next.saturating_duration_since(now))
+            .into_iter()
+            .collect();
+        if self.boot.is_waiting() {
+            waits.push(STAGE_POLL);
+        } else if !self.boot.is_over() && self.boot.held().is_none() {
+            waits.push(Duration::ZERO);
+        }
+        if machine.ready_is_late {
+            waits.push(LATE_POLL);
+        }
+        if self.signals.is_none() || self.bare {
+            // In the bare loop nothing that is due is done: the deadlines do not count.
+            return Some(BLIND_POLL);
+        }
+        waits.into_iter().min()
+    }
+
+    fn serve(&mut self, source: Source) {
+        match source {
+            Source::Signals => {
+                if let Some(order) = self.signals.as_mut().and_then(Signals::take_order) {
+                    go_down(&mut self.machine, order);
+                }
+            }
+            Source::Button(n) => self.look_at_button(n),
+            Source::AgentOutput => forward(&mut self.machine.agent),
+            Source::ConsoleOutput(n) => forward(&mut self.machine.seats[n].console),
+            Source::Typed(n) => {
+                for line in self.machine.seats[n].typed(Instant::now()) {
+                    self.obey(n, &line);
+                }
+            }
+        }
+    }
+
+    fn look_at_button(&mut self, n: usize) {
+        match self.machine.buttons.get_mut(n).map(|button| button.take_press()) {
+            Some(Ok(true)) => {
+                log::info!("the power button was pressed");
+                go_down(&mut self.machine, Order::PowerOff);
+            }
+            Some(Err(_)) => {
+                self.machine.buttons.remove(n);
+            }
+            _ => {}
+        }
+    }
+
+    /// Carries out what was typed at a rescue prompt.
+    fn obey(&mut self, n: usize, line: &str) {
+        let Mode::Rescue { reason } = self.machine.seats[n].mode.clone() else {
+            return;
+        };
+        let answer = match rescue::parse(line) {
+            Command::Nothing => String::new(),
+            Command::Why => rescue::why(&reason, &self.machine.report.problems),
+            Command::Stages => rescue::stages(&self.machine.report.stages),
+            Command::Log => {
+                kernel_log::last(LOG_LINES)
+                    .unwrap_or_else(|_| kmsg::recent())
+                    .join("\n")
+                    + "\n"
+            }
+            Command::Help => rescue::HELP.to_owned(),
+            Command::Unknown(word) => rescue::unknown(&word),
+            Command::Reboot => go_down(&mut self.machine, Order::Reboot),
+            Command::PowerOff => go_down(&mut self.machine, Order::PowerOff),
+            Command::Retry => return self.leave_rescue(n, Boot::retry),
+            Command::Continue => return self.leave_rescue(n, Boot::skip),
+        };
+        let seat = &mut self.machine.seats[n];
+        seat.say(&answer);
+        seat.say(rescue::PROMPT);
+    }
+
+    /// Goes on with the boot if it is held, otherwise with the console program of this seat.
+    fn leave_rescue(&mut self, n: usize, go_on: fn(&mut Boot<Machine>)) {
+        self.bare = false;
+        if self.boot.held().is_some() {
+            go_on(&mut self.boot);
+            self.machine.leave_rescue();
+        } else {
+            self.machine.seats[n].run_console(Instant::now());
+        }
+    }
+}
+
+fn forward(program: &mut Program) {
+    if program.output.as_mut().is_some_and(|output| !output.forward()) {
+        program.output = None;
+    }
+}

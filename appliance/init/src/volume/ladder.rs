@@ -1,0 +1,203 @@
+//! The ladder that the config volume climbs down, rung by rung: read and write; made anew with what could be rescued;
+//! read-only; in memory. Every rung below the first is said in one sentence. Pure: what it stands on is a trait.
+//! Must not: judge whether a configuration is valid (the agent does, and has its own fallbacks).
+
+use std::collections::BTreeMap;
+
+use lb_core::control::{VolumeReport, VolumeState};
+
+/// The file that the operator edits, and the last configuration that was applied successfully.
+pub const CONFIG_FILE: &str = "lb.toml";
+pub const APPLIED_FILE: &str = "lb.applied.toml";
+
+/// Paths below the volume's root, and their contents.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    ReadWrite,
+    /// The journal is replayed if the device allows it.
+    ReadOnly,
+    /// The journal is left alone.
+    ReadOnlyNoLoad,
+}
+
+/// Why a volume could not be mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unmountable {
+    /// There is no partition of that name.
+    Absent(String),
+    WriteProtected,
+    /// The file system is damaged, or the device is.
+    Damaged(String),
+}
+
+/// What a mounted volume looks like from inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    Sound,
+    /// Sound, but nothing more can be written.
+    Full,
+    WriteProtected,
+    Damaged(String),
+}
+
+/// What the ladder stands on: one device, one mount point.
+pub trait Ground {
+    fn mount(&mut self, access: Access) -> Result<(), Unmountable>;
+    /// Reads every file and writes one.
+    fn examine(&mut self) -> Condition;
+    /// Everything that can be read, within bounds; errors leave files out.
+    fn read_files(&mut self) -> Files;
+    fn unmount(&mut self);
+    /// Overwrites the partition with an empty file system that fills it, and mounts it.
+    fn make_anew(&mut self) -> Result<(), String>;
+    fn mount_memory(&mut self) -> Result<(), String>;
+    fn write_files(&mut self, files: &Files) -> Result<(), String>;
+    /// The newest configuration outside the volume.
+    fn mirror(&mut self) -> Option<Vec<u8>>;
+}
+
+/// Where the ladder ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Footing {
+    pub report: VolumeReport,
+    /// One sentence each, with the remedy.
+    pub problems: Vec<String>,
+}
+
+pub fn climb(ground: &mut dyn Ground) -> Footing {
+    let damage = match ground.mount(Access::ReadWrite) {
+        Ok(()) => match ground.examine() {
+            Condition::Sound => return footing(VolumeState::Persistent, String::new(), None),
+            Condition::Full => return full(),
+            Condition::WriteProtected => {
+                ground.unmount();
+                return read_only(ground);
+            }
+            Condition::Damaged(why) => why,
+        },
+        Err(Unmountable::Absent(why)) => return in_memory(ground, &why, Files::new()),
+        Err(Unmountable::WriteProtected) => return read_only(ground),
+        Err(Unmountable::Damaged(why)) => why,
+    };
+    log::warn!("the config volume is damaged: {damage}");
+    let rescued = rescue(ground);
+    make_anew(ground, &damage, rescued)
+}
+
+fn footing(state: VolumeState, detail: String, problem: Option<String>) -> Footing {
+    Footing {
+        report: VolumeReport { state, detail },
+        problems: problem.into_iter().collect(),
+    }
+}
+
+fn full() -> Footing {
+    let detail = "the config volume is full".to_owned();
+    let problem = format!("{detail}: nothing new can be saved; delete files from it on another machine");
+    footing(VolumeState::Persistent, detail, Some(problem))
+}
+
+fn read_only(ground: &mut dyn Ground) -> Footing {
+    for access in [Access::ReadOnly, Access::ReadOnlyNoLoad] {
+        if ground.mount(access).is_ok() {
+            let detail = "the disk is write-protected".to_owned();
+            let problem = format!(
+                "{detail}: the configuration is used, but nothing can be saved; allow writing and reboot"
+            );
+            return footing(VolumeState::ReadOnly, detail, Some(problem));
+        }
+    }
+    in_memory(
+        ground,
+        "the disk is write-protected and its config volume cannot be read",
+        Files::new(),
+    )
+}
+
+/// What can be read of a damaged volume. If it is mounted it is read as it is.
+fn rescue(ground: &mut dyn Ground) -> Files {
+    let mut files = ground.read_files();
+    ground.unmount();
+    for access in [Access::ReadOnly, Access::ReadOnlyNoLoad] {
+        if files.contains_key(CONFIG_FILE) {
+            break;
+        }
+        if ground.mount(access).is_ok() {
+            // What was read before was read with more of the journal.
+            for (path, content) in ground.read_files() {
+                files.entry(path).or_insert(content);
+            }
+            ground.unmount();
+        }
+    }
+    files
+}
+
+fn make_anew(ground: &mut dyn Ground, damage: &str, rescued: Files) -> Footing {
+    let (files, source) = complete(ground, rescued);
+    let made = ground.make_anew().and_then(|()| ground.write_files(&files));
+    if let Err(why) = made {
+        ground.unmount();
+        return in_memory(
+            ground,
+            &format!("it was damaged ({damage}) and could not be made anew ({why})"),
+            files,
+        );
+    }
+    let detail = format!("the file system was damaged ({damage}) and was made anew; {source}");
+    let remedy = if files.is_empty() {
+        "write a configuration with `config put`"
+    } else {
+        "check it with `config show`"
+    };
+    let problem = format!("the config volume was damaged and was made anew; {source}; {remedy}");
+    footing(VolumeState::Restored, detail, Some(problem))
+}
+
+fn in_memory(ground: &mut dyn Ground, why: &str, rescued: Files) -> Footing {
+    let (files, source) = complete(ground, rescued);
+    let made = ground.mount_memory().and_then(|()| ground.write_files(&files));
+    let (state, failure) = match made {
+        Ok(()) => (VolumeState::Memory, String::new()),
+        Err(failure) => (
+            VolumeState::NotMounted,
+            format!("; no memory for it either ({failure})"),
+        ),
+    };
+    let detail = format!("{why}; {source}{failure}");
+    let problem = format!(
+        "the config volume is not persistent: {detail}; what is saved now is lost with the next reboot"
+    );
+    footing(state, detail, Some(problem))
+}
+
+/// The files to put back: what was rescued; where the configuration is missing, from the mirror. And what to say of it.
+fn complete(ground: &mut dyn Ground, mut files: Files) -> (Files, &'static str) {
+    let has = |files: &Files, name| {
+        files
+            .get(name)
+            .is_some_and(|content: &Vec<u8>| !content.is_empty())
+    };
+    let rescued = has(&files, CONFIG_FILE);
+    if !has(&files, APPLIED_FILE)
+        && let Some(mirror) = ground.mirror()
+    {
+        files.insert(APPLIED_FILE.to_owned(), mirror);
+    }
+    if rescued {
+        return (files, "lb.toml was rescued");
+    }
+    match files.get(APPLIED_FILE).cloned() {
+        Some(applied) if !applied.is_empty() => {
+            files.insert(CONFIG_FILE.to_owned(), applied);
+            (files, "lb.toml is the last configuration that was applied")
+        }
+        _ => (files, "there is no configuration to restore"),
+    }
+}
+
+#[cfg(test)]
+#[path = "ladder_tests.rs"]
+mod tests;
