@@ -3,8 +3,8 @@
 //! Built by the bench with rustc, statically, outside of the workspace's flags. Must not: do anything else.
 
 fn main() {
-    // The alert level passes every console log level.
-    let _ = std::fs::write("/dev/kmsg", "<1>bench: init");
+    // The alert level passes every console log level. Without the newline the kernel would wait for more.
+    let _ = std::fs::write("/dev/kmsg", "<1>bench: init\n");
     loop {
         std::thread::park();
     }

@@ -1,0 +1,72 @@
+//! Resident memory, as each system tells it: the appliance by `status --json`, keepalived's VM by /proc. Both are VmRSS, which
+//! counts a page once for each process that maps it. Must not: add up what does not belong together.
+
+use std::collections::BTreeMap;
+
+use lb_core::control::StatusReport;
+use lb_lab::{LabError, Vm};
+use regex::Regex;
+use serde::Serialize;
+
+use crate::{BenchError, Result};
+
+/// Resident kB, by the name of the program.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Resident(pub BTreeMap<String, u64>);
+
+impl Resident {
+    /// Of the programs named, together.
+    pub fn sum(&self, programs: &[&str]) -> u64 {
+        programs.iter().filter_map(|program| self.0.get(*program)).sum()
+    }
+}
+
+/// What the appliance says about itself.
+pub fn status(vm: &Vm) -> Result<StatusReport> {
+    let value = vm.json("status")?;
+    serde_json::from_value(value).map_err(|source| BenchError::Json {
+        what: "status --json".into(),
+        source,
+    })
+}
+
+pub fn of_appliance(vm: &Vm) -> Result<Resident> {
+    let agent = status(vm)?.agent;
+    Ok(Resident(BTreeMap::from([
+        ("init".to_owned(), agent.init_resident_kb),
+        ("agent".to_owned(), agent.resident_kb),
+    ])))
+}
+
+pub fn of_keepalived(vm: &Vm) -> Result<Resident> {
+    let shown = vm.command("sh /etc/resident")?;
+    let resident = parse(&shown);
+    if resident.0.contains_key("keepalived") {
+        return Ok(resident);
+    }
+    Err(LabError::Unexpected(format!("no keepalived among the processes:\n{shown}")).into())
+}
+
+/// Lines of guest/reference/resident; processes with one name are added up.
+fn parse(shown: &str) -> Resident {
+    let line = Regex::new(r"(?m)^resident (\S+) \d+ (\d+)$").expect("the pattern is constant");
+    let mut resident = Resident::default();
+    for found in line.captures_iter(shown) {
+        let kilobytes: u64 = found[2].parse().unwrap_or(0);
+        *resident.0.entry(found[1].to_owned()).or_default() += kilobytes;
+    }
+    resident
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_of_one_program_are_added_up() {
+        let shown = "resident init 1 1448\nresident keepalived 72 8232\nnoise\nresident keepalived 90 3000\n";
+        let resident = parse(shown);
+        assert_eq!(resident.sum(&["keepalived"]), 11232);
+        assert_eq!(resident.sum(&["init", "keepalived", "absent"]), 12680);
+    }
+}
