@@ -1,24 +1,16 @@
 //! What the stories need from the machine and from the build: checked and made once, outside of the cage, with the
-//! remedy where something is missing. The saboteur's image is the product's root image plus test-only programs.
-//! Must not: change the product's image, which is copied.
+//! remedy where something is missing. Must not: change the product's image.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use lb_image::layout::{SLOT_A, Slot, kernel_command_line};
+use lb_image::layout::{Slot, kernel_command_line};
 use lb_lab::command::run;
-use lb_lab::{LabError, Result, build_dir, cage, nginx, vm};
+use lb_lab::{LabError, Result, build_dir, cage, nginx};
 
-/// Tools that the saboteur wields, and the Debian packages that bring each to a machine without it.
-const TOOLS: [(&str, &[&str]); 3] = [
-    (
-        "/usr/sbin/ipvsadm",
-        &["ipvsadm", "libnl-3-200", "libnl-genl-3-200"],
-    ),
-    ("/usr/sbin/nft", &["nftables"]),
-    ("/usr/bin/ip", &["iproute2"]),
-];
+use crate::sabotage_image;
+
 const PROGRAMS: [(&str, &str); 6] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("curl", "curl"),
@@ -78,7 +70,7 @@ pub fn prepare(saboteur: &Path) -> Result<()> {
     if is_newer_than(&artifacts.sabotage_image, &sources) {
         return Ok(());
     }
-    build_sabotage_image(&artifacts, saboteur)
+    sabotage_image::build(&artifacts, saboteur)
 }
 
 fn is_newer_than(made: &Path, sources: &[&Path]) -> bool {
@@ -88,152 +80,4 @@ fn is_newer_than(made: &Path, sources: &[&Path]) -> bool {
     };
     let newest = |path: &&Path| changed(path).unwrap_or_else(|_| SystemTime::now());
     sources.iter().all(|source| newest(source) < made)
-}
-
-fn build_sabotage_image(artifacts: &Artifacts, saboteur: &Path) -> Result<()> {
-    let directory = build_dir().join("e2e");
-    let root = directory.join("root");
-    let packed = directory.join("root.squashfs");
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir_all(&directory).map_err(LabError::io(format!("create {}", directory.display())))?;
-    let (offset, image) = (SLOT_A.start.to_string(), text(&artifacts.image));
-    run(&[
-        "unsquashfs",
-        "-q",
-        "-n",
-        "-no-xattrs",
-        "-o",
-        &offset,
-        "-d",
-        &text(&root),
-        &image,
-    ])?;
-    for mount_point in ["saboteur/proc", "saboteur/dev"] {
-        fs::create_dir_all(root.join(mount_point)).map_err(LabError::io("add a directory"))?;
-    }
-    install(saboteur, &root, Path::new("/usr/bin/saboteur"))?;
-    for (path, packages) in TOOLS {
-        let unpacked = tool(Path::new(path), packages)?;
-        install(&unpacked, &root, Path::new(path))?;
-    }
-    run(&[
-        "mksquashfs",
-        &text(&root),
-        &text(&packed),
-        "-quiet",
-        "-no-progress",
-        "-noappend",
-        "-all-root",
-        "-comp",
-        "gzip",
-        "-Xcompression-level",
-        "1",
-    ])?;
-    let size = fs::metadata(&packed)
-        .map_err(LabError::io("measure the root"))?
-        .len();
-    if size > SLOT_A.size {
-        return Err(LabError::Unexpected(format!(
-            "the saboteur's root has {size} bytes, slot a only {}",
-            SLOT_A.size
-        )));
-    }
-    let unfinished = directory.join("sabotage.img.new");
-    vm::copy_sparse(&artifacts.image, &unfinished)?;
-    run(&[
-        "dd",
-        "status=none",
-        "conv=notrunc",
-        "bs=1M",
-        "oflag=seek_bytes",
-        &format!("if={}", packed.display()),
-        &format!("of={}", unfinished.display()),
-        &format!("seek={}", SLOT_A.start),
-    ])?;
-    fs::rename(&unfinished, &artifacts.sabotage_image).map_err(LabError::io("rename the saboteur's image"))
-}
-
-/// Where packages are unpacked whose tools the machine lacks.
-fn unpacked_tools() -> PathBuf {
-    build_dir().join("tools")
-}
-
-/// The tool where the machine has it, or unpacked from its package.
-fn tool(path: &Path, packages: &[&str]) -> Result<PathBuf> {
-    if path.exists() {
-        return Ok(path.into());
-    }
-    let name = path.file_name().unwrap_or_default();
-    // Before the merged /usr, packages had these programs in /sbin.
-    let place = unpacked_tools().join("sbin").join(name);
-    if !place.exists() {
-        for package in packages.iter().rev() {
-            nginx::unpack_package(package, &unpacked_tools())?;
-        }
-    }
-    if place.exists() {
-        return Ok(place);
-    }
-    Err(LabError::Unexpected(format!(
-        "the package {} does not bring {}",
-        packages[0],
-        place.display()
-    )))
-}
-
-/// Copies a program to `target` in `root`, and the shared objects that the root lacks.
-fn install(program: &Path, root: &Path, target: &Path) -> Result<()> {
-    copy(program, root, target)?;
-    for line in loaded_objects(program)?.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let object = match words.as_slice() {
-            [_, "=>", "not", ..] => {
-                return Err(LabError::Missing(format!("{} needs {line}", program.display())));
-            }
-            [_, "=>", object, ..] => Path::new(object),
-            [object, _] if object.starts_with('/') => Path::new(object),
-            _ => continue,
-        };
-        let inside = object.strip_prefix(unpacked_tools()).unwrap_or(object);
-        copy(object, root, inside)?;
-    }
-    Ok(())
-}
-
-/// What ldd says, with the unpacked libraries in reach.
-fn loaded_objects(program: &Path) -> Result<String> {
-    let libraries = ["lib", "usr/lib"]
-        .map(|directory| text(&unpacked_tools().join(directory).join("x86_64-linux-gnu")))
-        .join(":");
-    let variable = format!("LD_LIBRARY_PATH={libraries}");
-    run(&["env", &variable, "ldd", &text(program)])
-}
-
-fn copy(from: &Path, root: &Path, target: &Path) -> Result<()> {
-    let to = inside(root, target);
-    if to.exists() {
-        return Ok(());
-    }
-    let failure = || LabError::io(format!("copy {} to {}", from.display(), to.display()));
-    if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent).map_err(failure())?;
-    }
-    fs::copy(from, &to).map(drop).map_err(failure())
-}
-
-/// Where `target` lies below `root`: /lib and its like may be links, which must not lead to the machine's own /usr.
-fn inside(root: &Path, target: &Path) -> PathBuf {
-    let relative = target.strip_prefix("/").unwrap_or(target);
-    let mut parts = relative.components();
-    let first = parts.next().map(|part| root.join(part));
-    match first.and_then(|first| fs::read_link(first).ok()) {
-        Some(link) => root
-            .join(link.strip_prefix("/").unwrap_or(&link))
-            .join(parts.as_path()),
-        None => root.join(relative),
-    }
-}
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }

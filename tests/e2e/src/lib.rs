@@ -6,6 +6,7 @@ pub mod artifacts;
 pub mod config;
 pub mod requests;
 pub mod sabotage;
+pub mod sabotage_image;
 pub mod scene;
 pub mod volume;
 

@@ -56,15 +56,26 @@ fn probe(scratch: &Path) -> bool {
     if std::fs::write(&disk, sector).is_err() {
         return false;
     }
-    let mut arguments: Vec<String> = ["-accel", "kvm", "-cpu", "qemu64,enforce", "-m", "16"]
-        .map(String::from)
-        .to_vec();
-    arguments.extend(["-nodefaults", "-display", "none", "-no-reboot"].map(String::from));
-    arguments.extend(["-device", "isa-debug-exit,iobase=0xf4,iosize=1"].map(String::from));
-    arguments.push("-drive".into());
-    arguments.push(format!("file={},format=raw,if=ide", disk.display()));
+    let drive = format!("file={},format=raw,if=ide", disk.display());
     let Ok(mut guest) = Command::new(super::QEMU)
-        .args(arguments)
+        .args([
+            "-accel",
+            "kvm",
+            "-cpu",
+            "qemu64,enforce",
+            "-m",
+            "16",
+            "-nodefaults",
+            "-display",
+            "none",
+        ])
+        .args([
+            "-no-reboot",
+            "-device",
+            "isa-debug-exit,iobase=0xf4,iosize=1",
+            "-drive",
+            &drive,
+        ])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

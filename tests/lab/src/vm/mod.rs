@@ -328,6 +328,16 @@ fn arguments(options: &VmOptions, directory: &Path) -> Result<Vec<String>> {
         format!("if=none,id=disk,format=raw,file={disk},readonly={read_only}"),
     );
     add("-device", "virtio-blk-pci,drive=disk,bootindex=1".into());
+    line.extend(device_arguments(options, directory));
+    line.extend(boot_arguments(&options.boot, directory)?);
+    line.extend(options.extra.iter().cloned());
+    Ok(line)
+}
+
+/// Links and ports.
+fn device_arguments(options: &VmOptions, directory: &Path) -> Vec<String> {
+    let mut line = Vec::new();
+    let mut add = |option: &str, value: String| line.extend([option.to_owned(), value]);
     for (number, nic) in options.nics.iter().enumerate() {
         let (id, tap, mac) = (format!("link{number}"), &nic.tap, &nic.mac);
         add(
@@ -343,15 +353,14 @@ fn arguments(options: &VmOptions, directory: &Path) -> Result<Vec<String>> {
         add("-device", "virtio-serial-pci".into());
     }
     for port in &options.ports {
+        let socket = directory.join(format!("port-{port}"));
         add(
             "-chardev",
-            format!("socket,id={port},path={here}/port-{port},server=on,wait=off"),
+            format!("socket,id={port},path={},server=on,wait=off", socket.display()),
         );
         add("-device", format!("virtserialport,chardev={port},name={port}"));
     }
-    line.extend(boot_arguments(&options.boot, directory)?);
-    line.extend(options.extra.iter().cloned());
-    Ok(line)
+    line
 }
 
 fn boot_arguments(boot: &Boot, directory: &Path) -> Result<Vec<String>> {
