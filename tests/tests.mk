@@ -1,18 +1,35 @@
 # The lab and the tiers of tests; included by the Makefile.
-# Variables: CONFIG=file (run), UEFI=1 (run), STORY=part of a name (test-e2e).
-.PHONY: run test test-crates test-lab test-e2e
+# CONFIG: lb.toml for run. UEFI: 1 for run by OVMF. STORY: part of a name, for test-e2e.
 
-run: deps-run image ## boot the appliance in its lab, show its story, connect to its console; CONFIG=file
-	@cargo build --quiet -p lb-lab
-	@target/debug/lab run $(if $(UEFI),--uefi) $(if $(CONFIG),--config '$(CONFIG)')
+# --- the lab
 
-test: check test-crates test-lab test-e2e ## every tier; needs root or user namespaces
+.PHONY: run
+run: ## boot the image in its lab, show the story, connect to the console; CONFIG=file for another lb.toml
+	@image/deps image run
+	@$(MAKE) --no-print-directory image
+	@cargo build --quiet --package lb-lab
+	@cargo run --quiet --package lb-lab -- run $(if $(UEFI),--uefi) $(if $(CONFIG),--config '$(CONFIG)')
 
-test-crates: ## unit, golden, property, bytes, and the crates' tests in namespaces
-	cargo test --workspace --exclude lb-lab --exclude lb-e2e
+# --- the tiers
 
+.PHONY: test
+test: ## every tier; needs root or user namespaces
+	@image/deps
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory test-crates
+	@$(MAKE) --no-print-directory test-lab
+	@$(MAKE) --no-print-directory test-e2e
+
+.PHONY: test-crates
+test-crates: ## unit, golden, property, bytes; links and nftables in namespaces
+	@cargo test --workspace --exclude lb-lab --exclude lb-e2e
+
+.PHONY: test-lab
 test-lab: ## the lab proves itself without the VM
-	cargo test -p lb-lab
+	@cargo test --package lb-lab
 
-test-e2e: image ## stories told to a real VM; STORY=part of a name
-	cargo test -p lb-e2e -- $(STORY)
+.PHONY: test-e2e
+test-e2e: ## stories told to a real VM; STORY=part of a name
+	@image/deps image run
+	@$(MAKE) --no-print-directory image PROFILE=test-image IMAGE=build/lb-test.img
+	@LB_DISK_IMAGE=$(CURDIR)/build/lb-test.img cargo test --package lb-e2e -- $(STORY)

@@ -31,9 +31,9 @@ pub struct Artifacts {
 }
 
 impl Artifacts {
-    /// `LB_IMAGE`, or build/lb.img.
+    /// `LB_DISK_IMAGE`, or build/lb.img.
     pub fn locate() -> Artifacts {
-        let image = std::env::var_os("LB_IMAGE").map(PathBuf::from);
+        let image = std::env::var_os("LB_DISK_IMAGE").map(PathBuf::from);
         let directory = build_dir().join("e2e");
         Artifacts {
             image: image.unwrap_or_else(|| build_dir().join("lb.img")),

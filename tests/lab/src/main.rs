@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use lb_lab::error;
 
 const USAGE: &str = "usage:
-  lab run [--uefi] [--config FILE]   boot build/lb.img (or LB_IMAGE) in the lab and connect to its console
+  lab run [--uefi] [--config FILE]   boot build/lb.img (or LB_DISK_IMAGE) in the lab and connect to its console
   lab exec NAMESPACE COMMAND...      run a command in the running lab: host01 host02 master worker01 worker02 pod";
 
 fn main() -> ExitCode {

@@ -76,7 +76,7 @@ fn prepare(options: &Options, disk: &Path) -> Result<()> {
     cage::check()?;
     cage::check_tun()?;
     nginx::unpack()?;
-    let image = std::env::var_os("LB_IMAGE").map(PathBuf::from);
+    let image = std::env::var_os("LB_DISK_IMAGE").map(PathBuf::from);
     let image = image.unwrap_or_else(|| build_dir().join("lb.img"));
     if !image.exists() {
         return Err(LabError::Missing(format!(
