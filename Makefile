@@ -1,0 +1,50 @@
+# The entry points of the project; `make` lists them. What they do is in image/, tests/ and .ci/.
+# PROFILE: the cargo profile of the appliance (release; the tests use test-image, which links in seconds).
+# IMAGE: the disk image to make.
+
+PROFILE ?= release
+IMAGE ?= build/lb.img
+LB_IMAGE = cargo run --quiet --package lb-image --
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## install the Debian packages that the build, the lab and the tests need
+	@image/deps
+
+# --- the image
+
+.PHONY: image
+image: ## build the disk image build/lb.img (no root needed)
+	@image/deps image
+	@cargo build --package appliance --profile $(PROFILE)
+	@set -e; kernel=$$(image/kernel/build); \
+	target=$$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
+	$(LB_IMAGE) build --kernel "$$kernel/bzImage" --appliance "$$target/$(subst dev,debug,$(PROFILE))/appliance" --out $(IMAGE)
+	@$(LB_IMAGE) report --short $(IMAGE)
+
+.PHONY: image-report
+image-report: ## the sizes of build/lb.img and its parts, compressed as well
+	@$(LB_IMAGE) report $(IMAGE)
+
+.PHONY: test-boot
+test-boot: ## boot loader in QEMU: BIOS, UEFI, both slots, trials, damaged disks
+	@image/deps image run
+	@cargo test --package lb-image --test boot
+
+# --- the code
+
+.PHONY: check
+check: ## formatting and lints
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+.PHONY: clean
+clean: ## remove build/ and target/; the kernel's cache stays
+	@rm -rf build target
+
+include tests/tests.mk
