@@ -47,4 +47,12 @@ check: ## formatting and lints
 clean: ## remove build/ and target/; the kernel's cache stays
 	@rm -rf build target
 
+# --- the figures
+
+.PHONY: figures
+figures: image ## sizes, boot times, failed requests, memory: the image beside keepalived and a bare kernel (12 min)
+	@image/deps run
+	@set -e; kernel=$$(image/kernel/build); \
+	cargo run --quiet --package lb-bench -- figures --kernel "$$kernel/bzImage" --image $(IMAGE)
+
 include tests/tests.mk

@@ -16,8 +16,20 @@ const DIRECTORIES: [&str; 5] = ["dev", "proc", "sys", "run", "tmp"];
 const PROGRAMS: [&str; 2] = ["usr/sbin/keepalived", "usr/sbin/nft"];
 const LOADER: &str = "lib64/ld-linux-x86-64.so.2";
 const BUSYBOX: &str = "bin/busybox";
-const APPLETS: [&str; 5] = ["bin/sh", "bin/mount", "bin/ip", "bin/sleep", "sbin/init"];
-const FILES: [(&str, &str); 7] = [
+const APPLETS: [&str; 6] = [
+    "bin/sh",
+    "bin/hostname",
+    "bin/mount",
+    "bin/ip",
+    "bin/sleep",
+    "sbin/init",
+];
+const FILES: [(&str, &str); 9] = [
+    ("etc/hosts", include_str!("../guest/reference/hosts")),
+    (
+        "etc/nsswitch.conf",
+        include_str!("../guest/reference/nsswitch.conf"),
+    ),
     ("etc/inittab", include_str!("../guest/reference/inittab")),
     ("etc/rcS", include_str!("../guest/reference/rcS")),
     ("etc/ready", include_str!("../guest/reference/ready")),

@@ -97,8 +97,6 @@ impl Parts {
 
     /// The image with `squashfs` in both slots.
     fn disk_with_root(&self, system: System, squashfs: &Path) -> Result<()> {
-        let disk = self.disk(system);
-        copy_sparse(&self.image, &disk)?;
         let mut root = fs::read(squashfs).map_err(io("read", squashfs))?;
         let room = SLOT_A.size - SLOT_RESERVE;
         let size = root.len() as u64;
@@ -106,15 +104,18 @@ impl Parts {
             let path = squashfs.to_owned();
             return Err(BenchError::TooBig { path, size, room });
         }
+        let full = self.directory.join("disk.new");
+        copy_sparse(&self.image, &full)?;
         // Nothing of the appliance is left behind it, so that the disk weighs what its own system weighs.
         root.resize(SLOT_A.size as usize, 0);
         let file = File::options()
             .write(true)
-            .open(&disk)
-            .map_err(io("open", &disk))?;
+            .open(&full)
+            .map_err(io("open", &full))?;
         for slot in [SLOT_A, SLOT_B] {
-            file.write_all_at(&root, slot.start).map_err(io("write", &disk))?;
+            file.write_all_at(&root, slot.start).map_err(io("write", &full))?;
         }
-        Ok(())
+        copy_sparse(&full, &self.disk(system))?;
+        fs::remove_file(&full).map_err(io("remove", &full))
     }
 }
