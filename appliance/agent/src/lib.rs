@@ -1,1 +1,56 @@
+//! The agent: the process that configures the network, checks the servers and keeps the kernel's state as it should be.
+//! It may be killed at any time: what it has put into the kernel goes on forwarding, and the next agent adopts it.
+//! Must not: decide (that is `lb-core`) or speak netlink (that is `lb-kernel`, handed in as ports).
 
+mod apply;
+mod checks;
+mod control;
+mod engine;
+mod kernel_thread;
+mod links;
+mod probe;
+mod reconcile;
+mod report;
+mod store;
+mod system;
+
+use std::io;
+use std::path::PathBuf;
+
+use lb_core::ports::{ActivityPort, KernelPort, LinkEvents};
+
+pub use store::{APPLIED_FILE, CONFIG_FILE, SAMPLE_FILE, Store};
+
+/// Where the agent finds and leaves things.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The persistent volume with lb.toml.
+    pub config: PathBuf,
+    /// The control socket and the ready mark.
+    pub runtime: PathBuf,
+    /// The annotated sample that a first boot puts beside the missing lb.toml.
+    pub sample: PathBuf,
+    /// The partition with the mirror records, if this machine has one.
+    pub mirror: Option<PathBuf>,
+}
+
+/// The effects that the agent is given.
+pub struct Ports {
+    pub kernel: Box<dyn KernelPort>,
+    pub activity: Box<dyn ActivityPort>,
+    pub links: Box<dyn LinkEvents>,
+}
+
+impl std::fmt::Debug for Ports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ports")
+    }
+}
+
+/// Runs until the process is killed. The error is one that leaves nothing to do: no runtime, no control socket.
+pub fn run(places: Places, ports: Ports) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(engine::run(places, ports))
+}

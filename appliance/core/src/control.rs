@@ -40,6 +40,10 @@ pub enum Request {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one response lives at a time, for one request"
+)]
 pub enum Response {
     Status(StatusReport),
     Services(ServicesReport),

@@ -223,10 +223,10 @@ fn ruleset(config: &Config, resolved: &BTreeMap<String, Option<IfName>>) -> Rule
 
 /// Where packets to `address` leave, by the longest prefix among our addresses and routes: the link, if there is one.
 /// Mirrors the main routing table as far as we own it.
-pub fn egress<'a>(
-    links: &'a BTreeMap<IfName, ObservedLink>,
+pub fn egress(
+    links: &BTreeMap<IfName, ObservedLink>,
     address: std::net::IpAddr,
-) -> Option<(&'a IfName, &'a ObservedLink)> {
+) -> Option<(&IfName, &ObservedLink)> {
     links
         .iter()
         .filter_map(|(name, link)| {

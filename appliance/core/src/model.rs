@@ -257,9 +257,7 @@ impl fmt::Display for IfName {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error(
-    "an interface name has 1 to 15 printable characters, without space, `/`, `:`, `%` or quotes"
-)]
+#[error("an interface name has 1 to 15 printable characters, without space, `/`, `:`, `%` or quotes")]
 pub struct IfNameError;
 
 /// An Ethernet address, written `52:54:00:00:00:01`.
@@ -272,10 +270,7 @@ impl FromStr for MacAddress {
         let mut bytes = [0u8; 6];
         let mut parts = text.split(':');
         for byte in &mut bytes {
-            let part = parts
-                .next()
-                .filter(|p| p.len() == 2)
-                .ok_or(MacAddressError)?;
+            let part = parts.next().filter(|p| p.len() == 2).ok_or(MacAddressError)?;
             *byte = u8::from_str_radix(part, 16).map_err(|_| MacAddressError)?;
         }
         if parts.next().is_some() || bytes[0] & 1 == 1 || bytes == [0; 6] {
@@ -319,10 +314,7 @@ mod tests {
     #[test]
     fn interface_names_are_the_kernels() {
         for good in ["eth0", "enp0s31f6", "a", "bond0.100", "abcdefghijklmno"] {
-            assert_eq!(
-                good.parse::<IfName>().map(|n| n.to_string()),
-                Ok(good.to_owned())
-            );
+            assert_eq!(good.parse::<IfName>().map(|n| n.to_string()), Ok(good.to_owned()));
         }
         for bad in [
             "",
@@ -341,10 +333,7 @@ mod tests {
     #[test]
     fn mac_addresses_are_six_octets_of_one_station() {
         assert_eq!(
-            "52:54:00:00:00:0A"
-                .parse::<MacAddress>()
-                .unwrap()
-                .to_string(),
+            "52:54:00:00:00:0A".parse::<MacAddress>().unwrap().to_string(),
             "52:54:00:00:00:0a"
         );
         for bad in [

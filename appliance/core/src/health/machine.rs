@@ -131,12 +131,7 @@ impl Machine {
 
     /// Takes a result. `frozen`: a check that cannot be made must not count as a failure now, because every target
     /// behind the same link shares the fault.
-    pub fn record(
-        &mut self,
-        result: &CheckResult,
-        params: &CheckParams,
-        frozen: bool,
-    ) -> Option<Transition> {
+    pub fn record(&mut self, result: &CheckResult, params: &CheckParams, frozen: bool) -> Option<Transition> {
         let now = result.ended;
         self.last = Some(LastCheck {
             outcome: result.outcome.clone(),

@@ -66,10 +66,7 @@ mod tests {
         let schedule = Schedule::new(epoch, "172.16.0.11:30080");
         let first = schedule.next(epoch, INTERVAL, Duration::ZERO);
         assert!(first > epoch && first <= epoch + INTERVAL);
-        assert_eq!(
-            schedule.next(first, INTERVAL, Duration::ZERO),
-            first + INTERVAL
-        );
+        assert_eq!(schedule.next(first, INTERVAL, Duration::ZERO), first + INTERVAL);
         let just_before = first - Duration::from_nanos(1);
         assert_eq!(schedule.next(just_before, INTERVAL, Duration::ZERO), first);
     }

@@ -44,11 +44,9 @@ impl Clock {
     }
 
     fn check_frozen(&mut self, outcome: Outcome, frozen: bool) -> Option<Transition> {
-        self.now = self.now.max(
-            self.machine
-                .due()
-                .expect("a check that is not under way is due"),
-        );
+        self.now = self
+            .now
+            .max(self.machine.due().expect("a check that is not under way is due"));
         self.machine.started();
         assert_eq!(self.machine.due(), None);
         self.now += Duration::from_millis(1);
@@ -206,10 +204,7 @@ fn a_check_that_cannot_be_made_is_told_apart_and_counts_once_it_has_lasted() {
         assert!(clock.machine.in_pool());
     }
     let change = clock.check(cannot()).unwrap();
-    assert_eq!(
-        change.reason,
-        "cannot be checked: eth1 has no carrier (4 times)"
-    );
+    assert_eq!(change.reason, "cannot be checked: eth1 has no carrier (4 times)");
     assert!(!clock.machine.in_pool());
 }
 
@@ -302,20 +297,13 @@ mod model {
             let never: fn(&Outcome) -> bool = |_| false;
             let next = match (&history[end - 1], health) {
                 (Outcome::Pass, Health::Unproven) => Health::Up,
-                (Outcome::Pass, Health::Down)
-                    if run(is_pass, never) >= if was_up { 2 } else { 1 } =>
-                {
+                (Outcome::Pass, Health::Down) if run(is_pass, never) >= if was_up { 2 } else { 1 } => {
                     Health::Up
                 }
                 (Outcome::Fail(_), Health::Unproven) => Health::Down,
                 (Outcome::Fail(_), Health::Up) if run(is_fail, is_cannot) >= 4 => Health::Down,
                 (Outcome::CannotCheck(_), Health::Up) => {
-                    let lasted = history[..end]
-                        .iter()
-                        .rev()
-                        .take_while(|o| is_cannot(o))
-                        .count()
-                        >= 4;
+                    let lasted = history[..end].iter().rev().take_while(|o| is_cannot(o)).count() >= 4;
                     if lasted { Health::Down } else { Health::Up }
                 }
                 (_, same) => same,

@@ -23,7 +23,7 @@ pub fn diff(network: &Network, pools: &Pools, observed: &Observed) -> Vec<Step> 
     let mut steps = diff_network(network, observed);
     let forwarding = steps
         .iter()
-        .position(|s| network::is_forwarding_on(s))
+        .position(network::is_forwarding_on)
         .unwrap_or(steps.len());
     let last = steps.split_off(forwarding);
     steps.extend(diff_pools(pools, observed));

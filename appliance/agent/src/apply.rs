@@ -1,0 +1,312 @@
+//! Where a configuration comes from and how a new one is put in force. A file with faults changes nothing: at boot the
+//! last configuration that was applied is used instead, while running the present one stays.
+
+use std::time::Instant;
+
+use lb_core::config::{self, Config, Faults};
+use lb_core::control::{ApplyReport, CheckReport, ConfigSource, ConfigText, Response, VolumeState};
+use lb_core::mirror;
+use tokio::sync::oneshot;
+
+use crate::engine::Engine;
+use crate::reconcile::Waiter;
+use crate::store::{APPLIED_FILE, CONFIG_FILE, SAMPLE_FILE, Store};
+use crate::{Places, report};
+
+/// What a start finds.
+pub struct Loaded {
+    pub config: Option<Config>,
+    pub source: ConfigSource,
+    pub problems: Vec<String>,
+    /// Text that came from lb.toml and is not yet known to be applicable.
+    pub unsaved: Option<String>,
+}
+
+/// lb.toml; if that has faults or is missing, the last applied one; then the mirror; then nothing.
+pub fn load(store: &Store, places: &Places) -> Loaded {
+    let mut problems = Vec::new();
+    match read(store, CONFIG_FILE) {
+        Ok(Some((config, text))) => {
+            return Loaded {
+                config: Some(config),
+                source: ConfigSource::File,
+                problems,
+                unsaved: Some(text),
+            };
+        }
+        Ok(None) => {}
+        Err(fault) => {
+            for line in fault.lines() {
+                log::error!("{line}");
+            }
+            problems.push(format!(
+                "{CONFIG_FILE} has faults and is not used; `config check` shows them, `config put` replaces it"
+            ));
+        }
+    }
+    let fallbacks = [
+        (ConfigSource::LastApplied, APPLIED_FILE),
+        (ConfigSource::Mirror, "mirror"),
+    ];
+    for (source, name) in fallbacks {
+        let found = if source == ConfigSource::Mirror {
+            from_mirror(places)
+        } else {
+            read(store, name)
+        };
+        match found {
+            Ok(Some((config, _))) => {
+                if problems.is_empty() {
+                    problems.push(format!("{CONFIG_FILE} is missing; `config put` writes a new one"));
+                }
+                problems.push(match source {
+                    ConfigSource::Mirror => {
+                        "the configuration in force is the copy outside the config volume".to_owned()
+                    }
+                    _ => {
+                        "the configuration in force is the last one that was applied successfully".to_owned()
+                    }
+                });
+                problems.iter().for_each(|p| log::error!("{p}"));
+                return Loaded {
+                    config: Some(config),
+                    source,
+                    problems,
+                    unsaved: None,
+                };
+            }
+            Ok(None) => {}
+            Err(fault) => log::error!(
+                "{name} cannot be used: {}",
+                fault.lines().next().unwrap_or_default()
+            ),
+        }
+    }
+    nothing(store, places, problems)
+}
+
+/// Without any configuration: services stay off, and the operator is told what to do.
+fn nothing(store: &Store, places: &Places, mut problems: Vec<String>) -> Loaded {
+    if problems.is_empty() {
+        let sample = std::fs::read(&places.sample).ok();
+        let written = sample.is_some_and(|sample| store.write(SAMPLE_FILE, &sample).is_ok());
+        let hint = if written {
+            format!(" ({} is an annotated sample)", store.path(SAMPLE_FILE).display())
+        } else {
+            String::new()
+        };
+        problems.push(format!(
+            "there is no configuration: write {} with `config put`{hint}",
+            store.path(CONFIG_FILE).display()
+        ));
+    }
+    problems.push("nothing is configured: no addresses, no services, no forwarding".to_owned());
+    problems.iter().for_each(|p| log::error!("{p}"));
+    Loaded {
+        config: None,
+        source: ConfigSource::None,
+        problems,
+        unsaved: None,
+    }
+}
+
+type Found = Result<Option<(Config, String)>, String>;
+
+/// A file's configuration; the error is the rendered faults.
+fn read(store: &Store, name: &str) -> Found {
+    match store.read(name) {
+        Ok(None) => Ok(None),
+        Ok(Some(bytes)) => parse(&bytes, name).map(Some),
+        Err(error) => Err(format!("{name} cannot be read: {error}")),
+    }
+}
+
+fn from_mirror(places: &Places) -> Found {
+    let Some(partition) = &places.mirror else {
+        return Ok(None);
+    };
+    let read = std::fs::File::open(partition).map_err(|e| e.to_string());
+    let newest = read.and_then(|mut file| mirror::read_newest(&mut file).map_err(|e| e.to_string()));
+    match newest {
+        Ok(Some(record)) => parse(&record.payload, "mirror").map(Some),
+        Ok(None) => Ok(None),
+        Err(error) => Err(format!("the mirror cannot be read: {error}")),
+    }
+}
+
+fn parse(bytes: &[u8], name: &str) -> Result<(Config, String), String> {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    match config::parse_bytes(bytes) {
+        Ok(config) => Ok((config, text)),
+        Err(faults) => Err(faults.render(name, &text)),
+    }
+}
+
+/// The verdict on a text, for `config check`, `put` and `apply`.
+pub fn check(bytes: &[u8]) -> (Option<Config>, CheckReport) {
+    match config::parse_bytes(bytes) {
+        Ok(config) => {
+            let warnings = config::warnings(&config);
+            let report = CheckReport {
+                ok: true,
+                faults: Vec::new(),
+                rendered: String::new(),
+                warnings,
+            };
+            (Some(config), report)
+        }
+        Err(faults) => (None, faulty(&faults, &String::from_utf8_lossy(bytes))),
+    }
+}
+
+fn faulty(faults: &Faults, text: &str) -> CheckReport {
+    CheckReport {
+        ok: false,
+        faults: faults.reports(text),
+        rendered: faults.render(CONFIG_FILE, text),
+        warnings: Vec::new(),
+    }
+}
+
+impl Engine {
+    /// `config put`: validate, write, apply. Nothing changes unless the text is valid and has been saved.
+    pub fn put(&mut self, text: String, reply: oneshot::Sender<Response>) {
+        let (config, check) = check(text.as_bytes());
+        let saved = match &config {
+            Some(_) => self
+                .store
+                .write(CONFIG_FILE, text.as_bytes())
+                .map_err(|e| report::chain(&e)),
+            None => Err("nothing was written, because the configuration has faults".to_owned()),
+        };
+        match (config, saved) {
+            (Some(config), Ok(())) => self.enact(config, check, text, reply),
+            (_, saved) => {
+                let refused = ApplyReport {
+                    applied: false,
+                    check,
+                    steps: Vec::new(),
+                    failed: Vec::new(),
+                    persisted: false,
+                    persist_fault: saved.err(),
+                };
+                let _ = reply.send(Response::Apply(refused));
+            }
+        }
+    }
+
+    /// `config apply`: what lb.toml says now.
+    pub fn apply_file(&mut self, reply: oneshot::Sender<Response>) {
+        let bytes = match self.file() {
+            Ok(bytes) => bytes,
+            Err(message) => {
+                let _ = reply.send(Response::Error { message });
+                return;
+            }
+        };
+        let (config, check) = check(&bytes);
+        match config {
+            Some(config) => self.enact(config, check, String::from_utf8_lossy(&bytes).into_owned(), reply),
+            None => {
+                let refused = ApplyReport {
+                    applied: false,
+                    check,
+                    steps: Vec::new(),
+                    failed: Vec::new(),
+                    persisted: true,
+                    persist_fault: None,
+                };
+                let _ = reply.send(Response::Apply(refused));
+            }
+        }
+    }
+
+    /// The bytes of lb.toml, or a sentence that says why there are none.
+    pub fn file(&self) -> Result<Vec<u8>, String> {
+        let path = self.store.path(CONFIG_FILE);
+        match self.store.read(CONFIG_FILE) {
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => Err(format!(
+                "{} does not exist; `config put` writes it",
+                path.display()
+            )),
+            Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
+        }
+    }
+
+    pub fn config_text(&self) -> Response {
+        match self.file() {
+            Ok(bytes) => Response::Config(ConfigText {
+                path: self.store.path(CONFIG_FILE).display().to_string(),
+                text: String::from_utf8_lossy(&bytes).into_owned(),
+            }),
+            Err(message) => Response::Error { message },
+        }
+    }
+
+    fn enact(&mut self, config: Config, check: CheckReport, text: String, reply: oneshot::Sender<Response>) {
+        log::warn!(
+            "a new configuration is in force: {} services",
+            config.virtual_servers.len()
+        );
+        self.config = Some(config);
+        self.source = ConfigSource::File;
+        self.config_since = Instant::now();
+        self.config_problems.clear();
+        self.unsaved = Some(text);
+        let fault = self.not_persistent();
+        let report = ApplyReport {
+            applied: true,
+            check,
+            steps: Vec::new(),
+            failed: Vec::new(),
+            persisted: fault.is_none(),
+            persist_fault: fault,
+        };
+        self.reconcile.config_changed(Some(Waiter { report, reply }));
+    }
+
+    /// Why what is written to the config volume would not survive a reboot, if so.
+    pub fn not_persistent(&self) -> Option<String> {
+        let volume = report::init_report(&self.places)?.config_volume;
+        match volume.state {
+            VolumeState::Memory | VolumeState::NotMounted => Some(format!(
+                "the configuration is in memory only and is lost at a reboot: {}",
+                volume.detail
+            )),
+            VolumeState::ReadOnly => Some(format!("the config volume is read-only: {}", volume.detail)),
+            VolumeState::Persistent | VolumeState::Restored => None,
+        }
+    }
+
+    /// The configuration in force was accepted by the kernel: it is what a later boot falls back to.
+    pub fn keep_applied(&mut self) {
+        let Some(text) = self.unsaved.take() else {
+            return;
+        };
+        let kept = self.store.read(APPLIED_FILE).ok().flatten();
+        if kept.as_deref() != Some(text.as_bytes())
+            && let Err(error) = self.store.write(APPLIED_FILE, text.as_bytes())
+        {
+            log::error!(
+                "the fallback configuration is not up to date: {}",
+                report::chain(&error)
+            );
+        }
+        if let Some(partition) = &self.places.mirror
+            && let Err(error) = write_mirror(partition, text.as_bytes())
+        {
+            log::error!("the mirror of the configuration is not up to date: {error}");
+        }
+    }
+}
+
+fn write_mirror(partition: &std::path::Path, text: &[u8]) -> Result<(), String> {
+    let open = std::fs::OpenOptions::new().read(true).write(true).open(partition);
+    let mut file = open.map_err(|e| format!("{}: {e}", partition.display()))?;
+    let newest = mirror::read_newest(&mut file).map_err(|e| e.to_string())?;
+    if newest.is_some_and(|record| record.payload == text) {
+        return Ok(());
+    }
+    mirror::write_next(&mut file, text, |file| file.sync_data()).map_err(|e| e.to_string())
+}

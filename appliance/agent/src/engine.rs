@@ -1,0 +1,236 @@
+//! The loop: it owns all state, takes an event or the nearest deadline, updates, and reconciles what has become dirty.
+//! Must not: block, or let one event's failure end it.
+
+use std::io;
+use std::sync::mpsc as std_mpsc;
+use std::time::{Duration, Instant};
+
+use lb_core::config::{Config, VirtualServer};
+use lb_core::control::{ConfigSource, Request, Response};
+use lb_core::desired::{self, Network};
+use lb_core::health::{CheckResult, Outcome};
+use lb_core::model::{ServerKey, VirtualKey};
+use lb_core::observed::{Activity, Observed};
+use lb_core::ports::KernelError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::apply::Loaded;
+use crate::checks::{self, Checks};
+use crate::kernel_thread::{self, Job, Outcomes};
+use crate::reconcile::Reconcile;
+use crate::store::Store;
+use crate::{Places, Ports, apply, control, links, probe, system};
+
+/// A whole read-back: at start, at this pace, and when links have changed.
+pub const AUDIT_INTERVAL: Duration = Duration::from_secs(10);
+/// Events that may wait for the loop; who sends more waits too.
+const QUEUE: usize = 1024;
+
+pub enum Event {
+    Checked(ServerKey, CheckResult),
+    Observed(Result<Observed, KernelError>),
+    Applied(Outcomes),
+    LinksChanged,
+    Request {
+        request: Request,
+        activity: Option<Activity>,
+        reply: oneshot::Sender<Response>,
+    },
+}
+
+pub struct Engine {
+    pub places: Places,
+    pub store: Store,
+    pub started: Instant,
+    pub memory_bytes: u64,
+    /// What is in force; `None`: nothing is.
+    pub config: Option<Config>,
+    pub source: ConfigSource,
+    pub config_since: Instant,
+    /// What is wrong with the files on the config volume, one sentence each.
+    pub config_problems: Vec<String>,
+    /// The text in force, until it has been kept as the last applied one.
+    pub unsaved: Option<String>,
+    pub checks: Checks,
+    pub network: Network,
+    pub observed: Observed,
+    pub reconcile: Reconcile,
+    jobs: std_mpsc::Sender<Job>,
+    events: mpsc::Sender<Event>,
+    ready: bool,
+}
+
+pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
+    let (events, mut inbox) = mpsc::channel(QUEUE);
+    let jobs = kernel_thread::start(ports.kernel, events.clone())?;
+    links::start(ports.links, events.clone())?;
+    control::start(&places.runtime, ports.activity, events.clone())?;
+    let mut engine = Engine::new(places, jobs, events);
+    engine.start_full_pass();
+    loop {
+        let deadline = engine.deadline();
+        tokio::select! {
+            event = inbox.recv() => match event {
+                Some(event) => engine.take(event),
+                None => return Ok(()),
+            },
+            () = tokio::time::sleep_until(deadline.into()) => {}
+        }
+        engine.after_event(Instant::now());
+    }
+}
+
+impl Engine {
+    fn new(places: Places, jobs: std_mpsc::Sender<Job>, events: mpsc::Sender<Event>) -> Engine {
+        let now = Instant::now();
+        let store = Store::new(places.config.clone());
+        let Loaded {
+            config,
+            source,
+            problems,
+            unsaved,
+        } = apply::load(&store, &places);
+        Engine {
+            store,
+            started: now,
+            memory_bytes: system::memory_bytes(),
+            config,
+            source,
+            config_since: now,
+            config_problems: problems,
+            unsaved,
+            checks: Checks::new(now),
+            network: Network::default(),
+            observed: Observed::default(),
+            reconcile: Reconcile::default(),
+            places,
+            jobs,
+            events,
+            ready: false,
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let audit = self.reconcile.next_audit(self.started);
+        match self.checks.next_due().filter(|_| self.ready) {
+            Some(check) => check.min(audit),
+            None => audit,
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Checked(key, result) => self.checked(key, result),
+            Event::Observed(observed) => self.on_observed(observed),
+            Event::Applied(outcomes) => self.on_applied(outcomes),
+            Event::LinksChanged => self.reconcile.audit_soon(),
+            Event::Request {
+                request,
+                activity,
+                reply,
+            } => self.answer(request, activity, reply),
+        }
+    }
+
+    /// What follows from the time and from what has become dirty.
+    fn after_event(&mut self, now: Instant) {
+        if self.ready {
+            for (key, params) in self.checks.take_due(now) {
+                self.start_check(key, params);
+            }
+        }
+        self.continue_reconcile(now);
+    }
+
+    fn start_check(&self, key: ServerKey, params: lb_core::config::CheckParams) {
+        let events = self.events.clone();
+        let own_fault = checks::own_fault(&self.observed.links, &key);
+        tokio::spawn(async move {
+            let result = match own_fault {
+                Some(outcome) => CheckResult {
+                    outcome,
+                    ended: Instant::now(),
+                    latency: Duration::ZERO,
+                },
+                None => probe::check(key.server.socket(), params).await,
+            };
+            // The loop is gone only when the process ends.
+            let _ = events.send(Event::Checked(key, result)).await;
+        });
+    }
+
+    fn checked(&mut self, key: ServerKey, mut result: CheckResult) {
+        // The link may have gone while the check was under way: then it says nothing of the server.
+        if matches!(result.outcome, Outcome::Fail(_))
+            && let Some(outcome) = checks::own_fault(&self.observed.links, &key)
+        {
+            result.outcome = outcome;
+        }
+        let Some(change) = self.checks.record(key, &result, &self.observed.links) else {
+            return;
+        };
+        let word = if self.checks.in_pool(&key) { "up" } else { "down" };
+        log::warn!(
+            "server {} of {} is {word}: {}",
+            key.server,
+            self.service_name(&key.service),
+            change.reason
+        );
+        self.reconcile.pool_dirty(key.service);
+    }
+
+    pub fn service(&self, key: &VirtualKey) -> Option<&VirtualServer> {
+        self.config
+            .as_ref()?
+            .virtual_servers
+            .iter()
+            .find(|v| v.listen == *key)
+    }
+
+    fn service_name(&self, key: &VirtualKey) -> String {
+        self.service(key)
+            .map_or_else(|| key.to_string(), |v| v.name.clone())
+    }
+
+    pub fn desired_pool(&self, service: &VirtualServer) -> desired::DesiredVirtual {
+        let key = |server| ServerKey {
+            service: service.listen,
+            server,
+        };
+        desired::pool(service, |server| self.checks.in_pool(&key(server)))
+    }
+
+    /// Gives the kernel thread a job. It only ends with the process.
+    pub fn send(&self, job: Job) {
+        if self.jobs.send(job).is_err() {
+            log::error!("the kernel thread has ended; the agent restarts");
+            std::process::exit(1);
+        }
+    }
+
+    /// The first pass is over: checks begin, and init is told.
+    pub fn become_ready(&mut self) {
+        if self.ready {
+            return;
+        }
+        self.ready = true;
+        let (_, servers) = self.checks.count();
+        let services = self.config.as_ref().map_or(0, |c| c.virtual_servers.len());
+        let line = format!("{services} services, {servers} servers\n");
+        let mark = self.places.runtime.join("agent.ready");
+        if let Err(error) = std::fs::write(&mark, line) {
+            log::warn!("cannot write {}: {error}", mark.display());
+        }
+    }
+
+    fn answer(&mut self, request: Request, activity: Option<Activity>, reply: oneshot::Sender<Response>) {
+        match request {
+            Request::ConfigPut { text } => self.put(text, reply),
+            Request::ConfigApply => self.apply_file(reply),
+            other => {
+                // The client may have gone: nobody misses the answer.
+                let _ = reply.send(self.report(&other, &activity.unwrap_or_default()));
+            }
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Passes: read back, plan, apply, read back again, until nothing is left to do or the kernel keeps refusing. A change
+//! of one server's health takes the short way: its pool is planned from what is known and nothing is read back.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use lb_core::control::{ApplyReport, Response};
+use lb_core::desired::{self, FORWARDING, Network, Pools};
+use lb_core::model::VirtualKey;
+use lb_core::observed::{Observed, ObservedVirtual, SysctlName};
+use lb_core::plan::{self, Step};
+use lb_core::ports::KernelError;
+use tokio::sync::oneshot;
+
+use crate::engine::{AUDIT_INTERVAL, Engine};
+use crate::kernel_thread::{Job, Outcomes};
+
+/// A pass that has not settled after so many rounds is left to the next audit.
+const ROUNDS: u32 = 4;
+
+/// Somebody who waits for the next whole pass to end.
+#[derive(Debug)]
+pub struct Waiter {
+    pub report: ApplyReport,
+    pub reply: oneshot::Sender<Response>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Idle,
+    /// Reading back; these sysctls were asked for.
+    Observing(BTreeSet<SysctlName>),
+    Applying,
+    /// Pools only, by the short way.
+    ApplyingPools(BTreeSet<VirtualKey>),
+}
+
+#[derive(Debug, Default)]
+pub struct Reconcile {
+    phase: Phase,
+    round: u32,
+    /// Whether this pass carries out a new configuration: then its steps are no repairs.
+    changed: bool,
+    changed_next: bool,
+    full_wanted: bool,
+    dirty: BTreeSet<VirtualKey>,
+    steps: Vec<String>,
+    failed: Vec<String>,
+    pub last_failed: Vec<String>,
+    pub repairs: u64,
+    pub last_full: Option<Instant>,
+    /// Announcements under way: their answers are not those of a pass.
+    announcements: u32,
+    /// Waiters of the pass that runs, and of the one after it.
+    current: Vec<Waiter>,
+    next: Vec<Waiter>,
+}
+
+impl Reconcile {
+    pub fn next_audit(&self, started: Instant) -> Instant {
+        self.last_full.unwrap_or(started) + AUDIT_INTERVAL
+    }
+
+    pub fn audit_soon(&mut self) {
+        self.full_wanted = true;
+    }
+
+    pub fn pool_dirty(&mut self, service: VirtualKey) {
+        self.dirty.insert(service);
+    }
+
+    /// A new configuration is in force: a whole pass is due, and its waiter is answered at its end.
+    pub fn config_changed(&mut self, waiter: Option<Waiter>) {
+        self.changed_next = true;
+        self.full_wanted = true;
+        self.next.extend(waiter);
+    }
+}
+
+impl Engine {
+    pub fn continue_reconcile(&mut self, now: Instant) {
+        if self.reconcile.phase != Phase::Idle {
+            return;
+        }
+        if self.reconcile.full_wanted || now >= self.reconcile.next_audit(self.started) {
+            self.start_full_pass();
+        } else if !self.reconcile.dirty.is_empty() {
+            self.start_pools();
+        }
+    }
+
+    pub fn start_full_pass(&mut self) {
+        self.reconcile.full_wanted = false;
+        self.reconcile.changed = std::mem::take(&mut self.reconcile.changed_next);
+        self.reconcile.dirty.clear();
+        self.reconcile.round = 1;
+        self.reconcile.steps.clear();
+        self.reconcile.failed.clear();
+        let waiters = std::mem::take(&mut self.reconcile.next);
+        self.reconcile.current = waiters;
+        self.observe();
+    }
+
+    fn observe(&mut self) {
+        let network = self.wanted_network(&self.observed);
+        let names = sysctl_names(&network);
+        self.send(Job::Observe(names.clone()));
+        self.reconcile.phase = Phase::Observing(names);
+    }
+
+    fn wanted_network(&self, observed: &Observed) -> Network {
+        desired::network(self.config.as_ref(), &observed.links, self.memory_bytes)
+    }
+
+    fn wanted_pools(&self) -> Pools {
+        let services = self.config.iter().flat_map(|c| &c.virtual_servers);
+        services
+            .map(|service| (service.listen, self.desired_pool(service)))
+            .collect()
+    }
+
+    pub fn on_observed(&mut self, observed: Result<Observed, KernelError>) {
+        let Phase::Observing(asked) = std::mem::take(&mut self.reconcile.phase) else {
+            log::error!("a read-back arrived that nobody asked for");
+            return;
+        };
+        let observed = match observed {
+            Ok(observed) => observed,
+            Err(error) => {
+                self.reconcile.failed.push(error.to_string());
+                return self.end_pass();
+            }
+        };
+        self.links_seen(&observed);
+        self.observed = observed;
+        if let Some(config) = &self.config {
+            let seen = &self.observed.virtual_servers;
+            let serving = |key: &lb_core::model::ServerKey| {
+                let real = seen.get(&key.service).and_then(|v| v.servers.get(&key.server));
+                real.is_some_and(|r| r.weight.value() > 0)
+            };
+            self.checks.configure(Instant::now(), config, serving);
+        } else {
+            self.checks
+                .configure(Instant::now(), &lb_core::config::Config::empty(), |_| false);
+        }
+        self.network = self.wanted_network(&self.observed);
+        let steps = plan::diff(&self.network, &self.wanted_pools(), &self.observed);
+        let all_asked = sysctl_names(&self.network).is_subset(&asked);
+        let settled = steps.is_empty() && all_asked;
+        if settled || self.reconcile.round > ROUNDS || self.only_refused_again(&steps, all_asked) {
+            return self.end_pass();
+        }
+        self.note_repairs(&steps);
+        self.reconcile.failed.clear();
+        self.send(Job::Apply(steps));
+        self.reconcile.phase = Phase::Applying;
+    }
+
+    /// The kernel refused exactly this before: asking once more is for the next audit.
+    fn only_refused_again(&self, steps: &[Step], all_asked: bool) -> bool {
+        let failed = &self.reconcile.failed;
+        let refused = |step: &Step| {
+            let line = format!("{step}: ");
+            failed.iter().any(|f| f.starts_with(&line))
+        };
+        all_asked && self.reconcile.round > 1 && steps.iter().all(refused)
+    }
+
+    fn note_repairs(&mut self, steps: &[Step]) {
+        let repair =
+            self.reconcile.round == 1 && !self.reconcile.changed && self.reconcile.last_full.is_some();
+        for step in steps {
+            if repair {
+                log::warn!("repair: {step}");
+            } else {
+                log::info!("{step}");
+            }
+        }
+        if repair {
+            self.reconcile.repairs += steps.len() as u64;
+        }
+    }
+
+    /// A link that has got its carrier back is announced, and what could not be checked is checked at once.
+    fn links_seen(&mut self, observed: &Observed) {
+        let mut regained = false;
+        for (name, link) in &observed.links {
+            let before = self.observed.links.get(name);
+            if link.carrier && before.is_some_and(|b| !b.carrier) {
+                regained = true;
+                let owned = self.network.links.get(name).map(|wanted| &wanted.addresses);
+                let announce = |address: &ipnet::IpNet| Step::Announce {
+                    link: name.clone(),
+                    address: address.addr(),
+                };
+                let steps: Vec<Step> = owned.into_iter().flatten().map(announce).collect();
+                log::warn!("link {name} has a carrier");
+                if !steps.is_empty() {
+                    self.send(Job::Apply(steps));
+                    self.reconcile.announcements += 1;
+                }
+            } else if !link.carrier && before.is_some_and(|b| b.carrier) {
+                log::warn!("link {name} has lost its carrier");
+            }
+        }
+        if regained || observed.links != self.observed.links {
+            self.checks.retry_unchecked(Instant::now());
+        }
+    }
+
+    pub fn on_applied(&mut self, outcomes: Outcomes) {
+        if self.reconcile.announcements > 0 {
+            let announced = outcomes
+                .iter()
+                .all(|(step, _)| matches!(step, Step::Announce { .. }));
+            if announced {
+                self.reconcile.announcements -= 1;
+                return;
+            }
+        }
+        for (step, result) in &outcomes {
+            match result {
+                Ok(()) => self.reconcile.steps.push(step.to_string()),
+                Err(error) => {
+                    log::error!("{error}");
+                    self.reconcile.failed.push(error.to_string());
+                }
+            }
+        }
+        match std::mem::take(&mut self.reconcile.phase) {
+            Phase::Applying => {
+                self.reconcile.round += 1;
+                self.observe();
+            }
+            Phase::ApplyingPools(pools) => self.pools_applied(&pools, &outcomes),
+            Phase::Idle | Phase::Observing(_) => log::error!("steps were carried out that nobody asked for"),
+        }
+    }
+
+    fn start_pools(&mut self) {
+        let dirty = std::mem::take(&mut self.reconcile.dirty);
+        let mut steps = Vec::new();
+        for key in &dirty {
+            if let Some(service) = self.service(key) {
+                let pool = self.desired_pool(service);
+                steps.extend(plan::diff_pool(
+                    *key,
+                    &pool,
+                    self.observed.virtual_servers.get(key),
+                ));
+            }
+        }
+        if steps.is_empty() {
+            return;
+        }
+        for step in &steps {
+            log::info!("{step}");
+        }
+        self.reconcile.failed.clear();
+        self.send(Job::Apply(steps));
+        self.reconcile.phase = Phase::ApplyingPools(dirty);
+    }
+
+    /// What was applied is known; after a refusal only a read-back tells.
+    fn pools_applied(&mut self, pools: &BTreeSet<VirtualKey>, outcomes: &Outcomes) {
+        if outcomes.iter().any(|(_, result)| result.is_err()) {
+            self.reconcile.full_wanted = true;
+            return;
+        }
+        for (step, _) in outcomes {
+            assume(&mut self.observed, step);
+        }
+        // Results that came in meanwhile have marked their pools dirty again.
+        log::debug!("{} pools changed", pools.len());
+    }
+
+    fn end_pass(&mut self) {
+        let failed = std::mem::take(&mut self.reconcile.failed);
+        self.reconcile.last_full = Some(Instant::now());
+        if failed.is_empty() {
+            self.keep_applied();
+        }
+        let steps = std::mem::take(&mut self.reconcile.steps);
+        for Waiter { mut report, reply } in std::mem::take(&mut self.reconcile.current) {
+            report.steps.clone_from(&steps);
+            report.failed.clone_from(&failed);
+            // The client may have gone: the change stands all the same.
+            let _ = reply.send(Response::Apply(report));
+        }
+        self.reconcile.last_failed = failed;
+        self.become_ready();
+    }
+}
+
+/// What the kernel holds after a step of a pool has succeeded.
+fn assume(observed: &mut Observed, step: &Step) {
+    let pools = &mut observed.virtual_servers;
+    match step {
+        Step::AddVirtual { service, scheduler } | Step::EditVirtual { service, scheduler } => {
+            let seen = pools.entry(*service).or_insert_with(|| ObservedVirtual {
+                scheduler: None,
+                extra_flags: false,
+                servers: Default::default(),
+            });
+            seen.scheduler = Some(*scheduler);
+            seen.extra_flags = false;
+        }
+        Step::AddReal {
+            service,
+            server,
+            weight,
+            forward,
+        }
+        | Step::EditReal {
+            service,
+            server,
+            weight,
+            forward,
+        } => {
+            if let Some(seen) = pools.get_mut(service) {
+                let real = lb_core::observed::ObservedReal {
+                    weight: *weight,
+                    forward: Some(*forward),
+                    thresholds: false,
+                };
+                seen.servers.insert(*server, real);
+            }
+        }
+        Step::DeleteReal { service, server } => {
+            if let Some(seen) = pools.get_mut(service) {
+                seen.servers.remove(server);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn sysctl_names(network: &Network) -> BTreeSet<SysctlName> {
+    network
+        .sysctls
+        .keys()
+        .cloned()
+        .chain(FORWARDING.map(str::to_owned))
+        .collect()
+}

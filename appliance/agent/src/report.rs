@@ -1,0 +1,299 @@
+//! What is known, as the reports of `lb_core::control`. Must not: change anything or format for humans.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use lb_core::config::{Config, RealServer, VirtualServer};
+use lb_core::control::*;
+use lb_core::desired::FORWARDING;
+use lb_core::health::Outcome;
+use lb_core::model::ServerKey;
+use lb_core::observed::{Activity, ObservedLink};
+use lb_core::ruleset::Rule;
+
+use crate::engine::Engine;
+use crate::{Places, apply, system};
+
+/// The connection tracking table is close to full from this share on, in percent.
+const CONNTRACK_ALARM: u64 = 80;
+
+/// An error with its causes, in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// What init has written about itself; `None` where our init does not run.
+pub fn init_report(places: &Places) -> Option<InitReport> {
+    let text = std::fs::read(places.runtime.join("init.json")).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+impl Engine {
+    pub fn report(&self, request: &Request, activity: &Activity) -> Response {
+        match request {
+            Request::Status => Response::Status(self.status(activity)),
+            Request::Services { name } => self.services(name.as_deref(), activity),
+            Request::Interfaces => Response::Interfaces(self.interfaces(activity)),
+            Request::Gateway => Response::Gateway(self.gateway(activity)),
+            Request::ConfigShow => self.config_text(),
+            Request::ConfigCheck { text: Some(text) } => Response::Check(apply::check(text.as_bytes()).1),
+            Request::ConfigCheck { text: None } => match self.file() {
+                Ok(bytes) => Response::Check(apply::check(&bytes).1),
+                Err(message) => Response::Error { message },
+            },
+            Request::Version => Response::Version(VersionReport {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                kernel: system::kernel_release(),
+                slot: init_report(&self.places).and_then(|r| r.slot),
+            }),
+            Request::Connections { .. } | Request::ConfigPut { .. } | Request::ConfigApply => {
+                Response::Error {
+                    message: "this request is answered elsewhere".to_owned(),
+                }
+            }
+        }
+    }
+
+    fn status(&self, activity: &Activity) -> StatusReport {
+        let (servers_up, servers) = self.checks.count();
+        let init = init_report(&self.places);
+        let pid = std::process::id();
+        StatusReport {
+            hostname: self.observed.hostname.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: system::uptime_ms(),
+            config: ConfigStatus {
+                source: self.source,
+                persistent: self.not_persistent().is_none(),
+                age_ms: self.config.as_ref().map(|_| ms(self.config_since.elapsed())),
+            },
+            problems: self.problems(activity, init.as_ref()),
+            services: self.config.as_ref().map_or(0, |c| c.virtual_servers.len()),
+            servers_up,
+            servers,
+            reconcile: ReconcileStatus {
+                age_ms: self.reconcile.last_full.map(|at| ms(at.elapsed())),
+                repairs: self.reconcile.repairs,
+                failed: self.reconcile.last_failed.clone(),
+            },
+            agent: AgentStatus {
+                pid,
+                uptime_ms: ms(self.started.elapsed()),
+                resident_kb: system::resident_kb(pid),
+                init_resident_kb: if init.is_some() { system::resident_kb(1) } else { 0 },
+            },
+            conntrack_count: activity.conntrack_count,
+            conntrack_max: activity.conntrack_max,
+            init,
+        }
+    }
+
+    /// The most important first: configuration, network, services, resources.
+    fn problems(&self, activity: &Activity, init: Option<&InitReport>) -> Vec<String> {
+        let mut problems = self.config_problems.clone();
+        problems.extend(init.iter().flat_map(|r| r.problems.iter().cloned()));
+        problems.extend(self.not_persistent());
+        problems.extend(self.network.problems.iter().cloned());
+        for (label, link) in &self.network.resolved {
+            let seen = link.as_ref().and_then(|name| self.observed.links.get(name));
+            if seen.is_some_and(|l| l.admin_up && !l.carrier) {
+                problems.push(format!(
+                    "interface {label} has no carrier; check the cable and the switch"
+                ));
+            }
+        }
+        for service in self.config.iter().flat_map(|c| &c.virtual_servers) {
+            problems.extend(self.pool_problem(service));
+        }
+        let failed = self.reconcile.last_failed.iter();
+        problems.extend(failed.map(|f| format!("the kernel refused: {f}; it is tried again every 10 s")));
+        if activity.conntrack_count * 100 > activity.conntrack_max * CONNTRACK_ALARM {
+            problems.push(format!(
+                "the connection tracking table holds {} of {} entries; give the machine more memory",
+                activity.conntrack_count, activity.conntrack_max
+            ));
+        }
+        problems
+    }
+
+    fn pool_problem(&self, service: &VirtualServer) -> Option<String> {
+        let key = |real: &RealServer| ServerKey {
+            service: service.listen,
+            server: real.address,
+        };
+        if service.real_servers.is_empty()
+            || service.real_servers.iter().any(|r| self.checks.in_pool(&key(r)))
+        {
+            return None;
+        }
+        let name = &service.name;
+        Some(format!(
+            "service {name} has no server that is up; `services {name}` says why"
+        ))
+    }
+
+    fn services(&self, name: Option<&str>, activity: &Activity) -> Response {
+        let all = self.config.iter().flat_map(|c| &c.virtual_servers);
+        let chosen: Vec<_> = all.filter(|s| name.is_none_or(|n| s.name == n)).collect();
+        if let (Some(name), true) = (name, chosen.is_empty()) {
+            let names: Vec<_> = self.config.iter().flat_map(service_names).collect();
+            let known = if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            };
+            return Response::Error {
+                message: format!("there is no service `{name}`; the services are: {known}"),
+            };
+        }
+        let services = chosen
+            .into_iter()
+            .map(|s| self.service_report(s, activity))
+            .collect();
+        Response::Services(ServicesReport { services })
+    }
+
+    fn service_report(&self, service: &VirtualServer, activity: &Activity) -> ServiceReport {
+        ServiceReport {
+            name: service.name.clone(),
+            listen: std::net::SocketAddr::new(service.listen.address, service.listen.port).to_string(),
+            protocol: service.listen.protocol.to_string(),
+            scheduler: service.scheduler.to_string(),
+            servers: service
+                .real_servers
+                .iter()
+                .map(|r| self.server_report(service, r, activity))
+                .collect(),
+        }
+    }
+
+    fn server_report(&self, service: &VirtualServer, real: &RealServer, activity: &Activity) -> ServerReport {
+        let key = ServerKey {
+            service: service.listen,
+            server: real.address,
+        };
+        let machine = self.checks.machine(&key);
+        let seen = self
+            .observed
+            .virtual_servers
+            .get(&key.service)
+            .and_then(|v| v.servers.get(&key.server));
+        let now = Instant::now();
+        ServerReport {
+            address: real.address.to_string(),
+            health: machine.map_or(HealthWord::Unproven, |m| m.word()),
+            since_ms: machine.map_or(0, |m| ms(now.saturating_duration_since(m.since()))),
+            weight: seen.map_or(0, |r| r.weight.value()),
+            configured_weight: real.weight.value(),
+            active_connections: activity.servers.get(&key).map_or(0, |a| a.active_connections),
+            last_check: machine.and_then(|m| m.last()).map(|last| LastCheckReport {
+                ok: last.outcome == Outcome::Pass,
+                reason: match &last.outcome {
+                    Outcome::Pass => "connected".to_owned(),
+                    Outcome::Fail(why) | Outcome::CannotCheck(why) => why.clone(),
+                },
+                latency_ms: (last.latency.as_secs_f64() * 1e6).round() / 1e3,
+                age_ms: ms(now.saturating_duration_since(last.ended)),
+            }),
+        }
+    }
+
+    fn interfaces(&self, activity: &Activity) -> InterfacesReport {
+        let named = self
+            .network
+            .resolved
+            .iter()
+            .map(|(label, link)| (Some(label.clone()), link.clone()));
+        let taken: Vec<_> = self.network.resolved.values().flatten().cloned().collect();
+        let others = self
+            .observed
+            .links
+            .iter()
+            .filter(|(name, l)| !l.loopback && l.mac.is_some() && !taken.contains(name));
+        let others = others.map(|(name, _)| (None, Some(name.clone())));
+        let interfaces = named.chain(others).map(|(label, name)| {
+            let seen = name.as_ref().and_then(|n| self.observed.links.get(n));
+            let counters = name
+                .as_ref()
+                .and_then(|n| activity.links.get(n))
+                .copied()
+                .unwrap_or_default();
+            InterfaceReport {
+                label,
+                link: name.map(|n| n.to_string()),
+                mac: seen.and_then(|l| l.mac).map(|m| m.to_string()),
+                state: link_state(seen).to_owned(),
+                mtu: seen.map(|l| l.mtu),
+                addresses: seen
+                    .iter()
+                    .flat_map(|l| &l.addresses)
+                    .map(|a| a.to_string())
+                    .collect(),
+                rx_bytes: counters.rx_bytes,
+                rx_packets: counters.rx_packets,
+                rx_errors: counters.rx_errors,
+                rx_dropped: counters.rx_dropped,
+                tx_bytes: counters.tx_bytes,
+                tx_packets: counters.tx_packets,
+                tx_errors: counters.tx_errors,
+                tx_dropped: counters.tx_dropped,
+            }
+        });
+        InterfacesReport {
+            interfaces: interfaces.collect(),
+        }
+    }
+
+    fn gateway(&self, activity: &Activity) -> GatewayReport {
+        let held = self.observed.ruleset.as_ref().map_or(&[][..], |r| &r.postrouting);
+        let masquerades = self.config.iter().flat_map(|c| &c.masquerades).map(|m| {
+            let out = self.network.resolved.get(&m.out).cloned().flatten();
+            let rule = out.map(|out| Rule::Masquerade { from: m.from, out });
+            let active = rule.is_some_and(|rule| held.contains(&rule));
+            MasqueradeReport {
+                from: m.from.to_string(),
+                out: m.out.clone(),
+                active,
+            }
+        });
+        let routes = self.network.links.iter().flat_map(|(name, link)| {
+            let seen = self.observed.links.get(name);
+            link.routes.iter().map(move |route| RouteReport {
+                to: route.to.to_string(),
+                via: route.via.to_string(),
+                link: name.to_string(),
+                active: seen.is_some_and(|l| l.routes.contains(route)),
+            })
+        });
+        GatewayReport {
+            forwarding: self.observed.sysctls.get(FORWARDING[0]).is_some_and(|v| v == "1"),
+            masquerades: masquerades.collect(),
+            routes: routes.collect(),
+            conntrack_count: activity.conntrack_count,
+            conntrack_max: activity.conntrack_max,
+        }
+    }
+}
+
+fn service_names(config: &Config) -> Vec<&str> {
+    config.virtual_servers.iter().map(|s| s.name.as_str()).collect()
+}
+
+fn link_state(seen: Option<&ObservedLink>) -> &'static str {
+    match seen {
+        None => "missing",
+        Some(link) if !link.admin_up => "down",
+        Some(link) if !link.carrier => "no-carrier",
+        Some(_) => "up",
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

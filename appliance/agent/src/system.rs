@@ -1,0 +1,45 @@
+//! Small facts about this machine and this process, from /proc. Each reads as 0 or nothing when it cannot be read.
+
+use std::fs;
+
+/// MemTotal of /proc/meminfo, in bytes.
+pub fn memory_bytes() -> u64 {
+    field_kb("/proc/meminfo", "MemTotal:") * 1024
+}
+
+/// VmRSS of /proc/PID/status, in kB.
+pub fn resident_kb(pid: u32) -> u64 {
+    field_kb(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+/// Since the kernel started, in milliseconds.
+pub fn uptime_ms() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+/// uname -r.
+pub fn kernel_release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+fn field_kb(path: &str, name: &str) -> u64 {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|rest| rest.split_whitespace().next())
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_memory_and_this_process_uses_some() {
+        assert!(memory_bytes() > 16 << 20);
+        assert!(resident_kb(std::process::id()) > 100);
+        assert!(uptime_ms() > 0);
+        assert_eq!(resident_kb(u32::MAX), 0);
+    }
+}
