@@ -7,10 +7,10 @@ mod table;
 use std::collections::BTreeMap;
 
 use lb_core::model::ServerKey;
-use lb_core::observed::ServerActivity;
+use lb_core::observed::{IpvsTimeouts, ServerActivity};
 use lb_core::plan::Step;
 use lb_core::ports::{KernelError, KernelFault};
-use lb_wire::ipvs::{DestEntry, EntryError, FAMILY_NAME, IpvsAttribute, IpvsMessage, ServiceEntry};
+use lb_wire::ipvs::{DestEntry, EntryError, FAMILY_NAME, IpvsAttribute, IpvsMessage, ServiceEntry, Timeouts};
 
 use crate::fault;
 use connection::{Connection, ExchangeError};
@@ -48,7 +48,12 @@ impl Ipvs {
         let entries = self
             .entries()
             .map_err(|fault| fault::during("list IPVS", fault))?;
-        Ok(table::observed(&entries))
+        let mut seen = table::observed(&entries);
+        seen.timeouts = Some(
+            self.timeouts()
+                .map_err(|fault| fault::during("read IPVS timeouts", fault))?,
+        );
+        Ok(seen)
     }
 
     /// Connections of every server of a service that can be ours. The kernel adds up the totals every two seconds, and
@@ -69,6 +74,16 @@ impl Ipvs {
             None => Err(fault::plain("not a change of IPVS")),
         };
         outcome.map_err(|fault| fault::during(step, fault))
+    }
+
+    fn timeouts(&mut self) -> Result<IpvsTimeouts, KernelFault> {
+        let answer = self.exchange(|link| link.connection.ask(IpvsMessage::get_config(), link.family))?;
+        let timeouts = answer.first().map(Timeouts::from_message).unwrap_or_default();
+        Ok(IpvsTimeouts {
+            tcp_s: timeouts.tcp_s,
+            tcp_fin_s: timeouts.tcp_fin_s,
+            udp_s: timeouts.udp_s,
+        })
     }
 
     fn entries(&mut self) -> Result<Vec<Entry>, KernelFault> {

@@ -1,1 +1,17 @@
+//! The only netlink and the only `unsafe` of the appliance: links, addresses, routes, nftables, IPVS, sysctls.
+//! Must not: decide. It reads back what is, and carries out one step at a time.
 
+mod activity;
+mod announce;
+pub mod ext4;
+mod fault;
+mod ipvs;
+mod kernel;
+mod links;
+mod nft;
+mod sysctl;
+
+pub use activity::KernelActivity;
+pub use ipvs::{Ipvs, IpvsTable};
+pub use kernel::{Kernel, Parts};
+pub use links::LinkMonitor;

@@ -142,6 +142,14 @@ impl Connection {
         self.exchange(request, family, EXECUTE).map(|_| ())
     }
 
+    /// The answer to a question that is not a list.
+    pub(super) fn ask<F>(&mut self, request: F, family: u16) -> Result<Vec<F>, ExchangeError>
+    where
+        F: GenlFamily + Emitable + ParseableParametrized<[u8], GenlHeader> + Debug,
+    {
+        self.exchange(request, family, EXECUTE)
+    }
+
     /// All entries of a list. One that makes no sense is left out, and said so in the log.
     pub(super) fn dump<F>(&mut self, request: F, family: u16) -> Result<Vec<F>, ExchangeError>
     where

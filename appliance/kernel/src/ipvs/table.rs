@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lb_core::model::{Forward, Protocol, RealKey, Scheduler, ServerKey, VirtualKey, Weight};
-use lb_core::observed::{ForeignService, ObservedReal, ObservedVirtual, ServerActivity};
+use lb_core::observed::{ForeignService, IpvsTimeouts, ObservedReal, ObservedVirtual, ServerActivity};
 use lb_core::plan::Step;
 use lb_wire::ipvs::{
     Dest, DestEntry, DestKey, Family, ForwardMethod, IpvsMessage, SVC_F_HASHED, Service, ServiceEntry,
-    ServiceKey,
+    ServiceKey, Timeouts,
 };
 
 use super::Entry;
@@ -17,6 +17,8 @@ use super::Entry;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct IpvsTable {
     pub virtual_servers: BTreeMap<VirtualKey, ObservedVirtual>,
+    /// `None` only where there is no IPVS to ask.
+    pub timeouts: Option<IpvsTimeouts>,
     /// Services that no configuration of ours can have made.
     pub foreign_services: BTreeSet<ForeignService>,
 }
@@ -126,6 +128,11 @@ fn real_key(key: DestKey) -> RealKey {
 /// `None` for a step that does not concern IPVS.
 pub(super) fn request(step: &Step) -> Option<IpvsMessage> {
     Some(match step {
+        Step::SetIpvsTimeouts(timeouts) => IpvsMessage::set_config(Timeouts {
+            tcp_s: timeouts.tcp_s,
+            tcp_fin_s: timeouts.tcp_fin_s,
+            udp_s: timeouts.udp_s,
+        }),
         Step::AddVirtual { service, scheduler } => {
             IpvsMessage::new_service(&plain_service(service, *scheduler))
         }

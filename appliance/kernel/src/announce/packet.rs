@@ -1,0 +1,28 @@
+//! One Ethernet frame out of one link, over a packet socket.
+#![allow(unsafe_code)]
+
+use std::io;
+
+use socket2::{Domain, SockAddr, SockAddrStorage, Socket, Type};
+
+/// Sends `frame`, which holds its Ethernet header, to the link's broadcast address.
+pub(super) fn broadcast(index: u32, ethertype: u16, frame: &[u8]) -> io::Result<()> {
+    // Protocol 0: this socket receives nothing.
+    let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
+    socket.send_to(frame, &link_address(index, ethertype))?;
+    Ok(())
+}
+
+fn link_address(index: u32, ethertype: u16) -> SockAddr {
+    let mut storage = SockAddrStorage::zeroed();
+    // SAFETY: sockaddr_ll is one of the addresses that a sockaddr_storage is made for, and any bytes are valid for it.
+    let address: &mut libc::sockaddr_ll = unsafe { storage.view_as() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = ethertype.to_be();
+    address.sll_ifindex = index as i32;
+    address.sll_halen = 6;
+    address.sll_addr[..6].copy_from_slice(&[0xff; 6]);
+    let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the storage holds a sockaddr_ll of this length, zeroed and then filled.
+    unsafe { SockAddr::new(storage, length) }
+}

@@ -1,0 +1,111 @@
+//! The kernel as the agent's one writer sees it: everything read back, or one step carried out, each by its own part.
+//! Must not: choose, retry a change, or know more of a step than which part it belongs to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lb_core::observed::{Observed, SysctlName};
+use lb_core::plan::Step;
+use lb_core::ports::{KernelError, KernelFault, KernelPort};
+
+use crate::fault::{self, during};
+use crate::ipvs::{Ipvs, IpvsTable};
+use crate::links::Links;
+use crate::{announce, nft, sysctl};
+
+/// What of the kernel is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// Without it the table of IPVS reads as empty, and steps that change it fail.
+    pub ipvs: bool,
+}
+
+/// Belongs to the network namespace of the thread that opened it, which is to use it as well. Neither opened, used nor
+/// dropped inside an asynchronous runtime: it has its own.
+#[derive(Debug)]
+pub struct Kernel {
+    links: Links,
+    ipvs: Option<Ipvs>,
+}
+
+impl Kernel {
+    pub fn open(parts: Parts) -> Result<Kernel, KernelError> {
+        Ok(Kernel {
+            links: Links::open().map_err(|fault| during("open rtnetlink", fault))?,
+            ipvs: parts.ipvs.then(Ipvs::open).transpose()?,
+        })
+    }
+
+    fn carry_out(&mut self, step: &Step) -> Result<(), KernelFault> {
+        match step {
+            Step::SetHostname(name) => sysctl::set_hostname(name),
+            Step::SetSysctl { name, value } => sysctl::write(name, value),
+            Step::ReplaceRuleset(rules) => nft::replace(rules),
+            Step::DeleteRuleset => nft::delete(),
+            Step::SetLinkUp(link) => self.links.set_up(link),
+            Step::SetLinkDown(link) => self.links.set_down(link),
+            Step::SetMtu { link, mtu } => self.links.set_mtu(link, *mtu),
+            Step::AddAddress { link, address } => self.links.add_address(link, *address),
+            Step::DeleteAddress { link, address } => self.links.delete_address(link, *address),
+            Step::AddRoute { link, route } => self.links.add_route(link, *route),
+            Step::DeleteRoute { link, route } => self.links.delete_route(link, *route),
+            Step::Announce { link, address } => match self.links.identity(link)? {
+                (index, Some(mac)) => announce::announce(index, mac, *address),
+                // Nobody to tell: such a link has no neighbours that resolve addresses.
+                (_, None) => Ok(()),
+            },
+            Step::SetIpvsTimeouts(_)
+            | Step::AddVirtual { .. }
+            | Step::EditVirtual { .. }
+            | Step::DeleteVirtual(_)
+            | Step::AddReal { .. }
+            | Step::EditReal { .. }
+            | Step::DeleteReal { .. }
+            | Step::DeleteForeign(_) => self.change_ipvs(step),
+        }
+    }
+
+    fn change_ipvs(&mut self, step: &Step) -> Result<(), KernelFault> {
+        match &mut self.ipvs {
+            Some(ipvs) => ipvs.apply(step).map_err(|error| error.fault),
+            None => Err(fault::plain("opened without IPVS")),
+        }
+    }
+}
+
+impl KernelPort for Kernel {
+    fn observe(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError> {
+        let links = self
+            .links
+            .observe()
+            .map_err(|fault| during("list links, addresses and routes", fault))?;
+        let ruleset = nft::read().map_err(|fault| during("read table inet lb", fault))?;
+        let ipvs = match &mut self.ipvs {
+            Some(ipvs) => ipvs.dump()?,
+            None => IpvsTable::default(),
+        };
+        Ok(Observed {
+            hostname: sysctl::hostname(),
+            sysctls: read_sysctls(sysctls)?,
+            links,
+            ruleset,
+            virtual_servers: ipvs.virtual_servers,
+            ipvs_timeouts: ipvs.timeouts,
+            foreign_services: ipvs.foreign_services,
+        })
+    }
+
+    fn apply(&mut self, step: &Step) -> Result<(), KernelError> {
+        self.carry_out(step).map_err(|fault| during(step, fault))
+    }
+}
+
+fn read_sysctls(names: &BTreeSet<SysctlName>) -> Result<BTreeMap<SysctlName, String>, KernelError> {
+    let mut values = BTreeMap::new();
+    for name in names {
+        let value = sysctl::read(name).map_err(|fault| during(format!("read sysctl {name}"), fault))?;
+        if let Some(value) = value {
+            values.insert(name.clone(), value);
+        }
+    }
+    Ok(values)
+}

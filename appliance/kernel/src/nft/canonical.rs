@@ -1,0 +1,219 @@
+//! A rule's expressions in a form in which what we send and what the kernel reports back compare equal when they mean the
+//! same: counters' values, zeros that stand for "not given", and marks of the message's layout are left out.
+
+use std::collections::BTreeMap;
+
+use lb_core::ports::KernelFault;
+use lb_core::ruleset::Rule;
+use mnl::NlMessages;
+
+use super::message::{Attributes, Message, list};
+use super::{BaseChain, encode};
+use crate::fault;
+
+// include/uapi/linux/netfilter/nf_tables.h
+const NFTA_RULE_CHAIN: u16 = 2;
+const NFTA_RULE_EXPRESSIONS: u16 = 4;
+const NFTA_RULE_USERDATA: u16 = 7;
+const NFTA_EXPR_NAME: u16 = 1;
+const NFTA_EXPR_DATA: u16 = 2;
+const NFTA_IMMEDIATE_DATA: u16 = 2;
+const NFTA_CMP_DATA: u16 = 3;
+const NFTA_BITWISE_MASK: u16 = 4;
+const NFTA_BITWISE_XOR: u16 = 5;
+const NFTA_LOOKUP_SET_ID: u16 = 4;
+const NFTA_DATA_VALUE: u16 = 1;
+const NFTA_DATA_VERDICT: u16 = 2;
+const NFTA_VERDICT_CODE: u16 = 1;
+const NFTA_VERDICT_CHAIN: u16 = 2;
+/// NFTNL_UDATA_RULE_COMMENT: the type of nft's user data that holds a rule's comment.
+const UDATA_COMMENT: u8 = 0;
+
+/// A rule as a message holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SeenRule {
+    pub chain: String,
+    comment: Option<String>,
+    expressions: Vec<Expression>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Expression {
+    name: String,
+    attributes: BTreeMap<u16, Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Value {
+    Bytes(Vec<u8>),
+    Verdict { code: u32, chain: String },
+}
+
+impl SeenRule {
+    /// Of a NEWRULE message's attributes.
+    pub(super) fn parse(attributes: &Attributes<'_>) -> Result<SeenRule, KernelFault> {
+        let expressions = list(attributes.bytes(NFTA_RULE_EXPRESSIONS))?
+            .into_iter()
+            .map(|(_, bytes)| Expression::parse(bytes))
+            .collect::<Result<_, _>>()?;
+        Ok(SeenRule {
+            chain: attributes.text(NFTA_RULE_CHAIN),
+            comment: comment(attributes.bytes(NFTA_RULE_USERDATA)),
+            expressions,
+        })
+    }
+
+    /// The rule that its comment claims, if its expressions are just those of that rule; else a foreign one.
+    pub(super) fn identify(&self, base: BaseChain) -> Result<Rule, KernelFault> {
+        let claimed = self.comment.as_deref().and_then(|c| c.parse().ok());
+        if let Some(rule) = claimed
+            && fresh(base, &rule)?.is_some_and(|fresh| fresh.expressions == self.expressions)
+        {
+            return Ok(rule);
+        }
+        Ok(Rule::Foreign(self.describe()))
+    }
+
+    /// For the operator's eyes: the expressions' names, and the comment.
+    pub(super) fn describe(&self) -> String {
+        let names: Vec<&str> = self.expressions.iter().map(|e| e.name.as_str()).collect();
+        let names = names.join(" ");
+        match &self.comment {
+            Some(comment) => format!("rule in {}: {names} ({comment})", self.chain),
+            None => format!("rule in {}: {names}", self.chain),
+        }
+    }
+}
+
+/// What we would send for this rule.
+fn fresh(base: BaseChain, rule: &Rule) -> Result<Option<SeenRule>, KernelFault> {
+    let Some(transaction) = encode::sample(base, rule) else {
+        return Ok(None);
+    };
+    let new_rule = (libc::NFNL_SUBSYS_NFTABLES << 8 | libc::NFT_MSG_NEWRULE) as u16;
+    for message in transaction.batch.iter().flat_map(NlMessages::new) {
+        let bytes = message.map_err(|e| fault::from_io(&e))?;
+        match Message::new(bytes) {
+            Some(message) if message.kind == new_rule => {
+                return SeenRule::parse(&Attributes::of_message(message.payload)?).map(Some);
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+impl Expression {
+    fn parse(bytes: &[u8]) -> Result<Expression, KernelFault> {
+        let outer = Attributes::parse(bytes)?;
+        let name = outer.text(NFTA_EXPR_NAME);
+        let mut attributes = BTreeMap::new();
+        for (kind, bytes) in Attributes::parse(outer.bytes(NFTA_EXPR_DATA))?.0 {
+            if let Some(value) = value(&name, kind, bytes)? {
+                attributes.insert(kind, value);
+            }
+        }
+        Ok(Expression { name, attributes })
+    }
+}
+
+/// `None` for what does not count.
+fn value(expression: &str, kind: u16, bytes: &[u8]) -> Result<Option<Value>, KernelFault> {
+    Ok(match (expression, kind) {
+        // Packets and bytes.
+        ("counter", _) => None,
+        // Only in requests: a set of the same transaction.
+        ("lookup", NFTA_LOOKUP_SET_ID) => None,
+        ("immediate", NFTA_IMMEDIATE_DATA)
+        | ("cmp", NFTA_CMP_DATA)
+        | ("bitwise", NFTA_BITWISE_MASK | NFTA_BITWISE_XOR) => Some(data(bytes)?),
+        _ if bytes.iter().all(|b| *b == 0) => None,
+        _ => Some(Value::Bytes(bytes.to_vec())),
+    })
+}
+
+/// An nft_data: a value or a verdict. Here a zero has a meaning and is kept.
+fn data(bytes: &[u8]) -> Result<Value, KernelFault> {
+    let attributes = Attributes::parse(bytes)?;
+    if attributes.has(NFTA_DATA_VERDICT) {
+        let verdict = Attributes::parse(attributes.bytes(NFTA_DATA_VERDICT))?;
+        return Ok(Value::Verdict {
+            code: verdict.number(NFTA_VERDICT_CODE),
+            chain: verdict.text(NFTA_VERDICT_CHAIN),
+        });
+    }
+    Ok(Value::Bytes(attributes.bytes(NFTA_DATA_VALUE).to_vec()))
+}
+
+/// The comment in nft's user data: entries of type, length and value, each a byte, a byte and bytes.
+fn comment(mut userdata: &[u8]) -> Option<String> {
+    while let [kind, length, rest @ ..] = userdata {
+        let (value, next) = rest.split_at_checked(usize::from(*length))?;
+        if *kind == UDATA_COMMENT {
+            let text = value.strip_suffix(&[0]).unwrap_or(value);
+            return String::from_utf8(text.to_vec()).ok();
+        }
+        userdata = next;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules() -> Vec<(BaseChain, Rule)> {
+        let eth0: lb_core::model::IfName = "eth0".parse().unwrap();
+        let masquerade = |from: &str| Rule::Masquerade {
+            from: from.parse().unwrap(),
+            out: eth0.clone(),
+        };
+        vec![
+            (BaseChain::Input, Rule::AcceptLoopback),
+            (BaseChain::Input, Rule::AcceptEstablished),
+            (BaseChain::Input, Rule::AcceptIcmp),
+            (BaseChain::Input, Rule::AcceptIcmpv6),
+            (BaseChain::Input, Rule::AcceptServices4),
+            (BaseChain::Input, Rule::AcceptServices6),
+            (BaseChain::Forward, Rule::DropNewFrom(eth0.clone())),
+            (BaseChain::Postrouting, masquerade("0.0.0.0/0")),
+            (BaseChain::Postrouting, masquerade("172.16.0.0/24")),
+            (BaseChain::Postrouting, masquerade("172.16.0.1/32")),
+            (BaseChain::Postrouting, masquerade("2001:db8::/48")),
+        ]
+    }
+
+    #[test]
+    fn every_rule_is_found_again_and_no_two_are_alike() {
+        let seen: Vec<SeenRule> = rules()
+            .iter()
+            .map(|(base, rule)| fresh(*base, rule).unwrap().unwrap())
+            .collect();
+        for ((base, rule), seen) in rules().iter().zip(&seen) {
+            assert_eq!(seen.identify(*base).unwrap(), *rule);
+            assert_eq!(seen.chain, base.name());
+        }
+        for (i, a) in seen.iter().enumerate() {
+            for b in &seen[..i] {
+                assert_ne!(a.expressions, b.expressions);
+            }
+        }
+    }
+
+    #[test]
+    fn a_comment_that_lies_makes_a_rule_foreign() {
+        let mut seen = fresh(BaseChain::Input, &Rule::AcceptIcmp).unwrap().unwrap();
+        seen.comment = Some(Rule::AcceptEstablished.to_string());
+        assert!(matches!(seen.identify(BaseChain::Input), Ok(Rule::Foreign(_))));
+        seen.comment = None;
+        assert!(matches!(seen.identify(BaseChain::Input), Ok(Rule::Foreign(_))));
+    }
+
+    #[test]
+    fn comments_are_read_from_user_data_and_broken_ones_are_none() {
+        assert_eq!(comment(b"\x00\x03hi\0").as_deref(), Some("hi"));
+        assert_eq!(comment(b"\x05\x01x\x00\x02y\0").as_deref(), Some("y"));
+        assert_eq!(comment(b"\x00\x09hi\0"), None);
+        assert_eq!(comment(b""), None);
+    }
+}

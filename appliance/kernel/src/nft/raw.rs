@@ -1,0 +1,53 @@
+//! The `unsafe` of the nf_tables code: what nftnl and mnl leave to their C libraries.
+//! Must not: hold any logic; each function is one foreign call.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::NonNull;
+
+use nftnl::Rule;
+use nftnl::expr::Expression;
+use nftnl::nftnl_sys;
+
+pub(super) fn fd(socket: &mnl::Socket) -> BorrowedFd<'_> {
+    // SAFETY: the descriptor belongs to the socket and stays open as long as it is borrowed.
+    unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
+}
+
+/// Switches on an option of level SOL_NETLINK.
+pub(super) fn switch_on(socket: &mnl::Socket, option: libc::c_int) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the pointer and the length describe `on`, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_NETLINK,
+            option,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// A loading expression whose destination is another register than nftnl's fixed one: keys of several fields.
+pub(super) struct IntoRegister<E> {
+    pub load: E,
+    /// NFTNL_EXPR_META_DREG or NFTNL_EXPR_PAYLOAD_DREG, as fits `load`.
+    pub attribute: u16,
+    pub register: u32,
+}
+
+impl<E: Expression> Expression for IntoRegister<E> {
+    fn to_expr(&self, rule: &Rule<'_>) -> NonNull<nftnl_sys::nftnl_expr> {
+        let expr = self.load.to_expr(rule);
+        // SAFETY: `expr` was just allocated and is ours alone; an attribute that its type does not have is refused.
+        unsafe { nftnl_sys::nftnl_expr_set_u32(expr.as_ptr(), self.attribute, self.register) };
+        expr
+    }
+}

@@ -1,0 +1,266 @@
+//! The table `inet lb` read back. Everything in it that is not just as we would write it becomes a foreign rule in the chain
+//! where it acts (else in `input`), so that a comparison with the wanted rules sees it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lb_core::model::VirtualKey;
+use lb_core::ports::KernelFault;
+use lb_core::ruleset::{Rule, Ruleset, TABLE};
+use nftnl::ChainType;
+
+use super::BaseChain;
+use super::canonical::SeenRule;
+use super::message::{ATTR_TABLE, Attributes, Get, list};
+use super::services::ServiceSet;
+use super::socket::Socket;
+use crate::fault;
+
+// include/uapi/linux/netfilter/nf_tables.h
+const NFTA_TABLE_FLAGS: u16 = 2;
+const NFTA_CHAIN_NAME: u16 = 3;
+const NFTA_CHAIN_HOOK: u16 = 4;
+const NFTA_CHAIN_POLICY: u16 = 5;
+const NFTA_CHAIN_TYPE: u16 = 7;
+const NFTA_CHAIN_FLAGS: u16 = 10;
+const NFTA_HOOK_HOOKNUM: u16 = 1;
+const NFTA_HOOK_PRIORITY: u16 = 2;
+const NFT_CHAIN_BASE: u32 = 1;
+const NFTA_SET_NAME: u16 = 2;
+const NFTA_SET_FLAGS: u16 = 3;
+const NFTA_SET_KEY_TYPE: u16 = 4;
+const NFTA_SET_KEY_LEN: u16 = 5;
+/// Data, time limits, objects, statements: a set of services has none of them.
+const NFTA_SET_EXTRAS: [u16; 6] = [6, 7, 11, 15, 17, 18];
+const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
+const NFTA_SET_ELEM_KEY: u16 = 1;
+/// Data, flags, timeout, statements, object, end of an interval.
+const NFTA_SET_ELEM_EXTRAS: [u16; 7] = [2, 3, 4, 7, 9, 10, 11];
+const NFTA_DATA_VALUE: u16 = 1;
+const NFTA_GEN_ID: u16 = 1;
+/// NFTA_OBJ_NAME and NFTA_FLOWTABLE_NAME.
+const OBJECT_NAME: u16 = 2;
+
+/// A table that changes between the parts of the dump is read again, this many times.
+const ATTEMPTS: usize = 10;
+
+pub(super) fn ruleset(socket: &mut Socket) -> Result<Option<Ruleset>, KernelFault> {
+    for _ in 0..ATTEMPTS {
+        let before = generation(socket)?;
+        let seen = attempt(socket);
+        if generation(socket)? == before {
+            return seen;
+        }
+    }
+    Err(fault::plain("nf_tables kept changing while it was read"))
+}
+
+/// The number of transactions so far, in this network namespace.
+fn generation(socket: &mut Socket) -> Result<u32, KernelFault> {
+    let mut generation = 0;
+    socket.ask(Get::Generation, None, |message| {
+        generation = Attributes::of_message(message.payload)?.number(NFTA_GEN_ID);
+        Ok(())
+    })?;
+    Ok(generation)
+}
+
+fn attempt(socket: &mut Socket) -> Result<Option<Ruleset>, KernelFault> {
+    let mut flags = 0;
+    let asked = socket.ask(Get::Table, None, |message| {
+        flags = Attributes::of_message(message.payload)?.number(NFTA_TABLE_FLAGS);
+        Ok(())
+    });
+    match asked {
+        Err(fault) if fault.errno == Some(libc::ENOENT) => return Ok(None),
+        other => other?,
+    }
+    let mut seen = Seen::default();
+    if flags != 0 {
+        seen.foreign(BaseChain::Input, format!("table flags {flags:#x}"));
+    }
+    read_rules(socket, &mut seen)?;
+    read_chains(socket, &mut seen)?;
+    read_services(socket, &mut seen)?;
+    for (get, what) in [(Get::Objects, "object"), (Get::Flowtables, "flowtable")] {
+        for_ours(socket, get, |attributes| {
+            let name = attributes.text(OBJECT_NAME);
+            seen.foreign(BaseChain::Input, format!("{what} {name}"));
+            Ok(())
+        })?;
+    }
+    Ok(Some(seen.0))
+}
+
+#[derive(Default)]
+struct Seen(Ruleset);
+
+impl Seen {
+    fn push(&mut self, base: BaseChain, rule: Rule) {
+        match base {
+            BaseChain::Input => self.0.input.push(rule),
+            BaseChain::Forward => self.0.forward.push(rule),
+            BaseChain::Postrouting => self.0.postrouting.push(rule),
+        }
+    }
+
+    fn foreign(&mut self, base: BaseChain, text: String) {
+        self.push(base, Rule::Foreign(text));
+    }
+}
+
+/// Asks for all of a kind, and hands over those of our table.
+fn for_ours(
+    socket: &mut Socket,
+    get: Get,
+    mut each: impl FnMut(&Attributes<'_>) -> Result<(), KernelFault>,
+) -> Result<(), KernelFault> {
+    socket.ask(get, None, |message| {
+        let attributes = Attributes::of_message(message.payload)?;
+        if attributes.text(ATTR_TABLE) == TABLE {
+            each(&attributes)?;
+        }
+        Ok(())
+    })
+}
+
+fn read_rules(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> {
+    for_ours(socket, Get::Rules, |attributes| {
+        let rule = SeenRule::parse(attributes)?;
+        match BaseChain::ALL.into_iter().find(|b| b.name() == rule.chain) {
+            Some(base) => seen.push(base, rule.identify(base)?),
+            None => seen.foreign(BaseChain::Input, rule.describe()),
+        }
+        Ok(())
+    })
+}
+
+/// A chain's own properties.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct SeenChain {
+    kind: String,
+    hook: u32,
+    priority: i32,
+    policy: u32,
+    flags: u32,
+}
+
+impl SeenChain {
+    fn parse(attributes: &Attributes<'_>) -> Result<SeenChain, KernelFault> {
+        let hook = Attributes::parse(attributes.bytes(NFTA_CHAIN_HOOK))?;
+        Ok(SeenChain {
+            kind: attributes.text(NFTA_CHAIN_TYPE),
+            hook: hook.number(NFTA_HOOK_HOOKNUM),
+            priority: hook.number(NFTA_HOOK_PRIORITY) as i32,
+            policy: attributes.number(NFTA_CHAIN_POLICY),
+            flags: attributes.number(NFTA_CHAIN_FLAGS),
+        })
+    }
+
+    fn wanted(base: BaseChain) -> SeenChain {
+        let (kind, hook, priority, policy) = base.place();
+        let kind = match kind {
+            ChainType::Filter => "filter",
+            ChainType::Route => "route",
+            ChainType::Nat => "nat",
+        };
+        SeenChain {
+            kind: kind.to_owned(),
+            hook: hook as u32,
+            priority,
+            policy: policy as u32,
+            flags: NFT_CHAIN_BASE,
+        }
+    }
+
+    /// Where a chain that is not ours acts.
+    fn nearest(&self) -> BaseChain {
+        let is_base = self.flags & NFT_CHAIN_BASE != 0;
+        match self.hook as i32 {
+            libc::NF_INET_FORWARD if is_base => BaseChain::Forward,
+            libc::NF_INET_POST_ROUTING if is_base => BaseChain::Postrouting,
+            _ => BaseChain::Input,
+        }
+    }
+}
+
+fn read_chains(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> {
+    let mut chains = BTreeMap::new();
+    for_ours(socket, Get::Chains, |attributes| {
+        let chain = SeenChain::parse(attributes)?;
+        chains.insert(attributes.text(NFTA_CHAIN_NAME), chain);
+        Ok(())
+    })?;
+    for base in BaseChain::ALL {
+        let name = base.name();
+        match chains.remove(name) {
+            None => seen.foreign(base, format!("chain {name} is missing")),
+            Some(chain) if chain != SeenChain::wanted(base) => seen.foreign(
+                base,
+                format!(
+                    "chain {name}: type {} hook {} priority {} policy {} flags {:#x}",
+                    chain.kind, chain.hook, chain.priority, chain.policy, chain.flags
+                ),
+            ),
+            Some(_) => {}
+        }
+    }
+    for (name, chain) in chains {
+        seen.foreign(chain.nearest(), format!("chain {name}"));
+    }
+    Ok(())
+}
+
+fn read_services(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> {
+    let mut missing = ServiceSet::ALL.to_vec();
+    for_ours(socket, Get::Sets, |attributes| {
+        let name = attributes.text(NFTA_SET_NAME);
+        let ours = ServiceSet::ALL.into_iter().find(|s| s.name() == name);
+        missing.retain(|set| Some(*set) != ours);
+        let as_made = ours.is_some_and(|set| {
+            let key = (NFTA_SET_KEY_TYPE, NFTA_SET_KEY_LEN);
+            set.key() == (attributes.number(key.0), attributes.number(key.1))
+                && attributes.number(NFTA_SET_FLAGS) == 0
+                && !NFTA_SET_EXTRAS.iter().any(|kind| attributes.has(*kind))
+        });
+        if !as_made {
+            seen.foreign(BaseChain::Input, format!("set {name}"));
+        }
+        Ok(())
+    })?;
+    for set in ServiceSet::ALL {
+        if missing.contains(&set) {
+            seen.foreign(BaseChain::Input, format!("set {} is missing", set.name()));
+            continue;
+        }
+        let mut strays = Vec::new();
+        socket.ask(Get::Elements, Some(set.name()), |message| {
+            let attributes = Attributes::of_message(message.payload)?;
+            let elements = attributes.bytes(NFTA_SET_ELEM_LIST_ELEMENTS);
+            read_elements(set, elements, &mut seen.0.services, &mut strays)
+        })?;
+        for stray in strays {
+            seen.foreign(BaseChain::Input, stray);
+        }
+    }
+    Ok(())
+}
+
+fn read_elements(
+    set: ServiceSet,
+    elements: &[u8],
+    services: &mut BTreeSet<VirtualKey>,
+    strays: &mut Vec<String>,
+) -> Result<(), KernelFault> {
+    for (_, element) in list(elements)? {
+        let element = Attributes::parse(element)?;
+        let key = Attributes::parse(element.bytes(NFTA_SET_ELEM_KEY))?.bytes(NFTA_DATA_VALUE);
+        let plain = !NFTA_SET_ELEM_EXTRAS.iter().any(|kind| element.has(*kind));
+        match set.service(key).filter(|_| plain) {
+            Some(service) => {
+                services.insert(service);
+            }
+            None => strays.push(format!("element {key:02x?} of {}", set.name())),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! Kernel settings below /proc/sys, by path (`net/ipv4/ip_forward`), and the host's name.
+//! Must not: know what any of them means.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Component, Path, PathBuf};
+
+use lb_core::ports::KernelFault;
+
+use crate::fault;
+
+const ROOT: &str = "/proc/sys";
+
+/// `None`: the kernel has no such setting. Tabs and line ends between values read as single spaces.
+pub(crate) fn read(name: &str) -> Result<Option<String>, KernelFault> {
+    match fs::read_to_string(path(name)?) {
+        Ok(text) => Ok(Some(text.split_whitespace().collect::<Vec<_>>().join(" "))),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(fault::from_io(&e)),
+    }
+}
+
+/// The kernel takes a value in one write.
+pub(crate) fn write(name: &str, value: &str) -> Result<(), KernelFault> {
+    let path = path(name)?;
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(value.as_bytes()))
+        .map_err(|e| fault::from_io(&e))
+}
+
+fn path(name: &str) -> Result<PathBuf, KernelFault> {
+    let plain = Path::new(name)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    if name.is_empty() || !plain || name.contains('*') {
+        return Err(fault::plain("not a path below /proc/sys"));
+    }
+    Ok(Path::new(ROOT).join(name))
+}
+
+pub(crate) fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+pub(crate) fn set_hostname(name: &str) -> Result<(), KernelFault> {
+    rustix::system::sethostname(name.as_bytes()).map_err(|e| fault::from_errno(e.raw_os_error(), None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_and_missing_ones_are_none() {
+        let ports = read("net/ipv4/ip_local_port_range").unwrap().unwrap();
+        assert_eq!(ports.split(' ').count(), 2, "{ports:?}");
+        assert_eq!(read("net/ipv4/no_such_setting"), Ok(None));
+        assert_eq!(
+            write("net/ipv4/no_such_setting", "1").unwrap_err().errno,
+            Some(libc::ENOENT)
+        );
+    }
+
+    #[test]
+    fn names_stay_below_the_root_and_mean_one_setting() {
+        for name in [
+            "",
+            "/etc/passwd",
+            "../../etc/passwd",
+            "net/../../x",
+            "net/ipv4/conf/*/rp_filter",
+        ] {
+            assert!(read(name).is_err(), "{name}");
+            assert!(write(name, "0").is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_host_has_a_name() {
+        assert_eq!(Some(hostname()), read("kernel/hostname").unwrap());
+    }
+}
