@@ -14,7 +14,7 @@ mod sysctl;
 #[cfg(test)]
 mod tests;
 
-pub use sysctl::{FORWARDING, sysctls};
+pub use sysctl::{FORWARDING, IPVS_TIMEOUTS, sysctls};
 
 /// Everything but IPVS.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::config::Route;
 use crate::model::{IfName, RealKey, VirtualKey};
-use crate::observed::{Observed, ObservedLink, ObservedReal, ObservedVirtual, SysctlName};
+use crate::observed::{IpvsTimeouts, Observed, ObservedLink, ObservedReal, ObservedVirtual, SysctlName};
 use crate::plan::Step;
 use crate::ports::{KernelError, KernelFault, KernelPort};
 
@@ -40,6 +40,12 @@ impl FakeKernel {
                 .insert(name.parse().expect("a test names links as the kernel does"), link);
         }
         kernel.state.hostname = "(none)".to_owned();
+        // The kernel's own (ip_vs_proto_tcp.c, ip_vs_proto_udp.c).
+        kernel.state.ipvs_timeouts = Some(IpvsTimeouts {
+            tcp_s: 900,
+            tcp_fin_s: 120,
+            udp_s: 300,
+        });
         kernel
     }
 
@@ -113,6 +119,7 @@ impl FakeKernel {
                 seen.scheduler = Some(*scheduler);
                 seen.extra_flags = false;
             }
+            Step::SetIpvsTimeouts(timeouts) => self.state.ipvs_timeouts = Some(*timeouts),
             Step::DeleteVirtual(service) => drop(self.state.virtual_servers.remove(service).ok_or("ESRCH")?),
             Step::AddReal {
                 service,

@@ -23,6 +23,8 @@ pub struct Observed {
     /// The table `inet lb`; `None` when the kernel has no such table.
     pub ruleset: Option<Ruleset>,
     pub virtual_servers: BTreeMap<VirtualKey, ObservedVirtual>,
+    /// `None` where there is no IPVS.
+    pub ipvs_timeouts: Option<IpvsTimeouts>,
     /// IPVS services that no configuration of ours can have made.
     pub foreign_services: BTreeSet<ForeignService>,
 }
@@ -46,6 +48,15 @@ pub struct ObservedLink {
 
 /// rtm_protocol of the appliance's own routes: above the values that include/uapi/linux/rtnetlink.h names.
 pub const ROUTE_PROTOCOL: u8 = 205;
+
+/// After so many seconds without a packet IPVS forgets a connection (IPVS_CMD_SET_CONFIG).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IpvsTimeouts {
+    pub tcp_s: u32,
+    /// After a FIN was seen.
+    pub tcp_fin_s: u32,
+    pub udp_s: u32,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedVirtual {

@@ -4,10 +4,18 @@
 use std::collections::BTreeMap;
 
 use crate::model::IfName;
-use crate::observed::SysctlName;
+use crate::observed::{IpvsTimeouts, SysctlName};
 
 /// The switches that make the box a router; they are set last, when the filter is in place.
 pub const FORWARDING: [&str; 2] = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
+
+/// The same as conntrack's below, in seconds: when one of the two forgets an idle connection before the other, its next packet
+/// is answered with RST. 7,440 s is what RFC 5382 section 5 (REQ-5) asks of a NAT for established TCP.
+pub const IPVS_TIMEOUTS: IpvsTimeouts = IpvsTimeouts {
+    tcp_s: 7_440,
+    tcp_fin_s: 120,
+    udp_s: 120,
+};
 
 const FIXED: &[(&str, &str)] = &[
     // IPVS flows are seen by conntrack: stateful rules and masquerade agree with it.
@@ -43,6 +51,10 @@ const FIXED: &[(&str, &str)] = &[
     ("net/ipv6/conf/default/accept_ra", "0"),
     ("net/ipv6/conf/all/autoconf", "0"),
     ("net/ipv6/conf/default/autoconf", "0"),
+    // Equal to IPVS_TIMEOUTS.
+    ("net/netfilter/nf_conntrack_tcp_timeout_established", "7440"),
+    ("net/netfilter/nf_conntrack_tcp_timeout_fin_wait", "120"),
+    ("net/netfilter/nf_conntrack_udp_timeout_stream", "120"),
     ("net/ipv4/tcp_syncookies", "1"),
     // Room for the neighbours of a large flat network (entries).
     ("net/ipv4/neigh/default/gc_thresh1", "1024"),

@@ -1,7 +1,7 @@
 //! IPVS: the smallest change of each pool, never a flush. Edits keep connections (ip_vs_edit_dest, ip_vs_edit_service),
 //! so whatever can be edited is.
 
-use crate::desired::{DesiredReal, DesiredVirtual, Pools};
+use crate::desired::{DesiredReal, DesiredVirtual, IPVS_TIMEOUTS, Pools};
 use crate::model::VirtualKey;
 use crate::observed::{Observed, ObservedReal, ObservedVirtual};
 
@@ -19,6 +19,12 @@ pub fn diff_pools(desired: &Pools, observed: &Observed) -> Vec<Step> {
         .filter(|key| !desired.contains_key(key));
     steps.extend(gone.map(|key| Step::DeleteVirtual(*key)));
     steps
+}
+
+/// Idle connections are forgotten at the same time as by conntrack.
+pub fn diff_timeouts(observed: &Observed) -> Option<Step> {
+    let differ = observed.ipvs_timeouts.is_some_and(|seen| seen != IPVS_TIMEOUTS);
+    differ.then_some(Step::SetIpvsTimeouts(IPVS_TIMEOUTS))
 }
 
 /// Entries that are none of ours: IPVS has one owner here.

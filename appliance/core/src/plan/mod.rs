@@ -11,7 +11,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-pub use ipvs::{diff_foreign, diff_pool, diff_pools};
+pub use ipvs::{diff_foreign, diff_pool, diff_pools, diff_timeouts};
 pub use network::diff_network;
 pub use step::Step;
 
@@ -26,6 +26,7 @@ pub fn diff(network: &Network, pools: &Pools, observed: &Observed) -> Vec<Step> 
         .position(network::is_forwarding_on)
         .unwrap_or(steps.len());
     let last = steps.split_off(forwarding);
+    steps.extend(diff_timeouts(observed));
     steps.extend(diff_pools(pools, observed));
     steps.extend(diff_foreign(observed));
     steps.extend(last);

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::config::Route;
 use crate::model::{Forward, IfName, RealKey, Scheduler, VirtualKey, Weight};
-use crate::observed::{ForeignService, SysctlName};
+use crate::observed::{ForeignService, IpvsTimeouts, SysctlName};
 use crate::ruleset::Ruleset;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,7 @@ pub enum Step {
         link: IfName,
         route: Route,
     },
+    SetIpvsTimeouts(IpvsTimeouts),
     AddVirtual {
         service: VirtualKey,
         scheduler: Scheduler,
@@ -101,6 +102,13 @@ impl fmt::Display for Step {
             }
             Step::DeleteRoute { link, route } => {
                 write!(f, "delete route {} via {} dev {link}", route.to, route.via)
+            }
+            Step::SetIpvsTimeouts(t) => {
+                write!(
+                    f,
+                    "set ipvs timeouts tcp {} fin {} udp {}",
+                    t.tcp_s, t.tcp_fin_s, t.udp_s
+                )
             }
             Step::AddVirtual { service, scheduler } => {
                 write!(f, "add virtual {service} scheduler {scheduler}")
