@@ -1,0 +1,333 @@
+//! The table `inet lb` against the host's kernel, with nft as the oracle and as the saboteur.
+
+mod namespace;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Instant;
+
+use lb_core::model::{Protocol, VirtualKey};
+use lb_core::plan::Step;
+use lb_core::ports::{KernelError, KernelPort};
+use lb_core::ruleset::{Rule, Ruleset};
+use lb_kernel::{Kernel, Parts};
+use namespace::{nft, sh};
+
+fn kernel() -> Kernel {
+    Kernel::open(Parts { ipvs: false }).unwrap()
+}
+
+fn seen(kernel: &mut Kernel) -> Option<Ruleset> {
+    kernel.observe(&BTreeSet::new()).unwrap().ruleset
+}
+
+fn replace(kernel: &mut Kernel, rules: &Ruleset) -> Result<(), KernelError> {
+    kernel.apply(&Step::ReplaceRuleset(rules.clone()))
+}
+
+fn masquerade(from: &str, out: &str) -> Rule {
+    Rule::Masquerade {
+        from: from.parse().unwrap(),
+        out: out.parse().unwrap(),
+    }
+}
+
+/// One of each rule, services of both families.
+fn everything() -> Ruleset {
+    Ruleset {
+        services: ["192.0.2.1:80/tcp", "192.0.2.1:443/tcp", "[2001:db8::1]:443/tcp"]
+            .iter()
+            .map(|key| key.parse().unwrap())
+            .collect(),
+        input: vec![
+            Rule::AcceptLoopback,
+            Rule::AcceptEstablished,
+            Rule::AcceptIcmp,
+            Rule::AcceptIcmpv6,
+            Rule::AcceptServices4,
+            Rule::AcceptServices6,
+        ],
+        forward: vec![
+            Rule::AcceptEstablished,
+            Rule::DropNewFrom("wan0".parse().unwrap()),
+            Rule::DropNewFrom("abcdefghijklmno".parse().unwrap()),
+        ],
+        postrouting: vec![
+            masquerade("172.16.0.0/24", "wan0"),
+            masquerade("10.0.0.0/9", "wan0"),
+            masquerade("192.0.2.77/32", "wan0"),
+            masquerade("0.0.0.0/0", "wan1"),
+            masquerade("2001:db8:1::/48", "wan0"),
+        ],
+    }
+}
+
+fn many(count: u32) -> BTreeSet<VirtualKey> {
+    (0..count)
+        .map(|n| VirtualKey {
+            address: match n % 5 {
+                0 => IpAddr::V6(Ipv6Addr::from(0x2001_0db8 << 96 | u128::from(n))),
+                _ => IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + n / 3)),
+            },
+            port: 1 + n as u16,
+            protocol: Protocol::Tcp,
+        })
+        .collect()
+}
+
+isolated! {
+    fn the_table_reads_back_as_written() {
+        let mut kernel = kernel();
+        assert_eq!(seen(&mut kernel), None);
+        replace(&mut kernel, &everything()).unwrap();
+        assert_eq!(seen(&mut kernel), Some(everything()));
+        replace(&mut kernel, &Ruleset::default()).unwrap();
+        assert_eq!(seen(&mut kernel), Some(Ruleset::default()));
+    }
+
+    fn nft_shows_the_table_as_meant() {
+        let mut rules = everything();
+        // A set's elements have no order: one of each.
+        rules.services.pop_first();
+        replace(&mut kernel(), &rules).unwrap();
+        let shown = sh("nft --stateless list ruleset");
+        let lines: Vec<&str> = shown.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        assert_eq!(lines, include_str!("nftables.expected").lines().collect::<Vec<_>>());
+    }
+
+    fn five_thousand_services_fit() {
+        let mut kernel = kernel();
+        let mut rules = everything();
+        rules.services = many(5_000);
+        let start = Instant::now();
+        replace(&mut kernel, &rules).unwrap();
+        let written = start.elapsed();
+        assert_eq!(seen(&mut kernel), Some(rules.clone()));
+        println!("written in {written:?}, read back in {:?}", start.elapsed() - written);
+        assert_eq!(sh("nft list set inet lb services4").matches(". tcp .").count(), 4_000);
+        // And again, over a full table.
+        rules.services.pop_first();
+        replace(&mut kernel, &rules).unwrap();
+        assert_eq!(seen(&mut kernel), Some(rules));
+    }
+
+    fn a_thousand_masquerades_fit() {
+        let mut kernel = kernel();
+        let rules = Ruleset {
+            postrouting: (0..1_000)
+                .map(|n| masquerade(&format!("10.{}.{}.0/24", n / 256, n % 256), "wan0"))
+                .collect(),
+            ..Ruleset::default()
+        };
+        replace(&mut kernel, &rules).unwrap();
+        assert_eq!(seen(&mut kernel), Some(rules));
+    }
+
+    fn a_refused_batch_leaves_the_old_table_whole() {
+        let mut kernel = kernel();
+        replace(&mut kernel, &everything()).unwrap();
+        let before = sh("nft list ruleset");
+        // Only a chain of type nat can masquerade.
+        let bad = Ruleset {
+            services: many(3_000),
+            input: vec![Rule::AcceptLoopback, masquerade("10.0.0.0/8", "wan0")],
+            ..Ruleset::default()
+        };
+        let error = replace(&mut kernel, &bad).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "replace ruleset: 3000 services, 2 input, 0 forward, 0 postrouting: \
+             EOPNOTSUPP at add rule `masquerade 10.0.0.0/8 out wan0`"
+        );
+        assert_eq!(sh("nft list ruleset"), before);
+        assert_eq!(seen(&mut kernel), Some(everything()));
+    }
+
+    fn a_foreign_rule_is_not_written() {
+        let rules = Ruleset { forward: vec![Rule::Foreign("x".to_owned())], ..Ruleset::default() };
+        assert!(replace(&mut kernel(), &rules).is_err());
+        assert_eq!(sh("nft list ruleset"), "");
+    }
+
+    fn the_table_can_be_removed_twice_and_others_stay() {
+        nft("table inet other { chain input { type filter hook input priority 5; }; }");
+        let other = sh("nft list ruleset");
+        let mut kernel = kernel();
+        replace(&mut kernel, &everything()).unwrap();
+        for _ in 0..2 {
+            kernel.apply(&Step::DeleteRuleset).unwrap();
+            assert_eq!(seen(&mut kernel), None);
+            assert_eq!(sh("nft list ruleset"), other);
+        }
+    }
+
+    fn counters_are_no_difference() {
+        let mut kernel = kernel();
+        replace(&mut kernel, &everything()).unwrap();
+        assert!(!sh("nft list ruleset").contains("packets 1 "));
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
+        assert!(sh("nft list ruleset").contains("packets 1 "), "the packet was counted");
+        assert_eq!(seen(&mut kernel), Some(everything()));
+    }
+
+    fn a_table_that_changes_all_the_time_is_read_at_last() {
+        let mut kernel = kernel();
+        replace(&mut kernel, &everything()).unwrap();
+        let mut busy = std::process::Command::new("sh")
+            .args(["-c", "while nft add table inet busy && nft delete table inet busy; do :; done"])
+            .spawn()
+            .unwrap();
+        let results: Vec<_> = (0..20).map(|_| kernel.observe(&BTreeSet::new())).collect();
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+        for result in results {
+            assert_eq!(result.unwrap().ruleset, Some(everything()));
+        }
+    }
+
+    /// Each sabotage shows as a difference, and one replacement repairs it.
+    fn every_change_by_somebody_else_is_seen_and_repaired() {
+        let mut kernel = kernel();
+        for (script, foreign) in SABOTAGE {
+            replace(&mut kernel, &everything()).unwrap();
+            let script = script.replace("ICMP_HANDLE", &handle("accept icmp"));
+            nft(&script.replace("DROP_HANDLE", &handle("drop new from wan0")));
+            let seen = seen(&mut kernel);
+            assert_ne!(seen, Some(everything()), "not seen: {script}");
+            let all = format!("{seen:?}");
+            assert!(all.contains(foreign), "`{script}` reads as {all}");
+        }
+        replace(&mut kernel, &everything()).unwrap();
+        assert_eq!(seen(&mut kernel), Some(everything()));
+    }
+}
+
+/// The handle of the rule with this comment.
+fn handle(comment: &str) -> String {
+    let shown = sh("nft --handle list table inet lb");
+    let line = shown.lines().find(|l| l.contains(comment)).unwrap();
+    line.rsplit(' ').next().unwrap().to_owned()
+}
+
+/// What somebody does, and what the table that is read back then says.
+const SABOTAGE: &[(&str, &str)] = &[
+    ("delete table inet lb", "None"),
+    ("flush table inet lb", "input: []"),
+    (
+        "chain inet lb input { policy accept; }",
+        "chain input: type filter hook 1 priority 0 policy 1",
+    ),
+    (
+        "chain inet lb forward { policy drop; }",
+        "chain forward: type filter hook 2 priority 0 policy 0",
+    ),
+    ("add table inet lb { flags dormant; }", "table flags 0x1"),
+    (
+        "add rule inet lb input counter accept",
+        "rule in input: counter immediate",
+    ),
+    (
+        "insert rule inet lb input tcp dport 22 accept",
+        "rule in input: meta cmp payload cmp immediate",
+    ),
+    (
+        "add rule inet lb forward iifname \"wan0\" ct state new counter drop",
+        "rule in forward:",
+    ),
+    // Our comment, not our rule.
+    (
+        "add rule inet lb input counter accept comment \"accept icmp\"",
+        "(accept icmp)",
+    ),
+    (
+        "replace rule inet lb input handle ICMP_HANDLE meta l4proto icmp counter drop comment \"accept icmp\"",
+        "(accept icmp)",
+    ),
+    (
+        "replace rule inet lb input handle ICMP_HANDLE meta l4proto 2 counter accept comment \"accept icmp\"",
+        "(accept icmp)",
+    ),
+    (
+        "replace rule inet lb input handle ICMP_HANDLE meta l4proto != icmp counter accept comment \"accept icmp\"",
+        "(accept icmp)",
+    ),
+    (
+        "replace rule inet lb forward handle DROP_HANDLE iifname \"wan0*\" ct state new counter drop comment \"drop new from wan0\"",
+        "(drop new from wan0)",
+    ),
+    (
+        "replace rule inet lb forward handle DROP_HANDLE iifname \"wan0\" ct state new,established counter drop comment \"drop new from wan0\"",
+        "(drop new from wan0)",
+    ),
+    // Our rule, not our comment.
+    (
+        "replace rule inet lb input handle ICMP_HANDLE meta l4proto icmp counter accept",
+        "rule in input: meta cmp counter immediate",
+    ),
+    // Our rule in the wrong place, missing, twice.
+    (
+        "delete rule inet lb input handle ICMP_HANDLE; insert rule inet lb input meta l4proto icmp counter accept comment \"accept icmp\"",
+        "[AcceptIcmp, AcceptLoopback",
+    ),
+    (
+        "delete rule inet lb input handle ICMP_HANDLE",
+        "[AcceptLoopback, AcceptEstablished, AcceptIcmpv6",
+    ),
+    (
+        "add rule inet lb input meta l4proto icmp counter accept comment \"accept icmp\"",
+        "AcceptServices6, AcceptIcmp]",
+    ),
+    (
+        "add rule inet lb forward meta l4proto icmp counter accept comment \"accept icmp\"",
+        "AcceptIcmp]",
+    ),
+    (
+        "add element inet lb services4 { 192.0.2.9 . tcp . 22 }",
+        "192.0.2.9",
+    ),
+    (
+        "add element inet lb services4 { 192.0.2.9 . udp . 53 }",
+        "Foreign(\"element",
+    ),
+    (
+        "delete element inet lb services4 { 192.0.2.1 . tcp . 80 }",
+        "services: {VirtualKey",
+    ),
+    ("flush set inet lb services6", "services: {VirtualKey"),
+    (
+        "flush chain inet lb input; delete set inet lb services6; add set inet lb services6 { type ipv6_addr . inet_proto . inet_service; counter; }",
+        "set services6",
+    ),
+    ("add set inet lb more { type ipv4_addr; }", "set more"),
+    (
+        "add chain inet lb later { type filter hook forward priority 10; policy drop; }",
+        "chain later",
+    ),
+    ("add chain inet lb nothing", "chain nothing"),
+    (
+        "add chain inet lb sub; add rule inet lb sub counter accept",
+        "rule in sub",
+    ),
+    (
+        "flush chain inet lb forward; delete chain inet lb forward",
+        "chain forward is missing",
+    ),
+    (
+        "flush chain inet lb forward; delete chain inet lb forward; add chain inet lb forward { type filter hook forward priority 7; }",
+        "priority 7",
+    ),
+    (
+        "flush chain inet lb forward; delete chain inet lb forward; add chain inet lb forward",
+        "flags 0x0",
+    ),
+    (
+        "flush chain inet lb input; delete set inet lb services4",
+        "set services4 is missing",
+    ),
+    (
+        "flush chain inet lb input; delete set inet lb services4; add set inet lb services4 { type ipv4_addr . inet_proto . inet_service; flags timeout; }",
+        "set services4",
+    ),
+    ("add counter inet lb seen", "object seen"),
+];
