@@ -1,33 +1,131 @@
 //! lb.toml: text in, [`Config`] or every fault at once out.
-//! Must not: read files, know the kernel, or decide anything about forwarding.
+//! The way: `syntax` (text to TOML) → `reader` (values one by one, through serde) → `interface`, `masquerade`, `service`
+//! (types that cannot be wrong). Must not: read files, know the kernel, or decide anything about forwarding.
 
+mod address;
+mod check;
+mod fault;
+mod interface;
+mod lines;
+mod masquerade;
 mod model;
+mod reader;
+mod render;
+mod route;
+mod service;
+mod shape;
+mod statements;
+mod syntax;
+mod syntax_words;
+#[cfg(test)]
+mod tests;
+mod time;
+mod topology;
+mod warnings;
 
+use toml::de::DeTable;
+
+pub use fault::{Fault, Faults};
 pub use model::{
-    CheckKind, CheckParams, Config, HostName, Interface, LinkSelector, Masquerade, RealServer,
-    Route, VirtualServer, WhenDown,
+    CheckKind, CheckParams, Config, HostName, Interface, LinkSelector, Masquerade, RealServer, Route,
+    VirtualServer, WhenDown,
 };
+pub use warnings::warnings;
 
-/// One fault of the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Byte range in the text that the caret points at.
-    pub span: std::ops::Range<usize>,
-    pub message: String,
-    /// What is allowed here.
-    pub help: String,
+use fault::{Wrong, quoted};
+use reader::{Reader, Section};
+
+/// The largest lb.toml that is read: some 1,000 services with 40 servers each, every key spelled out.
+pub const MAX_BYTES: usize = 4 << 20;
+
+/// Parses and validates the bytes of lb.toml.
+pub fn parse_bytes(bytes: &[u8]) -> Result<Config, Faults> {
+    refuse_size(bytes.len())?;
+    match std::str::from_utf8(bytes) {
+        Ok(text) => parse(text),
+        Err(error) => Err(not_utf8(bytes, error.valid_up_to())),
+    }
 }
 
-/// Every fault of one file, in the order of their places; never empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Faults(pub Vec<Fault>);
-
 /// Parses and validates the text of lb.toml.
-pub fn parse(_text: &str) -> Result<Config, Faults> {
-    Ok(Config {
-        hostname: HostName::default(),
-        interfaces: vec![],
-        masquerades: vec![],
-        virtual_servers: vec![],
-    })
+pub fn parse(text: &str) -> Result<Config, Faults> {
+    refuse_size(text.len())?;
+    syntax::refuse_excess(text).map_err(|wrong| Faults::one(0..0, wrong))?;
+    let mut reader = Reader::new(text);
+    let blanked;
+    let document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(_) => {
+            blanked = syntax::blank_faulty(&mut reader);
+            syntax::parse_rest(&blanked, &mut reader)
+        }
+    };
+    let config = config(&mut reader, document.get_ref());
+    if reader.faults.is_empty() {
+        Ok(config)
+    } else {
+        Err(reader.faults.into_faults())
+    }
+}
+
+fn refuse_size(bytes: usize) -> Result<(), Faults> {
+    if bytes <= MAX_BYTES {
+        return Ok(());
+    }
+    let message = format!("the file is larger than {} MiB", MAX_BYTES >> 20);
+    let help = "lb.toml holds settings only; this looks like another file";
+    Err(Faults::one(0..0, Wrong::new(message, help)))
+}
+
+/// The place of the first bad byte. What is before it is text, so that the place is the same in the text with
+/// replacement characters that is shown.
+fn not_utf8(bytes: &[u8], at: usize) -> Faults {
+    let wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    let help = if wide {
+        "the file is in UTF-16; save it in UTF-8"
+    } else {
+        "save the file in UTF-8; only comments need more than ASCII"
+    };
+    Faults::one(
+        at..at,
+        Wrong::new(format!("the byte 0x{:02X} is not UTF-8", bytes[at]), help),
+    )
+}
+
+fn config(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Config {
+    let root = reader.section(document, 0..0, &shape::ROOT);
+    let hostname = hostname(reader, &root);
+    let (interfaces, topology) = interface::read(reader, &root);
+    let masquerades = masquerade::read(reader, &root, &topology);
+    let virtual_servers = service::read(reader, &root, &topology);
+    Config {
+        hostname,
+        interfaces,
+        masquerades,
+        virtual_servers,
+    }
+}
+
+fn hostname(reader: &mut Reader<'_>, root: &Section<'_, '_>) -> HostName {
+    let allowed = "allowed (RFC 1123): 1 to 63 letters, digits and hyphens, no hyphen at either end";
+    let Some(value) = root.value("hostname") else {
+        return HostName::default();
+    };
+    let Some(text) = reader.leaf::<String>(value, |value| value.mismatch("text", allowed)) else {
+        return HostName::default();
+    };
+    let text = text.into_inner();
+    match HostName::new(&text) {
+        Some(name) => name,
+        None => {
+            let help = match text.split_once('.') {
+                Some((first, _)) if HostName::new(first).is_some() => {
+                    format!("write the first label only: \"{first}\"; {allowed}")
+                }
+                _ => allowed.to_owned(),
+            };
+            reader.fault(value.span(), format!("{} is no host name", quoted(&text)), help);
+            HostName::default()
+        }
+    }
 }

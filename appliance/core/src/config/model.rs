@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Forward, IfName, MacAddress, Protocol, RealKey, Scheduler, VirtualKey, Weight};
 
@@ -32,9 +32,15 @@ impl Config {
 
 /// One DNS label (RFC 1123 section 2.1): letters, digits and hyphens, at most 63 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HostName(pub(super) String);
+pub struct HostName(String);
 
 impl HostName {
+    pub fn new(text: &str) -> Option<HostName> {
+        let bytes_ok = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let ends_ok = !text.starts_with('-') && !text.ends_with('-');
+        ((1..=63).contains(&text.len()) && bytes_ok && ends_ok).then(|| HostName(text.to_owned()))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -106,7 +112,7 @@ pub struct RealServer {
 }
 
 /// What happens to a server that is down: it stays at weight 0, or leaves the kernel's table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WhenDown {
     Inhibit,
@@ -114,7 +120,7 @@ pub enum WhenDown {
     Remove,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckKind {
     Tcp,

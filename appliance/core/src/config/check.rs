@@ -1,0 +1,177 @@
+//! A server's check: its own keys over those of its service, those over the defaults; the limits of each.
+//! keepalived's words are accepted for the settings that it has as well. Must not: know what is checked.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::model::{CheckKind, CheckParams};
+use super::reader::{Reader, Section, Value};
+use super::shape;
+use super::time::{self, Time};
+
+/// Shorter ones would keep a server busy with its checks; longer ones find nothing in time.
+const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(1);
+/// May be longer than the interval: then the next check waits for the end of this one.
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(5);
+const RETRY_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
+const RETRIES: RangeInclusive<u32> = 0..=100;
+const RISE: RangeInclusive<u32> = 1..=100;
+
+const WRITTEN: &str =
+    "write check = { type = \"tcp\", interval = \"2s\" }, or [virtual_server.check] and its keys below";
+
+/// The keys that a `check` table gives.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CheckKeys {
+    kind: Option<Spanned<CheckKind>>,
+    interval: Option<Spanned<Duration>>,
+    timeout: Option<Spanned<Duration>>,
+    retries: Option<Spanned<u32>>,
+    retry_interval: Option<Spanned<Duration>>,
+    rise: Option<Spanned<u32>>,
+    jitter: Option<Spanned<Duration>>,
+    /// An interval or a jitter that could not be read: the two cannot be compared.
+    incomparable: bool,
+}
+
+impl CheckKeys {
+    pub fn read(reader: &mut Reader<'_>, value: Option<Value<'_, '_>>) -> CheckKeys {
+        let Some(section) = value.and_then(|value| reader.table(value, &shape::CHECK, WRITTEN)) else {
+            return CheckKeys::default();
+        };
+        let later = [
+            "http", "https", "ssl", "tls", "udp", "dns", "icmp", "ping", "smtp", "script", "misc", "file",
+        ];
+        let interval = either(reader, &section, "interval", "delay_loop");
+        let timeout = either(reader, &section, "timeout", "connect_timeout");
+        let retries = either(reader, &section, "retries", "retry");
+        let retry_interval = either(reader, &section, "retry_interval", "delay_before_retry");
+        let jitter = section.value("jitter");
+        let mut keys = CheckKeys {
+            kind: section
+                .value("type")
+                .and_then(|value| reader.word(value, &["tcp"], &later)),
+            interval: interval.and_then(|value| read_time(reader, value, &INTERVAL)),
+            timeout: timeout.and_then(|value| read_time(reader, value, &TIMEOUT)),
+            retries: retries.and_then(|value| reader.integer(value, RETRIES)),
+            retry_interval: retry_interval.and_then(|value| read_time(reader, value, &RETRY_INTERVAL)),
+            rise: section
+                .value("rise")
+                .and_then(|value| reader.integer(value, RISE)),
+            jitter: jitter.and_then(|value| read_time(reader, value, &(Duration::ZERO..=*INTERVAL.end()))),
+            incomparable: false,
+        };
+        keys.incomparable =
+            interval.is_some() != keys.interval.is_some() || jitter.is_some() != keys.jitter.is_some();
+        keys
+    }
+
+    /// These keys, and for each that is not given the one of `base`.
+    pub fn over(self, base: &CheckKeys) -> CheckKeys {
+        CheckKeys {
+            kind: self.kind.or_else(|| base.kind.clone()),
+            interval: self.interval.or_else(|| base.interval.clone()),
+            timeout: self.timeout.or_else(|| base.timeout.clone()),
+            retries: self.retries.or_else(|| base.retries.clone()),
+            retry_interval: self.retry_interval.or_else(|| base.retry_interval.clone()),
+            rise: self.rise.or_else(|| base.rise.clone()),
+            jitter: self.jitter.or_else(|| base.jitter.clone()),
+            incomparable: self.incomparable || base.incomparable,
+        }
+    }
+
+    /// Whether these keys say something about when checks are made.
+    pub fn moves_schedule(&self) -> bool {
+        self.interval.is_some() || self.jitter.is_some()
+    }
+
+    /// A schedule cannot be moved by more than its interval.
+    pub fn judge_jitter(&self, reader: &mut Reader<'_>) {
+        let params = self.params();
+        let Some(jitter) = self
+            .jitter
+            .as_ref()
+            .filter(|_| params.jitter > params.interval && !self.incomparable)
+        else {
+            return;
+        };
+        let message = format!(
+            "a jitter of {} is longer than the interval of {}",
+            time::show(params.jitter),
+            time::show(params.interval)
+        );
+        // Of the two, the one that is said later is the one that made them unfit.
+        let interval = self
+            .interval
+            .as_ref()
+            .map(Spanned::span)
+            .filter(|span| span.start > jitter.span().start);
+        let help = format!(
+            "allowed: \"0s\" to the interval, here \"{}\"",
+            time::show(params.interval)
+        );
+        reader.fault(interval.unwrap_or_else(|| jitter.span()), message, help);
+    }
+
+    pub fn params(&self) -> CheckParams {
+        let default = CheckParams::default();
+        CheckParams {
+            kind: value_or(&self.kind, default.kind),
+            interval: value_or(&self.interval, default.interval),
+            timeout: value_or(&self.timeout, default.timeout),
+            retries: value_or(&self.retries, default.retries),
+            retry_interval: value_or(&self.retry_interval, default.retry_interval),
+            rise: value_or(&self.rise, default.rise),
+            jitter: value_or(&self.jitter, default.jitter),
+        }
+    }
+}
+
+fn value_or<T: Copy>(given: &Option<Spanned<T>>, default: T) -> T {
+    given.as_ref().map_or(default, |given| *given.get_ref())
+}
+
+/// The value of a key or of keepalived's word for it.
+fn either<'d, 'i>(
+    reader: &mut Reader<'_>,
+    section: &Section<'d, 'i>,
+    key: &'static str,
+    alias: &'static str,
+) -> Option<Value<'d, 'i>> {
+    let (ours, theirs) = (section.value(key), section.value(alias));
+    if let (Some(ours), Some(theirs)) = (section.key_span(key), section.key_span(alias)) {
+        let help = format!("`{key}` is on {}; remove one of the two", reader.line(&ours));
+        let message = format!("`{alias}` is keepalived's word for `{key}`, which is given as well");
+        reader.fault(theirs, message, help);
+    }
+    ours.or(theirs)
+}
+
+fn read_time(
+    reader: &mut Reader<'_>,
+    value: Value<'_, '_>,
+    allowed: &RangeInclusive<Duration>,
+) -> Option<Spanned<Duration>> {
+    let limits = format!(
+        "\"{}\" to \"{}\"",
+        time::show(*allowed.start()),
+        time::show(*allowed.end())
+    );
+    let written = reader.source(&value.span());
+    let Time(duration) = reader
+        .leaf(value, |value| time::explain(value, written, &limits))?
+        .into_inner();
+    if allowed.contains(&duration) {
+        return Some(Spanned::new(value.span(), duration));
+    }
+    let extreme = if duration < *allowed.start() {
+        "short"
+    } else {
+        "long"
+    };
+    let message = format!("{} is too {extreme} for `{}`", time::show(duration), value.key);
+    reader.fault(value.span(), message, format!("allowed: {limits}"));
+    None
+}

@@ -1,0 +1,256 @@
+//! `[[interface]]`: names and addresses of the appliance's own links, and whether they fit together.
+//! Must not: know what services listen on.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use ipnet::IpNet;
+
+use super::address::{Purpose, explain_prefix, not_a_host, unusable};
+use super::fault::quoted;
+use super::model::{Interface, LinkSelector};
+use super::reader::{Reader, Section, Value};
+use super::route::{self, Hops};
+use super::shape;
+use super::topology::{InterfaceIndex, Topology};
+use crate::model::{IfName, MacAddress};
+
+/// RFC 791: every module forwards 68 octets; RFC 8200: every link with IPv6 carries 1280.
+const MTU_MIN: u32 = 68;
+const MTU_MIN_V6: u32 = 1280;
+const MTU_MAX: u32 = 65_535;
+
+/// Reads all interfaces. One that has faults may be left out: there is no configuration then.
+pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>) -> (Vec<Interface>, Topology) {
+    let help = "write [[interface]] on a line of its own, and its keys on the lines below";
+    let mut topology = Topology::default();
+    let mut names = Names::default();
+    let (mut interfaces, mut hops) = (Vec::new(), Vec::new());
+    for (index, section) in reader
+        .tables(root, "interface", &shape::INTERFACE, help)
+        .iter()
+        .enumerate()
+    {
+        let named = names.read(reader, section);
+        topology.nameless |= named.is_none();
+        let label = named
+            .as_ref()
+            .map_or_else(|| "another interface".to_owned(), |(label, _)| label.clone());
+        topology.labels.entry(label.clone()).or_insert(index);
+        topology.names.push(label);
+        let addresses = addresses(reader, section, &mut topology, index);
+        let mtu = mtu(reader, section, &addresses);
+        let next = Hops::read(reader, section);
+        if let Some((label, selector)) = named {
+            interfaces.push(Interface {
+                label,
+                selector,
+                addresses,
+                gateway: next.gateway.as_ref().map(|gateway| *gateway.get_ref()),
+                mtu,
+                routes: next.routes(),
+            });
+        }
+        hops.push(next);
+    }
+    report_overlaps(reader, &topology);
+    route::judge(reader, &topology, &hops);
+    (interfaces, topology)
+}
+
+/// Names and MAC addresses so far, with their places.
+#[derive(Default)]
+struct Names {
+    labels: BTreeMap<String, Range<usize>>,
+    macs: BTreeMap<MacAddress, Range<usize>>,
+}
+
+impl Names {
+    /// What the file calls an interface, and how its link is found.
+    fn read(&mut self, reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<(String, LinkSelector)> {
+        let name = section.value("name").map(|value| self.name(reader, value));
+        let mac = section.value("match").map(|value| self.mac(reader, value));
+        match (name, mac) {
+            (None, None) => {
+                let help =
+                    "add name = \"eth0\" (the kernel's name) or match = { mac = \"52:54:00:00:00:01\" }";
+                reader.missing(section, "[[interface]] without `name` or `match`", help);
+                None
+            }
+            (Some(name), None) => name.map(|name| (name.to_string(), LinkSelector::Name(name))),
+            (None, Some(mac)) => mac.map(|mac| (mac.to_string(), LinkSelector::Mac(mac))),
+            (Some(name), Some(mac)) => Some((name?.to_string(), LinkSelector::Mac(mac?))),
+        }
+    }
+
+    fn name(&mut self, reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<IfName> {
+        let allowed = "allowed: 1 to 15 letters, digits, `.`, `_` and `-`, such as \"eth0\"";
+        let text = reader.leaf::<String>(value, |value| value.mismatch("text", allowed))?;
+        let reserved = ["lo", "all", "default"].contains(&text.get_ref().as_str());
+        let plain = text
+            .get_ref()
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        let shown = quoted(text.get_ref());
+        let name = match text.get_ref().parse::<IfName>() {
+            Ok(name) if plain && !reserved => name,
+            Ok(_) if reserved => {
+                reader.fault(
+                    value.span(),
+                    format!("{shown} is no name for an interface here"),
+                    "`lo`, `all` and `default` are the kernel's own; name the link that carries the traffic",
+                );
+                return None;
+            }
+            _ => {
+                reader.fault(
+                    value.span(),
+                    format!("{shown} cannot be an interface's name"),
+                    allowed,
+                );
+                return None;
+            }
+        };
+        match self.labels.get(name.as_str()) {
+            Some(first) => {
+                let help = format!(
+                    "first given on {}; every interface has a name of its own",
+                    reader.line(first)
+                );
+                reader.fault(
+                    value.span(),
+                    format!("the interface name {shown} is there twice"),
+                    help,
+                );
+            }
+            None => drop(self.labels.insert(name.to_string(), value.span())),
+        }
+        Some(name)
+    }
+
+    fn mac(&mut self, reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<MacAddress> {
+        let written = "write match = { mac = \"52:54:00:00:00:01\" }";
+        let section = reader.table(value, &shape::MATCH, written)?;
+        let value = reader.required(&section, "mac", written)?;
+        let allowed = "allowed: six pairs of hex digits joined by `:`, such as \"52:54:00:00:00:01\"";
+        let text = reader.leaf::<String>(value, |value| value.mismatch("text", allowed))?;
+        let shown = quoted(text.get_ref());
+        let Ok(mac) = text.get_ref().parse::<MacAddress>() else {
+            let help = match text.get_ref().replace(['-', '.'], ":").parse::<MacAddress>() {
+                Ok(mac) => format!("write \"{mac}\""),
+                Err(_) => format!("{allowed}; not a group address"),
+            };
+            reader.fault(
+                value.span(),
+                format!("{shown} is no MAC address of a network card"),
+                help,
+            );
+            return None;
+        };
+        match self.macs.get(&mac) {
+            Some(first) => {
+                let help = format!("first given on {}; one link is one interface", reader.line(first));
+                reader.fault(
+                    value.span(),
+                    format!("the MAC address {shown} is there twice"),
+                    help,
+                );
+            }
+            None => drop(self.macs.insert(mac, value.span())),
+        }
+        Some(mac)
+    }
+}
+
+fn addresses(
+    reader: &mut Reader<'_>,
+    section: &Section<'_, '_>,
+    topology: &mut Topology,
+    index: InterfaceIndex,
+) -> Vec<IpNet> {
+    let help = "write addresses = [\"192.168.0.1/24\"]; [] means up without an address";
+    let values = reader.list(section, "addresses", help);
+    values
+        .into_iter()
+        .filter_map(|value| own_address(reader, value, topology, index))
+        .collect()
+}
+
+fn own_address(
+    reader: &mut Reader<'_>,
+    value: Value<'_, '_>,
+    topology: &mut Topology,
+    index: InterfaceIndex,
+) -> Option<IpNet> {
+    let Some(address) = reader.leaf::<IpNet>(value, explain_prefix) else {
+        topology.doubtful.insert(index);
+        // What it says is on this interface, whatever is wrong with its length.
+        let text = value.text().unwrap_or_default();
+        if let Ok(address) = text.split('/').next().unwrap_or_default().parse() {
+            topology.own(address, index, value.span());
+        }
+        return None;
+    };
+    let network = address.into_inner();
+    let addr = network.addr();
+    if let Some((earlier, span)) = topology.own(addr, index, value.span()) {
+        let help = format!(
+            "first given on {}, for {}",
+            reader.line(&span),
+            topology.names[earlier]
+        );
+        reader.fault(value.span(), format!("the address `{addr}` is there twice"), help);
+        topology.twice.insert(value.span().start);
+    } else if let Some(wrong) = unusable(addr, Purpose::Own) {
+        reader.faults.add(value.span(), wrong);
+    } else if network.prefix_len() == 0 {
+        let help = format!(
+            "allowed: 1 to {}; a default route is `gateway`",
+            network.max_prefix_len()
+        );
+        reader.fault(
+            value.span(),
+            format!("`{network}` puts every address on this link"),
+            help,
+        );
+    } else if let Some(what) = not_a_host(addr, network) {
+        let help = "give the address of this machine in its network, such as \"192.168.0.1/24\"";
+        reader.fault(
+            value.span(),
+            format!("`{addr}` is {what} of {}", network.trunc()),
+            help,
+        );
+    }
+    topology.connect(network, index, value.span());
+    Some(network)
+}
+
+fn mtu(reader: &mut Reader<'_>, section: &Section<'_, '_>, addresses: &[IpNet]) -> Option<u32> {
+    let mtu = reader.integer(section.value("mtu")?, MTU_MIN..=MTU_MAX)?;
+    let v6 = addresses.iter().find(|address| address.addr().is_ipv6());
+    if let (Some(v6), ..MTU_MIN_V6) = (v6, *mtu.get_ref()) {
+        let help = format!("allowed with IPv6 (RFC 8200): {MTU_MIN_V6} to {MTU_MAX}");
+        reader.fault(
+            mtu.span(),
+            format!("an mtu of {} is too small for `{v6}`", mtu.get_ref()),
+            help,
+        );
+    }
+    Some(mtu.into_inner())
+}
+
+fn report_overlaps(reader: &mut Reader<'_>, topology: &Topology) {
+    let overlaps = topology.overlaps().into_iter();
+    for overlap in overlaps.filter(|overlap| !topology.twice.contains(&overlap.later.1.start)) {
+        let (earlier, place, interface) = overlap.earlier;
+        let message = format!(
+            "the network {} overlaps {earlier} of {}",
+            overlap.later.0, topology.names[interface]
+        );
+        let help = format!(
+            "that one is on {}; an address can be reached through one interface only",
+            reader.line(&place)
+        );
+        reader.fault(overlap.later.1, message, help);
+    }
+}

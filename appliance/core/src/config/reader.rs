@@ -1,0 +1,296 @@
+//! Reads the tables of a parsed document: keys one by one, each value by itself through serde, so that one wrong value
+//! hides no other fault. Must not: know what the keys mean.
+
+use std::ops::{Range, RangeInclusive};
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::fault::{FaultList, Wrong, alternatives, quoted};
+use super::lines::Lines;
+use super::shape::{Shape, closest};
+use super::syntax::Damage;
+
+/// What reading the file has brought to light so far.
+#[derive(Debug)]
+pub(super) struct Reader<'t> {
+    pub lines: Lines<'t>,
+    pub faults: FaultList,
+    /// What could not be read at all; conclusions from something's absence stop there.
+    pub damage: Damage,
+}
+
+/// One table.
+#[derive(Debug)]
+pub(super) struct Section<'d, 'i> {
+    /// Its header, or all of an inline table.
+    pub span: Range<usize>,
+    table: &'d DeTable<'i>,
+    shape: &'static Shape,
+    /// Values of unknown keys, under the key that was most likely meant: what is in them is judged all the same, and
+    /// that key is not missing as well.
+    guessed: Vec<Value<'d, 'i>>,
+}
+
+/// The value of one key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Value<'d, 'i> {
+    pub key: &'static str,
+    node: &'d Spanned<DeValue<'i>>,
+}
+
+impl<'d, 'i> Section<'d, 'i> {
+    pub fn value(&self, key: &'static str) -> Option<Value<'d, 'i>> {
+        debug_assert!(self.shape.has(key), "`{key}` is read, but not allowed");
+        let guessed = || self.guessed.iter().find(|value| value.key == key).copied();
+        self.table
+            .get(key)
+            .map(|node| Value { key, node })
+            .or_else(guessed)
+    }
+
+    /// Where the key itself stands.
+    pub fn key_span(&self, key: &str) -> Option<Range<usize>> {
+        self.table.get_key_value(key).map(|(key, _)| key.span())
+    }
+}
+
+impl Value<'_, '_> {
+    pub fn span(&self) -> Range<usize> {
+        self.node.span()
+    }
+
+    pub fn text(&self) -> Option<&str> {
+        self.node.get_ref().as_str()
+    }
+
+    pub fn is_integer(&self) -> bool {
+        self.node.get_ref().is_integer()
+    }
+
+    pub fn is_number(&self) -> bool {
+        self.is_integer() || self.node.get_ref().is_float()
+    }
+
+    /// The fault of a value that is of another type than its key wants.
+    pub fn mismatch(&self, wanted: &str, help: &str) -> Wrong {
+        let found = match self.node.get_ref() {
+            DeValue::String(_) => "text",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a number with a fraction",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date or time",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        Wrong::new(format!("`{}` must be {wanted}, not {found}", self.key), help)
+    }
+}
+
+impl<'t> Reader<'t> {
+    pub fn new(text: &'t str) -> Reader<'t> {
+        Reader {
+            lines: Lines::new(text),
+            faults: FaultList::default(),
+            damage: Damage::default(),
+        }
+    }
+
+    pub fn fault(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.faults.add(span, Wrong::new(message, help));
+    }
+
+    /// `line 12`.
+    pub fn line(&self, span: &Range<usize>) -> String {
+        format!("line {}", self.lines.number(span.start))
+    }
+
+    /// What the file says there, as it was typed.
+    pub fn source(&self, span: &Range<usize>) -> &'t str {
+        self.lines.text().get(span.clone()).unwrap_or_default()
+    }
+
+    /// Opens a table; its unknown keys are faults.
+    pub fn section<'d, 'i>(
+        &mut self,
+        table: &'d DeTable<'i>,
+        span: Range<usize>,
+        shape: &'static Shape,
+    ) -> Section<'d, 'i> {
+        let mut guessed = Vec::new();
+        for (key, node) in table.iter().filter(|(key, _)| !shape.has(key.get_ref())) {
+            let name = key.get_ref();
+            guessed.extend(shape.closest(name).map(|key| Value { key, node }));
+            self.fault(
+                key.span(),
+                format!("unknown key {} in {}", quoted(name), shape.title),
+                shape.help(name),
+            );
+        }
+        Section {
+            span,
+            table,
+            shape,
+            guessed,
+        }
+    }
+
+    /// Opens the table that is this value; `help` shows how it is written.
+    pub fn table<'d, 'i>(
+        &mut self,
+        value: Value<'d, 'i>,
+        shape: &'static Shape,
+        help: &str,
+    ) -> Option<Section<'d, 'i>> {
+        match value.node.get_ref() {
+            DeValue::Table(table) => Some(self.section(table, value.span(), shape)),
+            _ => {
+                self.faults.add(value.span(), value.mismatch("a table", help));
+                None
+            }
+        }
+    }
+
+    /// The tables of a list, such as all `[[interface]]`; `help` shows how one is written.
+    pub fn tables<'d, 'i>(
+        &mut self,
+        parent: &Section<'d, 'i>,
+        key: &'static str,
+        shape: &'static Shape,
+        help: &str,
+    ) -> Vec<Section<'d, 'i>> {
+        let Some(value) = parent.value(key) else {
+            return Vec::new();
+        };
+        if let DeValue::Array(array) = value.node.get_ref() {
+            return array
+                .iter()
+                .filter_map(|node| self.table(Value { key, node }, shape, help))
+                .collect();
+        }
+        self.faults
+            .add(value.span(), value.mismatch("a list of tables", help));
+        match value.node.get_ref() {
+            DeValue::Table(table) => vec![self.section(table, value.span(), shape)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The elements of a list; one value without its brackets is a fault, and is read nevertheless.
+    pub fn list<'d, 'i>(
+        &mut self,
+        parent: &Section<'d, 'i>,
+        key: &'static str,
+        help: &str,
+    ) -> Vec<Value<'d, 'i>> {
+        let Some(value) = parent.value(key) else {
+            return Vec::new();
+        };
+        if let DeValue::Array(array) = value.node.get_ref() {
+            return array.iter().map(|node| Value { key, node }).collect();
+        }
+        self.faults.add(value.span(), value.mismatch("a list", help));
+        vec![value]
+    }
+
+    /// The value of a key that has no default.
+    pub fn required<'d, 'i>(
+        &mut self,
+        section: &Section<'d, 'i>,
+        key: &'static str,
+        help: &str,
+    ) -> Option<Value<'d, 'i>> {
+        let value = section.value(key);
+        if value.is_none() {
+            self.missing(section, format!("{} without `{key}`", section.shape.title), help);
+        }
+        value
+    }
+
+    /// A fault that is concluded from what is not in a table.
+    pub fn missing(&mut self, section: &Section<'_, '_>, message: impl Into<String>, help: &str) {
+        if !self.damage.touches(&section.span) {
+            self.fault(section.span.clone(), message, help);
+        }
+    }
+
+    /// Reads one value; `explain` says what is wrong with one that cannot be read.
+    pub fn leaf<T: DeserializeOwned>(
+        &mut self,
+        value: Value<'_, '_>,
+        explain: impl FnOnce(Value<'_, '_>) -> Wrong,
+    ) -> Option<Spanned<T>> {
+        match T::deserialize(ValueDeserializer::from(value.node.clone())) {
+            Ok(read) => Some(Spanned::new(value.span(), read)),
+            Err(_) => {
+                self.faults.add(value.span(), explain(value));
+                None
+            }
+        }
+    }
+
+    /// Reads one of a few words. `later`: words that make sense, but are not in this version.
+    pub fn word<T: DeserializeOwned>(
+        &mut self,
+        value: Value<'_, '_>,
+        allowed: &[&'static str],
+        later: &[&str],
+    ) -> Option<Spanned<T>> {
+        let allowed_help = format!("allowed: {}", quote_all(allowed));
+        let Some(text) = value.text() else {
+            self.faults
+                .add(value.span(), value.mismatch("text", &allowed_help));
+            return None;
+        };
+        self.leaf(value, |value| {
+            let lowercase = text.to_ascii_lowercase();
+            if later.contains(&lowercase.as_str()) {
+                return Wrong::new(
+                    format!("{} {} is not in this version", value.key, quoted(text)),
+                    allowed_help,
+                );
+            }
+            let help = match closest(text, allowed) {
+                Some(word) if word.len() > 1 => format!("did you mean \"{word}\"? {allowed_help}"),
+                _ => allowed_help,
+            };
+            Wrong::new(
+                format!("unknown value {} for `{}`", quoted(text), value.key),
+                help,
+            )
+        })
+    }
+
+    /// Reads a whole number within limits.
+    pub fn integer(&mut self, value: Value<'_, '_>, allowed: RangeInclusive<u32>) -> Option<Spanned<u32>> {
+        let help = format!(
+            "allowed: {} to {}, without quotes",
+            allowed.start(),
+            allowed.end()
+        );
+        let written = quoted(self.source(&value.span()));
+        let explain = |value: Value<'_, '_>| {
+            if value.is_integer() {
+                Wrong::new(
+                    format!("{written} is out of range for `{}`", value.key),
+                    help.as_str(),
+                )
+            } else {
+                value.mismatch("a whole number", &help)
+            }
+        };
+        let number: Spanned<u32> = self.leaf(value, explain)?;
+        if allowed.contains(number.get_ref()) {
+            return Some(number);
+        }
+        self.faults.add(value.span(), explain(value));
+        None
+    }
+}
+
+/// `"a", "b" or "c"`.
+fn quote_all(words: &[&str]) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    alternatives(&words)
+}

@@ -1,0 +1,349 @@
+//! Any text: no panic, nothing raw on the terminal, nothing wider than it. Any valid configuration: written as a file, it
+//! reads as itself.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use unicode_width::UnicodeWidthStr;
+
+use super::*;
+use crate::model::{Forward, MacAddress, Protocol, RealKey, Scheduler, VirtualKey, Weight};
+
+/// What must hold for every file.
+fn harmless(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let text = String::from_utf8_lossy(bytes);
+    let Err(faults) = parse_bytes(bytes) else {
+        return Ok(());
+    };
+    prop_assert!(faults.count() > 0);
+    let rendered = faults.render("lb.toml", &text);
+    for line in rendered.lines() {
+        prop_assert!(line.width() <= 80, "{} columns: {}", line.width(), line);
+        prop_assert!(!line.chars().any(char::is_control), "{line:?}");
+    }
+    let lines = text.lines().count().max(1) + 1;
+    for report in faults.reports(&text) {
+        prop_assert!(
+            (1..=lines).contains(&report.line) && report.column >= 1,
+            "{report:?}"
+        );
+        prop_assert!(!report.message.is_empty() && !report.help.is_empty());
+    }
+    Ok(())
+}
+
+/// Pieces of files, good and bad, of which wilder ones are made.
+fn piece() -> impl Strategy<Value = String> {
+    let words = [
+        "[[interface]]\n",
+        "[interface]\n",
+        "[[virtual_server]]\n",
+        "[[virtual_server.real_server]]\n",
+        "[virtual_server.check]\n",
+        "[[masquerade]]\n",
+        "name = \"eth0\"\n",
+        "name",
+        " = ",
+        "\"",
+        "'",
+        "\"\"\"",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        "\n",
+        "\r",
+        "\r\n",
+        "#",
+        "\\",
+        "addresses = [\"10.0.0.1/24\"]\n",
+        "listen = \"10.0.0.1:80\"\n",
+        "address = \"10.0.0.2:80\"\n",
+        "check = { interval = \"1s\" }\n",
+        "\"10s\"",
+        "1e9",
+        "-1",
+        "0x",
+        "2026-01-01",
+        "inf",
+        "true",
+        "\u{0}",
+        "\u{1b}[2J",
+        "\u{feff}",
+        "\u{202e}",
+        "\t",
+        "漢字",
+        "é",
+        "e\u{301}",
+        "👩‍👩‍👧",
+        ".",
+        "=",
+        "gateway = \"10.0.0.254\"\n",
+        "out = \"eth0\"\n",
+        "from = \"10.0.0.0/8\"\n",
+        "match = { mac = 1 }\n",
+    ];
+    prop_oneof![
+        8 => prop::sample::select(words.to_vec()).prop_map(str::to_owned),
+        1 => any::<String>(),
+        1 => "[a-z_]{1,12} = [ -~]{0,30}\n",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_harmless(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        harmless(&bytes)?;
+    }
+
+    #[test]
+    fn any_pieces_are_harmless(pieces in prop::collection::vec(piece(), 0..40)) {
+        harmless(pieces.concat().as_bytes())?;
+    }
+
+    #[test]
+    fn a_damaged_file_is_harmless(cuts in prop::collection::vec((any::<prop::sample::Index>(), 0usize..60, piece()), 1..6)) {
+        let mut bytes = include_bytes!("../../../../../tests/configs/good/scenario.toml").to_vec();
+        for (at, length, piece) in cuts {
+            let start = at.index(bytes.len() + 1);
+            let end = (start + length).min(bytes.len());
+            bytes.splice(start..end, piece.into_bytes());
+        }
+        harmless(&bytes)?;
+    }
+
+    #[test]
+    fn any_valid_configuration_reads_as_itself(config in config()) {
+        let text = written(&config);
+        match parse(&text) {
+            Ok(read) => prop_assert_eq!(read, config, "{}", text),
+            Err(faults) => prop_assert!(false, "{}\n{}", faults.render("lb.toml", &text), text),
+        }
+    }
+}
+
+fn time(range: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = Duration> {
+    range.prop_map(Duration::from_millis)
+}
+
+fn check() -> impl Strategy<Value = CheckParams> {
+    let times = (
+        time(100..=3_600_000),
+        time(10..=300_000),
+        time(10..=3_600_000),
+        0u64..=100,
+    );
+    (times, 0u32..=100, 1u32..=100).prop_map(
+        |((interval, timeout, retry_interval, percent), retries, rise)| {
+            let jitter = Duration::from_millis(interval.as_millis() as u64 * percent / 100);
+            CheckParams {
+                kind: CheckKind::Tcp,
+                interval,
+                timeout,
+                retries,
+                retry_interval,
+                rise,
+                jitter,
+            }
+        },
+    )
+}
+
+/// The address of a host in the network of the interface with this index.
+fn host(interface: usize, v4: bool, number: u16) -> IpAddr {
+    let index = interface as u16;
+    let [high, low] = (number % 60_000 + 1).to_be_bytes();
+    match v4 {
+        true => IpAddr::V4(Ipv4Addr::new(10, interface as u8, high, low)),
+        false => IpAddr::V6(Ipv6Addr::new(
+            0x2001,
+            0xdb8,
+            index,
+            0,
+            0,
+            0,
+            0,
+            number % 60_000 + 1,
+        )),
+    }
+}
+
+fn interface(index: usize) -> impl Strategy<Value = Interface> {
+    let mtu = prop::option::of(1_280u32..=65_535);
+    let hops = (
+        any::<bool>(),
+        prop::collection::btree_map(0u8..=255, any::<u16>(), 0..4),
+    );
+    (0u8..3, mtu, hops).prop_map(move |(kind, mtu, (gateway, routes))| {
+        let mac = MacAddress([2, 0, 0, 0, 0, index as u8]);
+        let (label, selector) = match kind {
+            0 => (
+                format!("eth{index}"),
+                LinkSelector::Name(format!("eth{index}").parse().unwrap()),
+            ),
+            1 => (format!("eth{index}"), LinkSelector::Mac(mac)),
+            _ => (mac.to_string(), LinkSelector::Mac(mac)),
+        };
+        let prefix = |v4, length| ipnet::IpNet::new(host(index, v4, 0), length).unwrap();
+        let route = |(third, via): (u8, u16)| Route {
+            to: ipnet::IpNet::new(IpAddr::V4(Ipv4Addr::new(172, index as u8, third, 0)), 24).unwrap(),
+            via: host(index, true, 2 + via % 1_000),
+        };
+        Interface {
+            label,
+            selector,
+            addresses: vec![prefix(true, 16), prefix(false, 64)],
+            gateway: (gateway && index == 0).then(|| host(index, true, 50_000)),
+            mtu,
+            routes: routes.into_iter().map(route).collect(),
+        }
+    })
+}
+
+fn real_server(v4: bool) -> impl Strategy<Value = RealServer> {
+    let weight = (0..=Weight::MAX).prop_map(|n| Weight::new(n).unwrap());
+    let place = (0usize..4, 2_000u16..40_000, 1u16..);
+    (place, weight, any::<bool>(), check()).prop_map(move |((net, number, port), weight, inhibit, check)| {
+        RealServer {
+            address: RealKey {
+                address: host(net, v4, number),
+                port,
+            },
+            weight,
+            forward: Forward::Nat,
+            when_down: if inhibit {
+                WhenDown::Inhibit
+            } else {
+                WhenDown::Remove
+            },
+            check,
+        }
+    })
+}
+
+fn virtual_server(interfaces: usize) -> impl Strategy<Value = VirtualServer> {
+    let listen = (0..interfaces, any::<bool>(), 1u16..);
+    let scheduler = prop::sample::select(Scheduler::ALL.to_vec());
+    (listen, scheduler, "[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,20}").prop_flat_map(
+        |((net, v4, port), scheduler, name)| {
+            let listen = VirtualKey {
+                address: host(net, v4, 0),
+                port,
+                protocol: Protocol::Tcp,
+            };
+            prop::collection::vec(real_server(v4), 0..5).prop_map(move |servers| {
+                let unique: BTreeMap<RealKey, RealServer> =
+                    servers.into_iter().map(|s| (s.address, s)).collect();
+                VirtualServer {
+                    name: name.clone(),
+                    listen,
+                    scheduler,
+                    real_servers: unique.into_values().collect(),
+                }
+            })
+        },
+    )
+}
+
+fn config() -> impl Strategy<Value = Config> {
+    (1usize..4, "[a-zA-Z0-9]([a-zA-Z0-9-]{0,20}[a-zA-Z0-9])?").prop_flat_map(|(count, hostname)| {
+        let interfaces: Vec<_> = (0..count).map(interface).collect();
+        let services = prop::collection::vec(virtual_server(count), 0..6);
+        let outs = prop::collection::btree_set((0u8..200, 0..count), 0..3);
+        (interfaces, services, outs).prop_map(move |(interfaces, services, outs)| {
+            let mut by_key: BTreeMap<VirtualKey, VirtualServer> =
+                services.into_iter().map(|s| (s.listen, s)).collect();
+            let mut names = std::collections::BTreeSet::new();
+            by_key.retain(|_, service| names.insert(service.name.clone()));
+            let masquerade = |(second, out): (u8, usize)| Masquerade {
+                from: ipnet::IpNet::new(IpAddr::V4(Ipv4Addr::new(172, second, 0, 0)), 16).unwrap(),
+                out: interfaces[out].label.clone(),
+            };
+            Config {
+                hostname: HostName::new(&hostname).unwrap(),
+                masquerades: outs.into_iter().map(masquerade).collect(),
+                interfaces: interfaces.clone(),
+                virtual_servers: by_key.into_values().collect(),
+            }
+        })
+    })
+}
+
+/// The configuration as a file.
+fn written(config: &Config) -> String {
+    let mut text = format!("hostname = \"{}\"\n", config.hostname.as_str());
+    for interface in &config.interfaces {
+        text += "[[interface]]\n";
+        let named = !interface.label.contains(':');
+        if named {
+            let _ = writeln!(text, "name = \"{}\"", interface.label);
+        }
+        if let LinkSelector::Mac(mac) = interface.selector {
+            let _ = writeln!(text, "match = {{ mac = \"{mac}\" }}");
+        }
+        let addresses: Vec<String> = interface.addresses.iter().map(|a| format!("\"{a}\"")).collect();
+        let _ = writeln!(text, "addresses = [{}]", addresses.join(", "));
+        interface
+            .gateway
+            .iter()
+            .for_each(|gateway| text.push_str(&format!("gateway = \"{gateway}\"\n")));
+        interface
+            .mtu
+            .iter()
+            .for_each(|mtu| text.push_str(&format!("mtu = {mtu}\n")));
+        for Route { to, via } in &interface.routes {
+            let _ = write!(text, "[[interface.routes]]\nto = \"{to}\"\nvia = \"{via}\"\n");
+        }
+    }
+    for Masquerade { from, out } in &config.masquerades {
+        let _ = write!(text, "[[masquerade]]\nfrom = \"{from}\"\nout = \"{out}\"\n");
+    }
+    for service in &config.virtual_servers {
+        let listen = RealKey {
+            address: service.listen.address,
+            port: service.listen.port,
+        };
+        let _ = write!(
+            text,
+            "[[virtual_server]]\nname = \"{}\"\nlisten = \"{listen}\"\n",
+            service.name
+        );
+        let _ = writeln!(text, "scheduler = \"{}\"", service.scheduler);
+        service
+            .real_servers
+            .iter()
+            .for_each(|server| write_server(&mut text, server));
+    }
+    text
+}
+
+fn write_server(text: &mut String, server: &RealServer) {
+    let when_down = match server.when_down {
+        WhenDown::Inhibit => "inhibit",
+        WhenDown::Remove => "remove",
+    };
+    let (address, weight, check) = (server.address, server.weight, server.check);
+    let _ = write!(
+        text,
+        "[[virtual_server.real_server]]\naddress = \"{address}\"\nweight = {weight}\n"
+    );
+    let _ = write!(
+        text,
+        "when_down = \"{when_down}\"\n[virtual_server.real_server.check]\n"
+    );
+    for (key, time) in [
+        ("interval", check.interval),
+        ("timeout", check.timeout),
+        ("retry_interval", check.retry_interval),
+        ("jitter", check.jitter),
+    ] {
+        let _ = writeln!(text, "{key} = \"{}\"", super::super::time::show(time));
+    }
+    let _ = write!(text, "retries = {}\nrise = {}\n", check.retries, check.rise);
+}

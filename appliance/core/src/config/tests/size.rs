@@ -1,0 +1,161 @@
+//! Large files: read in time when they are configurations, refused in time and in little memory when they are not.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// A debug build on a busy machine; a hundred times less is usual for a release build.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    let took = start.elapsed();
+    assert!(took < PATIENCE, "{what} took {took:?}");
+    result
+}
+
+/// 1,000 services with 40 servers each, every key spelled out for the servers.
+fn large() -> String {
+    let mut text = "[[interface]]\nname = \"eth0\"\naddresses = [\"10.0.0.1/8\"]\n".to_owned();
+    for service in 0..1_000 {
+        let port = 1_000 + service;
+        let _ = write!(
+            text,
+            "[[virtual_server]]\nname = \"s{service}\"\nlisten = \"10.0.0.1:{port}\"\n"
+        );
+        for server in 0..40 {
+            let (high, low) = (1 + service / 250, service % 250);
+            let _ = write!(
+                text,
+                "[[virtual_server.real_server]]\naddress = \"10.{high}.{low}.{}:{port}\"\nweight = 1\n",
+                server + 1
+            );
+        }
+    }
+    text
+}
+
+#[test]
+fn a_thousand_services_are_read_at_once() {
+    let text = large();
+    assert!(text.len() < MAX_BYTES);
+    let config = timed("40,000 servers", || good(&text));
+    assert_eq!(
+        config
+            .virtual_servers
+            .iter()
+            .map(|s| s.real_servers.len())
+            .sum::<usize>(),
+        40_000
+    );
+    assert!(timed("warnings", || warnings(&config)).is_empty());
+}
+
+#[test]
+fn a_fault_in_each_of_many_servers_is_counted_and_the_first_are_shown() {
+    let text = large().replace("weight = 1\n", "weight = -1\n");
+    let faults = timed("40,000 faults", || parse(&text).unwrap_err());
+    assert_eq!(faults.count(), 40_000);
+    let shown = timed("rendering", || faults.render("lb.toml", &text));
+    assert_eq!(shown.matches("help: ").count(), 50);
+    assert!(
+        shown.ends_with("... and 39950 more\n40000 faults in lb.toml\n"),
+        "{shown}"
+    );
+    assert_eq!(timed("reports", || faults.reports(&text)).len(), 1_000);
+}
+
+#[test]
+fn many_addresses_and_networks_are_compared_quickly() {
+    let mut text = "[[interface]]\nname = \"eth0\"\naddresses = [\n".to_owned();
+    for n in 0..60_000u32 {
+        let _ = writeln!(text, "\"10.{}.{}.{}/32\",", n >> 16, (n >> 8) & 255, n & 255);
+    }
+    text += "]\n[[interface]]\nname = \"eth1\"\naddresses = [\"10.0.0.1/8\"]\nroutes = [\n";
+    for n in 0..20_000u32 {
+        let _ = writeln!(
+            text,
+            "{{ to = \"11.{}.{}.0/24\", via = \"10.9.0.1\" }},",
+            n >> 8,
+            n & 255
+        );
+    }
+    text += "]\n";
+    let faults = timed("80,000 networks", || parse(&text).unwrap_err());
+    let found: Vec<&str> = faults.iter().map(|fault| fault.message.as_str()).collect();
+    assert_eq!(found, ["the address `10.0.0.1` is there twice"]);
+}
+
+#[test]
+fn nesting_does_not_reach_the_stack() {
+    let deep = 100_000;
+    for (open, close) in [("[", "]"), ("{a=", "}"), ("[{a=", "}]")] {
+        for tail in [close.repeat(deep), String::new()] {
+            let text = format!("hostname = {}1{tail}\n", open.repeat(deep));
+            let faults = timed("nested brackets", || parse(&text).unwrap_err());
+            assert!(!faults.render("lb.toml", &text).is_empty());
+        }
+    }
+    for text in [
+        format!("{}a = 1\n", "a.".repeat(deep)),
+        format!("[{}a]\n", "a.".repeat(deep)),
+        "[".repeat(deep),
+    ] {
+        assert!(timed("nested keys", || parse(&text)).is_err());
+    }
+}
+
+#[test]
+fn what_is_no_configuration_is_refused_without_being_read() {
+    let big = "x".repeat(MAX_BYTES + 1);
+    assert_eq!(faults(&big), ["1:1 the file is larger than 4 MiB"]);
+    let bytes = vec![0xff; MAX_BYTES + 1];
+    assert_eq!(parse_bytes(&bytes).unwrap_err().count(), 1);
+    for junk in [
+        "[", "]", "a=1\n", "a=\n", ".", ",", "\"\n", "\n", "[[a]]\n", "a=[[",
+    ] {
+        let text = junk.repeat(MAX_BYTES / junk.len());
+        let found = timed(junk, || faults(&text));
+        assert_eq!(
+            found,
+            ["1:1 the file has more than 1250000 words and signs"],
+            "{junk:?}"
+        );
+    }
+}
+
+#[test]
+fn one_long_line_is_read_in_time() {
+    let text = format!("hostname = \"{}\"\n", "é".repeat(MAX_BYTES / 2 - 20));
+    let faults = timed("a long text", || parse(&text).unwrap_err());
+    let shown = timed("rendering", || faults.render("lb.toml", &text));
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    for unit in ["a b ", "a=\"x\" ", "#", "=x", "é "] {
+        let text = unit.repeat(1_000_000 / unit.len());
+        timed(unit, || {
+            parse(&text)
+                .map_err(|faults| faults.render("lb.toml", &text))
+                .err()
+        });
+    }
+}
+
+#[test]
+fn many_broken_lines_are_read_in_time() {
+    for line in [
+        "key value\n",
+        "a = [\n",
+        "a = {\n",
+        "x = \"\n",
+        "[[a\n",
+        "a = 1\n",
+        "[a]\n",
+    ] {
+        let text = line.repeat(1_000_000 / line.len());
+        let faults = timed(line, || parse(&text).unwrap_err());
+        let shown = timed(line, || faults.render("lb.toml", &text));
+        assert!(shown.lines().count() < 500, "{line}");
+    }
+}

@@ -1,0 +1,226 @@
+//! Times as they are written in lb.toml: a decimal number and one unit, "500ms", "1.5s", "2m", "1h".
+//! Must not: know which times make sense where; the caller names the limits.
+
+use std::fmt::Write;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::fault::{Wrong, quoted};
+use super::reader::Value;
+
+/// A time of the file. No sign, no exponent, exact to the nanosecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Time(pub Duration);
+
+/// Why a text is no time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(super) enum TimeError {
+    #[error("no unit")]
+    NoUnit,
+    #[error("unknown unit")]
+    Unit,
+    #[error("no number")]
+    Number,
+    #[error("space between number and unit")]
+    Space,
+    #[error("too long or too exact")]
+    Range,
+}
+
+const UNITS: [(&str, u64); 4] = [
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+
+impl FromStr for Time {
+    type Err = TimeError;
+
+    fn from_str(text: &str) -> Result<Time, TimeError> {
+        let digits = text
+            .bytes()
+            .take_while(|b| b.is_ascii_digit() || *b == b'.')
+            .count();
+        let (number, unit) = text.split_at(digits);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if !plain(whole) || !plain(fraction) {
+            return Err(TimeError::Number);
+        }
+        let scale = match UNITS.iter().find(|(name, _)| *name == unit) {
+            Some((_, scale)) => *scale,
+            None if unit.trim().is_empty() => return Err(TimeError::NoUnit),
+            None if unit.starts_with(' ') && UNITS.iter().any(|(name, _)| *name == unit.trim()) => {
+                return Err(TimeError::Space);
+            }
+            None => return Err(TimeError::Unit),
+        };
+        nanoseconds(whole, fraction, scale)
+            .map(|n| Time(Duration::from_nanos(n)))
+            .ok_or(TimeError::Range)
+    }
+}
+
+/// The number times the scale; `None` if that overflows or is no whole number of nanoseconds.
+fn nanoseconds(whole: &str, fraction: &str, scale: u64) -> Option<u64> {
+    let fraction = fraction.trim_end_matches('0');
+    let parts = 10u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let fraction: u64 = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse().ok()?
+    };
+    let fraction = u128::from(fraction) * u128::from(scale);
+    let rest = u64::try_from(fraction / u128::from(parts)).ok()?;
+    let exact = fraction.is_multiple_of(u128::from(parts));
+    whole
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(scale)?
+        .checked_add(rest)
+        .filter(|_| exact)
+}
+
+impl TryFrom<String> for Time {
+    type Error = TimeError;
+
+    fn try_from(text: String) -> Result<Time, TimeError> {
+        text.parse()
+    }
+}
+
+/// What is wrong with a value that is no time.
+pub(super) fn explain(value: Value<'_, '_>, written: &str, allowed: &str) -> Wrong {
+    let units = format!("allowed: {allowed}; units are ms, s, m and h");
+    let Some(text) = value.text() else {
+        return if value.is_number() && written.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+            let help = format!("write \"{written}s\" or \"{written}ms\", in quotes; {units}");
+            Wrong::new(format!("{} has no unit", quoted(written)), help)
+        } else {
+            value.mismatch("a time in quotes", &units)
+        };
+    };
+    let shown = quoted(text);
+    match text.parse::<Time>() {
+        Err(TimeError::NoUnit) => {
+            let number = text.trim();
+            Wrong::new(
+                format!("{shown} has no unit"),
+                format!("write \"{number}s\" or \"{number}ms\"; {units}"),
+            )
+        }
+        Err(TimeError::Space) => {
+            let together: String = text.split_whitespace().collect();
+            Wrong::new(
+                format!("{shown} has a space before its unit"),
+                format!("write \"{together}\"; {units}"),
+            )
+        }
+        Err(TimeError::Unit) => {
+            let help =
+                meant(text).map_or_else(|| units.clone(), |meant| format!("write \"{meant}\"; {units}"));
+            Wrong::new(format!("{shown} has no unit that is known"), help)
+        }
+        Err(TimeError::Number) => Wrong::new(
+            format!("{shown} is no time"),
+            format!("a number and a unit, such as \"1.5s\"; {units}"),
+        ),
+        Err(TimeError::Range) | Ok(_) => Wrong::new(format!("{shown} is out of range"), units),
+    }
+}
+
+/// A time whose unit is written out or abbreviated in another way.
+fn meant(text: &str) -> Option<String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len();
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.to_ascii_lowercase().as_str() {
+        "ms" | "msec" | "msecs" | "milliseconds" | "millis" => "ms",
+        "s" | "sec" | "secs" | "second" | "seconds" => "s",
+        "m" | "min" | "mins" | "minute" | "minutes" => "m",
+        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        _ => return None,
+    };
+    let meant = number.trim().to_owned() + unit;
+    meant.parse::<Time>().ok().map(|_| meant)
+}
+
+/// The shortest way to write a time in lb.toml.
+pub(super) fn show(time: Duration) -> String {
+    let nanos = time.as_nanos();
+    let unit = UNITS.iter().rev().find(|(_, scale)| nanos >= u128::from(*scale));
+    let (unit, scale) = unit.copied().unwrap_or(UNITS[1]);
+    let scale = u128::from(scale);
+    let in_thousandths = nanos * 1_000 / scale;
+    if !(nanos * 1_000).is_multiple_of(scale) {
+        return format!("{}ms", nanos / u128::from(UNITS[0].1));
+    }
+    let mut shown = (in_thousandths / 1_000).to_string();
+    let fraction = in_thousandths % 1_000;
+    if fraction > 0 {
+        let _ = write!(shown, ".{}", format!("{fraction:03}").trim_end_matches('0'));
+    }
+    shown + unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_one_number_and_one_unit() {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("0s", 0),
+            ("1.5s", 1_500),
+            ("10s", 10_000),
+            ("2m", 120_000),
+            ("0.25h", 900_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Time(Duration::from_millis(millis))), "{text}");
+            let shown = show(Duration::from_millis(millis));
+            assert_eq!(shown.parse(), Ok(Time(Duration::from_millis(millis))), "{shown}");
+        }
+        assert_eq!("0.000001ms".parse(), Ok(Time(Duration::from_nanos(1))));
+    }
+
+    #[test]
+    fn what_is_no_time_says_why() {
+        for (text, error) in [
+            ("", TimeError::Number),
+            ("s", TimeError::Number),
+            ("-5s", TimeError::Number),
+            ("1.s", TimeError::Number),
+            (".5s", TimeError::Number),
+            ("1.2.3s", TimeError::Number),
+            ("10", TimeError::NoUnit),
+            ("10 s", TimeError::Space),
+            ("10S", TimeError::Unit),
+            ("10sec", TimeError::Unit),
+            ("1m30s", TimeError::Unit),
+            ("1e3s", TimeError::Unit),
+            ("99999999999999999999s", TimeError::Range),
+            ("9999999999999h", TimeError::Range),
+            ("0.0000001ms", TimeError::Range),
+        ] {
+            assert_eq!(text.parse::<Time>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_shown_short() {
+        for (nanos, shown) in [
+            (0, "0s"),
+            (10_000_000, "10ms"),
+            (1_500_000_000, "1.5s"),
+            (300_000_000_000, "5m"),
+            (3_600_000_000_000, "1h"),
+        ] {
+            assert_eq!(show(Duration::from_nanos(nanos)), shown);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What is allowed, but hardly meant: said when a configuration is checked or applied.
+//! Must not: refuse anything.
+
+use std::net::IpAddr;
+
+use super::model::{Config, Interface, Masquerade, VirtualServer};
+use crate::model::{Scheduler, Weight};
+
+/// More are not read; the rest is counted.
+const MAX_WARNINGS: usize = 50;
+
+/// One sentence each, in the order of the file.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if config.interfaces.is_empty() {
+        warnings
+            .push("there are no interfaces: the appliance has no address and forwards nothing".to_owned());
+    }
+    for masquerade in &config.masquerades {
+        warnings.extend(masquerade_warning(config, masquerade));
+    }
+    let destinations = Destinations::of(config);
+    for service in &config.virtual_servers {
+        service_warnings(service, &destinations, &mut warnings);
+    }
+    let more = warnings.len().saturating_sub(MAX_WARNINGS);
+    if more > 0 {
+        warnings.truncate(MAX_WARNINGS);
+        warnings.push(format!("and {more} more warnings"));
+    }
+    warnings
+}
+
+fn masquerade_warning(config: &Config, masquerade: &Masquerade) -> Option<String> {
+    let Masquerade { from, out } = masquerade;
+    let interface = config
+        .interfaces
+        .iter()
+        .find(|interface| interface.label == *out)?;
+    let v4 = from.addr().is_ipv4();
+    if !interface
+        .addresses
+        .iter()
+        .any(|address| address.addr().is_ipv4() == v4)
+    {
+        let family = if v4 { "IPv4" } else { "IPv6" };
+        return Some(format!(
+            "masquerade from {from}: {out} has no {family} address that it could lend"
+        ));
+    }
+    let inside = interface
+        .addresses
+        .iter()
+        .find(|address| from.contains(&address.trunc()))?;
+    let network = inside.trunc();
+    Some(format!(
+        "masquerade from {from}: {network} lies on {out} itself, where nothing is to be masqueraded"
+    ))
+}
+
+fn service_warnings(service: &VirtualServer, destinations: &Destinations, warnings: &mut Vec<String>) {
+    let name = &service.name;
+    let servers = &service.real_servers;
+    if servers.is_empty() {
+        warnings.push(format!(
+            "service {name} has no servers: its clients get no answer"
+        ));
+    } else if servers.iter().all(|server| server.weight == Weight::ZERO) {
+        warnings.push(format!(
+            "service {name}: all weights are 0, so that no server takes new connections"
+        ));
+    }
+    let better = match service.scheduler {
+        Scheduler::Rr => Some(Scheduler::Wrr),
+        Scheduler::Lc => Some(Scheduler::Wlc),
+        _ => None,
+    };
+    let mut weights: Vec<Weight> = servers
+        .iter()
+        .map(|s| s.weight)
+        .filter(|w| *w != Weight::ZERO)
+        .collect();
+    weights.dedup();
+    if let Some(better) = better.filter(|_| weights.len() > 1) {
+        let scheduler = service.scheduler;
+        warnings.push(format!(
+            "service {name}: scheduler {scheduler} does not look at weights; {better} does"
+        ));
+    }
+    for server in servers
+        .iter()
+        .filter(|server| !destinations.reach(server.address.address))
+    {
+        warnings.push(format!(
+            "service {name}: no interface, route or gateway leads to {}",
+            server.address.address
+        ));
+    }
+}
+
+/// Where the appliance can send packets, in a form that is searched without looking at every network.
+struct Destinations {
+    /// First and last address of each, in order, none within another.
+    ranges: Vec<(IpAddr, IpAddr)>,
+}
+
+impl Destinations {
+    fn of(config: &Config) -> Destinations {
+        let networks = |interface: &Interface| {
+            let addresses = interface.addresses.clone().into_iter();
+            addresses
+                .chain(interface.routes.iter().map(|route| route.to))
+                .collect::<Vec<_>>()
+        };
+        let mut all: Vec<_> = config.interfaces.iter().flat_map(networks).collect();
+        for gateway in config.interfaces.iter().filter_map(|interface| interface.gateway) {
+            all.push(match gateway {
+                IpAddr::V4(_) => ipnet::Ipv4Net::default().into(),
+                IpAddr::V6(_) => ipnet::Ipv6Net::default().into(),
+            });
+        }
+        let mut ranges: Vec<(IpAddr, IpAddr)> =
+            all.iter().map(|net| (net.network(), net.broadcast())).collect();
+        ranges.sort_by_key(|(first, last)| (*first, std::cmp::Reverse(*last)));
+        ranges.dedup_by(|inner, outer| inner.1 <= outer.1 && inner.0.is_ipv4() == outer.0.is_ipv4());
+        Destinations { ranges }
+    }
+
+    fn reach(&self, address: IpAddr) -> bool {
+        let after = self.ranges.partition_point(|(first, _)| *first <= address);
+        let candidate = after.checked_sub(1).map(|at| self.ranges[at]);
+        candidate.is_some_and(|(_, last)| address <= last)
+    }
+}
