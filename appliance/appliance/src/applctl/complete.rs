@@ -1,0 +1,283 @@
+//! What a line can be completed to, from the command tree. Must not: know the line editor.
+
+use super::help::placeholder;
+use super::line::{quote, split};
+use super::tree::{Command, ROOT, Values};
+
+/// Where names come from that the tree does not hold.
+pub trait Names {
+    fn services(&self) -> Vec<String>;
+    /// Paths that begin with this text; directories end with a slash.
+    fn files(&self, begin: &str) -> Vec<String>;
+}
+
+/// The text before the cursor, taken apart.
+struct Typed {
+    /// Where the word under the cursor begins, in bytes.
+    start: usize,
+    /// That word, without quotes.
+    word: String,
+    command: &'static Command,
+    /// Words after the command.
+    rest: Vec<String>,
+}
+
+/// Where the completed word begins, and what can stand there; a blank follows what is whole.
+pub fn complete(before: &str, names: &dyn Names) -> (usize, Vec<String>) {
+    let Some(typed) = take_apart(before) else {
+        return (before.len(), Vec::new());
+    };
+    let candidates = if typed.command.children.is_empty() {
+        leaf(&typed, names)
+    } else {
+        let visible = typed.command.visible().map(|c| c.name.to_owned());
+        visible
+            .filter(|name| name.starts_with(&typed.word))
+            .map(|name| name + " ")
+            .collect()
+    };
+    (typed.start, candidates)
+}
+
+/// What the line could go on with, shown faintly: the part that would be typed, and what may follow it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Continuation {
+    pub insert: String,
+    pub display: String,
+}
+
+pub fn hint(line: &str) -> Option<Continuation> {
+    let typed = take_apart(line)?;
+    if typed.command.children.is_empty() {
+        let first = typed.rest.is_empty() && typed.word.is_empty();
+        return first
+            .then(|| expected(typed.command))
+            .filter(|d| !d.is_empty())
+            .map(|display| Continuation {
+                insert: String::new(),
+                display,
+            });
+    }
+    if typed.word.is_empty() {
+        return None;
+    }
+    let mut possible = typed
+        .command
+        .visible()
+        .filter(|c| c.name.starts_with(&typed.word));
+    let (Some(one), None) = (possible.next(), possible.next()) else {
+        return None;
+    };
+    let insert = one.name[typed.word.len()..].to_owned();
+    let follows = expected(one);
+    let gap = if follows.is_empty() { "" } else { " " };
+    let display = format!("{insert}{gap}{follows}");
+    (!display.is_empty()).then_some(Continuation { insert, display })
+}
+
+/// `[NAME] [--json]`.
+fn expected(command: &Command) -> String {
+    let children = command
+        .visible()
+        .map(|c| c.name.to_owned())
+        .collect::<Vec<_>>()
+        .join(" | ");
+    let arguments = command
+        .arguments
+        .iter()
+        .map(|a| format!("[{}]", placeholder(a.values)));
+    let options = command.options.iter().map(|o| match o.number {
+        Some(_) => format!("[{} N]", o.name),
+        None => format!("[{}]", o.name),
+    });
+    arguments
+        .chain(options)
+        .chain(Some(children).filter(|c| !c.is_empty()))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn take_apart(before: &str) -> Option<Typed> {
+    let start = word_start(before);
+    let word = before[start..].trim_start_matches(['"', '\'']).to_owned();
+    let mut words = split(&before[..start]).ok()?;
+    if words.first().is_some_and(|w| w == "applctl") {
+        words.remove(0);
+    }
+    let (command, used) = descend(&words)?;
+    Some(Typed {
+        start,
+        word,
+        command,
+        rest: words.split_off(used),
+    })
+}
+
+/// The beginning of the word that the cursor is at the end of; blanks inside quotes belong to it.
+fn word_start(before: &str) -> usize {
+    let mut start = 0;
+    let mut quote = None;
+    let mut escaped = false;
+    for (at, c) in before.char_indices() {
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (_, '\\') => escaped = true,
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, c) if c.is_whitespace() => start = at + c.len_utf8(),
+            _ => {}
+        }
+    }
+    start
+}
+
+/// The command that whole words name, and how many of them do. `None` if they name nothing.
+fn descend(words: &[String]) -> Option<(&'static Command, usize)> {
+    let mut command: &'static Command = &ROOT;
+    for (at, word) in words.iter().enumerate() {
+        if command.children.is_empty() {
+            return Some((command, at));
+        }
+        let [one] = command.matching(word)[..] else {
+            return None;
+        };
+        command = one;
+    }
+    Some((command, words.len()))
+}
+
+fn leaf(typed: &Typed, names: &dyn Names) -> Vec<String> {
+    let last = typed.rest.last().map(String::as_str).unwrap_or_default();
+    let awaits_number = typed.command.choice(last).is_some_and(|o| o.number.is_some());
+    if awaits_number {
+        return Vec::new();
+    }
+    let mut candidates = Vec::new();
+    let given = typed.rest.iter().filter(|w| !w.starts_with('-')).count();
+    if let Some(argument) = typed.command.arguments.first()
+        && (argument.many || given == 0)
+        && !typed.word.starts_with('-')
+    {
+        candidates = values(argument.values, typed, names);
+    }
+    let unused = typed
+        .command
+        .options
+        .iter()
+        .map(|o| o.name)
+        .filter(|name| !typed.rest.iter().any(|w| w == name));
+    candidates.extend(
+        unused
+            .filter(|name| name.starts_with(&typed.word))
+            .map(|name| format!("{name} ")),
+    );
+    candidates
+}
+
+fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
+    match values {
+        Values::Services => {
+            let fitting = names
+                .services()
+                .into_iter()
+                .filter(|name| name.starts_with(&typed.word));
+            fitting.map(|name| quote(&name) + " ").collect()
+        }
+        Values::File => {
+            let whole = |path: &String| {
+                if path.ends_with('/') {
+                    quote(path)
+                } else {
+                    quote(path) + " "
+                }
+            };
+            names.files(&typed.word).iter().map(whole).collect()
+        }
+        Values::Commands => {
+            let words: Vec<_> = typed.rest.clone();
+            let parent = descend(&words)
+                .filter(|(_, used)| *used == words.len())
+                .map(|(command, _)| command);
+            let visible = parent
+                .into_iter()
+                .flat_map(Command::visible)
+                .map(|c| c.name.to_owned());
+            visible
+                .filter(|name| name.starts_with(&typed.word))
+                .map(|name| name + " ")
+                .collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed;
+
+    impl Names for Fixed {
+        fn services(&self) -> Vec<String> {
+            ["nginx", "kube-apiserver", "two words"].map(str::to_owned).into()
+        }
+
+        fn files(&self, begin: &str) -> Vec<String> {
+            ["/config/", "/etc/hosts"]
+                .iter()
+                .filter(|p| p.starts_with(begin))
+                .map(|p| (*p).to_owned())
+                .collect()
+        }
+    }
+
+    fn candidates(before: &str) -> Vec<String> {
+        complete(before, &Fixed).1
+    }
+
+    #[test]
+    fn words_of_the_tree() {
+        assert_eq!(candidates("sta"), ["status "]);
+        assert_eq!(complete("applctl sta", &Fixed), (8, vec!["status ".to_owned()]));
+        assert_eq!(candidates("con"), ["connections ", "config "]);
+        assert_eq!(candidates("config "), ["show ", "check ", "put ", "apply "]);
+        assert_eq!(candidates("conf s"), ["show "]);
+        assert_eq!(candidates("status "), ["--json "]);
+        assert_eq!(candidates("log --f"), ["--follow "]);
+        assert_eq!(candidates("log --follow --last 3 "), ["--all ", "--json "]);
+        assert!(candidates("log --last ").is_empty());
+        assert!(candidates("frobnicate ").is_empty());
+        assert!(candidates("").len() > 10 && !candidates("").contains(&"logout ".to_owned()));
+        assert_eq!(candidates("help conf"), ["config "]);
+        assert_eq!(candidates("help config p"), ["put "]);
+        assert_eq!(candidates("rebo"), ["reboot "]);
+    }
+
+    #[test]
+    fn names_from_outside() {
+        assert_eq!(candidates("services n"), ["nginx "]);
+        assert_eq!(
+            candidates("services "),
+            ["nginx ", "kube-apiserver ", "\"two words\" ", "--json "]
+        );
+        assert_eq!(
+            complete("services \"two w", &Fixed),
+            (9, vec!["\"two words\" ".to_owned()])
+        );
+        assert_eq!(candidates("services nginx "), ["--json "]);
+        assert_eq!(candidates("config check /co"), ["/config/"]);
+    }
+
+    #[test]
+    fn hints() {
+        let hint = |line: &str| super::hint(line).map(|h| (h.insert, h.display));
+        let some = |insert: &str, display: &str| Some((insert.to_owned(), display.to_owned()));
+        assert_eq!(hint("stat"), some("us", "us [--json]"));
+        assert_eq!(hint("conf"), some("ig", "ig show | check | put | apply"));
+        assert_eq!(hint("services "), some("", "[NAME] [--json]"));
+        assert_eq!(hint("config check"), some("", " [FILE] [--json]"));
+        assert_eq!(hint("clear"), None);
+        assert_eq!(hint("con"), None);
+        assert_eq!(hint(""), None);
+        assert_eq!(hint("services 'open"), None);
+    }
+}

@@ -1,0 +1,278 @@
+//! The line editor: rustyline with the command tree behind completion and hints.
+//! Must not: know what a command does.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lb_core::control::{Request, Response};
+use rustix::stdio::dup2_stdin;
+use rustyline::completion::Completer;
+use rustyline::config::Configurer;
+use rustyline::error::ReadlineError;
+use rustyline::highlight::Highlighter;
+use rustyline::hint::{Hint, Hinter};
+use rustyline::history::MemHistory;
+use rustyline::validate::Validator;
+use rustyline::{
+    Cmd, ColorMode, CompletionType, ConditionalEventHandler, Config, Context, Editor, Event, EventContext,
+    EventHandler, Helper, KeyCode, KeyEvent, Modifiers, RepeatCount,
+};
+
+use super::feed::{feed, open_pair};
+use crate::applctl::client::ask_within;
+use crate::applctl::complete::{Continuation, Names, complete, hint};
+use crate::applctl::input::{Input, Typing};
+use crate::applctl::interrupt::Interrupt;
+
+const HISTORY: usize = 500;
+/// An escape sequence arrives faster than this even on a slow line, and a lone Escape is told by it, in milliseconds.
+const ESCAPE_PATIENCE: u16 = 200;
+/// Completion must feel immediate, or do without names.
+const NAMES_PATIENCE: Duration = Duration::from_millis(500);
+/// A second Tab does not ask again.
+const NAMES_KEPT: Duration = Duration::from_secs(2);
+
+/// What came of reading a line.
+#[derive(Debug)]
+pub enum Typed {
+    Line(String),
+    /// Ctrl-C, or a line that could not be read.
+    Nothing,
+    /// Ctrl-D on an empty line.
+    EndOfFile,
+    /// The terminal has gone.
+    HungUp,
+}
+
+pub struct LineEditor {
+    editor: Editor<Words, MemHistory>,
+    /// Our end of the editor's terminal. `None` where the machine has no pty to give: then the editor reads the real
+    /// terminal, and may lose what is typed ahead.
+    keys: Option<OwnedFd>,
+    seen: Receiver<()>,
+}
+
+impl LineEditor {
+    /// From here on standard input belongs to the editor.
+    pub fn new(socket: PathBuf, colour: bool) -> Result<LineEditor, String> {
+        let keys = match open_pair() {
+            Ok((ours, editors)) => dup2_stdin(&editors).ok().map(|()| ours),
+            Err(_) => None,
+        };
+        let config = Config::builder()
+            .max_history_size(HISTORY)
+            .and_then(|b| b.history_ignore_dups(true))
+            .map_err(|e| e.to_string())?
+            .completion_type(CompletionType::List)
+            .completion_show_all_if_ambiguous(true)
+            .keyseq_timeout(Some(ESCAPE_PATIENCE))
+            .bracketed_paste(false)
+            .color_mode(if colour {
+                ColorMode::Enabled
+            } else {
+                ColorMode::Disabled
+            })
+            .build();
+        let history = MemHistory::with_config(&config);
+        let mut editor = Editor::with_history(config, history).map_err(|e| e.to_string())?;
+        // A serial terminal may show what it does not know.
+        editor.enable_synchronized_output(false);
+        editor.set_helper(Some(Words {
+            names: AgentNames::new(socket),
+            colour,
+        }));
+        let (sender, seen) = channel();
+        editor.bind_sequence(
+            Event::Any,
+            EventHandler::Conditional(Box::new(Watcher { sender })),
+        );
+        // There is no shell to go back to, and flow control of a terminal program is not typed.
+        for key in ['Z', '\\', 'S', 'Q'] {
+            editor.bind_sequence(KeyEvent::ctrl(key), Cmd::Noop);
+        }
+        Ok(LineEditor { editor, keys, seen })
+    }
+
+    pub fn read_line(&mut self, prompt: &str, input: &mut Input) -> Result<Typed, String> {
+        input.set_typing(Typing::Keys).map_err(|e| e.to_string())?;
+        let had_keys = self.keys.is_some();
+        let line = if had_keys {
+            self.read_fed(prompt, input)
+        } else {
+            Ok(self.editor.readline(prompt))
+        };
+        let hung_up = had_keys && self.keys.is_none();
+        match line.map_err(|e| e.to_string())? {
+            _ if hung_up => Ok(Typed::HungUp),
+            Ok(line) => {
+                if !line.trim().is_empty() {
+                    // A history in memory takes every line.
+                    let _ = self.editor.add_history_entry(line.as_str());
+                }
+                Ok(Typed::Line(line))
+            }
+            Err(ReadlineError::Interrupted) => Ok(Typed::Nothing),
+            Err(ReadlineError::Eof) if had_keys => Ok(Typed::EndOfFile),
+            Err(ReadlineError::Eof) => Ok(Typed::HungUp),
+            Err(error) if had_keys => {
+                // The real terminal is well, or the feed would have ended: only this line is lost.
+                let _ = error;
+                Ok(Typed::Nothing)
+            }
+            Err(error) => Err(format!("the line cannot be read: {error}")),
+        }
+    }
+
+    /// Reads a line while a second thread hands over the keys.
+    fn read_fed(&mut self, prompt: &str, input: &mut Input) -> io::Result<rustyline::Result<String>> {
+        let (stop, complete) = UnixStream::pair()?;
+        let (editor, keys, seen) = (&mut self.editor, &mut self.keys, &mut self.seen);
+        thread::scope(|scope| {
+            let feeder =
+                thread::Builder::new().spawn_scoped(scope, move || feed(input, keys, &stop, seen))?;
+            let line = editor.readline(prompt);
+            drop(complete);
+            match feeder.join() {
+                Ok(fed) => fed.map(|()| line),
+                Err(_) => Err(io::Error::other("the keys cannot be read")),
+            }
+        })
+    }
+}
+
+/// Tells the feed that a key has arrived which may have ended the line.
+struct Watcher {
+    sender: Sender<()>,
+}
+
+impl ConditionalEventHandler for Watcher {
+    fn handle(&self, event: &Event, _: RepeatCount, _: bool, _: &EventContext<'_>) -> Option<Cmd> {
+        if let Event::KeySeq(keys) = event {
+            let ends = |key: &KeyEvent| match key {
+                KeyEvent(KeyCode::Enter, _) => true,
+                KeyEvent(KeyCode::Char(c), Modifiers::CTRL) => "CDJM".contains(*c),
+                _ => false,
+            };
+            if keys.iter().any(ends) {
+                // Without a feed nobody waits.
+                let _ = self.sender.send(());
+            }
+        }
+        None
+    }
+}
+
+/// Completion and hints for the editor.
+struct Words {
+    names: AgentNames,
+    colour: bool,
+}
+
+impl Completer for Words {
+    type Candidate = String;
+
+    fn complete(&self, line: &str, pos: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
+        Ok(complete(&line[..pos], &self.names))
+    }
+}
+
+impl Hint for Continuation {
+    fn display(&self) -> &str {
+        &self.display
+    }
+
+    fn completion(&self) -> Option<&str> {
+        Some(&self.insert).filter(|i| !i.is_empty()).map(String::as_str)
+    }
+}
+
+impl Hinter for Words {
+    type Hint = Continuation;
+
+    /// Only in colour: else a hint could not be told from what was typed.
+    fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<Continuation> {
+        if self.colour && pos == line.len() {
+            hint(line)
+        } else {
+            None
+        }
+    }
+}
+
+impl Highlighter for Words {
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        format!("\x1b[2m{hint}\x1b[0m").into()
+    }
+}
+
+impl Validator for Words {}
+impl Helper for Words {}
+
+/// Names of services from the agent, kept for a moment.
+struct AgentNames {
+    socket: PathBuf,
+    kept: RefCell<Option<(Instant, Vec<String>)>>,
+}
+
+impl AgentNames {
+    fn new(socket: PathBuf) -> AgentNames {
+        AgentNames {
+            socket,
+            kept: RefCell::new(None),
+        }
+    }
+
+    fn ask(&self) -> Option<Vec<String>> {
+        let interrupt = Interrupt::install().ok()?;
+        match ask_within(
+            &self.socket,
+            &Request::Services { name: None },
+            &interrupt,
+            NAMES_PATIENCE,
+        ) {
+            Ok(Response::Services(report)) => Some(report.services.into_iter().map(|s| s.name).collect()),
+            _ => None,
+        }
+    }
+}
+
+impl Names for AgentNames {
+    fn services(&self) -> Vec<String> {
+        let mut kept = self.kept.borrow_mut();
+        if kept.as_ref().is_none_or(|(at, _)| at.elapsed() >= NAMES_KEPT) {
+            *kept = Some((Instant::now(), self.ask().unwrap_or_default()));
+        }
+        kept.as_ref().map(|(_, names)| names.clone()).unwrap_or_default()
+    }
+
+    fn files(&self, begin: &str) -> Vec<String> {
+        let (directory, name) = begin
+            .rsplit_once('/')
+            .map_or(("", begin), |(d, n)| (&begin[..=d.len()], n));
+        let entries = fs::read_dir(if directory.is_empty() { "." } else { directory });
+        let mut paths: Vec<String> = entries
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| {
+                let found = entry
+                    .file_name()
+                    .into_string()
+                    .ok()
+                    .filter(|n| n.starts_with(name))?;
+                let slash = if entry.path().is_dir() { "/" } else { "" };
+                Some(format!("{directory}{found}{slash}"))
+            })
+            .collect();
+        paths.sort();
+        paths
+    }
+}

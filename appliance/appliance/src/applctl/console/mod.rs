@@ -1,0 +1,192 @@
+//! The prompt on a terminal of the appliance: reads lines, carries them out, never ends by itself.
+//! Must not: need the agent.
+
+mod attach;
+mod editor;
+mod feed;
+pub mod size;
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+use lb_core::control::{Request, Response, StatusReport};
+
+use super::client::ask_within;
+use super::execute::{Context, Places, execute, explain, explain_json};
+use super::failure::{EXIT_FAILED, Failure};
+use super::input::{Input, Typing};
+use super::interrupt::Interrupt;
+use super::render::{self, Screen, Tone};
+use super::{colours_allowed, line, parse, tree, usage_fault};
+use editor::{LineEditor, Typed};
+
+/// The banner does not wait longer for the agent.
+const BANNER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// `console` on its standard input, or `console --tty DEVICE`: takes the device as its terminal first.
+pub fn run(words: &[String], places: &Places) -> ExitCode {
+    let outcome = match words {
+        [] => Session::begin(places).and_then(|mut session| session.converse()),
+        [option, device] if option == "--tty" => attach::attach(device).map_err(|e| e.to_string()),
+        _ => return usage_fault("`console` takes nothing, or `--tty DEVICE`"),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            // init has our standard error in the log when no terminal is left.
+            let _ = writeln!(io::stderr(), "applctl console: {sentence}");
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+struct Session<'a> {
+    places: &'a Places,
+    interrupt: Rc<Interrupt>,
+    input: Input,
+    editor: LineEditor,
+    screen: Screen,
+}
+
+/// Whether there is a next prompt.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Prompt,
+    End,
+}
+
+impl<'a> Session<'a> {
+    fn begin(places: &'a Places) -> Result<Session<'a>, String> {
+        let fault = |error: io::Error| format!("the terminal cannot be used: {error}");
+        let interrupt = Rc::new(Interrupt::install().map_err(fault)?);
+        let mut input = Input::new(io::stdin().as_fd()).map_err(fault)?;
+        if !input.is_terminal() {
+            return Err("standard input is not a terminal; `applctl COMMAND` works without one".to_owned());
+        }
+        input.set_typing(Typing::Command).map_err(fault)?;
+        let found = size::establish(&mut input, &interrupt, &mut io::stdout()).map_err(fault)?;
+        let screen = Screen::terminal(usize::from(found.columns), colours_allowed());
+        let editor = LineEditor::new(places.socket.clone(), screen.colour)?;
+        Ok(Session {
+            places,
+            interrupt,
+            input,
+            editor,
+            screen,
+        })
+    }
+
+    /// Until the terminal has gone.
+    fn converse(&mut self) -> Result<(), String> {
+        if self.show(&self.banner()).is_err() {
+            return Ok(());
+        }
+        loop {
+            let prompt = format!("{}> ", hostname());
+            let typed = self.editor.read_line(&prompt, &mut self.input)?;
+            self.input
+                .set_typing(Typing::Command)
+                .map_err(|e| format!("the terminal cannot be used: {e}"))?;
+            self.interrupt.clear();
+            let next = match typed {
+                Typed::Line(text) => self.carry_out(&text),
+                Typed::Nothing => Next::Prompt,
+                Typed::EndOfFile => self.next_after(
+                    self.show("There is nothing to log out of; `reboot` and `poweroff` end the machine.\n"),
+                ),
+                Typed::HungUp => Next::End,
+            };
+            if next == Next::End {
+                return Ok(());
+            }
+        }
+    }
+
+    fn banner(&self) -> String {
+        let status = self.status();
+        let init = self.places.init();
+        let banner = render::banner(
+            &hostname(),
+            env!("CARGO_PKG_VERSION"),
+            status.as_ref(),
+            init.as_ref(),
+            &self.screen,
+        );
+        format!("\n{banner}\n")
+    }
+
+    fn status(&self) -> Option<StatusReport> {
+        match ask_within(
+            &self.places.socket,
+            &Request::Status,
+            &self.interrupt,
+            BANNER_PATIENCE,
+        ) {
+            Ok(Response::Status(report)) => Some(report),
+            _ => None,
+        }
+    }
+
+    fn carry_out(&mut self, text: &str) -> Next {
+        let words = match line::split(text) {
+            Ok(words) => words,
+            Err(error) => return self.report(&Failure::Usage(error.into()), false),
+        };
+        let json = words.iter().any(|w| w == tree::JSON);
+        let mut out = io::stdout();
+        let mut remarks = io::stdout();
+        let outcome = parse::parse(&words).map_err(Failure::from).and_then(|parsed| {
+            let mut context = Context {
+                places: self.places,
+                interrupt: &self.interrupt,
+                input: &mut self.input,
+                out: &mut out,
+                remarks: &mut remarks,
+                screen: self.screen,
+                terminal: true,
+            };
+            let verdict = execute(&parsed, &mut context);
+            self.screen = context.screen;
+            verdict
+        });
+        match outcome {
+            Ok(_) => Next::Prompt,
+            Err(failure) => self.report(&failure, json),
+        }
+    }
+
+    fn report(&self, failure: &Failure, json: bool) -> Next {
+        if failure.is_lost_output() {
+            return Next::End;
+        }
+        if json {
+            return self.next_after(self.show(&explain_json(failure, self.places)));
+        }
+        let text = explain(failure, self.places, &self.screen);
+        let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+        self.next_after(self.show(&format!("{}\n{rest}", self.screen.paint(Tone::Bad, first))))
+    }
+
+    fn next_after(&self, shown: io::Result<()>) -> Next {
+        if shown.is_ok() { Next::Prompt } else { Next::End }
+    }
+
+    fn show(&self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+}
+
+/// The kernel's name of this machine; lb.toml may change it while the console runs.
+fn hostname() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() || name == "(none)" {
+        "lb".to_owned()
+    } else {
+        render::clean(&name).into_owned()
+    }
+}

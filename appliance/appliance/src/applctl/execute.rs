@@ -1,0 +1,309 @@
+//! Carries a command out: asks the agent, or looks itself where the agent is not needed, and prints the answer.
+//! The console and the program share all of it. Must not: parse words.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use lb_core::config::MAX_BYTES;
+use lb_core::control::{
+    CheckReport, ConfigText, INIT_REPORT, InitReport, Request, Response, SOCKET, VersionReport,
+};
+use serde::Serialize;
+
+use super::client::ask;
+use super::console::size;
+use super::failure::Failure;
+use super::help;
+use super::input::Input;
+use super::interrupt::Interrupt;
+use super::log::{Log, Wanted};
+use super::parse::{Invocation, Parsed, command_of};
+use super::power::{self, Power};
+use super::put::{self, Received};
+use super::render::{self, Screen, wrap};
+use super::tree::{self, Action};
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub struct Places {
+    pub socket: PathBuf,
+    pub init_report: PathBuf,
+    pub config_file: PathBuf,
+}
+
+impl Places {
+    /// The appliance's own; init's report lies beside the agent's socket.
+    pub fn new(socket: Option<PathBuf>) -> Places {
+        let socket = socket.unwrap_or_else(|| PathBuf::from(SOCKET));
+        let init_report = match socket.parent().zip(Path::new(INIT_REPORT).file_name()) {
+            Some((directory, name)) => directory.join(name),
+            None => PathBuf::from(INIT_REPORT),
+        };
+        Places {
+            socket,
+            init_report,
+            config_file: PathBuf::from("/config/lb.toml"),
+        }
+    }
+
+    /// What init has written about itself, if it runs and can be understood.
+    pub fn init(&self) -> Option<InitReport> {
+        serde_json::from_slice(&std::fs::read(&self.init_report).ok()?).ok()
+    }
+}
+
+/// What a command needs besides its words.
+pub struct Context<'a> {
+    pub places: &'a Places,
+    pub interrupt: &'a Interrupt,
+    pub input: &'a mut Input,
+    pub out: &'a mut dyn Write,
+    /// Remarks that are not the answer; they must not mix with JSON in a pipe.
+    pub remarks: &'a mut dyn Write,
+    pub screen: Screen,
+    /// Whether `out` is a terminal.
+    pub terminal: bool,
+}
+
+/// Whether the answer, already printed, is good news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Good,
+    Bad,
+}
+
+pub fn execute(parsed: &Parsed, context: &mut Context<'_>) -> Result<Verdict, Failure> {
+    match parsed {
+        Parsed::Nothing => Ok(Verdict::Good),
+        Parsed::Help(path) => help_for(path, context),
+        Parsed::Run(invocation) => run(invocation, context),
+    }
+}
+
+fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Failure> {
+    let limit =
+        |option, default| usize::try_from(invocation.number(option).unwrap_or(default)).unwrap_or(usize::MAX);
+    let response = match invocation.command.action {
+        Action::Status => context.ask(&Request::Status)?,
+        Action::Services => context.ask(&Request::Services {
+            name: invocation.arguments.first().cloned(),
+        })?,
+        Action::Interfaces => context.ask(&Request::Interfaces)?,
+        Action::Gateway => context.ask(&Request::Gateway)?,
+        Action::Connections => context.ask(&Request::Connections {
+            limit: limit(tree::LIMIT, tree::LIMIT_DEFAULT),
+        })?,
+        Action::ConfigShow => config_show(context)?,
+        Action::ConfigCheck => config_check(invocation.arguments.first(), context)?,
+        Action::ConfigPut => config_put(context)?,
+        Action::ConfigApply => context.ask(&Request::ConfigApply)?,
+        Action::Version => Response::Version(version(context.places)),
+        Action::Log => {
+            let wanted = Wanted {
+                last: limit(tree::LAST, tree::LAST_DEFAULT),
+                all: invocation.has(tree::ALL),
+            };
+            return log(invocation, wanted, context);
+        }
+        Action::Reboot => return end(Power::Reboot, context),
+        Action::PowerOff => return end(Power::Off, context),
+        Action::Help => return help_for(&invocation.arguments, context),
+        Action::Clear => return context.print("\x1b[H\x1b[2J"),
+        Action::Resize => return resize(context),
+        Action::Exit => {
+            return context.say("There is nothing to log out of. `reboot` and `poweroff` end the machine.");
+        }
+        Action::Group => return help_for(std::slice::from_ref(&invocation.path), context),
+    };
+    answer(response, invocation.json(), context)
+}
+
+impl Context<'_> {
+    fn ask(&self, request: &Request) -> Result<Response, Failure> {
+        match ask(&self.places.socket, request, self.interrupt)? {
+            Response::Error { message } => Err(Failure::Refused(message)),
+            response => Ok(response),
+        }
+    }
+
+    fn print(&mut self, text: &str) -> Result<Verdict, Failure> {
+        self.out
+            .write_all(text.as_bytes())
+            .and_then(|()| self.out.flush())
+            .map_err(Failure::Output)?;
+        Ok(Verdict::Good)
+    }
+
+    fn say(&mut self, sentence: &str) -> Result<Verdict, Failure> {
+        let text = wrap(sentence, self.screen.width, 0);
+        self.print(&format!("{text}\n"))
+    }
+
+    fn print_json(&mut self, document: &impl Serialize) -> Result<Verdict, Failure> {
+        let mut text = serde_json::to_string_pretty(document).map_err(|e| Failure::Output(e.into()))?;
+        text.push('\n');
+        self.print(&text)
+    }
+}
+
+/// Prints the report, for humans or as JSON, and says whether it is good news.
+fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Result<Verdict, Failure> {
+    if json {
+        match &response {
+            Response::Status(report) => context.print_json(report),
+            Response::Services(report) => context.print_json(report),
+            Response::Interfaces(report) => context.print_json(report),
+            Response::Gateway(report) => context.print_json(report),
+            Response::Connections(report) => context.print_json(report),
+            Response::Config(report) => context.print_json(report),
+            Response::Check(report) => context.print_json(report),
+            Response::Apply(report) => context.print_json(report),
+            Response::Version(report) => context.print_json(report),
+            Response::Error { message } => return Err(Failure::Refused(message.clone())),
+        }?;
+    } else {
+        context.print(&render::report(&response, &context.screen))?;
+    }
+    Ok(match response {
+        Response::Check(CheckReport { ok: false, .. }) => Verdict::Bad,
+        Response::Apply(report) if !report.applied || !report.failed.is_empty() || !report.persisted => {
+            Verdict::Bad
+        }
+        _ => Verdict::Good,
+    })
+}
+
+fn help_for(words: &[String], context: &mut Context<'_>) -> Result<Verdict, Failure> {
+    let text = match words {
+        [] => help::overview(&context.screen),
+        words => {
+            let (command, path) = command_of(words)?;
+            help::about(command, &path, &context.screen)
+        }
+    };
+    context.print(&text)
+}
+
+/// The agent's text of the file, or without an agent the file itself.
+fn config_show(context: &Context<'_>) -> Result<Response, Failure> {
+    match context.ask(&Request::ConfigShow) {
+        Err(failure) if failure.is_absence() => {
+            let path = &context.places.config_file;
+            let bytes = read_config(path)?;
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            Ok(Response::Config(ConfigText {
+                path: path.display().to_string(),
+                text,
+            }))
+        }
+        other => other,
+    }
+}
+
+fn config_check(file: Option<&String>, context: &Context<'_>) -> Result<Response, Failure> {
+    let local = |path: &Path| {
+        let name = path.file_name().map_or_else(
+            || path.display().to_string(),
+            |n| n.to_string_lossy().into_owned(),
+        );
+        Ok(Response::Check(put::check(&read_config(path)?, &name)))
+    };
+    match file {
+        Some(file) => local(Path::new(file)),
+        None => match context.ask(&Request::ConfigCheck { text: None }) {
+            Err(failure) if failure.is_absence() => local(&context.places.config_file),
+            other => other,
+        },
+    }
+}
+
+/// Of a file that is too large only so much is read that it can be seen to be.
+fn read_config(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => Ok(bytes),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(Failure::NoConfig(path.to_owned())),
+        Err(source) => Err(Failure::File {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+fn config_put(context: &mut Context<'_>) -> Result<Response, Failure> {
+    let received =
+        put::receive(context.input, context.interrupt, context.remarks).map_err(Failure::Terminal)?;
+    let text = match received {
+        Received::Text(text) => text,
+        Received::TooLong(bytes) => return Err(Failure::TooLong(bytes)),
+        Received::GivenUp => return Err(Failure::GivenUp),
+    };
+    match put::request(text) {
+        Ok(request) => context.ask(&request),
+        Err(verdict) => Ok(Response::Apply(*verdict)),
+    }
+}
+
+fn version(places: &Places) -> VersionReport {
+    VersionReport {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        slot: places.init().and_then(|init| init.slot),
+    }
+}
+
+fn log(invocation: &Invocation, wanted: Wanted, context: &mut Context<'_>) -> Result<Verdict, Failure> {
+    let follow = invocation.has(tree::FOLLOW);
+    if invocation.json() && follow {
+        return Err(Failure::EndlessJson);
+    }
+    let mut log = Log::open()?;
+    if invocation.json() {
+        return context.print_json(&log.report(wanted)?);
+    }
+    let screen = context.terminal.then_some(&context.screen);
+    log.show(wanted, context.out, screen)?;
+    if follow {
+        log.follow(wanted, context.interrupt, context.out, screen)?;
+    }
+    Ok(Verdict::Good)
+}
+
+fn end(power: Power, context: &mut Context<'_>) -> Result<Verdict, Failure> {
+    // The appliance's own report, wherever the agent's socket was said to be: this is about process 1.
+    power::order(power, Path::new(INIT_REPORT))?;
+    context.say(power.announcement())
+}
+
+fn resize(context: &mut Context<'_>) -> Result<Verdict, Failure> {
+    let found = size::ask(context.input, context.interrupt, context.out).map_err(Failure::Terminal)?;
+    context.screen = Screen::terminal(usize::from(found.columns), context.screen.colour);
+    let how = if found.answered {
+        ""
+    } else {
+        " (the terminal does not answer; this is assumed)"
+    };
+    context.say(&format!("{} columns, {} lines{how}.", found.columns, found.rows))
+}
+
+/// A failure as it is shown to a human, with what init sees where the agent is not there.
+pub fn explain(failure: &Failure, places: &Places, screen: &Screen) -> String {
+    let mut text = format!("{}\n", wrap(&failure.sentence(), screen.width, 0));
+    if failure.is_absence() {
+        text.push_str(&render::without_agent(places.init().as_ref(), screen));
+    }
+    text
+}
+
+/// A failure as one JSON document.
+pub fn explain_json(failure: &Failure, places: &Places) -> String {
+    #[derive(Serialize)]
+    struct Document {
+        error: String,
+    }
+    let error = failure.sentence_with(places.init().as_ref());
+    // A string always has a JSON form.
+    serde_json::to_string(&Document { error }).unwrap_or_default() + "\n"
+}

@@ -1,0 +1,175 @@
+//! Help, made from the command tree. Must not: hold text of its own about any command.
+
+use super::render::{Screen, Tone, wrap};
+use super::tree::{Command, ROOT, Values};
+
+/// All commands, one line each.
+pub fn overview(screen: &Screen) -> String {
+    let mut lines = Vec::new();
+    for command in ROOT.visible() {
+        if command.children.is_empty() {
+            lines.push((usage(command, command.name), command.summary));
+        }
+        lines.extend(
+            command
+                .visible()
+                .map(|c| (usage(c, &format!("{} {}", command.name, c.name)), c.summary)),
+        );
+    }
+    let column = lines.iter().map(|(usage, _)| usage.len()).max().unwrap_or(0) + 2;
+    let mut text = String::new();
+    for (usage, summary) in lines {
+        let padded = format!("{usage:column$}");
+        text.push_str(&screen.paint(Tone::Strong, &padded));
+        text.push_str(&wrap(summary, screen.width.saturating_sub(column), column));
+        text.push('\n');
+    }
+    text.push_str(
+        "\nMost words can be abbreviated. `help COMMAND` or `COMMAND ?` tells more; Tab completes.\n",
+    );
+    wrap_last(text, screen)
+}
+
+/// The closing remark must fit narrow terminals as well.
+fn wrap_last(text: String, screen: &Screen) -> String {
+    match text.trim_end().rsplit_once('\n') {
+        Some((head, remark)) => format!("{head}\n{}\n", wrap(remark, screen.width, 0)),
+        None => text,
+    }
+}
+
+/// All about one command.
+pub fn about(command: &Command, path: &str, screen: &Screen) -> String {
+    let mut text = format!("{}\n", screen.paint(Tone::Strong, &synopsis(command, path)));
+    text.push_str(&format!(
+        "    {}\n",
+        wrap(&sentence(command.summary), screen.width - 4, 4)
+    ));
+    if !command.about.is_empty() {
+        text.push_str(&format!("\n    {}\n", wrap(command.about, screen.width - 4, 4)));
+    }
+    if !command.options.is_empty() {
+        text.push('\n');
+        for choice in command.options {
+            let name = if choice.number.is_some() {
+                format!("{} N", choice.name)
+            } else {
+                choice.name.to_owned()
+            };
+            text.push_str(&format!(
+                "    {name:<12}{}\n",
+                wrap(choice.summary, screen.width - 16, 16)
+            ));
+        }
+    }
+    for child in command.visible() {
+        text.push_str(&format!(
+            "\n{}",
+            about(child, &format!("{path} {}", child.name), screen)
+        ));
+    }
+    if let [first, others @ ..] = command.examples {
+        text.push_str(&format!(
+            "\n    Example{}  {first}\n",
+            if others.is_empty() { ": " } else { "s:" }
+        ));
+        others
+            .iter()
+            .for_each(|e| text.push_str(&format!("              {e}\n")));
+    }
+    text
+}
+
+/// The path with its arguments: `services [NAME]`.
+pub fn usage(command: &Command, path: &str) -> String {
+    let mut text = path.to_owned();
+    for argument in command.arguments {
+        let dots = if argument.many { "..." } else { "" };
+        text.push_str(&format!(" [{}{dots}]", argument.name));
+    }
+    text
+}
+
+/// The usage with its options.
+fn synopsis(command: &Command, path: &str) -> String {
+    let mut text = usage(command, path);
+    if !command.children.is_empty() {
+        let names: Vec<_> = command.visible().map(|c| c.name).collect();
+        text.push_str(&format!(" {}", names.join(" | ")));
+    }
+    for choice in command.options {
+        let number = if choice.number.is_some() { " N" } else { "" };
+        text.push_str(&format!(" [{}{number}]", choice.name));
+    }
+    text
+}
+
+fn sentence(summary: &str) -> String {
+    let mut letters = summary.chars();
+    letters.next().map_or_else(String::new, |first| {
+        format!("{}{}.", first.to_uppercase(), letters.as_str())
+    })
+}
+
+/// What a value stands for, as a hint after the command.
+pub fn placeholder(values: Values) -> &'static str {
+    match values {
+        Values::Services => "NAME",
+        Values::Commands => "COMMAND",
+        Values::File => "FILE",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_width(text: &str, width: usize) {
+        for line in text.lines() {
+            assert!(line.chars().count() <= width, "{line}");
+            assert_eq!(line, line.trim_end(), "trailing blanks");
+        }
+    }
+
+    #[test]
+    fn the_overview_names_every_command_and_fits() {
+        let text = overview(&Screen::plain(80));
+        check_width(&text, 80);
+        for name in [
+            "status",
+            "services [NAME]",
+            "config check [FILE]",
+            "help [COMMAND...]",
+            "poweroff",
+            "resize",
+        ] {
+            assert!(
+                text.lines().any(|l| l.starts_with(&format!("{name} "))),
+                "{name}\n{text}"
+            );
+        }
+        assert!(!text.contains("logout"));
+    }
+
+    #[test]
+    fn help_of_each_command_fits_and_holds_its_options_and_examples() {
+        fn walk(command: &Command, path: &str) {
+            for child in command.visible() {
+                let path = format!("{path} {}", child.name).trim_start().to_owned();
+                for width in [40, 80] {
+                    let text = about(child, &path, &Screen::plain(width));
+                    if width == 80 {
+                        check_width(&text, 80);
+                    }
+                    assert!(
+                        child.options.iter().all(|o| text.contains(o.summary)) || width < 80,
+                        "{text}"
+                    );
+                    assert!(child.examples.iter().all(|e| text.contains(e)), "{text}");
+                }
+                walk(child, &path);
+            }
+        }
+        walk(&ROOT, "");
+    }
+}

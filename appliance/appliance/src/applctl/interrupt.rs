@@ -1,0 +1,115 @@
+//! Ctrl-C as something that can be waited for together with a file descriptor.
+//! While one exists, SIGINT does not end the process.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use signal_hook::SigId;
+use signal_hook::consts::SIGINT;
+
+#[derive(Debug)]
+pub struct Interrupt {
+    pipe: UnixStream,
+    id: Option<SigId>,
+}
+
+/// Why a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    Ready,
+    TimedOut,
+    Interrupted,
+}
+
+impl Interrupt {
+    pub fn install() -> io::Result<Interrupt> {
+        let (pipe, writer) = UnixStream::pair()?;
+        pipe.set_nonblocking(true)?;
+        let id = signal_hook::low_level::pipe::register(SIGINT, writer)?;
+        Ok(Interrupt { pipe, id: Some(id) })
+    }
+
+    /// One that comes from the other end of the pair instead of the signal, which a whole process shares.
+    #[cfg(test)]
+    pub fn pair() -> (Interrupt, UnixStream) {
+        let (pipe, writer) = UnixStream::pair().unwrap();
+        pipe.set_nonblocking(true).unwrap();
+        (Interrupt { pipe, id: None }, writer)
+    }
+
+    /// Forgets a Ctrl-C that came before what starts now.
+    pub fn clear(&self) {
+        let mut bytes = [0; 64];
+        while matches!((&self.pipe).read(&mut bytes), Ok(n) if n > 0) {}
+    }
+
+    /// Until `fd` can be read (or is at its end), Ctrl-C, or the time is over; Ctrl-C goes first.
+    pub fn wait_readable(&self, fd: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<Wake> {
+        self.wait(fd, PollFlags::IN, limit)
+    }
+
+    pub fn wait_writable(&self, fd: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<Wake> {
+        self.wait(fd, PollFlags::OUT, limit)
+    }
+
+    fn wait(&self, fd: BorrowedFd<'_>, flags: PollFlags, limit: Option<Duration>) -> io::Result<Wake> {
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        loop {
+            let mut fds = [
+                PollFd::from_borrowed_fd(self.pipe.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(fd, flags),
+            ];
+            let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut fds, timeout.as_ref()) {
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+                Ok(_) if !fds[0].revents().is_empty() => {
+                    self.clear();
+                    return Ok(Wake::Interrupted);
+                }
+                Ok(_) if !fds[1].revents().is_empty() => return Ok(Wake::Ready),
+                Ok(_) if deadline.is_some_and(|d| d <= Instant::now()) => return Ok(Wake::TimedOut),
+                Ok(_) => continue,
+            }
+        }
+    }
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            signal_hook::low_level::unregister(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn waits_for_data_time_and_the_signal() {
+        let interrupt = Interrupt::install().unwrap();
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let wait = |limit| {
+            interrupt
+                .wait_readable(here.as_fd(), Some(Duration::from_millis(limit)))
+                .unwrap()
+        };
+        assert_eq!(wait(1), Wake::TimedOut);
+        there.write_all(b"x").unwrap();
+        assert_eq!(wait(10_000), Wake::Ready);
+        signal_hook::low_level::raise(SIGINT).unwrap();
+        assert_eq!(wait(10_000), Wake::Interrupted);
+        assert_eq!(wait(10_000), Wake::Ready);
+        signal_hook::low_level::raise(SIGINT).unwrap();
+        interrupt.clear();
+        assert_eq!(wait(10_000), Wake::Ready);
+    }
+}

@@ -1,0 +1,404 @@
+//! Words into a command with its arguments and options, or a usage error with the remedy.
+//! Must not: carry anything out, or know whether the words come from the console or a command line.
+
+use thiserror::Error;
+
+use super::suggest::nearest;
+use super::tree::{Choice, Command, JSON, ROOT};
+
+/// A command, fully understood.
+#[derive(Debug)]
+pub struct Invocation {
+    pub command: &'static Command,
+    /// As it is typed in full: `config check`.
+    pub path: String,
+    pub arguments: Vec<String>,
+    options: Vec<(&'static str, Option<u64>)>,
+}
+
+impl Invocation {
+    pub fn has(&self, option: &str) -> bool {
+        self.options.iter().any(|(name, _)| *name == option)
+    }
+
+    /// The number given with `option`; the last one counts.
+    pub fn number(&self, option: &str) -> Option<u64> {
+        self.options
+            .iter()
+            .rev()
+            .find(|(name, _)| *name == option)
+            .and_then(|(_, number)| *number)
+    }
+
+    pub fn json(&self) -> bool {
+        self.has(JSON)
+    }
+}
+
+#[derive(Debug)]
+pub enum Parsed {
+    Run(Invocation),
+    /// Help for the command that these words name, or for all.
+    Help(Vec<String>),
+    /// There were no words.
+    Nothing,
+}
+
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum UsageError {
+    #[error(
+        "there is no command `{word}`{} `help` lists all commands",
+        did_you_mean(near)
+    )]
+    UnknownCommand {
+        word: String,
+        near: Option<&'static str>,
+    },
+    #[error("`{path}` has no `{word}`{} it has {}", did_you_mean(near), list(known))]
+    UnknownChild {
+        path: String,
+        word: String,
+        near: Option<&'static str>,
+        known: Vec<&'static str>,
+    },
+    #[error("`{word}` can be {}; type more of it", list(known))]
+    Ambiguous { word: String, known: Vec<&'static str> },
+    #[error("`{path}` needs one of {} after it", list(known))]
+    Incomplete { path: String, known: Vec<&'static str> },
+    #[error("`{path}` has no option `{word}`{} {}", did_you_mean(near), options(known))]
+    UnknownOption {
+        path: String,
+        word: String,
+        near: Option<&'static str>,
+        known: Vec<&'static str>,
+    },
+    #[error("`{option}` needs a number after it, as in `{option} 50`")]
+    MissingNumber { option: &'static str },
+    #[error("`{option}` takes a number from {low} to {high}, not `{word}`")]
+    BadNumber {
+        option: &'static str,
+        word: String,
+        low: u64,
+        high: u64,
+    },
+    #[error("`{option}` takes no value")]
+    Valueless { option: &'static str },
+    #[error("`{path}` takes no argument; `{word}` is too much")]
+    NoArguments { path: String, word: String },
+    #[error("`{path}` takes one {name}; `{word}` is too much (quote a {name} that holds blanks)")]
+    OneArgument {
+        path: String,
+        name: &'static str,
+        word: String,
+    },
+    #[error("{0}")]
+    Line(#[from] super::line::LineError),
+}
+
+fn did_you_mean(near: &Option<&'static str>) -> String {
+    near.map_or_else(|| ";".to_owned(), |near| format!(", did you mean `{near}`?"))
+}
+
+fn list(words: &[&str]) -> String {
+    match words {
+        [] => "nothing".to_owned(),
+        [one] => (*one).to_owned(),
+        [firsts @ .., last] => format!("{} or {last}", firsts.join(", ")),
+    }
+}
+
+fn options(words: &[&str]) -> String {
+    if words.is_empty() {
+        "it has no options".to_owned()
+    } else {
+        format!("its options are {}", words.join(", "))
+    }
+}
+
+/// Words of the console; the word `applctl` in front is accepted.
+pub fn parse(words: &[String]) -> Result<Parsed, UsageError> {
+    let words = match words {
+        [first, rest @ ..] if first == "applctl" => rest,
+        all => all,
+    };
+    if words.is_empty() {
+        return Ok(Parsed::Nothing);
+    }
+    if let Some(path) = asks_for_help(words) {
+        return Ok(Parsed::Help(path));
+    }
+    let (command, path, rest) = descend(words)?;
+    if !command.children.is_empty() {
+        let known = command.visible().map(|c| c.name).collect();
+        return Err(UsageError::Incomplete { path, known });
+    }
+    rest_of(command, path, rest).map(Parsed::Run)
+}
+
+/// `services ?`, `services --help` and `-h` mean `help services`.
+fn asks_for_help(words: &[String]) -> Option<Vec<String>> {
+    let at = words
+        .iter()
+        .take_while(|w| *w != "--")
+        .position(|w| ["?", "-h", "--help"].contains(&w.as_str()))?;
+    Some(
+        words[..at]
+            .iter()
+            .take_while(|w| !w.starts_with('-'))
+            .cloned()
+            .collect(),
+    )
+}
+
+/// Follows the words down the tree; what is left are arguments and options.
+fn descend(words: &[String]) -> Result<(&'static Command, String, &[String]), UsageError> {
+    let mut command: &'static Command = &ROOT;
+    let mut path = String::new();
+    let mut rest = words;
+    while let ([word, tail @ ..], false) = (rest, command.children.is_empty()) {
+        command = step(command, &path, word)?;
+        if !path.is_empty() {
+            path.push(' ');
+        }
+        path.push_str(command.name);
+        rest = tail;
+    }
+    Ok((command, path, rest))
+}
+
+fn step(parent: &'static Command, path: &str, word: &str) -> Result<&'static Command, UsageError> {
+    let matching = parent.matching(word);
+    if let [one] = matching[..] {
+        return Ok(one);
+    }
+    let known: Vec<_> = matching.iter().map(|c| c.name).collect();
+    if !known.is_empty() {
+        return Err(UsageError::Ambiguous {
+            word: word.to_owned(),
+            known,
+        });
+    }
+    let known: Vec<_> = parent.visible().map(|c| c.name).collect();
+    let near = nearest(word, known.iter().copied());
+    let word = word.to_owned();
+    Err(if path.is_empty() {
+        UsageError::UnknownCommand { word, near }
+    } else {
+        UsageError::UnknownChild {
+            path: path.to_owned(),
+            word,
+            near,
+            known,
+        }
+    })
+}
+
+/// The command that these words name, for `help`.
+pub fn command_of(words: &[String]) -> Result<(&'static Command, String), UsageError> {
+    let (command, path, rest) = descend(words)?;
+    match rest.first() {
+        Some(word) => Err(UsageError::NoArguments {
+            path: format!("help {path}"),
+            word: word.clone(),
+        }),
+        None => Ok((command, path)),
+    }
+}
+
+fn rest_of(command: &'static Command, path: String, words: &[String]) -> Result<Invocation, UsageError> {
+    let mut invocation = Invocation {
+        command,
+        path,
+        arguments: Vec::new(),
+        options: Vec::new(),
+    };
+    let mut words = words.iter();
+    let mut only_arguments = false;
+    while let Some(word) = words.next() {
+        if word == "--" && !only_arguments {
+            only_arguments = true;
+        } else if word.starts_with('-') && word.len() > 1 && !only_arguments {
+            let option = option(&invocation, word, &mut words)?;
+            invocation.options.push(option);
+        } else {
+            argument(&mut invocation, word)?;
+        }
+    }
+    Ok(invocation)
+}
+
+fn option<'a>(
+    invocation: &Invocation,
+    word: &str,
+    words: &mut impl Iterator<Item = &'a String>,
+) -> Result<(&'static str, Option<u64>), UsageError> {
+    let (name, value) = match word.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (word, None),
+    };
+    let choice = find_choice(invocation, name)?;
+    let Some((low, high)) = choice.number else {
+        return match value {
+            Some(_) => Err(UsageError::Valueless { option: choice.name }),
+            None => Ok((choice.name, None)),
+        };
+    };
+    let value = match value {
+        Some(value) => value,
+        None => words
+            .next()
+            .ok_or(UsageError::MissingNumber { option: choice.name })?,
+    };
+    match value.parse() {
+        Ok(number) if (low..=high).contains(&number) => Ok((choice.name, Some(number))),
+        _ => Err(UsageError::BadNumber {
+            option: choice.name,
+            word: value.to_owned(),
+            low,
+            high,
+        }),
+    }
+}
+
+fn find_choice(invocation: &Invocation, name: &str) -> Result<&'static Choice, UsageError> {
+    let choices = invocation.command.options;
+    if let Some(exact) = invocation.command.choice(name) {
+        return Ok(exact);
+    }
+    let mut abbreviated = choices
+        .iter()
+        .filter(|o| name.len() > 2 && o.name.starts_with(name));
+    if let (Some(one), None) = (abbreviated.next(), abbreviated.next()) {
+        return Ok(one);
+    }
+    let known: Vec<_> = choices.iter().map(|o| o.name).collect();
+    let near = nearest(name, known.iter().copied());
+    Err(UsageError::UnknownOption {
+        path: invocation.path.clone(),
+        word: name.to_owned(),
+        near,
+        known,
+    })
+}
+
+fn argument(invocation: &mut Invocation, word: &str) -> Result<(), UsageError> {
+    let path = invocation.path.clone();
+    let word = word.to_owned();
+    match invocation.command.arguments {
+        [] => return Err(UsageError::NoArguments { path, word }),
+        [one] if !one.many && !invocation.arguments.is_empty() => {
+            return Err(UsageError::OneArgument {
+                path,
+                name: one.name,
+                word,
+            });
+        }
+        _ => invocation.arguments.push(word),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        super::super::line::split(line).unwrap()
+    }
+
+    fn run(line: &str) -> Invocation {
+        match parse(&words(line)) {
+            Ok(Parsed::Run(invocation)) => invocation,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn fault(line: &str) -> String {
+        match parse(&words(line)) {
+            Err(error) => error.to_string(),
+            Ok(parsed) => panic!("{line}: {parsed:?}"),
+        }
+    }
+
+    #[test]
+    fn commands_arguments_and_options() {
+        assert_eq!(run("status").path, "status");
+        assert_eq!(run("applctl status").path, "status");
+        assert_eq!(run("conf sh").path, "config show");
+        assert_eq!(run("serv nginx --json").arguments, ["nginx"]);
+        assert!(run("serv --json nginx").json());
+        assert_eq!(run("log --last 3 --last=5").number("--last"), Some(5));
+        assert!(run("log --fol").has("--follow"));
+        assert_eq!(run("services -- --odd").arguments, ["--odd"]);
+        assert_eq!(run("help config put").arguments, ["config", "put"]);
+        assert!(matches!(parse(&[]), Ok(Parsed::Nothing)));
+        assert!(matches!(parse(&words("applctl")), Ok(Parsed::Nothing)));
+    }
+
+    #[test]
+    fn a_question_mark_asks_for_help() {
+        for line in ["config put ?", "config put --help", "config put -h --json"] {
+            assert!(
+                matches!(parse(&words(line)), Ok(Parsed::Help(p)) if p == ["config", "put"]),
+                "{line}"
+            );
+        }
+        assert!(matches!(parse(&words("?")), Ok(Parsed::Help(p)) if p.is_empty()));
+    }
+
+    #[test]
+    fn every_usage_error_says_what_to_do() {
+        for (line, expected) in [
+            (
+                "statsu",
+                "there is no command `statsu`, did you mean `status`? `help` lists all commands",
+            ),
+            (
+                "frobnicate",
+                "there is no command `frobnicate`; `help` lists all commands",
+            ),
+            ("con", "`con` can be connections or config; type more of it"),
+            (
+                "config",
+                "`config` needs one of show, check, put or apply after it",
+            ),
+            (
+                "config shwo",
+                "`config` has no `shwo`, did you mean `show`? it has show, check, put or apply",
+            ),
+            (
+                "status --jsno",
+                "`status` has no option `--jsno`, did you mean `--json`? its options are --json",
+            ),
+            (
+                "reboot --now",
+                "`reboot` has no option `--now`; it has no options",
+            ),
+            (
+                "log --last",
+                "`--last` needs a number after it, as in `--last 50`",
+            ),
+            (
+                "log --last many",
+                "`--last` takes a number from 0 to 1000000, not `many`",
+            ),
+            (
+                "log --last -1",
+                "`--last` takes a number from 0 to 1000000, not `-1`",
+            ),
+            ("status --json=1", "`--json` takes no value"),
+            ("status now", "`status` takes no argument; `now` is too much"),
+            (
+                "services a b",
+                "`services` takes one NAME; `b` is too much (quote a NAME that holds blanks)",
+            ),
+            ("poweroff now", "`poweroff` takes no argument; `now` is too much"),
+            (
+                "power",
+                "there is no command `power`, did you mean `poweroff`? `help` lists all commands",
+            ),
+        ] {
+            assert_eq!(fault(line), expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! `config put`: takes the text in, without a line editor in its way, and has it judged before the agent sees it where
+//! JSON could not carry it (bytes that are not UTF-8, too many bytes). Must not: write files.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use lb_core::config::{self, MAX_BYTES};
+use lb_core::control::{ApplyReport, CheckReport, Request};
+
+use super::input::{Came, Input, Typing};
+use super::interrupt::Interrupt;
+use super::paste::Paste;
+use super::render::{count, some};
+
+/// After Ctrl-C the rest of a paste must not reach the prompt as commands; it has ended when nothing comes for so long.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// How receiving ended.
+#[derive(Debug)]
+pub enum Received {
+    Text(Vec<u8>),
+    /// More than lb.toml may hold: that many bytes.
+    TooLong(u64),
+    /// Ctrl-C, or the terminal hung up before the dot.
+    GivenUp,
+}
+
+/// Takes the text in. What follows the line with the dot stays pending. On a terminal the end of input before the dot
+/// is an accident; from a pipe it is the usual end.
+pub fn receive(input: &mut Input, interrupt: &Interrupt, say: &mut dyn Write) -> io::Result<Received> {
+    let terminal = input.is_terminal();
+    if terminal {
+        input.set_typing(Typing::Command)?;
+        writeln!(
+            say,
+            "Paste the configuration; end it with a line that holds one dot. Ctrl-C gives up."
+        )?;
+        say.flush()?;
+    }
+    let mut paste = Paste::new(MAX_BYTES + 1);
+    match fill(&mut paste, input, interrupt)? {
+        Came::Interrupted => {
+            if terminal {
+                input.discard_until_quiet(interrupt, QUIET);
+                writeln!(say)?;
+            }
+            return Ok(Received::GivenUp);
+        }
+        Came::Ended if terminal => return Ok(Received::GivenUp),
+        Came::Ended => paste.end(),
+        Came::Bytes | Came::TimedOut => {}
+    }
+    if terminal {
+        let lines = some(usize::try_from(paste.lines()).unwrap_or(usize::MAX), "line");
+        writeln!(say, "{lines} received, {} bytes.", count(paste.bytes()))?;
+    }
+    match paste.bytes() {
+        bytes if bytes > MAX_BYTES as u64 => Ok(Received::TooLong(bytes)),
+        _ => Ok(Received::Text(paste.into_text())),
+    }
+}
+
+/// Until the dot (`Came::Bytes`), the end, or Ctrl-C.
+fn fill(paste: &mut Paste, input: &mut Input, interrupt: &Interrupt) -> io::Result<Came> {
+    let mut echo = Echo::default();
+    loop {
+        let pending = input.pending().make_contiguous();
+        let taken = paste.push(pending);
+        let came: Vec<u8> = input.pending().drain(..taken).collect();
+        if input.is_terminal() {
+            input.show_if_ready(&echo.of(&came));
+        }
+        if paste.done() {
+            return Ok(Came::Bytes);
+        }
+        match input.more(interrupt, None)? {
+            Came::Bytes | Came::TimedOut => {}
+            end => return Ok(end),
+        }
+    }
+}
+
+/// What arrives, as a terminal shows it: it is not the kernel's echo, because that one would have to be told whether
+/// lines end with CR or LF.
+#[derive(Debug, Default)]
+struct Echo {
+    after_cr: bool,
+}
+
+impl Echo {
+    fn of(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut shown = Vec::with_capacity(bytes.len());
+        for byte in bytes {
+            let ends_cr = std::mem::replace(&mut self.after_cr, *byte == b'\r');
+            match byte {
+                b'\n' if ends_cr => {}
+                b'\r' | b'\n' => shown.extend(b"\r\n"),
+                b'\t' | b' '..=b'~' | 0x80.. => shown.push(*byte),
+                0x08 | 0x7f => shown.extend(b"\x08 \x08"),
+                control => shown.extend([b'^', control ^ 0x40]),
+            }
+        }
+        shown
+    }
+}
+
+/// The request that carries the text, or the verdict on a text that no request can carry.
+pub fn request(text: Vec<u8>) -> Result<Request, Box<ApplyReport>> {
+    String::from_utf8(text)
+        .map(|text| Request::ConfigPut { text })
+        .map_err(|error| {
+            let bytes = error.into_bytes();
+            Box::new(ApplyReport {
+                applied: false,
+                check: check(&bytes, "lb.toml"),
+                steps: Vec::new(),
+                failed: Vec::new(),
+                persisted: false,
+                persist_fault: None,
+            })
+        })
+}
+
+/// The verdict on a file's bytes, without the agent.
+pub fn check(bytes: &[u8], name: &str) -> CheckReport {
+    match config::parse_bytes(bytes) {
+        Ok(config) => CheckReport {
+            ok: true,
+            faults: Vec::new(),
+            rendered: String::new(),
+            warnings: config::warnings(&config),
+        },
+        Err(faults) => {
+            let text = String::from_utf8_lossy(bytes);
+            CheckReport {
+                ok: false,
+                faults: faults.reports(&text),
+                rendered: faults.render(name, &text),
+                warnings: Vec::new(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_echo_shows_lines_as_lines_and_drives_nothing() {
+        let mut echo = Echo::default();
+        assert_eq!(echo.of(b"a\r"), b"a\r\n");
+        assert_eq!(echo.of(b"\nb\n\r\n\tx\x1b[2J"), b"b\r\n\r\n\tx^[[2J");
+        assert_eq!(echo.of("ä\x7f".as_bytes()), "ä\x08 \x08".as_bytes());
+    }
+}

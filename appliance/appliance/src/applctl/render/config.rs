@@ -1,0 +1,82 @@
+//! Verdicts on a configuration, and what applying one has done.
+
+use lb_core::control::{ApplyReport, CheckReport, ConfigText};
+
+use super::text::{Screen, Tone, bullets, paragraph};
+use super::units::some;
+
+/// The file's own text; what could disturb the terminal is made visible, line feeds and tabs stay.
+pub fn show(report: &ConfigText) -> String {
+    let safe = |c: char| {
+        if c.is_control() && c != '\n' && c != '\t' {
+            '?'
+        } else {
+            c
+        }
+    };
+    let mut text: String = report.text.replace("\r\n", "\n").chars().map(safe).collect();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+pub fn check(report: &CheckReport, screen: &Screen) -> String {
+    if !report.ok {
+        return faults(report, screen);
+    }
+    let mut text = paragraph("OK. The configuration has no faults.", Tone::Good, screen);
+    text.push_str(&bullets(&report.warnings, Tone::Doubtful, screen));
+    text
+}
+
+fn faults(report: &CheckReport, screen: &Screen) -> String {
+    let mut text = report.rendered.clone();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    let found = match report.faults.len() {
+        0 => "The configuration has faults.".to_owned(),
+        number => format!("{} found.", some(number, "fault")),
+    };
+    text.push_str(&paragraph(&found, Tone::Bad, screen));
+    text
+}
+
+pub fn apply(report: &ApplyReport, screen: &Screen) -> String {
+    if !report.check.ok {
+        return format!("{}Nothing was changed.\n", faults(&report.check, screen));
+    }
+    let (done, tone) = match (report.applied, report.failed.len()) {
+        (false, _) => ("Nothing was changed.".to_owned(), Tone::Bad),
+        (true, 0) => (
+            format!("OK. Applied, {}.", some(report.steps.len(), "step")),
+            Tone::Good,
+        ),
+        (true, failed) => (
+            format!("Applied in part: the kernel refused {}.", some(failed, "step")),
+            Tone::Bad,
+        ),
+    };
+    let mut text = paragraph(&done, tone, screen);
+    text.push_str(&bullets(&report.failed, Tone::Bad, screen));
+    text.push_str(&bullets(&report.check.warnings, Tone::Doubtful, screen));
+    text.push_str(&persistence(report, screen));
+    text
+}
+
+fn persistence(report: &ApplyReport, screen: &Screen) -> String {
+    if report.persisted {
+        return "It is saved and survives a power cut.\n".to_owned();
+    }
+    let reason = report
+        .persist_fault
+        .as_deref()
+        .map_or_else(String::new, |f| format!(": {f}"));
+    let sentence = if report.applied {
+        format!("It is NOT saved and will be gone after a reboot{reason}")
+    } else {
+        format!("It could not be saved{reason}")
+    };
+    paragraph(&format!("{}.", sentence.trim_end_matches('.')), Tone::Bad, screen)
+}

@@ -1,0 +1,38 @@
+//! Reports as text for humans: aligned, at most as wide as the screen, coloured where that is wanted.
+//! Must not: ask for anything, or print.
+
+mod config;
+mod connections;
+mod network;
+mod services;
+mod status;
+mod table;
+mod text;
+mod units;
+
+use lb_core::control::Response;
+
+pub use status::{banner, without_agent};
+pub use text::{Screen, Tone, clean, wrap};
+pub use units::{count, some};
+
+/// A report as a human reads it; it ends with a line feed. An error has no report.
+pub fn report(response: &Response, screen: &Screen) -> String {
+    match response {
+        Response::Status(report) => status::status(report, screen),
+        Response::Services(report) => services::services(report, screen),
+        Response::Interfaces(report) => network::interfaces(report, screen),
+        Response::Gateway(report) => network::gateway(report, screen),
+        Response::Connections(report) => connections::connections(report, screen),
+        Response::Config(report) => config::show(report),
+        Response::Check(report) => config::check(report, screen),
+        Response::Apply(report) => config::apply(report, screen),
+        Response::Version(report) => status::version(report, screen),
+        Response::Error { message } => format!("{}\n", wrap(&clean(message), screen.width, 0)),
+    }
+}
+
+#[cfg(test)]
+pub mod samples;
+#[cfg(test)]
+mod tests;

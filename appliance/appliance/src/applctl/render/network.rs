@@ -1,0 +1,168 @@
+//! Links and the gateway's part: forwarding, masquerade, routes, connection tracking.
+
+use lb_core::control::{GatewayReport, InterfaceReport, InterfacesReport};
+
+use super::table::{Cell, line, total, widths};
+use super::text::{Screen, Tone, clean, labelled, width, wrap};
+use super::units::{bytes, count};
+
+pub fn interfaces(report: &InterfacesReport, screen: &Screen) -> String {
+    if report.interfaces.is_empty() {
+        return format!(
+            "{}\n",
+            wrap(
+                "This machine has no network interface. Add one to the virtual machine.",
+                screen.width,
+                0
+            )
+        );
+    }
+    let blocks: Vec<_> = report.interfaces.iter().map(|i| interface(i, screen)).collect();
+    blocks.join("\n")
+}
+
+fn interface(interface: &InterfaceReport, screen: &Screen) -> String {
+    let mut text = title(interface, screen);
+    let addresses = if interface.addresses.is_empty() {
+        "none".to_owned()
+    } else {
+        interface.addresses.join(", ")
+    };
+    text.push_str(&format!(
+        "  addresses  {}\n",
+        wrap(&clean(&addresses), screen.width - 13, 13)
+    ));
+    if interface.link.is_none() {
+        return text;
+    }
+    let received = [
+        interface.rx_bytes,
+        interface.rx_packets,
+        interface.rx_errors,
+        interface.rx_dropped,
+    ];
+    let sent = [
+        interface.tx_bytes,
+        interface.tx_packets,
+        interface.tx_errors,
+        interface.tx_dropped,
+    ];
+    let rows = [counters("received", received), counters("sent", sent)];
+    let columns = widths(rows.iter().map(Vec::as_slice));
+    for row in &rows {
+        let wide = 2 + total(&columns) > screen.width;
+        let cells = || row.iter().map(|c| c.text.trim()).collect::<Vec<_>>().join("  ");
+        let counters = if wide {
+            wrap(&cells(), screen.width - 13, 13)
+        } else {
+            line(row, &columns, screen)
+        };
+        text.push_str(&format!("  {counters}\n"));
+    }
+    text
+}
+
+fn title(interface: &InterfaceReport, screen: &Screen) -> String {
+    let tone = match interface.state.as_str() {
+        "up" => Tone::Good,
+        "down" | "missing" => Tone::Bad,
+        _ => Tone::Doubtful,
+    };
+    let name = interface
+        .label
+        .as_deref()
+        .or(interface.link.as_deref())
+        .unwrap_or("?");
+    let mut facts = Vec::new();
+    match (&interface.label, &interface.link) {
+        (Some(label), Some(link)) if label != link => facts.push(format!("is {link}")),
+        (Some(_), None) => facts.push("no link matches it; check its name or MAC in lb.toml".to_owned()),
+        (None, _) => facts.push("not in lb.toml".to_owned()),
+        _ => {}
+    }
+    facts.extend(interface.mtu.map(|mtu| format!("mtu {mtu}")));
+    facts.extend(interface.mac.clone());
+    let facts = clean(&facts.join(", ")).into_owned();
+    let (name, state) = (clean(name), clean(&interface.state));
+    let heading = format!(
+        "{}  {}",
+        screen.paint(Tone::Strong, &name),
+        screen.paint(tone, &state)
+    );
+    let used = width(&name) + 2 + width(&state);
+    if used + 2 + width(&facts) <= screen.width {
+        return format!("{heading}  {facts}\n").trim_end().to_owned() + "\n";
+    }
+    format!("{heading}\n  {}\n", wrap(&facts, screen.width - 2, 2))
+}
+
+fn counters(what: &str, [sum, packets, errors, dropped]: [u64; 4]) -> Vec<Cell> {
+    let alarm = |number: u64, word: &str| {
+        let tone = if number == 0 { Tone::Plain } else { Tone::Doubtful };
+        Cell::new(format!("{} {word}", count(number)), tone)
+    };
+    vec![
+        Cell::plain(format!("{what:<9}")),
+        Cell::right(bytes(sum)),
+        Cell::right(format!("{} packets", count(packets))),
+        alarm(errors, "errors"),
+        alarm(dropped, "dropped"),
+    ]
+}
+
+pub fn gateway(report: &GatewayReport, screen: &Screen) -> String {
+    let (word, tone) = if report.forwarding {
+        ("on", Tone::Good)
+    } else {
+        ("off", Tone::Bad)
+    };
+    let mut text = labelled("Forwarding", word, tone, screen);
+    let masquerades = report
+        .masquerades
+        .iter()
+        .map(|m| (format!("{} out of {}", m.from, m.out), m.active));
+    text.push_str(&listed("Masquerade", masquerades.collect(), screen));
+    let routes = report
+        .routes
+        .iter()
+        .map(|r| (format!("{} via {} on {}", r.to, r.via, r.link), r.active));
+    text.push_str(&listed("Routes", routes.collect(), screen));
+    text.push_str(&tracked(report.conntrack_count, report.conntrack_max, screen));
+    text
+}
+
+/// A label before the first item; an item that the kernel does not hold says so.
+fn listed(label: &str, items: Vec<(String, bool)>, screen: &Screen) -> String {
+    if items.is_empty() {
+        return labelled(label, "none configured", Tone::Plain, screen);
+    }
+    let mut text = String::new();
+    for (at, (item, active)) in items.into_iter().enumerate() {
+        let label = if at == 0 { label } else { "" };
+        text.push_str(&match active {
+            true => labelled(label, &item, Tone::Plain, screen),
+            false => labelled(
+                label,
+                &format!("{item}: not active, `status` says why"),
+                Tone::Bad,
+                screen,
+            ),
+        });
+    }
+    text
+}
+
+/// How full the connection tracking table is.
+pub fn tracked(used: u64, most: u64, screen: &Screen) -> String {
+    let tone = match used.saturating_mul(100).checked_div(most) {
+        Some(0..80) | None => Tone::Plain,
+        Some(80..95) => Tone::Doubtful,
+        Some(_) => Tone::Bad,
+    };
+    labelled(
+        "Tracked",
+        &format!("{} of {} connections", count(used), count(most)),
+        tone,
+        screen,
+    )
+}

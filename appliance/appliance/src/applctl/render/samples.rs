@@ -1,0 +1,322 @@
+//! Reports for tests: the network of the sample file, an appliance in trouble, and everything as long as it can be.
+
+use lb_core::control::*;
+
+pub fn server(
+    address: &str,
+    health: HealthWord,
+    weight: (u32, u32),
+    check: Option<LastCheckReport>,
+) -> ServerReport {
+    ServerReport {
+        address: address.into(),
+        health,
+        since_ms: 11_040_000,
+        weight: weight.0,
+        configured_weight: weight.1,
+        active_connections: 12,
+        last_check: check,
+    }
+}
+
+pub fn connected() -> Option<LastCheckReport> {
+    Some(LastCheckReport {
+        ok: true,
+        reason: "connected".into(),
+        latency_ms: 0.42,
+        age_ms: 3000,
+    })
+}
+
+pub fn failed(reason: &str) -> Option<LastCheckReport> {
+    Some(LastCheckReport {
+        ok: false,
+        reason: reason.into(),
+        latency_ms: 10_000.0,
+        age_ms: 7000,
+    })
+}
+
+pub fn service(name: &str, listen: &str, servers: Vec<ServerReport>) -> ServiceReport {
+    ServiceReport {
+        name: name.into(),
+        listen: listen.into(),
+        protocol: "tcp".into(),
+        scheduler: "rr".into(),
+        servers,
+    }
+}
+
+pub fn services() -> ServicesReport {
+    let kube = vec![server("172.16.0.1:6443", HealthWord::Up, (1, 1), connected())];
+    let nginx = vec![
+        server("172.16.0.11:30080", HealthWord::Up, (1, 1), connected()),
+        server(
+            "172.16.0.12:30080",
+            HealthWord::Down,
+            (0, 1),
+            failed("no answer within 10s"),
+        ),
+    ];
+    ServicesReport {
+        services: vec![
+            service("kube-apiserver", "192.168.0.1:6443", kube),
+            service("nginx", "192.168.0.1:30080", nginx),
+        ],
+    }
+}
+
+pub const LONG_IPV6: &str = "[2001:db8:1111:2222:3333:4444:5555:6666]:65535";
+
+pub fn long_services(number: usize) -> ServicesReport {
+    let servers = || {
+        vec![
+            server(
+                LONG_IPV6,
+                HealthWord::CannotCheck,
+                (0, 65_535),
+                failed("eth-with-long-1 has no carrier; plug it in or remove it from lb.toml"),
+            ),
+            server(
+                "255.255.255.255:65535",
+                HealthWord::Unproven,
+                (65_535, 65_535),
+                None,
+            ),
+        ]
+    };
+    let name = |at: usize| format!("service-{at}-{}", "long-name-".repeat(8));
+    ServicesReport {
+        services: (0..number)
+            .map(|at| service(&name(at), LONG_IPV6, servers()))
+            .collect(),
+    }
+}
+
+pub fn init() -> InitReport {
+    let stage = |name: &str, at_ms, took_ms| StageReport {
+        name: name.into(),
+        at_ms,
+        took_ms,
+        failed: None,
+    };
+    InitReport {
+        stages: vec![
+            stage("Mounts", 1810, 12),
+            stage("Console", 1822, 3),
+            stage("Config volume", 1825, 40),
+            stage("Agent", 1865, 180),
+            stage("Ready", 2045, 265),
+        ],
+        config_volume: VolumeReport {
+            state: VolumeState::Persistent,
+            detail: String::new(),
+        },
+        agent_pid: Some(61),
+        slot: Some("a".into()),
+        ..InitReport::default()
+    }
+}
+
+pub fn status() -> StatusReport {
+    StatusReport {
+        hostname: "lb".into(),
+        version: "0.1.0".into(),
+        uptime_ms: 11_100_000,
+        config: ConfigStatus {
+            source: ConfigSource::File,
+            persistent: true,
+            age_ms: Some(11_040_000),
+        },
+        problems: vec![],
+        services: 2,
+        servers_up: 3,
+        servers: 3,
+        reconcile: ReconcileStatus {
+            age_ms: Some(12_000),
+            repairs: 0,
+            failed: vec![],
+        },
+        agent: AgentStatus {
+            pid: 61,
+            uptime_ms: 11_097_000,
+            resident_kb: 7900,
+            init_resident_kb: 2100,
+        },
+        conntrack_count: 42,
+        conntrack_max: 65_536,
+        init: Some(init()),
+    }
+}
+
+pub fn troubled() -> StatusReport {
+    let mut report = status();
+    report.problems = vec![
+        "lb.toml has faults and is not used; `config check` shows them, `config put` replaces it".into(),
+        "the configuration in force is the last one that was applied successfully".into(),
+        "nginx has no server that is up; `services nginx` says why".into(),
+        "eth1 is missing: no link has the MAC 52:54:00:00:00:02; add the network card or correct lb.toml"
+            .into(),
+    ];
+    report.config = ConfigStatus {
+        source: ConfigSource::LastApplied,
+        persistent: false,
+        age_ms: Some(5000),
+    };
+    report.servers_up = 1;
+    report.reconcile = ReconcileStatus {
+        age_ms: None,
+        repairs: 3,
+        failed: vec!["add real 172.16.0.12:30080 weight 1 to 192.168.0.1:30080/tcp: ENOMEM".into()],
+    };
+    report.conntrack_count = 64_000;
+    let mut init = init();
+    init.agent_restarts = 2;
+    init.agent_last_exit = Some("killed by SIGKILL".into());
+    init.stages[2].failed =
+        Some("/dev/vda6 is damaged; the configuration was restored from the mirror".into());
+    report.init = Some(init);
+    report
+}
+
+pub fn interfaces() -> InterfacesReport {
+    let link = |label: Option<&str>, link: Option<&str>, state: &str, addresses: &[&str]| InterfaceReport {
+        label: label.map(Into::into),
+        link: link.map(Into::into),
+        mac: link.map(|_| "52:54:00:00:00:01".into()),
+        state: state.into(),
+        mtu: link.map(|_| 1500),
+        addresses: addresses.iter().map(|a| (*a).into()).collect(),
+        rx_bytes: 1_234_567_890,
+        rx_packets: 3_456_789,
+        rx_errors: 0,
+        rx_dropped: 17,
+        tx_bytes: 999,
+        tx_packets: 12,
+        tx_errors: 0,
+        tx_dropped: 0,
+    };
+    InterfacesReport {
+        interfaces: vec![
+            link(
+                Some("eth0"),
+                Some("eth0"),
+                "up",
+                &[
+                    "192.168.0.1/24",
+                    "2001:db8:1111:2222:3333:4444:5555:6666/128",
+                    "2001:db8::1/64",
+                ],
+            ),
+            link(
+                Some("inside"),
+                Some("enp0s3f1np1d1"),
+                "no-carrier",
+                &["172.16.0.254/24"],
+            ),
+            link(Some("eth2"), None, "missing", &[]),
+            link(None, Some("eth3"), "down", &[]),
+        ],
+    }
+}
+
+pub fn gateway() -> GatewayReport {
+    GatewayReport {
+        forwarding: true,
+        masquerades: vec![
+            MasqueradeReport {
+                from: "172.16.0.0/24".into(),
+                out: "eth0".into(),
+                active: true,
+            },
+            MasqueradeReport {
+                from: "2001:db8:1111:2222::/64".into(),
+                out: "eth-outside".into(),
+                active: false,
+            },
+        ],
+        routes: vec![RouteReport {
+            to: "0.0.0.0/0".into(),
+            via: "192.168.0.254".into(),
+            link: "eth0".into(),
+            active: true,
+        }],
+        conntrack_count: 42,
+        conntrack_max: 65_536,
+    }
+}
+
+pub fn connections() -> ConnectionsReport {
+    let connection = |client: &str, service: &str, server: &str| ConnectionReport {
+        protocol: "tcp".into(),
+        client: client.into(),
+        service: service.into(),
+        server: server.into(),
+        state: "ESTABLISHED".into(),
+        expires_s: 899,
+    };
+    ConnectionsReport {
+        total: 1234,
+        connections: vec![
+            connection("192.168.0.10:54321", "192.168.0.1:30080", "172.16.0.11:30080"),
+            connection("192.168.0.10:54322", "192.168.0.1:30080", "172.16.0.11:30080"),
+            connection(LONG_IPV6, LONG_IPV6, LONG_IPV6),
+        ],
+    }
+}
+
+pub fn check() -> CheckReport {
+    let rendered = "lb.toml:3:12: the address has no prefix length\n  3 | addresses = [\"192.168.0.1\"]\n    |              ^^^^^^^^^^^^^\nhelp: 192.168.0.1/24\n";
+    CheckReport {
+        ok: false,
+        faults: vec![FaultReport {
+            line: 3,
+            column: 12,
+            message: "no prefix length".into(),
+            help: "192.168.0.1/24".into(),
+        }],
+        rendered: rendered.into(),
+        warnings: vec![],
+    }
+}
+
+pub fn apply() -> ApplyReport {
+    ApplyReport {
+        applied: true,
+        check: CheckReport {
+            ok: true,
+            faults: vec![],
+            rendered: String::new(),
+            warnings: vec!["nginx has no servers; every connection to it will be refused".into()],
+        },
+        steps: vec![
+            "add virtual 192.168.0.1:30080/tcp rr".into(),
+            "add real 172.16.0.11:30080 weight 1".into(),
+        ],
+        failed: vec![],
+        persisted: true,
+        persist_fault: None,
+    }
+}
+
+pub fn apply_refused() -> ApplyReport {
+    ApplyReport {
+        applied: false,
+        check: check(),
+        steps: vec![],
+        failed: vec![],
+        persisted: false,
+        persist_fault: None,
+    }
+}
+
+pub fn apply_in_part() -> ApplyReport {
+    ApplyReport {
+        failed: vec!["add real 172.16.0.11:30080 weight 1 to 192.168.0.1:30080/tcp: ENOMEM".into()],
+        persisted: false,
+        persist_fault: Some(
+            "cannot write /config/lb.toml: the config volume is full; delete what is not needed".into(),
+        ),
+        ..apply()
+    }
+}

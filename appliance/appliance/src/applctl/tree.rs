@@ -1,0 +1,414 @@
+//! The command tree as data. Parsing, help, completion, hints and usage errors are all made from it, so that they cannot
+//! disagree. Must not: carry anything out.
+
+/// What a command does once its words are understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Status,
+    Services,
+    Interfaces,
+    Gateway,
+    Connections,
+    Log,
+    ConfigShow,
+    ConfigCheck,
+    ConfigPut,
+    ConfigApply,
+    Version,
+    Reboot,
+    PowerOff,
+    Help,
+    Clear,
+    Resize,
+    Exit,
+    /// Only a prefix of other commands.
+    Group,
+}
+
+#[derive(Debug)]
+pub struct Command {
+    pub name: &'static str,
+    pub action: Action,
+    /// One line, without a full stop.
+    pub summary: &'static str,
+    /// Paragraphs; empty where the summary says it all.
+    pub about: &'static str,
+    pub arguments: &'static [Argument],
+    pub options: &'static [Choice],
+    pub examples: &'static [&'static str],
+    pub children: &'static [Command],
+    /// Must be written out: what cannot be undone has no abbreviation.
+    pub whole: bool,
+    /// Left out of lists.
+    pub hidden: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Argument {
+    pub name: &'static str,
+    pub values: Values,
+    /// May be given more than once.
+    pub many: bool,
+}
+
+/// Where the possible values of an argument come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Values {
+    /// Names of services, known to the agent.
+    Services,
+    /// Words of this tree.
+    Commands,
+    File,
+}
+
+/// An option of a command.
+#[derive(Debug)]
+pub struct Choice {
+    pub name: &'static str,
+    pub summary: &'static str,
+    /// The range of its number; `None` for a plain switch.
+    pub number: Option<(u64, u64)>,
+}
+
+pub const JSON: &str = "--json";
+pub const LIMIT: &str = "--limit";
+pub const LAST: &str = "--last";
+pub const FOLLOW: &str = "--follow";
+pub const ALL: &str = "--all";
+
+const JSON_CHOICE: Choice = Choice {
+    name: JSON,
+    summary: "print one JSON document and nothing else",
+    number: None,
+};
+const JSON_ONLY: &[Choice] = &[JSON_CHOICE];
+
+/// Lines that `log` shows without `--last`.
+pub const LAST_DEFAULT: u64 = 50;
+/// Connections that `connections` lists without `--limit`.
+pub const LIMIT_DEFAULT: u64 = 50;
+
+/// A leaf without arguments or options, to be filled in.
+const LEAF: Command = Command {
+    name: "",
+    action: Action::Group,
+    summary: "",
+    about: "",
+    arguments: &[],
+    options: &[],
+    examples: &[],
+    children: &[],
+    whole: false,
+    hidden: false,
+};
+
+/// The root's children are the commands.
+pub static ROOT: Command = Command {
+    children: COMMANDS,
+    ..LEAF
+};
+
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "status",
+        action: Action::Status,
+        summary: "what is wrong, if anything, and what is in force",
+        about: "Problems come first, each with its remedy. Then the configuration in force, the services, what the \
+                kernel holds, the agent and how the machine booted.",
+        options: JSON_ONLY,
+        examples: &["status", "status --json"],
+        ..LEAF
+    },
+    Command {
+        name: "services",
+        action: Action::Services,
+        summary: "each service and its servers: health, weight, connections",
+        about: "HEALTH is `up` or `down` by the checks, `unproven` before the first check has ended, and \
+                `cannot-check` when the check could not be made at all (our own link is down). FOR is how long that \
+                has been so. WEIGHT is the one that the kernel uses now; `0/1` means that 1 is configured.",
+        arguments: &[Argument {
+            name: "NAME",
+            values: Values::Services,
+            many: false,
+        }],
+        options: JSON_ONLY,
+        examples: &["services", "services nginx", "services --json"],
+        ..LEAF
+    },
+    Command {
+        name: "interfaces",
+        action: Action::Interfaces,
+        summary: "links, their addresses and counters",
+        about: "Links that lb.toml does not name are listed too, without a name of the file.",
+        options: JSON_ONLY,
+        examples: &["interfaces"],
+        ..LEAF
+    },
+    Command {
+        name: "gateway",
+        action: Action::Gateway,
+        summary: "forwarding, masquerade, routes and connection tracking",
+        options: JSON_ONLY,
+        examples: &["gateway"],
+        ..LEAF
+    },
+    Command {
+        name: "connections",
+        action: Action::Connections,
+        summary: "connections that the kernel balances now",
+        options: &[
+            Choice {
+                name: LIMIT,
+                summary: "list at most N (default 50)",
+                number: Some((0, 1_000_000)),
+            },
+            JSON_CHOICE,
+        ],
+        examples: &["connections", "connections --limit 1000 --json"],
+        ..LEAF
+    },
+    Command {
+        name: "log",
+        action: Action::Log,
+        summary: "messages of the appliance and warnings of the kernel",
+        about: "Read from the kernel's log, so it works without the agent. Times are UTC. Kernel messages below \
+                `warning` are shown with --all only.",
+        options: &[
+            Choice {
+                name: FOLLOW,
+                summary: "go on with new messages until Ctrl-C",
+                number: None,
+            },
+            Choice {
+                name: LAST,
+                summary: "show the last N messages (default 50)",
+                number: Some((0, 1_000_000)),
+            },
+            Choice {
+                name: ALL,
+                summary: "show every message of the kernel",
+                number: None,
+            },
+            JSON_CHOICE,
+        ],
+        examples: &["log", "log --last 200", "log --follow --last 0"],
+        ..LEAF
+    },
+    Command {
+        name: "config",
+        summary: "show, check, replace or apply lb.toml",
+        children: CONFIG,
+        ..LEAF
+    },
+    Command {
+        name: "version",
+        action: Action::Version,
+        summary: "versions of the appliance and its kernel, and the slot",
+        options: JSON_ONLY,
+        examples: &["version"],
+        ..LEAF
+    },
+    Command {
+        name: "reboot",
+        action: Action::Reboot,
+        summary: "restart the machine at once",
+        about: "The agent is stopped, /config is unmounted and the machine restarts. Connections through the \
+                appliance are interrupted. There is no question asked, and no abbreviation.",
+        examples: &["reboot"],
+        whole: true,
+        ..LEAF
+    },
+    Command {
+        name: "poweroff",
+        action: Action::PowerOff,
+        summary: "switch the machine off at once",
+        about: "As `reboot`, but the machine stays off. There is no question asked, and no abbreviation.",
+        examples: &["poweroff"],
+        whole: true,
+        ..LEAF
+    },
+    Command {
+        name: "resize",
+        action: Action::Resize,
+        summary: "ask the terminal for its size",
+        about: "A serial line does not tell when the window changes. This asks the terminal; one that does not \
+                answer is taken as 80 columns and 24 lines.",
+        examples: &["resize"],
+        ..LEAF
+    },
+    Command {
+        name: "clear",
+        action: Action::Clear,
+        summary: "clear the screen",
+        examples: &["clear"],
+        ..LEAF
+    },
+    Command {
+        name: "help",
+        action: Action::Help,
+        summary: "this list, or all about one command",
+        arguments: &[Argument {
+            name: "COMMAND",
+            values: Values::Commands,
+            many: true,
+        }],
+        examples: &["help", "help config put"],
+        ..LEAF
+    },
+    Command {
+        name: "exit",
+        action: Action::Exit,
+        summary: "leave",
+        whole: true,
+        hidden: true,
+        ..LEAF
+    },
+    Command {
+        name: "quit",
+        action: Action::Exit,
+        summary: "leave",
+        whole: true,
+        hidden: true,
+        ..LEAF
+    },
+    Command {
+        name: "logout",
+        action: Action::Exit,
+        summary: "leave",
+        whole: true,
+        hidden: true,
+        ..LEAF
+    },
+];
+
+const CONFIG: &[Command] = &[
+    Command {
+        name: "show",
+        action: Action::ConfigShow,
+        summary: "the text of /config/lb.toml",
+        about: "The file as it is on the config volume, whether or not it is in force; `status` tells that.",
+        options: JSON_ONLY,
+        examples: &["config show"],
+        ..LEAF
+    },
+    Command {
+        name: "check",
+        action: Action::ConfigCheck,
+        summary: "validate lb.toml, or another file; nothing is changed",
+        about: "Lists every fault with its place and what is allowed there.",
+        arguments: &[Argument {
+            name: "FILE",
+            values: Values::File,
+            many: false,
+        }],
+        options: JSON_ONLY,
+        examples: &["config check", "config check /config/lb.toml.sample"],
+        ..LEAF
+    },
+    Command {
+        name: "put",
+        action: Action::ConfigPut,
+        summary: "replace lb.toml by pasted text, and apply it",
+        about: "Paste the whole file, then type a line that holds one dot. The text is validated, written as a whole, \
+                and applied; if it has a fault, nothing changes. Ctrl-C gives up. As a program it reads its standard \
+                input to the end or to the dot.",
+        options: JSON_ONLY,
+        examples: &["config put"],
+        ..LEAF
+    },
+    Command {
+        name: "apply",
+        action: Action::ConfigApply,
+        summary: "read lb.toml again and apply it",
+        about: "If the file has a fault, nothing changes.",
+        options: JSON_ONLY,
+        examples: &["config apply"],
+        ..LEAF
+    },
+];
+
+impl Command {
+    /// The command that these words name, written out.
+    pub fn child(&self, name: &str) -> Option<&'static Command> {
+        self.children().iter().find(|c| c.name == name)
+    }
+
+    /// The children that `word` can stand for: the one with that name, or all that it abbreviates.
+    pub fn matching(&self, word: &str) -> Vec<&'static Command> {
+        match self.child(word) {
+            Some(exact) => vec![exact],
+            None => self
+                .children()
+                .iter()
+                .filter(|c| !c.whole && !word.is_empty() && c.name.starts_with(word))
+                .collect(),
+        }
+    }
+
+    pub fn visible(&self) -> impl Iterator<Item = &'static Command> + use<> {
+        self.children().iter().filter(|c| !c.hidden)
+    }
+
+    /// The tree is constant, so its branches outlive every borrow of a command.
+    fn children(&self) -> &'static [Command] {
+        self.children
+    }
+
+    pub fn choice(&self, name: &str) -> Option<&'static Choice> {
+        self.options.iter().find(|o| o.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(command: &Command, seen: &mut dyn FnMut(&Command)) {
+        for child in command.children {
+            seen(child);
+            walk(child, seen);
+        }
+    }
+
+    #[test]
+    fn every_command_is_described() {
+        walk(&ROOT, &mut |c| {
+            assert!(!c.name.is_empty() && !c.summary.is_empty(), "{c:?}");
+            assert!(c.summary.len() <= 64, "{} does not fit the list", c.summary);
+            assert!(!c.summary.ends_with('.'));
+            assert_eq!(c.action == Action::Group, !c.children.is_empty(), "{}", c.name);
+            assert!(
+                c.hidden || c.action == Action::Group || !c.examples.is_empty(),
+                "{}",
+                c.name
+            );
+        });
+    }
+
+    #[test]
+    fn reading_commands_offer_json() {
+        walk(&ROOT, &mut |c| {
+            let local = matches!(
+                c.action,
+                Action::Group
+                    | Action::Reboot
+                    | Action::PowerOff
+                    | Action::Help
+                    | Action::Clear
+                    | Action::Resize
+                    | Action::Exit
+            );
+            assert_eq!(c.choice(JSON).is_some(), !local, "{}", c.name);
+        });
+    }
+
+    #[test]
+    fn abbreviations_stop_short_of_what_cannot_be_undone() {
+        assert_eq!(ROOT.matching("serv")[0].name, "services");
+        assert_eq!(ROOT.matching("con").len(), 2);
+        assert!(ROOT.matching("power").is_empty());
+        assert!(ROOT.matching("re").iter().all(|c| c.name == "resize"));
+        assert_eq!(ROOT.matching("reboot").len(), 1);
+        assert!(ROOT.matching("").is_empty());
+    }
+}

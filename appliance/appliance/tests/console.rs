@@ -1,0 +1,380 @@
+//! The console on a pseudo-terminal, with a scripted agent behind it and somebody typing in front of it.
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+
+mod stage;
+
+use std::num::NonZero;
+use std::time::Duration;
+
+use stage::{FakeAgent, Kind, SCREEN, SERIAL, Terminal, answer, encode, find};
+
+#[test]
+fn a_serial_line_of_no_size_that_never_answers_gets_24_by_80() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    assert_eq!(terminal.size(), (24, 80));
+    let output = terminal.output();
+    assert!(find(&output, b"\x1b[6n").is_some(), "it was asked");
+    for unwanted in [&b"\x1b[?2004h"[..], b"\x1b[?2026h"] {
+        assert!(find(&output, unwanted).is_none());
+    }
+}
+
+#[test]
+fn a_serial_line_that_answers_gets_its_size() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(
+        Kind {
+            answer: Some((50, 132)),
+            ..SERIAL
+        },
+        &agent,
+    );
+    assert_eq!(terminal.size(), (50, 132));
+    assert!(terminal.command("resize").contains("132 columns, 50 lines."));
+}
+
+#[test]
+fn a_known_size_is_not_asked_for() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SCREEN, &agent);
+    assert!(find(&terminal.output(), b"\x1b[6n").is_none());
+    assert_eq!(terminal.size(), (24, 80));
+}
+
+#[test]
+fn the_banner_tells_the_state() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SCREEN, &agent);
+    let output = String::from_utf8(terminal.output()).unwrap();
+    assert!(output.contains("IPVS load balancer 0.1.0"), "{output}");
+    assert!(output.contains("OK. 2 services, all 2 servers up."), "{output}");
+}
+
+#[test]
+fn commands_with_and_without_the_word_applctl_and_abbreviated() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    for line in [
+        "services nginx",
+        "applctl services nginx",
+        "serv nginx",
+        "  services   'nginx'",
+    ] {
+        let output = terminal.command(line);
+        assert!(output.contains("172.16.0.11:30080  up"), "{line}: {output}");
+        assert!(!output.contains("kube-apiserver"), "{line}: {output}");
+    }
+    assert!(terminal.command("config show").contains("hostname = \"lb\"\r\n"));
+    assert!(terminal.command("applctl").is_empty());
+    assert!(terminal.command("").is_empty());
+    let json = terminal.command("status --json");
+    let document: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(document["servers_up"], 2);
+    let json = terminal.command("services nowhere --json");
+    let document: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(document["error"].as_str().unwrap().contains("nowhere"));
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    assert!(terminal.command("statsu").contains("did you mean `status`?"));
+    assert!(terminal.command("conf shwo").contains("did you mean `show`?"));
+    assert!(terminal.command("con").contains("connections or config"));
+    assert!(
+        terminal
+            .command("services nowhere")
+            .contains("there is no service `nowhere`")
+    );
+    assert!(terminal.command("log --last x").contains("takes a number"));
+    assert!(terminal.command("status 'x").contains("is not closed"));
+    assert!(terminal.command("exit").contains("nothing to log out of"));
+    assert!(terminal.command("reboot").contains("on the appliance only"));
+    assert!(terminal.command("config put ?").contains("one dot"));
+    assert!(terminal.command("?").contains("poweroff"));
+}
+
+#[test]
+fn tab_completes_commands_options_and_services() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("serv\t");
+    terminal.expect("services ");
+    terminal.send("ng\t");
+    terminal.expect("nginx ");
+    terminal.send("--j\t");
+    terminal.expect("--json ");
+    terminal.send("\r");
+    terminal.expect("\"name\": \"nginx\"");
+    terminal.prompt();
+    terminal.send("con\t");
+    terminal.expect("connections");
+    terminal.expect("config");
+    terminal.send("fig p\t");
+    terminal.expect("config put ");
+}
+
+#[test]
+fn history_goes_back() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.command("services nginx");
+    terminal.command("version");
+    terminal.send("\x1b[A\x1b[A\r");
+    terminal.expect("172.16.0.11:30080");
+    terminal.prompt();
+}
+
+#[test]
+fn control_keys_never_end_the_console() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("poweroff\x03");
+    terminal.prompt();
+    terminal.send("\x04");
+    terminal.expect("nothing to log out of");
+    terminal.prompt();
+    terminal.send("\x1a\x1c\x13\x11version\r");
+    terminal.expect("Kernel");
+    terminal.prompt();
+    assert!(terminal.is_running());
+}
+
+#[test]
+fn noise_on_the_line_does_no_harm() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send(b"\xff\xfe\x80\xc3");
+    terminal.send(b"\x1b[24;80R");
+    terminal.send("version\r");
+    terminal.expect("Kernel");
+    terminal.prompt();
+}
+
+#[test]
+fn commands_typed_ahead_are_all_carried_out_in_order() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("services nginx\rversion\rstatsu\rstatus\r");
+    for text in [
+        "172.16.0.11:30080",
+        "Kernel",
+        "did you mean `status`?",
+        "OK. 2 services",
+    ] {
+        terminal.expect(text);
+    }
+    terminal.prompt();
+}
+
+/// A configuration as long and odd as it may be: tabs, long lines, characters of several bytes.
+fn text_of(lines: usize) -> String {
+    let mut text: String = (1..lines)
+        .map(|n| format!("# {n}\tä€\u{1F600} [[virtual_server]] \"quoted\" \\ {n}\n"))
+        .collect();
+    text.push_str(&format!("# {}\n", "long".repeat(3000)));
+    text
+}
+
+fn as_typed(text: &str) -> String {
+    text.replace('\n', "\r")
+}
+
+#[test]
+fn a_thousand_pasted_lines_arrive_whole() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("config put\r");
+    terminal.expect("Ctrl-C gives up.");
+    let text = text_of(1000);
+    terminal.send(as_typed(&text));
+    terminal.send(".\r");
+    terminal.expect("1,000 lines received");
+    terminal.expect("OK. Applied, 1 step.");
+    terminal.prompt();
+    assert!(agent.put() == [text]);
+}
+
+#[test]
+fn a_paste_that_holds_the_command_and_what_follows_is_taken_apart_rightly() {
+    let agent = FakeAgent::well();
+    for _ in 0..3 {
+        let mut terminal = Terminal::start(SERIAL, &agent);
+        let text = text_of(200);
+        terminal.send(format!(
+            "config put\r{}.\rversion\rconfig put\rx\r.\rstatus\r",
+            as_typed(&text)
+        ));
+        terminal.expect("200 lines received");
+        terminal.expect("Kernel");
+        terminal.expect("1 line received");
+        terminal.expect("OK. 2 services");
+        terminal.prompt();
+        let put = agent.put();
+        assert!(put[put.len() - 2..] == [text, "x\n".to_owned()]);
+    }
+}
+
+#[test]
+fn line_feeds_and_both_are_line_ends_too() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("config put\r");
+    terminal.expect("Ctrl-C gives up.");
+    terminal.send("a\nb\r\n\r\n.\n");
+    terminal.expect("lines received");
+    terminal.prompt();
+    assert_eq!(agent.put(), ["a\nb\n\n"]);
+}
+
+#[test]
+fn ctrl_c_gives_up_a_paste_and_its_rest_runs_nothing() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("config put\r");
+    terminal.expect("Ctrl-C gives up.");
+    terminal.send("hostname = \"x\"\r");
+    terminal.expect("hostname");
+    terminal.send("\x03");
+    std::thread::sleep(Duration::from_millis(50));
+    terminal.send("config apply\r.\r");
+    terminal.expect("given up; nothing was changed");
+    terminal.prompt();
+    assert!(terminal.command("version").contains("Kernel"));
+    let asked = agent.asked();
+    assert!(
+        asked
+            .iter()
+            .all(|r| matches!(r, lb_core::control::Request::Status)),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn pasted_bytes_that_are_no_text_are_reported_with_their_place() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("config put\r");
+    terminal.expect("Ctrl-C gives up.");
+    terminal.send(b"# fine\rhostname = \"\xff\"\r.\r");
+    terminal.expect("lb.toml:2:13");
+    terminal.expect("Nothing was changed.");
+    terminal.prompt();
+    assert!(agent.put().is_empty());
+}
+
+#[test]
+fn too_much_is_taken_in_up_to_the_dot_and_refused() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("config put\r");
+    terminal.expect("Ctrl-C gives up.");
+    let line = format!("# {}\r", "x".repeat(1021));
+    for _ in 0..4100 {
+        terminal.send(&line);
+    }
+    terminal.send(".\r");
+    terminal.expect("nothing was changed");
+    terminal.prompt();
+    assert!(terminal.command("version").contains("Kernel"));
+    assert!(agent.put().is_empty());
+}
+
+#[test]
+fn without_the_agent_the_console_works_and_says_why() {
+    let mut agent = FakeAgent::absent();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    assert!(
+        String::from_utf8(terminal.output())
+            .unwrap()
+            .contains("The agent does not answer yet")
+    );
+    agent.write_init_report(&lb_core::control::InitReport {
+        agent_restarts: 3,
+        agent_last_exit: Some("killed by SIGSEGV".into()),
+        ..Default::default()
+    });
+    let output = terminal.command("status");
+    assert!(
+        output.contains("the agent is not running") && output.contains("killed by SIGSEGV"),
+        "{output}"
+    );
+    assert!(terminal.command("version").contains("Kernel"));
+    assert!(terminal.command("help").contains("config put"));
+    let log = terminal.command("log --all --last 5");
+    assert!(log.lines().count() >= 5, "{log}");
+    assert!(
+        terminal
+            .command("config show")
+            .contains("there is no /config/lb.toml")
+    );
+    agent.arrive();
+    assert!(terminal.command("status").contains("OK. 2 services"));
+}
+
+#[test]
+fn an_agent_that_hangs_is_left_with_ctrl_c() {
+    let agent = FakeAgent::start(|request| {
+        if matches!(request, lb_core::control::Request::Gateway) {
+            std::thread::sleep(Duration::from_secs(60));
+        }
+        encode(&answer(request))
+    });
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("gateway\r");
+    terminal.expect("\r\n");
+    std::thread::sleep(Duration::from_millis(300));
+    terminal.send("\x03");
+    terminal.expect("interrupted");
+    terminal.prompt();
+}
+
+#[test]
+fn following_the_log_ends_with_ctrl_c() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("log --all --follow --last 1\r");
+    terminal.expect("\r\n");
+    terminal.expect("\r\n");
+    std::thread::sleep(Duration::from_millis(300));
+    terminal.send("\x03");
+    terminal.prompt();
+    assert!(terminal.command("version").contains("Kernel"));
+}
+
+#[test]
+fn colour_and_hints_where_the_terminal_has_them() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(
+        Kind {
+            colour: true,
+            ..SCREEN
+        },
+        &agent,
+    );
+    terminal.send("stat");
+    terminal.expect("\x1b[2mus [--json]");
+    terminal.send("\x03");
+    terminal.prompt();
+    terminal.send("status\r");
+    terminal.expect("\x1b[32mOK.");
+    terminal.prompt();
+    let size = |n| NonZero::new(n).unwrap();
+    let mut screen = vt100::Parser::new(size(24), size(80), 0);
+    screen.process(&terminal.output());
+    assert!(
+        screen
+            .screen()
+            .contents()
+            .contains("Configuration   /config/lb.toml")
+    );
+}
+
+#[test]
+fn the_console_ends_when_its_terminal_goes() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    assert!(!terminal.hang_up().success());
+}

@@ -1,0 +1,319 @@
+//! applctl as a program, against a scripted agent: what it prints where, and the code that it ends with.
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+
+mod stage;
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use lb_core::control::*;
+use serde_json::Value;
+use stage::{APPLIANCE, FakeAgent, encode};
+
+fn applctl(agent: &FakeAgent, words: &[&str]) -> Output {
+    fed(agent, words, b"")
+}
+
+fn fed(agent: &FakeAgent, words: &[&str], input: &[u8]) -> Output {
+    let mut command = Command::new(APPLIANCE);
+    command
+        .arg("applctl")
+        .arg("--socket")
+        .arg(&agent.socket)
+        .args(words);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Not all of it is read in every case.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn services_json_is_the_documented_document_and_nothing_else() {
+    let output = applctl(&FakeAgent::well(), &["services", "--json"]);
+    assert!(output.status.success());
+    assert!(output.stderr.is_empty());
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let server = &document["services"][1]["servers"][0];
+    assert_eq!(document["services"][1]["name"], "nginx");
+    for key in ["name", "listen", "protocol", "scheduler", "servers"] {
+        assert!(document["services"][0].get(key).is_some(), "{key}");
+    }
+    for key in [
+        "address",
+        "health",
+        "weight",
+        "configured_weight",
+        "active_connections",
+        "last_check",
+    ] {
+        assert!(server.get(key).is_some(), "{key}");
+    }
+    assert_eq!(server["health"], "up");
+    for key in ["ok", "reason", "latency_ms", "age_ms"] {
+        assert!(server["last_check"].get(key).is_some(), "{key}");
+    }
+}
+
+#[test]
+fn every_error_is_one_json_document_where_json_was_asked_for() {
+    let cases: [(FakeAgent, &[&str], i32); 5] = [
+        (FakeAgent::absent(), &["status", "--json"], 1),
+        (FakeAgent::well(), &["services", "nowhere", "--json"], 1),
+        (FakeAgent::well(), &["serivces", "--json"], 2),
+        (
+            FakeAgent::start(|_| b"{\"broken\n".to_vec()),
+            &["status", "--json"],
+            1,
+        ),
+        (FakeAgent::well(), &["log", "--json", "--follow"], 2),
+    ];
+    for (agent, words, code) in cases {
+        let output = applctl(&agent, words);
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(
+            document["error"].is_string() && document.as_object().unwrap().len() == 1,
+            "{words:?}: {document}"
+        );
+        assert_eq!(output.status.code(), Some(code), "{words:?}");
+        assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn errors_go_to_standard_error_with_the_remedy() {
+    let agent = FakeAgent::absent();
+    let output = applctl(&agent, &["status"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    assert!(
+        text(&output.stderr).contains("the agent is not running"),
+        "{}",
+        text(&output.stderr)
+    );
+    let report = InitReport {
+        agent_restarts: 7,
+        agent_last_exit: Some("exit status 101".into()),
+        agent_backoff_ms: 3200,
+        problems: vec!["/config is full; delete something".into()],
+        ..InitReport::default()
+    };
+    agent.write_init_report(&report);
+    let output = applctl(&agent, &["services"]);
+    let said = text(&output.stderr);
+    for part in [
+        "exit status 101",
+        "restarted 7 times",
+        "3.20 s",
+        "`log` shows why",
+        "/config is full",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(said.lines().all(|l| l.len() <= 80), "{said}");
+    let output = applctl(&agent, &["statsu"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("did you mean `status`?"));
+}
+
+#[test]
+fn what_needs_no_agent_works_without_one() {
+    let agent = FakeAgent::absent();
+    let output = applctl(&agent, &["version", "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["version"], env!("CARGO_PKG_VERSION"));
+    assert!(document["kernel"].as_str().unwrap().contains('.'));
+    assert!(text(&applctl(&agent, &["help"]).stdout).contains("config put"));
+    assert!(text(&applctl(&agent, &["config", "put", "?"]).stdout).contains("one dot"));
+    let output = applctl(&agent, &["log", "--last", "3", "--all", "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["lines"].as_array().unwrap().len(), 3);
+    // The path is the appliance's, which this machine does not have.
+    let output = applctl(&agent, &["config", "show"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("there is no /config/lb.toml"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn a_file_is_checked_without_the_agent() {
+    let agent = FakeAgent::absent();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("new.toml");
+    std::fs::write(&path, "hostname = \"lb\"\n").unwrap();
+    let file = path.to_str().unwrap();
+    let output = applctl(&agent, &["config", "check", file]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    std::fs::write(&path, "hostnam = \"lb\"\n").unwrap();
+    let output = applctl(&agent, &["config", "check", file]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stdout).contains("new.toml:1:1:"),
+        "{}",
+        text(&output.stdout)
+    );
+    let output = applctl(&agent, &["config", "check", file, "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (document["ok"].as_bool(), output.status.code()),
+        (Some(false), Some(1))
+    );
+    assert_eq!(document["faults"][0]["line"], 1);
+}
+
+#[test]
+fn put_reads_to_the_end_or_to_the_dot() {
+    for (input, expected) in [
+        (&b"hostname = \"a\"\n"[..], "hostname = \"a\"\n"),
+        (b"hostname = \"a\"\r\n.\r\nrest\n", "hostname = \"a\"\n"),
+        (b"# no line feed", "# no line feed"),
+    ] {
+        let agent = FakeAgent::well();
+        let output = fed(&agent, &["config", "put"], input);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(agent.put(), [expected]);
+        assert!(
+            text(&output.stdout).starts_with("OK. Applied, 1 step."),
+            "{}",
+            text(&output.stdout)
+        );
+    }
+}
+
+#[test]
+fn put_of_what_json_cannot_carry_is_judged_here() {
+    let agent = FakeAgent::well();
+    let output = fed(&agent, &["config", "put", "--json"], b"hostname = \"a\xff\"\n");
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(document["applied"], false);
+    assert_eq!(
+        (
+            &document["check"]["faults"][0]["line"],
+            &document["check"]["faults"][0]["column"]
+        ),
+        (&1.into(), &14.into())
+    );
+    let large = vec![b'#'; (4 << 20) + 1];
+    let output = fed(&agent, &["config", "put"], &large);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("4,194,304; nothing was changed"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert!(agent.put().is_empty());
+}
+
+#[test]
+fn a_large_text_goes_to_the_agent_whole() {
+    let agent = FakeAgent::well();
+    let large = "# ä\u{1F600}\tline\n".repeat(280_000);
+    assert!(large.len() > 3 << 20 && large.len() < 4 << 20);
+    let output = fed(&agent, &["config", "put"], large.as_bytes());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(agent.put() == [large]);
+}
+
+#[test]
+fn bad_news_from_the_agent_is_exit_code_1() {
+    let agent = FakeAgent::start(|_| {
+        encode(&Response::Apply(ApplyReport {
+            applied: true,
+            check: CheckReport {
+                ok: true,
+                faults: vec![],
+                rendered: String::new(),
+                warnings: vec![],
+            },
+            steps: vec![],
+            failed: vec![],
+            persisted: false,
+            persist_fault: Some("the config volume is read-only".into()),
+        }))
+    });
+    let output = applctl(&agent, &["config", "apply"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stdout).contains("NOT saved"),
+        "{}",
+        text(&output.stdout)
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_reason_to_panic() {
+    let agent = FakeAgent::start(|_| {
+        let services = stage::services()
+            .services
+            .into_iter()
+            .cycle()
+            .take(20_000)
+            .collect();
+        encode(&Response::Services(ServicesReport { services }))
+    });
+    for words in [
+        &["services"][..],
+        &["services", "--json"],
+        &["log", "--all", "--last", "100000"],
+    ] {
+        let mut command = Command::new(APPLIANCE);
+        command
+            .arg("applctl")
+            .args(words)
+            .env("LB_CONTROL_SOCKET", &agent.socket);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+    }
+}
+
+#[test]
+fn this_machine_is_not_rebooted() {
+    for word in ["reboot", "poweroff"] {
+        let output = applctl(&FakeAgent::absent(), &[word]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            text(&output.stderr).contains("works on the appliance only"),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn pipes_get_no_colour() {
+    let mut command = Command::new(APPLIANCE);
+    let agent = FakeAgent::well();
+    command
+        .args(["applctl", "services"])
+        .env("LB_CONTROL_SOCKET", &agent.socket)
+        .env("TERM", "linux");
+    let output = command.output().unwrap();
+    assert!(!output.stdout.contains(&0x1b));
+}
+
+#[test]
+fn the_executable_says_what_it_can_be() {
+    let output = Command::new(APPLIANCE).arg("frobnicate").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("init, agent or applctl"));
+}

@@ -1,0 +1,440 @@
+//! The stage for tests of applctl: an agent that answers from a script, and a terminal with somebody in front of it.
+//! Must not: assert anything about the product.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lb_core::control::*;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
+
+pub const APPLIANCE: &str = env!("CARGO_BIN_EXE_appliance");
+/// For one expectation; the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+type Script = dyn Fn(&Request) -> Vec<u8> + Send + Sync;
+
+/// Serves its script on a socket of its own, and remembers what it was asked.
+pub struct FakeAgent {
+    pub socket: PathBuf,
+    asked: Arc<Mutex<Vec<Request>>>,
+    _directory: tempfile::TempDir,
+}
+
+impl FakeAgent {
+    pub fn start(script: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> FakeAgent {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("control.sock");
+        let asked = serve(&socket, Arc::new(script));
+        FakeAgent {
+            socket,
+            asked,
+            _directory: directory,
+        }
+    }
+
+    /// Answers as an appliance that is well.
+    pub fn well() -> FakeAgent {
+        FakeAgent::start(|request| encode(&answer(request)))
+    }
+
+    /// A place where no agent listens.
+    pub fn absent() -> FakeAgent {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("control.sock");
+        FakeAgent {
+            socket,
+            asked: Arc::default(),
+            _directory: directory,
+        }
+    }
+
+    /// Begins to listen where it was absent.
+    pub fn arrive(&mut self) {
+        self.asked = serve(
+            &self.socket,
+            Arc::new(|request: &Request| encode(&answer(request))),
+        );
+    }
+
+    pub fn write_init_report(&self, report: &InitReport) {
+        let path = self.socket.with_file_name("init.json");
+        std::fs::write(path, serde_json::to_vec(report).unwrap()).unwrap();
+    }
+
+    pub fn asked(&self) -> Vec<Request> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// The texts that were put.
+    pub fn put(&self) -> Vec<String> {
+        let texts = self.asked().into_iter().filter_map(|request| match request {
+            Request::ConfigPut { text } => Some(text),
+            _ => None,
+        });
+        texts.collect()
+    }
+}
+
+fn serve(socket: &Path, script: Arc<Script>) -> Arc<Mutex<Vec<Request>>> {
+    let listener = UnixListener::bind(socket).unwrap();
+    let asked: Arc<Mutex<Vec<Request>>> = Arc::default();
+    let memory = asked.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (script, memory) = (script.clone(), memory.clone());
+            thread::spawn(move || {
+                let mut line = String::new();
+                let read = BufReader::new(stream.try_clone().unwrap()).read_line(&mut line);
+                let Ok(request) = serde_json::from_str::<Request>(&line) else {
+                    assert!(matches!(read, Ok(0)), "not a request: {line}");
+                    return;
+                };
+                memory.lock().unwrap().push(request.clone());
+                let _ = stream.write_all(&script(&request));
+            });
+        }
+    });
+    asked
+}
+
+pub fn encode(response: &Response) -> Vec<u8> {
+    let mut text = serde_json::to_vec(response).unwrap();
+    text.push(b'\n');
+    text
+}
+
+pub fn answer(request: &Request) -> Response {
+    match request {
+        Request::Status => Response::Status(status()),
+        Request::Services { name: None } => Response::Services(services()),
+        Request::Services { name: Some(name) } => {
+            match services().services.into_iter().find(|s| s.name == *name) {
+                Some(service) => Response::Services(ServicesReport {
+                    services: vec![service],
+                }),
+                None => Response::Error {
+                    message: format!("there is no service `{name}`; the services are: nginx"),
+                },
+            }
+        }
+        Request::ConfigPut { .. } | Request::ConfigApply => Response::Apply(ApplyReport {
+            applied: true,
+            check: check(),
+            steps: vec!["add virtual 192.168.0.1:30080/tcp rr".into()],
+            failed: vec![],
+            persisted: true,
+            persist_fault: None,
+        }),
+        Request::ConfigShow => Response::Config(ConfigText {
+            path: "/config/lb.toml".into(),
+            text: "hostname = \"lb\"\n".into(),
+        }),
+        Request::ConfigCheck { .. } => Response::Check(check()),
+        Request::Interfaces => Response::Interfaces(InterfacesReport { interfaces: vec![] }),
+        Request::Connections { limit } => Response::Connections(ConnectionsReport {
+            total: *limit as u64,
+            connections: vec![],
+        }),
+        Request::Gateway | Request::Version => Response::Error {
+            message: "not in this script".into(),
+        },
+    }
+}
+
+fn check() -> CheckReport {
+    CheckReport {
+        ok: true,
+        faults: vec![],
+        rendered: String::new(),
+        warnings: vec![],
+    }
+}
+
+pub fn status() -> StatusReport {
+    StatusReport {
+        hostname: "lb".into(),
+        version: "0.1.0".into(),
+        uptime_ms: 60_000,
+        config: ConfigStatus {
+            source: ConfigSource::File,
+            persistent: true,
+            age_ms: Some(50_000),
+        },
+        problems: vec![],
+        services: 2,
+        servers_up: 2,
+        servers: 2,
+        reconcile: ReconcileStatus::default(),
+        agent: AgentStatus {
+            pid: 61,
+            uptime_ms: 50_000,
+            resident_kb: 7000,
+            init_resident_kb: 2000,
+        },
+        conntrack_count: 1,
+        conntrack_max: 65_536,
+        init: None,
+    }
+}
+
+pub fn services() -> ServicesReport {
+    let service = |name: &str, listen: &str, server: &str| ServiceReport {
+        name: name.into(),
+        listen: listen.into(),
+        protocol: "tcp".into(),
+        scheduler: "rr".into(),
+        servers: vec![ServerReport {
+            address: server.into(),
+            health: HealthWord::Up,
+            since_ms: 12_000,
+            weight: 1,
+            configured_weight: 1,
+            active_connections: 3,
+            last_check: Some(LastCheckReport {
+                ok: true,
+                reason: "connected".into(),
+                latency_ms: 0.4,
+                age_ms: 3000,
+            }),
+        }],
+    };
+    ServicesReport {
+        services: vec![
+            service("kube-apiserver", "192.168.0.1:6443", "172.16.0.1:6443"),
+            service("nginx", "192.168.0.1:30080", "172.16.0.11:30080"),
+        ],
+    }
+}
+
+/// What has come out of the terminal.
+#[derive(Default)]
+struct Output {
+    bytes: Mutex<(Vec<u8>, bool)>,
+    changed: Condvar,
+    unplugged: AtomicBool,
+}
+
+/// A console on a terminal of its own.
+pub struct Terminal {
+    master: Option<Arc<OwnedFd>>,
+    child: Child,
+    output: Arc<Output>,
+    /// Up to here the output was expected and found.
+    mark: usize,
+}
+
+/// What the terminal is like.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// Rows and columns that the kernel knows.
+    pub size: (u16, u16),
+    /// What it answers to the question for the cursor's position.
+    pub answer: Option<(u16, u16)>,
+    pub colour: bool,
+}
+
+pub const SERIAL: Kind = Kind {
+    size: (0, 0),
+    answer: None,
+    colour: false,
+};
+pub const SCREEN: Kind = Kind {
+    size: (24, 80),
+    answer: None,
+    colour: false,
+};
+
+impl Terminal {
+    /// Starts `applctl console --tty` as init does, and waits for the first prompt.
+    pub fn start(kind: Kind, agent: &FakeAgent) -> Terminal {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let (rows, columns) = kind.size;
+        tcsetwinsize(
+            &master,
+            Winsize {
+                ws_row: rows,
+                ws_col: columns,
+                ws_xpixel: 0,
+                ws_ypixel: 0,
+            },
+        )
+        .unwrap();
+        let device = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let mut command = Command::new(APPLIANCE);
+        command.args(["applctl", "console", "--tty", &device]);
+        command.env_clear().env("LB_CONTROL_SOCKET", &agent.socket);
+        if !kind.colour {
+            command.env("NO_COLOR", "1");
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit());
+        // Kept open until the child has it open: a pty without anybody on its far side reads as hung up.
+        let far = rustix::fs::open(
+            &*device,
+            rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY,
+            rustix::fs::Mode::empty(),
+        );
+        let child = command.spawn().unwrap();
+        let output = Arc::new(Output::default());
+        let master = Some(Arc::new(master));
+        let mut terminal = Terminal {
+            master,
+            child,
+            output,
+            mark: 0,
+        };
+        terminal.watch(kind.answer);
+        let line = if kind.answer.is_some() {
+            "help"
+        } else {
+            "Type `help`"
+        };
+        terminal.expect(line);
+        drop(far);
+        terminal.prompt();
+        terminal
+    }
+
+    fn near(&self) -> &Arc<OwnedFd> {
+        self.master.as_ref().expect("nobody has hung up")
+    }
+
+    /// Collects the output, and answers as a terminal does.
+    fn watch(&self, answer: Option<(u16, u16)>) {
+        let master = self.near().clone();
+        let output = self.output.clone();
+        thread::spawn(move || {
+            let mut chunk = vec![0; 4096];
+            let mut tail: Vec<u8> = Vec::new();
+            while !output.unplugged.load(Ordering::Relaxed) {
+                let mut fds = [PollFd::new(&master, PollFlags::IN)];
+                let wait = Timespec {
+                    tv_sec: 0,
+                    tv_nsec: 50_000_000,
+                };
+                if poll(&mut fds, Some(&wait)).unwrap() == 0 {
+                    continue;
+                }
+                let length = match rustix::io::read(&master, &mut chunk) {
+                    Ok(0) | Err(_) => break,
+                    Ok(length) => length,
+                };
+                tail.extend_from_slice(&chunk[..length]);
+                if let (Some((rows, columns)), true) = (answer, find(&tail, b"\x1b[6n").is_some()) {
+                    rustix::io::write(&master, format!("\x1b[{rows};{columns}R").as_bytes()).unwrap();
+                    tail.clear();
+                }
+                output.bytes.lock().unwrap().0.extend_from_slice(&chunk[..length]);
+                output.changed.notify_all();
+            }
+            output.bytes.lock().unwrap().1 = true;
+            output.changed.notify_all();
+        });
+    }
+
+    pub fn send(&self, bytes: impl AsRef<[u8]>) {
+        let mut rest = bytes.as_ref();
+        while !rest.is_empty() {
+            let length = rustix::io::write(self.near(), rest).unwrap();
+            rest = &rest[length..];
+        }
+    }
+
+    /// Waits until `text` comes, and goes on behind it. What came up to there is returned.
+    pub fn expect(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut guard = self.output.bytes.lock().unwrap();
+        loop {
+            if let Some(at) = find(&guard.0[self.mark..], text.as_bytes()) {
+                let end = self.mark + at + text.len();
+                let found = String::from_utf8_lossy(&guard.0[self.mark..end]).into_owned();
+                self.mark = end;
+                return found;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || guard.1 {
+                let seen = String::from_utf8_lossy(&guard.0[self.mark..]).into_owned();
+                panic!("expected {text:?}, saw {seen:?}");
+            }
+            guard = self.output.changed.wait_timeout(guard, left).unwrap().0;
+        }
+    }
+
+    /// Types a command and waits for the prompt after its output, which is returned.
+    pub fn command(&mut self, line: &str) -> String {
+        self.send(format!("{line}\r"));
+        self.expect("\r\n");
+        let found = self.expect(&prompt());
+        found
+            .strip_suffix(&prompt())
+            .unwrap()
+            .trim_end_matches("\r\x1b[K")
+            .to_owned()
+    }
+
+    pub fn prompt(&mut self) {
+        self.expect(&prompt());
+    }
+
+    /// Everything that has come so far.
+    pub fn output(&self) -> Vec<u8> {
+        self.output.bytes.lock().unwrap().0.clone()
+    }
+
+    pub fn size(&self) -> (u16, u16) {
+        let size = tcgetwinsize(self.near()).unwrap();
+        (size.ws_row, size.ws_col)
+    }
+
+    /// Pulls the cable, and waits for the console to end.
+    pub fn hang_up(mut self) -> std::process::ExitStatus {
+        self.output.unplugged.store(true, Ordering::Relaxed);
+        let deadline = Instant::now() + PATIENCE;
+        // The collecting thread lets go of its share of our end soon; then the far side has hung up.
+        drop(self.master.take());
+        loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => return status,
+                None => assert!(
+                    Instant::now() < deadline,
+                    "the console goes on without a terminal"
+                ),
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn prompt() -> String {
+    format!("{}> ", rustix::system::uname().nodename().to_string_lossy())
+}
+
+pub fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|w| w == wanted)
+}
