@@ -11,7 +11,7 @@ use stage::{FakeAgent, Kind, SCREEN, SERIAL, Terminal, answer, encode, find};
 #[test]
 fn a_serial_line_of_no_size_that_never_answers_gets_24_by_80() {
     let agent = FakeAgent::well();
-    let mut terminal = Terminal::start(SERIAL, &agent);
+    let terminal = Terminal::start(SERIAL, &agent);
     assert_eq!(terminal.size(), (24, 80));
     let output = terminal.output();
     assert!(find(&output, b"\x1b[6n").is_some(), "it was asked");
@@ -37,7 +37,7 @@ fn a_serial_line_that_answers_gets_its_size() {
 #[test]
 fn a_known_size_is_not_asked_for() {
     let agent = FakeAgent::well();
-    let mut terminal = Terminal::start(SCREEN, &agent);
+    let terminal = Terminal::start(SCREEN, &agent);
     assert!(find(&terminal.output(), b"\x1b[6n").is_none());
     assert_eq!(terminal.size(), (24, 80));
 }
@@ -45,7 +45,7 @@ fn a_known_size_is_not_asked_for() {
 #[test]
 fn the_banner_tells_the_state() {
     let agent = FakeAgent::well();
-    let mut terminal = Terminal::start(SCREEN, &agent);
+    let terminal = Terminal::start(SCREEN, &agent);
     let output = String::from_utf8(terminal.output()).unwrap();
     assert!(output.contains("IPVS load balancer 0.1.0"), "{output}");
     assert!(output.contains("OK. 2 services, all 2 servers up."), "{output}");
@@ -375,6 +375,35 @@ fn colour_and_hints_where_the_terminal_has_them() {
 #[test]
 fn the_console_ends_when_its_terminal_goes() {
     let agent = FakeAgent::well();
-    let mut terminal = Terminal::start(SERIAL, &agent);
+    let terminal = Terminal::start(SERIAL, &agent);
     assert!(!terminal.hang_up().success());
+}
+
+#[test]
+fn a_configuration_pasted_at_the_prompt_is_recognised() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    assert!(
+        terminal
+            .command("[[interface]]")
+            .contains("type `config put` first")
+    );
+    assert!(terminal.command("# a remark").trim().is_empty());
+}
+
+#[test]
+fn put_with_json_shows_the_document_only() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("config put --json\r");
+    terminal.expect("\r\n");
+    terminal.send("hostname = \"x\"\r.\r");
+    let output = terminal.expect(&stage::prompt());
+    let document = output
+        .strip_suffix(&stage::prompt())
+        .unwrap()
+        .trim_end_matches("\r\x1b[K");
+    let document: serde_json::Value = serde_json::from_str(document).unwrap();
+    assert_eq!(document["applied"], true);
+    assert_eq!(agent.put(), ["hostname = \"x\"\n"]);
 }

@@ -96,7 +96,7 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         })?,
         Action::ConfigShow => config_show(context)?,
         Action::ConfigCheck => config_check(invocation.arguments.first(), context)?,
-        Action::ConfigPut => config_put(context)?,
+        Action::ConfigPut => config_put(invocation.json(), context)?,
         Action::ConfigApply => context.ask(&Request::ConfigApply)?,
         Action::Version => Response::Version(version(context.places)),
         Action::Log => {
@@ -232,9 +232,9 @@ fn read_config(path: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
-fn config_put(context: &mut Context<'_>) -> Result<Response, Failure> {
-    let received =
-        put::receive(context.input, context.interrupt, context.remarks).map_err(Failure::Terminal)?;
+fn config_put(json: bool, context: &mut Context<'_>) -> Result<Response, Failure> {
+    let say: Option<&mut dyn Write> = if json { None } else { Some(&mut *context.remarks) };
+    let received = put::receive(context.input, context.interrupt, say).map_err(Failure::Terminal)?;
     let text = match received {
         Received::Text(text) => text,
         Received::TooLong(bytes) => return Err(Failure::TooLong(bytes)),

@@ -56,7 +56,11 @@ impl Record {
     }
 
     pub fn level_name(&self) -> &'static str {
-        LEVELS[usize::from(self.level & 7)]
+        match self.level {
+            // Our own errors are written one step up, so that the consoles show them and not the kernel's.
+            2 if !self.is_kernel() => "error",
+            level => LEVELS[usize::from(level & 7)],
+        }
     }
 
     pub fn is_kernel(&self) -> bool {

@@ -11,7 +11,11 @@ pub enum LineError {
     OpenEscape,
 }
 
+/// A line that begins with `#` is a remark and has no words.
 pub fn split(line: &str) -> Result<Vec<String>, LineError> {
+    if line.trim_start().starts_with('#') {
+        return Ok(Vec::new());
+    }
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut characters = line.chars();
@@ -69,6 +73,8 @@ mod tests {
             ("\"a\\\"b\"", vec!["a\"b"]),
             ("'a\\b'", vec!["a\\b"]),
             ("status\tx", vec!["status", "x"]),
+            (" # it's a remark", vec![]),
+            ("a #b", vec!["a", "#b"]),
         ] {
             assert_eq!(split(line).unwrap(), expected, "{line}");
         }

@@ -54,6 +54,8 @@ pub enum UsageError {
         word: String,
         near: Option<&'static str>,
     },
+    #[error("`{0}` is no command; to paste lb.toml, type `config put` first")]
+    LooksLikeConfig(String),
     #[error("`{path}` has no `{word}`{} it has {}", did_you_mean(near), list(known))]
     UnknownChild {
         path: String,
@@ -177,6 +179,9 @@ fn step(parent: &'static Command, path: &str, word: &str) -> Result<&'static Com
             word: word.to_owned(),
             known,
         });
+    }
+    if path.is_empty() && word.starts_with('[') {
+        return Err(UsageError::LooksLikeConfig(word.to_owned()));
     }
     let known: Vec<_> = parent.visible().map(|c| c.name).collect();
     let near = nearest(word, known.iter().copied());
@@ -356,6 +361,10 @@ mod tests {
             (
                 "frobnicate",
                 "there is no command `frobnicate`; `help` lists all commands",
+            ),
+            (
+                "[[interface]]",
+                "`[[interface]]` is no command; to paste lb.toml, type `config put` first",
             ),
             ("con", "`con` can be connections or config; type more of it"),
             (

@@ -26,11 +26,15 @@ pub enum Received {
 }
 
 /// Takes the text in. What follows the line with the dot stays pending. On a terminal the end of input before the dot
-/// is an accident; from a pipe it is the usual end.
-pub fn receive(input: &mut Input, interrupt: &Interrupt, say: &mut dyn Write) -> io::Result<Received> {
-    let terminal = input.is_terminal();
-    if terminal {
-        input.set_typing(Typing::Command)?;
+/// is an accident; from a pipe it is the usual end. Without `say` nothing is shown, not even what is typed.
+pub fn receive(
+    input: &mut Input,
+    interrupt: &Interrupt,
+    say: Option<&mut dyn Write>,
+) -> io::Result<Received> {
+    let mut say = say.filter(|_| input.is_terminal());
+    input.set_typing(Typing::Command)?;
+    if let Some(say) = &mut say {
         writeln!(
             say,
             "Paste the configuration; end it with a line that holds one dot. Ctrl-C gives up."
@@ -38,19 +42,21 @@ pub fn receive(input: &mut Input, interrupt: &Interrupt, say: &mut dyn Write) ->
         say.flush()?;
     }
     let mut paste = Paste::new(MAX_BYTES + 1);
-    match fill(&mut paste, input, interrupt)? {
+    match fill(&mut paste, input, interrupt, say.is_some())? {
         Came::Interrupted => {
-            if terminal {
+            if input.is_terminal() {
                 input.discard_until_quiet(interrupt, QUIET);
+            }
+            if let Some(say) = say {
                 writeln!(say)?;
             }
             return Ok(Received::GivenUp);
         }
-        Came::Ended if terminal => return Ok(Received::GivenUp),
+        Came::Ended if input.is_terminal() => return Ok(Received::GivenUp),
         Came::Ended => paste.end(),
         Came::Bytes | Came::TimedOut => {}
     }
-    if terminal {
+    if let Some(say) = say {
         let lines = some(usize::try_from(paste.lines()).unwrap_or(usize::MAX), "line");
         writeln!(say, "{lines} received, {} bytes.", count(paste.bytes()))?;
     }
@@ -61,13 +67,13 @@ pub fn receive(input: &mut Input, interrupt: &Interrupt, say: &mut dyn Write) ->
 }
 
 /// Until the dot (`Came::Bytes`), the end, or Ctrl-C.
-fn fill(paste: &mut Paste, input: &mut Input, interrupt: &Interrupt) -> io::Result<Came> {
+fn fill(paste: &mut Paste, input: &mut Input, interrupt: &Interrupt, show: bool) -> io::Result<Came> {
     let mut echo = Echo::default();
     loop {
         let pending = input.pending().make_contiguous();
         let taken = paste.push(pending);
         let came: Vec<u8> = input.pending().drain(..taken).collect();
-        if input.is_terminal() {
+        if show {
             input.show_if_ready(&echo.of(&came));
         }
         if paste.done() {

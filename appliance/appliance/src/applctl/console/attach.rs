@@ -14,6 +14,8 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::termios::{ControlModes, OptionalActions, isatty, tcgetattr, tcsetattr};
 use thiserror::Error;
 
+use crate::applctl::SOCKET_VARIABLE;
+
 #[derive(Debug, Error)]
 pub enum AttachError {
     #[error("{device} cannot be opened: {source}")]
@@ -27,7 +29,7 @@ pub enum AttachError {
 }
 
 /// Becomes the console on `device`; returns only if that fails.
-pub fn attach(device: &str) -> Result<(), AttachError> {
+pub fn attach(device: &str, socket: &Path) -> Result<(), AttachError> {
     let terminal = open_terminal(device)?;
     let control = |source: rustix::io::Errno| AttachError::Control {
         device: device.to_owned(),
@@ -49,6 +51,7 @@ pub fn attach(device: &str) -> Result<(), AttachError> {
         .arg0("applctl")
         .args(["console"])
         .env("TERM", term(device))
+        .env(SOCKET_VARIABLE, socket)
         .exec();
     Err(AttachError::Start {
         device: device.to_owned(),
@@ -102,12 +105,13 @@ mod tests {
 
     #[test]
     fn what_is_not_a_terminal_is_refused() {
+        let nowhere = Path::new("/nonexistent/socket");
         assert!(matches!(
-            attach("/nonexistent/tty"),
+            attach("/nonexistent/tty", nowhere),
             Err(AttachError::Open { .. })
         ));
         assert!(matches!(
-            attach("/dev/null"),
+            attach("/dev/null", nowhere),
             Err(AttachError::NotATerminal { .. })
         ));
     }

@@ -58,7 +58,12 @@ pub struct LineEditor {
     /// terminal, and may lose what is typed ahead.
     keys: Option<OwnedFd>,
     seen: Receiver<()>,
+    /// Lines in a row that could not be read.
+    faults: u32,
 }
+
+/// After so many lines that could not be read something is wrong that a new line does not cure.
+const MOST_FAULTS: u32 = 10;
 
 impl LineEditor {
     /// From here on standard input belongs to the editor.
@@ -98,7 +103,12 @@ impl LineEditor {
         for key in ['Z', '\\', 'S', 'Q'] {
             editor.bind_sequence(KeyEvent::ctrl(key), Cmd::Noop);
         }
-        Ok(LineEditor { editor, keys, seen })
+        Ok(LineEditor {
+            editor,
+            keys,
+            seen,
+            faults: 0,
+        })
     }
 
     pub fn read_line(&mut self, prompt: &str, input: &mut Input) -> Result<Typed, String> {
@@ -113,6 +123,7 @@ impl LineEditor {
         match line.map_err(|e| e.to_string())? {
             _ if hung_up => Ok(Typed::HungUp),
             Ok(line) => {
+                self.faults = 0;
                 if !line.trim().is_empty() {
                     // A history in memory takes every line.
                     let _ = self.editor.add_history_entry(line.as_str());
@@ -122,9 +133,9 @@ impl LineEditor {
             Err(ReadlineError::Interrupted) => Ok(Typed::Nothing),
             Err(ReadlineError::Eof) if had_keys => Ok(Typed::EndOfFile),
             Err(ReadlineError::Eof) => Ok(Typed::HungUp),
-            Err(error) if had_keys => {
-                // The real terminal is well, or the feed would have ended: only this line is lost.
-                let _ = error;
+            // The real terminal is well, or the feed would have ended: only this line is lost.
+            Err(_) if had_keys && self.faults < MOST_FAULTS => {
+                self.faults += 1;
                 Ok(Typed::Nothing)
             }
             Err(error) => Err(format!("the line cannot be read: {error}")),

@@ -30,7 +30,9 @@ const BANNER_PATIENCE: Duration = Duration::from_secs(1);
 pub fn run(words: &[String], places: &Places) -> ExitCode {
     let outcome = match words {
         [] => Session::begin(places).and_then(|mut session| session.converse()),
-        [option, device] if option == "--tty" => attach::attach(device).map_err(|e| e.to_string()),
+        [option, device] if option == "--tty" => {
+            attach::attach(device, &places.socket).map_err(|e| e.to_string())
+        }
         _ => return usage_fault("`console` takes nothing, or `--tty DEVICE`"),
     };
     match outcome {
