@@ -170,7 +170,7 @@ impl FromStr for Slot {
 pub fn kernel_command_line(slot: Slot) -> String {
     format!(
         "root=PARTUUID={} rootfstype=squashfs ro rootwait=10 init=/sbin/init console=tty0 console=ttyS0,115200 \
-         panic=5 oops=panic printk.devkmsg=on log_buf_len=1M quiet loglevel=4 lb.slot={slot}",
+         panic=5 oops=panic printk.devkmsg=on log_buf_len=1M quiet loglevel=3 bonding.max_bonds=0 dummy.numdummies=0 lb.slot={slot}",
         slot.partition().uuid
     )
 }

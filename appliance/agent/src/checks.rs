@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use lb_core::config::{CheckParams, Config};
+use lb_core::config::{CheckParams, Config, RealServer, VirtualServer};
 use lb_core::desired;
 use lb_core::health::{CheckResult, Health, Machine, Outcome, Schedule, Transition};
 use lb_core::model::{IfName, ServerKey};
@@ -134,6 +134,20 @@ impl Checks {
 
     pub fn in_pool(&self, key: &ServerKey) -> bool {
         self.entries.get(key).is_some_and(|entry| entry.machine.in_pool())
+    }
+
+    /// Whether clients may come: a server is up, or there is nothing left to wait for. Before that their SYNs are dropped,
+    /// so that they try again, instead of being refused by an empty pool.
+    pub fn is_open(&self, service: &VirtualServer) -> bool {
+        let machine = |real: &RealServer| {
+            let key = ServerKey {
+                service: service.listen,
+                server: real.address,
+            };
+            self.entries.get(&key).map(|entry| &entry.machine)
+        };
+        let mut machines = service.real_servers.iter().filter_map(machine);
+        machines.clone().any(Machine::in_pool) || machines.all(|m| m.health() != Health::Unproven)
     }
 
     pub fn machine(&self, key: &ServerKey) -> Option<&Machine> {

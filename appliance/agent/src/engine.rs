@@ -57,6 +57,8 @@ pub struct Engine {
     pub reconcile: Reconcile,
     jobs: std_mpsc::Sender<Job>,
     events: mpsc::Sender<Event>,
+    /// Checks are made, now that the network has been set up once.
+    pub checking: bool,
     ready: bool,
 }
 
@@ -106,13 +108,14 @@ impl Engine {
             places,
             jobs,
             events,
+            checking: false,
             ready: false,
         }
     }
 
     fn deadline(&self) -> Instant {
         let audit = self.reconcile.next_audit(self.started);
-        match self.checks.next_due().filter(|_| self.ready) {
+        match self.checks.next_due().filter(|_| self.checking) {
             Some(check) => check.min(audit),
             None => audit,
         }
@@ -134,7 +137,7 @@ impl Engine {
 
     /// What follows from the time and from what has become dirty.
     fn after_event(&mut self, now: Instant) {
-        if self.ready {
+        if self.checking {
             for (key, params) in self.checks.take_due(now) {
                 self.start_check(key, params);
             }
@@ -177,6 +180,19 @@ impl Engine {
             change.reason
         );
         self.reconcile.pool_dirty(key.service);
+        self.watch_door(&key.service);
+    }
+
+    /// The filter lets a service's clients in when its pool is ready, and what it has let in once stays open.
+    fn watch_door(&mut self, key: &VirtualKey) {
+        let is_open = self.network.ruleset.services.contains(key);
+        if !is_open
+            && self
+                .service(key)
+                .is_some_and(|service| self.checks.is_open(service))
+        {
+            self.reconcile.doors_changed();
+        }
     }
 
     pub fn service(&self, key: &VirtualKey) -> Option<&VirtualServer> {

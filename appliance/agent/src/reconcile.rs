@@ -33,7 +33,7 @@ enum Phase {
     Observing(BTreeSet<SysctlName>),
     Applying,
     /// Pools only, by the short way.
-    ApplyingPools(BTreeSet<VirtualKey>),
+    ApplyingPools,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +45,10 @@ pub struct Reconcile {
     changed_next: bool,
     full_wanted: bool,
     dirty: BTreeSet<VirtualKey>,
+    /// Pools whose servers changed their health since the kernel was last read: their steps are no repairs.
+    expected: BTreeSet<VirtualKey>,
+    /// The same for the filter: a service is to be opened.
+    opening: bool,
     steps: Vec<String>,
     failed: Vec<String>,
     pub last_failed: Vec<String>,
@@ -70,6 +74,12 @@ impl Reconcile {
         self.dirty.insert(service);
     }
 
+    /// A service has become ready for its clients, or a new one has to wait: the filter follows.
+    pub fn doors_changed(&mut self) {
+        self.opening = true;
+        self.full_wanted = true;
+    }
+
     /// A new configuration is in force: a whole pass is due, and its waiter is answered at its end.
     pub fn config_changed(&mut self, waiter: Option<Waiter>) {
         self.changed_next = true;
@@ -83,17 +93,18 @@ impl Engine {
         if self.reconcile.phase != Phase::Idle {
             return;
         }
+        // The short way first: a server that is down must leave its pool now.
+        if !self.reconcile.dirty.is_empty() && self.start_pools() {
+            return;
+        }
         if self.reconcile.full_wanted || now >= self.reconcile.next_audit(self.started) {
             self.start_full_pass();
-        } else if !self.reconcile.dirty.is_empty() {
-            self.start_pools();
         }
     }
 
     pub fn start_full_pass(&mut self) {
         self.reconcile.full_wanted = false;
         self.reconcile.changed = std::mem::take(&mut self.reconcile.changed_next);
-        self.reconcile.dirty.clear();
         self.reconcile.round = 1;
         self.reconcile.steps.clear();
         self.reconcile.failed.clear();
@@ -110,7 +121,12 @@ impl Engine {
     }
 
     fn wanted_network(&self, observed: &Observed) -> Network {
-        desired::network(self.config.as_ref(), &observed.links, self.memory_bytes)
+        desired::network(
+            self.config.as_ref(),
+            &observed.links,
+            self.memory_bytes,
+            |service| self.checks.is_open(service),
+        )
     }
 
     fn wanted_pools(&self) -> Pools {
@@ -147,6 +163,7 @@ impl Engine {
         }
         self.network = self.wanted_network(&self.observed);
         let steps = plan::diff(&self.network, &self.wanted_pools(), &self.observed);
+        self.reconcile.expected = std::mem::take(&mut self.reconcile.dirty);
         let all_asked = sysctl_names(&self.network).is_subset(&asked);
         let settled = steps.is_empty() && all_asked;
         if settled || self.reconcile.round > ROUNDS || self.only_refused_again(&steps, all_asked) {
@@ -169,17 +186,22 @@ impl Engine {
     }
 
     fn note_repairs(&mut self, steps: &[Step]) {
-        let repair =
+        let audit =
             self.reconcile.round == 1 && !self.reconcile.changed && self.reconcile.last_full.is_some();
+        let opening = std::mem::take(&mut self.reconcile.opening);
         for step in steps {
-            if repair {
+            let expected = match step {
+                Step::ReplaceRuleset(_) => opening,
+                other => other
+                    .service()
+                    .is_some_and(|key| self.reconcile.expected.contains(&key)),
+            };
+            if audit && !expected {
                 log::warn!("repair: {step}");
+                self.reconcile.repairs += 1;
             } else {
-                log::info!("{step}");
+                log_step(step);
             }
-        }
-        if repair {
-            self.reconcile.repairs += steps.len() as u64;
         }
     }
 
@@ -232,14 +254,17 @@ impl Engine {
         match std::mem::take(&mut self.reconcile.phase) {
             Phase::Applying => {
                 self.reconcile.round += 1;
+                // The network stands, as far as it can: checks need not wait for the proof.
+                self.checking = true;
                 self.observe();
             }
-            Phase::ApplyingPools(pools) => self.pools_applied(&pools, &outcomes),
+            Phase::ApplyingPools => self.pools_applied(&outcomes),
             Phase::Idle | Phase::Observing(_) => log::error!("steps were carried out that nobody asked for"),
         }
     }
 
-    fn start_pools(&mut self) {
+    /// Whether there was anything to do.
+    fn start_pools(&mut self) -> bool {
         let dirty = std::mem::take(&mut self.reconcile.dirty);
         let mut steps = Vec::new();
         for key in &dirty {
@@ -253,18 +278,17 @@ impl Engine {
             }
         }
         if steps.is_empty() {
-            return;
+            return false;
         }
-        for step in &steps {
-            log::info!("{step}");
-        }
+        steps.iter().for_each(log_step);
         self.reconcile.failed.clear();
         self.send(Job::Apply(steps));
-        self.reconcile.phase = Phase::ApplyingPools(dirty);
+        self.reconcile.phase = Phase::ApplyingPools;
+        true
     }
 
     /// What was applied is known; after a refusal only a read-back tells.
-    fn pools_applied(&mut self, pools: &BTreeSet<VirtualKey>, outcomes: &Outcomes) {
+    fn pools_applied(&mut self, outcomes: &Outcomes) {
         if outcomes.iter().any(|(_, result)| result.is_err()) {
             self.reconcile.full_wanted = true;
             return;
@@ -272,8 +296,6 @@ impl Engine {
         for (step, _) in outcomes {
             assume(&mut self.observed, step);
         }
-        // Results that came in meanwhile have marked their pools dirty again.
-        log::debug!("{} pools changed", pools.len());
     }
 
     fn end_pass(&mut self) {
@@ -290,8 +312,18 @@ impl Engine {
             let _ = reply.send(Response::Apply(report));
         }
         self.reconcile.last_failed = failed;
+        self.checking = true;
         self.become_ready();
     }
+}
+
+/// The many sysctls of a start are worth a line each only to those who look for them.
+fn log_step(step: &Step) {
+    let level = match step {
+        Step::SetSysctl { .. } => log::Level::Debug,
+        _ => log::Level::Info,
+    };
+    log::log!(level, "{step}");
 }
 
 /// What the kernel holds after a step of a pool has succeeded.

@@ -192,6 +192,16 @@ impl Appliance {
         }
     }
 
+    /// Whether the filter lets the service's clients in.
+    fn is_open(&self) -> bool {
+        let kernel = self.kernel.0.lock().unwrap();
+        kernel
+            .state
+            .ruleset
+            .as_ref()
+            .is_some_and(|r| !r.services.is_empty())
+    }
+
     /// The weight that the kernel holds; `None`: the server is not in its table.
     fn weight(&self, server: &str) -> Option<u32> {
         let service: VirtualKey = "192.168.0.1:80/tcp".parse().unwrap();
@@ -282,6 +292,22 @@ fn traffic_only_for_servers_that_passed_a_check() {
 }
 
 #[test]
+fn clients_wait_until_the_first_server_is_up() {
+    isolated("clients_wait_until_the_first_server_is_up", || {
+        let _one = TcpListener::bind(ONE).unwrap();
+        let mut appliance = Appliance::new();
+        std::fs::write(appliance.file(CONFIG_FILE), CONFIG).unwrap();
+        appliance.start();
+        eventually("the service is open", || appliance.is_open());
+        let kernel = appliance.kernel.0.lock().unwrap();
+        let opened = |s: &Step| matches!(s, Step::ReplaceRuleset(rules) if !rules.services.is_empty());
+        let filled = |s: &Step| matches!(s, Step::AddReal { weight, .. } | Step::EditReal { weight, .. } if weight.value() > 0);
+        let at = |wanted: &dyn Fn(&Step) -> bool| kernel.applied.iter().position(wanted).unwrap();
+        assert!(at(&filled) < at(&opened), "{:?}", kernel.applied);
+    });
+}
+
+#[test]
 fn a_server_leaves_and_comes_back() {
     isolated("a_server_leaves_and_comes_back", || {
         let one = TcpListener::bind(ONE).unwrap();
@@ -311,7 +337,7 @@ fn a_second_agent_adopts_what_the_first_left() {
         let mut appliance = Appliance::new();
         std::fs::write(appliance.file(CONFIG_FILE), CONFIG).unwrap();
         appliance.start();
-        eventually("the first server is up", || appliance.weight(ONE) == Some(1));
+        eventually("the service is open", || appliance.is_open());
         let kernel = appliance.kernel.clone();
         // A second appliance on the same kernel stands for the next agent: the first one is silent meanwhile.
         let mut next = Appliance {

@@ -77,11 +77,13 @@ pub fn pool(service: &VirtualServer, in_pool: impl Fn(RealKey) -> bool) -> Desir
 }
 
 /// Links, addresses, routes, rules and sysctls. `config: None` is an appliance without configuration: it answers
-/// nobody and forwards nothing. `memory_bytes` sizes the connection tracking table.
+/// nobody and forwards nothing. `memory_bytes` sizes the connection tracking table. A service that is not `open` yet
+/// is left out of the input filter: its clients' SYNs are dropped, and sent again a second later, instead of refused.
 pub fn network(
     config: Option<&Config>,
     links: &BTreeMap<IfName, ObservedLink>,
     memory_bytes: u64,
+    open: impl Fn(&VirtualServer) -> bool,
 ) -> Network {
     let mut network = Network {
         hostname: "lb".to_owned(),
@@ -103,9 +105,9 @@ pub fn network(
             }
             network.resolved.insert(interface.label.clone(), link);
         }
-        network.ruleset = ruleset(config, &network.resolved);
+        network.ruleset = ruleset(config, &network.resolved, open);
     } else {
-        network.ruleset = ruleset(&Config::empty(), &BTreeMap::new());
+        network.ruleset = ruleset(&Config::empty(), &BTreeMap::new(), open);
     }
     network.sysctls = sysctls(memory_bytes, network.links.keys());
     network
@@ -189,7 +191,11 @@ fn resolve(
 }
 
 /// What the box itself answers, what it forwards, and whom it hides behind its own address.
-fn ruleset(config: &Config, resolved: &BTreeMap<String, Option<IfName>>) -> Ruleset {
+fn ruleset(
+    config: &Config,
+    resolved: &BTreeMap<String, Option<IfName>>,
+    open: impl Fn(&VirtualServer) -> bool,
+) -> Ruleset {
     let link = |label: &str| resolved.get(label).cloned().flatten();
     let mut outside: Vec<IfName> = Vec::new();
     let mut postrouting = Vec::new();
@@ -207,7 +213,12 @@ fn ruleset(config: &Config, resolved: &BTreeMap<String, Option<IfName>>) -> Rule
     let mut forward = vec![Rule::AcceptEstablished];
     forward.extend(outside.into_iter().map(Rule::DropNewFrom));
     Ruleset {
-        services: config.virtual_servers.iter().map(|v| v.listen).collect(),
+        services: config
+            .virtual_servers
+            .iter()
+            .filter(|v| open(v))
+            .map(|v| v.listen)
+            .collect(),
         input: vec![
             Rule::AcceptLoopback,
             Rule::AcceptEstablished,

@@ -101,10 +101,11 @@ fn remember(recent: &mut VecDeque<String>, text: &str) {
     recent.push_back(text.to_owned());
 }
 
-/// The kernel's levels (include/linux/kern_levels.h).
+/// The kernel's levels (include/linux/kern_levels.h). Our errors are one step more urgent than the kernel's, because the
+/// consoles show no more than that: IPVS calls each request to an empty pool an error, and would drown the prompt.
 fn priority(level: Level) -> u8 {
     match level {
-        Level::Error => 3,
+        Level::Error => 2,
         Level::Warn => 4,
         Level::Info => 6,
         Level::Debug | Level::Trace => 7,

@@ -35,6 +35,7 @@ fn an_interface_is_found_by_its_mac_and_used_by_its_label() {
         Some(&config(by_mac("wan", "52:54:00:00:00:02"))),
         &kernel.state.links,
         1 << 30,
+        |_| true,
     );
     assert_eq!(network.resolved["wan"].as_ref().unwrap().as_str(), "enp2s0");
     assert!(network.links[&"enp2s0".parse().unwrap()].up);
@@ -54,6 +55,7 @@ fn a_missing_card_is_a_problem_and_the_rest_goes_on() {
         Some(&config(by_mac("wan", "52:54:00:00:00:09"))),
         &kernel.state.links,
         1 << 30,
+        |_| true,
     );
     assert_eq!(
         network.problems,
@@ -72,7 +74,7 @@ fn of_two_cards_with_one_mac_only_one_that_holds_the_addresses_is_used() {
         link.mac = Some("52:54:00:00:00:01".parse().unwrap());
     }
     let config = config(by_mac("wan", "52:54:00:00:00:01"));
-    let neither = network(Some(&config), &kernel.state.links, 1 << 30);
+    let neither = network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
     assert_eq!(neither.resolved["wan"], None);
     assert!(
         neither.problems[0].contains("none is used"),
@@ -81,7 +83,7 @@ fn of_two_cards_with_one_mac_only_one_that_holds_the_addresses_is_used() {
     );
     let holder = kernel.state.links.get_mut(&"eth1".parse().unwrap()).unwrap();
     holder.addresses.insert("192.168.0.1/24".parse().unwrap());
-    let kept = network(Some(&config), &kernel.state.links, 1 << 30);
+    let kept = network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
     assert_eq!(kept.resolved["wan"].as_ref().unwrap().as_str(), "eth1");
     assert!(kept.problems[0].contains("eth1 is kept"), "{}", kept.problems[0]);
 }

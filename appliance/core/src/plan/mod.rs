@@ -20,15 +20,31 @@ use crate::observed::Observed;
 
 /// Everything: nothing is left to do when the result is empty.
 pub fn diff(network: &Network, pools: &Pools, observed: &Observed) -> Vec<Step> {
-    let mut steps = diff_network(network, observed);
-    let forwarding = steps
+    let mut first = diff_network(network, observed);
+    let forwarding = first
         .iter()
         .position(network::is_forwarding_on)
-        .unwrap_or(steps.len());
-    let last = steps.split_off(forwarding);
-    steps.extend(diff_timeouts(observed));
-    steps.extend(diff_pools(pools, observed));
-    steps.extend(diff_foreign(observed));
-    steps.extend(last);
-    steps
+        .unwrap_or(first.len());
+    let mut last = first.split_off(forwarding);
+    if only_services_differ(network, observed) {
+        // The filter stands; a service is opened when its pool is ready for its clients.
+        let (rules, others) = first
+            .into_iter()
+            .partition(|step| matches!(step, Step::ReplaceRuleset(_)));
+        first = others;
+        last.splice(0..0, Vec::<Step>::into_iter(rules));
+    }
+    first.extend(diff_timeouts(observed));
+    first.extend(diff_pools(pools, observed));
+    first.extend(diff_foreign(observed));
+    first.extend(last);
+    first
+}
+
+fn only_services_differ(network: &Network, observed: &Observed) -> bool {
+    observed.ruleset.as_ref().is_some_and(|seen| {
+        let wanted = &network.ruleset;
+        (&seen.input, &seen.forward, &seen.postrouting)
+            == (&wanted.input, &wanted.forward, &wanted.postrouting)
+    })
 }

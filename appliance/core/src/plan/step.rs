@@ -76,6 +76,21 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// The virtual server whose pool the step changes.
+    pub fn service(&self) -> Option<VirtualKey> {
+        match self {
+            Step::AddVirtual { service, .. }
+            | Step::EditVirtual { service, .. }
+            | Step::DeleteVirtual(service)
+            | Step::AddReal { service, .. }
+            | Step::EditReal { service, .. }
+            | Step::DeleteReal { service, .. } => Some(*service),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -194,7 +194,7 @@ fn inflict(kernel: &mut FakeKernel, damage: &Damage) {
 
 /// A plan with the inputs that it was made from: health is a bit per host.
 fn plan_for(config: &Config, healthy: u8, observed: &Observed) -> Vec<Step> {
-    let network = desired::network(Some(config), &observed.links, MEMORY);
+    let network = desired::network(Some(config), &observed.links, MEMORY, |_| true);
     let pools: Pools = config
         .virtual_servers
         .iter()
@@ -219,7 +219,7 @@ fn is_healthy(healthy: u8, key: RealKey) -> bool {
 fn converge(kernel: &mut FakeKernel, config: &Config, healthy: u8) -> Vec<Step> {
     let mut all = Vec::new();
     for _round in 0..3 {
-        let network = desired::network(Some(config), &kernel.state.links, MEMORY);
+        let network = desired::network(Some(config), &kernel.state.links, MEMORY, |_| true);
         let names = network
             .sysctls
             .keys()
@@ -321,6 +321,41 @@ fn the_filter_comes_first_and_forwarding_last() {
 }
 
 #[test]
+fn a_service_is_opened_after_its_pool_is_filled() {
+    let mut kernel = FakeKernel::with_links(&["eth0", "eth1"]);
+    let config = Config {
+        interfaces: vec![interface("eth0", &["192.168.0.1/24".to_owned()].into(), None)],
+        virtual_servers: vec![VirtualServer {
+            name: "web".to_owned(),
+            listen: "192.168.0.1:80/tcp".parse().unwrap(),
+            scheduler: Scheduler::Rr,
+            real_servers: vec![real(1, 1, WhenDown::Remove)],
+        }],
+        ..Config::empty()
+    };
+    converge(
+        &mut kernel,
+        &Config {
+            virtual_servers: vec![],
+            ..config.clone()
+        },
+        0xff,
+    );
+    let lines: Vec<String> = converge(&mut kernel, &config, 0xff)
+        .iter()
+        .map(Step::to_string)
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "add virtual 192.168.0.1:80/tcp scheduler rr",
+            "add real 172.16.0.1:80 weight 1 nat to 192.168.0.1:80/tcp",
+            "replace ruleset: 1 services, 6 input, 1 forward, 0 postrouting",
+        ]
+    );
+}
+
+#[test]
 fn without_a_configuration_forwarding_is_off_and_goes_first() {
     let mut kernel = FakeKernel::with_links(&["eth0"]);
     let names: BTreeSet<_> = FORWARDING.map(str::to_owned).into();
@@ -329,7 +364,7 @@ fn without_a_configuration_forwarding_is_off_and_goes_first() {
         .state
         .sysctls
         .insert(FORWARDING[0].to_owned(), "1".to_owned());
-    let network = desired::network(None, &kernel.state.links, MEMORY);
+    let network = desired::network(None, &kernel.state.links, MEMORY, |_| true);
     let steps = diff(&network, &BTreeMap::new(), &kernel.state);
     assert_eq!(steps[0].to_string(), "set sysctl net/ipv4/ip_forward 0");
 }
