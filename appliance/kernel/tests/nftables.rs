@@ -1,4 +1,5 @@
 //! The table `inet lb` against the host's kernel, with nft as the oracle and as the saboteur.
+#![allow(clippy::unwrap_used)] // Tests: a panic is the failure report.
 
 mod namespace;
 

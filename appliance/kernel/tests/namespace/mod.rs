@@ -1,6 +1,7 @@
 //! Every test of this directory runs in network, mount and host name namespaces of its own, in a process of its own, so that it
 //! can change everything and harms nothing. As root, or as an ordinary user where user namespaces are allowed; else it fails.
 #![allow(dead_code)] // Each test binary uses its share.
+#![allow(clippy::unwrap_used)] // Tests: a panic is the failure report.
 
 use std::env;
 use std::fs::{self, File};

@@ -1,0 +1,250 @@
+//! Links, addresses, routes and announcements against the host's kernel, with iproute2 as the oracle.
+#![allow(clippy::unwrap_used)] // Tests: a panic is the failure report.
+
+mod namespace;
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use lb_core::config::Route;
+use lb_core::model::IfName;
+use lb_core::observed::ObservedLink;
+use lb_core::plan::Step;
+use lb_core::ports::{KernelPort, LinkEvents};
+use lb_kernel::{Kernel, LinkMonitor, Parts};
+use namespace::{Peer, eventually, sh};
+
+fn kernel() -> Kernel {
+    Kernel::open(Parts { ipvs: false }).unwrap()
+}
+
+fn name(text: &str) -> IfName {
+    text.parse().unwrap()
+}
+
+fn seen(kernel: &mut Kernel, link: &str) -> ObservedLink {
+    let links = kernel.observe(&BTreeSet::new()).unwrap().links;
+    links[&name(link)].clone()
+}
+
+fn add_address(link: &str, address: &str) -> Step {
+    Step::AddAddress {
+        link: name(link),
+        address: address.parse().unwrap(),
+    }
+}
+
+fn delete_address(link: &str, address: &str) -> Step {
+    Step::DeleteAddress {
+        link: name(link),
+        address: address.parse().unwrap(),
+    }
+}
+
+fn route(to: &str, via: &str) -> Route {
+    Route {
+        to: to.parse().unwrap(),
+        via: via.parse().unwrap(),
+    }
+}
+
+fn add_route(link: &str, to: &str, via: &str) -> Step {
+    Step::AddRoute {
+        link: name(link),
+        route: route(to, via),
+    }
+}
+
+fn delete_route(link: &str, to: &str, via: &str) -> Step {
+    Step::DeleteRoute {
+        link: name(link),
+        route: route(to, via),
+    }
+}
+
+/// Applies the steps, of which none may fail.
+fn apply(kernel: &mut Kernel, steps: &[Step]) {
+    for step in steps {
+        kernel.apply(step).unwrap();
+    }
+}
+
+/// What the kernel answers to a step that cannot be done.
+fn refusal(kernel: &mut Kernel, step: &Step) -> String {
+    kernel.apply(step).unwrap_err().to_string()
+}
+
+isolated! {
+    fn a_link_is_seen_as_it_is() {
+        sh("ip link add lan0 type veth peer name far0");
+        sh("ip link set lan0 address 52:54:00:00:00:0a mtu 1400");
+        let mut kernel = kernel();
+        let link = seen(&mut kernel, "lan0");
+        assert_eq!(link.mac.unwrap().to_string(), "52:54:00:00:00:0a");
+        assert_eq!((link.mtu, link.admin_up, link.carrier, link.loopback), (1400, false, false, false));
+        assert!(sh("ip -o link show lan0").starts_with(&format!("{}: lan0", link.index)));
+        let lo = seen(&mut kernel, "lo");
+        assert!(lo.loopback && lo.admin_up && lo.mac.is_none());
+    }
+
+    fn a_link_goes_up_and_down_and_its_carrier_is_the_peers() {
+        sh("ip link add lan0 type veth peer name far0");
+        let mut kernel = kernel();
+        let state = |kernel: &mut Kernel| {
+            let link = seen(kernel, "lan0");
+            (link.admin_up, link.carrier)
+        };
+        apply(&mut kernel, &[Step::SetLinkUp(name("lan0"))]);
+        assert_eq!(state(&mut kernel), (true, false));
+        sh("ip link set far0 up");
+        assert_eq!(state(&mut kernel), (true, true));
+        apply(&mut kernel, &[Step::SetLinkDown(name("lan0"))]);
+        assert_eq!(state(&mut kernel), (false, false));
+    }
+
+    fn the_mtu_is_set_and_a_bad_one_is_refused_in_the_kernels_words() {
+        sh("ip link add lan0 type veth peer name far0");
+        let mut kernel = kernel();
+        let mtu = |mtu| Step::SetMtu { link: name("lan0"), mtu };
+        apply(&mut kernel, &[mtu(9000)]);
+        assert_eq!(seen(&mut kernel, "lan0").mtu, 9000);
+        assert_eq!(
+            refusal(&mut kernel, &mtu(100_000)),
+            "set link lan0 mtu 100000: EINVAL (mtu greater than device maximum)"
+        );
+        assert_eq!(seen(&mut kernel, "lan0").mtu, 9000);
+    }
+
+    fn addresses_come_and_go() {
+        sh("ip link add lan0 type veth peer name far0");
+        let mut kernel = kernel();
+        let addresses = ["192.0.2.1/24", "192.0.2.2/24", "198.51.100.0/31", "203.0.113.9/32", "2001:db8::1/64"];
+        apply(&mut kernel, &[Step::SetLinkUp(name("lan0"))]);
+        for address in addresses {
+            apply(&mut kernel, &[add_address("lan0", address)]);
+        }
+        sh("ip link set far0 up");
+        assert!(sh("ip -6 address show dev lan0").contains("fe80::"), "there is a link-local address to leave out");
+        assert_eq!(seen(&mut kernel, "lan0").addresses, addresses.map(|a| a.parse().unwrap()).into());
+        let shown = sh("ip -o address show dev lan0");
+        assert!(shown.contains("192.0.2.1/24 brd 192.0.2.255 scope global"), "{shown}");
+        assert!(shown.contains("198.51.100.0/31 scope global"), "{shown}");
+        assert!(shown.contains("2001:db8::1/64 scope global nodad"), "{shown}");
+        // Usable at once, without detection of duplicates.
+        std::net::TcpListener::bind("[2001:db8::1]:80").unwrap();
+        for address in addresses.into_iter().rev() {
+            apply(&mut kernel, &[delete_address("lan0", address)]);
+        }
+        assert_eq!(seen(&mut kernel, "lan0").addresses, BTreeSet::new());
+    }
+
+    fn routes_of_ours_come_and_go_and_others_are_left_alone() {
+        sh("ip link add lan0 type veth peer name far0; ip link set far0 up; ip link set lan0 up");
+        let mut kernel = kernel();
+        apply(&mut kernel, &[add_address("lan0", "192.0.2.1/24"), add_address("lan0", "2001:db8::1/64")]);
+        let routes = [
+            ("0.0.0.0/0", "192.0.2.254"),
+            ("10.0.0.0/8", "192.0.2.253"),
+            ("203.0.113.5/32", "192.0.2.253"),
+            ("::/0", "2001:db8::fe"),
+            ("2001:db8:1::/48", "2001:db8::fd"),
+        ];
+        for (to, via) in routes {
+            apply(&mut kernel, &[add_route("lan0", to, via)]);
+        }
+        sh("ip route add 172.31.0.0/16 via 192.0.2.252");
+        sh("ip route add 172.30.0.0/16 via 192.0.2.252 table 7 proto 205");
+        sh("ip route add unreachable 172.29.0.0/16 proto 205");
+        assert_eq!(seen(&mut kernel, "lan0").routes, routes.map(|(to, via)| route(to, via)).into());
+        assert_eq!(
+            sh("ip route show proto 205 type unicast | sort"),
+            "10.0.0.0/8 via 192.0.2.253 dev lan0 \n203.0.113.5 via 192.0.2.253 dev lan0 \ndefault via 192.0.2.254 dev lan0 \n"
+        );
+        assert!(sh("ip -6 route show proto 205").contains("default via 2001:db8::fe dev lan0"));
+        for (to, via) in routes {
+            apply(&mut kernel, &[delete_route("lan0", to, via)]);
+        }
+        assert_eq!(seen(&mut kernel, "lan0").routes, BTreeSet::new());
+        assert!(sh("ip route").contains("172.31.0.0/16"));
+    }
+
+    fn refusals_name_the_step_the_errno_and_the_kernels_words() {
+        sh("ip link add lan0 type veth peer name far0; ip link set far0 up; ip link set lan0 up");
+        let mut kernel = kernel();
+        apply(&mut kernel, &[add_address("lan0", "192.0.2.1/24"), add_route("lan0", "10.0.0.0/8", "192.0.2.254")]);
+        for (step, text) in [
+            (Step::SetLinkUp(name("nic9")), "set link nic9 up: ENODEV"),
+            (add_address("nic9", "192.0.2.9/24"), "add address 192.0.2.9/24 to nic9: ENODEV"),
+            (add_address("lan0", "192.0.2.1/24"), "add address 192.0.2.1/24 to lan0: EEXIST"),
+            (delete_address("lan0", "192.0.2.7/24"), "delete address 192.0.2.7/24 from lan0: EADDRNOTAVAIL"),
+            (add_route("lan0", "10.0.0.0/8", "192.0.2.254"), "add route 10.0.0.0/8 via 192.0.2.254 dev lan0: EEXIST"),
+            (
+                add_route("lan0", "10.0.0.0/9", "198.51.100.1"),
+                "add route 10.0.0.0/9 via 198.51.100.1 dev lan0: ENETUNREACH (Nexthop has invalid gateway)",
+            ),
+            (delete_route("lan0", "10.0.0.0/9", "192.0.2.254"), "delete route 10.0.0.0/9 via 192.0.2.254 dev lan0: ESRCH"),
+        ] {
+            let refusal = refusal(&mut kernel, &step);
+            assert!(refusal.starts_with(text), "{refusal}");
+        }
+    }
+
+    fn an_announcement_corrects_what_a_neighbour_believes() {
+        let peer = Peer::new();
+        peer.connect("lan0", "far0", &["192.0.2.10/24", "2001:db8::10/64"]);
+        sh("ip link set lan0 address 52:54:00:00:00:0a");
+        let mut kernel = kernel();
+        apply(&mut kernel, &[
+            Step::SetLinkUp(name("lan0")),
+            add_address("lan0", "192.0.2.1/24"),
+            add_address("lan0", "2001:db8::1/64"),
+        ]);
+        for address in ["192.0.2.1", "2001:db8::1"] {
+            peer.sh(&format!("ip neigh replace {address} lladdr 52:54:00:00:00:99 dev far0 nud stale"));
+            eventually("the neighbour has learned the address", || {
+                // Until the carrier is there on both sides, nothing arrives.
+                apply(&mut self::kernel(), &[Step::Announce { link: name("lan0"), address: address.parse().unwrap() }]);
+                peer.sh(&format!("ip neigh show {address}")).contains("52:54:00:00:00:0a")
+            });
+        }
+        let lo = Step::Announce { link: name("lo"), address: "192.0.2.1".parse().unwrap() };
+        apply(&mut kernel, &[lo]);
+    }
+
+    fn changes_are_told_once_and_silence_is_waited_for() {
+        sh("ip link add lan0 type veth peer name far0");
+        let mut monitor = LinkMonitor::open().unwrap();
+        let (told, changes) = channel();
+        thread::spawn(move || while told.send(monitor.wait()).is_ok() {});
+        let quiet = Duration::from_millis(300);
+        for change in [
+            "ip link set lan0 up",
+            "ip link set far0 up",
+            "ip address add 192.0.2.1/24 dev lan0",
+            "ip route add 10.0.0.0/8 via 192.0.2.254",
+            "ip -6 address add 2001:db8::1/64 dev lan0 nodad",
+            "ip -6 route add 2001:db8:1::/48 via 2001:db8::2",
+            "ip link del lan0",
+        ] {
+            // The kernel's own late changes (link-local addresses) belong to the change before.
+            while changes.recv_timeout(quiet).is_ok() {}
+            sh(change);
+            changes.recv_timeout(Duration::from_secs(5)).expect(change).unwrap();
+        }
+    }
+
+    fn an_overrun_is_a_change_like_others() {
+        sh("ip link add lan0 type veth peer name far0");
+        let mut monitor = LinkMonitor::open().unwrap();
+        // More notices than the socket's queue holds.
+        sh("for i in $(seq 3000); do echo link set lan0 mtu $((1000 + i % 2)); done | ip -batch -");
+        monitor.wait().unwrap();
+        let (told, changes) = channel();
+        thread::spawn(move || while told.send(monitor.wait()).is_ok() {});
+        assert!(matches!(changes.recv_timeout(Duration::from_millis(300)), Err(RecvTimeoutError::Timeout)));
+        sh("ip link set lan0 up");
+        changes.recv_timeout(Duration::from_secs(5)).unwrap().unwrap();
+    }
+}

@@ -1,0 +1,218 @@
+//! What the rules do to packets: a client outside, a server inside, and the gateway between them, on the host's kernel.
+#![allow(clippy::unwrap_used)] // Tests: a panic is the failure report.
+
+mod namespace;
+
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use lb_core::plan::Step;
+use lb_core::ports::KernelPort;
+use lb_core::ruleset::{Rule, Ruleset};
+use lb_kernel::{Kernel, Parts};
+use namespace::Peer;
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// A packet that is dropped shows as nothing for this long; one that passes needs far less.
+const PATIENCE: Duration = Duration::from_millis(800);
+
+struct Network {
+    kernel: Kernel,
+    client: Peer,
+    server: Peer,
+}
+
+impl Network {
+    /// client 198.51.100.10 -- wan0 .1 [gateway] lan0 172.16.0.254 -- server 172.16.0.11, and the same in IPv6.
+    fn new() -> Network {
+        let (client, server) = (Peer::new(), Peer::new());
+        client.connect("wan0", "eth0", &["198.51.100.10/24", "2001:db8:a::10/64"]);
+        server.connect("lan0", "eth0", &["172.16.0.11/24", "2001:db8:b::11/64"]);
+        let mut kernel = Kernel::open(Parts { ipvs: false }).unwrap();
+        for (link, address) in [
+            ("wan0", "198.51.100.1/24"),
+            ("wan0", "2001:db8:a::1/64"),
+            ("lan0", "172.16.0.254/24"),
+            ("lan0", "2001:db8:b::fe/64"),
+        ] {
+            let link: lb_core::model::IfName = link.parse().unwrap();
+            let address = address.parse().unwrap();
+            kernel.apply(&Step::SetLinkUp(link.clone())).unwrap();
+            kernel.apply(&Step::AddAddress { link, address }).unwrap();
+        }
+        server.sh("ip route add default via 172.16.0.254; ip -6 route add default via 2001:db8:b::fe");
+        client.sh("ip route add 172.16.0.0/24 via 198.51.100.1");
+        for name in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+            let (name, value) = (name.to_owned(), "1".to_owned());
+            kernel.apply(&Step::SetSysctl { name, value }).unwrap();
+        }
+        Network {
+            kernel,
+            client,
+            server,
+        }
+    }
+
+    fn rules(&mut self, rules: Ruleset) {
+        self.kernel.apply(&Step::ReplaceRuleset(rules)).unwrap();
+    }
+}
+
+fn input() -> Vec<Rule> {
+    vec![
+        Rule::AcceptLoopback,
+        Rule::AcceptEstablished,
+        Rule::AcceptIcmp,
+        Rule::AcceptIcmpv6,
+        Rule::AcceptServices4,
+        Rule::AcceptServices6,
+    ]
+}
+
+/// Whether a connection from here gets through to a listener.
+fn reaches(address: &str) -> bool {
+    let address: SocketAddr = address.parse().unwrap();
+    match TcpStream::connect_timeout(&address, PATIENCE) {
+        Ok(_) => true,
+        Err(e) if e.kind() == ErrorKind::TimedOut => false,
+        Err(e) => panic!("{address}: neither open nor dropped: {e}"),
+    }
+}
+
+/// Listens here and tells each caller its own address, as the listener sees it.
+fn echo_addresses(listen: &str) {
+    let listener = TcpListener::bind(listen).unwrap();
+    thread::spawn(move || {
+        while let Ok((mut stream, caller)) = listener.accept() {
+            // A caller that has gone does not want to know.
+            let _ = write!(stream, "{}", caller.ip());
+        }
+    });
+}
+
+fn own_address_at(address: &str) -> String {
+    let mut stream = TcpStream::connect_timeout(&address.parse().unwrap(), 5 * PATIENCE).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// Whether an echo request is answered.
+fn answers_ping(address: IpAddr) -> bool {
+    // Type, code, checksum (for IPv6 the kernel fills it in), identifier 1, sequence number 1.
+    let (domain, protocol, request, offset) = match address {
+        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, [8, 0, 0xf7, 0xfd, 0, 1, 0, 1], 20),
+        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, [128, 0, 0, 0, 0, 1, 0, 1], 0),
+    };
+    let reply = if offset == 0 { 129 } else { 0 };
+    let socket = Socket::new(domain, Type::RAW, Some(protocol)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+        .send_to(&request, &SocketAddr::new(address, 0).into())
+        .unwrap();
+    let mut buffer = [0; 256];
+    while (&socket).read(&mut buffer).is_ok() {
+        if buffer[offset] == reply {
+            return true;
+        }
+    }
+    false
+}
+
+isolated! {
+    fn only_services_icmp_and_replies_come_in() {
+        let mut network = Network::new();
+        for port in [80, 81] {
+            echo_addresses(&format!("198.51.100.1:{port}"));
+            echo_addresses(&format!("[2001:db8:a::1]:{port}"));
+        }
+        network.client.inside(|| {
+            echo_addresses("198.51.100.10:8080");
+            assert!(reaches("198.51.100.1:81") && reaches("[2001:db8:a::1]:81"), "without rules everything is open");
+        });
+        network.rules(Ruleset {
+            services: BTreeSet::from(["198.51.100.1:80/tcp", "[2001:db8:a::1]:80/tcp"].map(|s| s.parse().unwrap())),
+            input: input(),
+            ..Ruleset::default()
+        });
+        network.client.inside(|| {
+            assert!(reaches("198.51.100.1:80") && reaches("[2001:db8:a::1]:80"), "services are open");
+            assert!(!reaches("198.51.100.1:81"), "another port of the address");
+            assert!(!reaches("172.16.0.254:80"), "the port of another address");
+            assert!(!reaches("[2001:db8:a::1]:81"), "another port, IPv6");
+            assert!(answers_ping("198.51.100.1".parse().unwrap()));
+            assert!(answers_ping("2001:db8:a::1".parse().unwrap()));
+        });
+        assert_eq!(own_address_at("198.51.100.10:8080"), "198.51.100.1", "replies come in");
+    }
+
+    fn an_empty_table_answers_nobody() {
+        let mut network = Network::new();
+        echo_addresses("198.51.100.1:80");
+        network.rules(Ruleset::default());
+        network.client.inside(|| {
+            assert!(!reaches("198.51.100.1:80"));
+            assert!(!answers_ping("198.51.100.1".parse().unwrap()));
+        });
+    }
+
+    fn a_connection_outlives_a_replacement_of_the_table() {
+        let mut network = Network::new();
+        let rules = Ruleset {
+            services: BTreeSet::from(["198.51.100.1:80/tcp".parse().unwrap()]),
+            input: input(),
+            ..Ruleset::default()
+        };
+        network.rules(rules.clone());
+        let listener = TcpListener::bind("198.51.100.1:80").unwrap();
+        let mut client = network.client.inside(|| TcpStream::connect("198.51.100.1:80").unwrap());
+        let (mut server, _) = listener.accept().unwrap();
+        server.set_read_timeout(Some(5 * PATIENCE)).unwrap();
+        for services in [BTreeSet::new(), rules.services.clone()] {
+                    network.rules(Ruleset { services, ..rules.clone() });
+            client.write_all(b"x").unwrap();
+            server.read_exact(&mut [0]).unwrap();
+        }
+    }
+
+    fn masquerade_hides_the_inside_and_only_the_inside() {
+        let mut network = Network::new();
+        network.client.inside(|| {
+            echo_addresses("198.51.100.10:80");
+            echo_addresses("[2001:db8:a::10]:80");
+        });
+        let rules = |from: &str, from6: &str| Ruleset {
+            input: input(),
+            forward: vec![Rule::AcceptEstablished],
+            postrouting: [from, from6]
+                .map(|from| Rule::Masquerade { from: from.parse().unwrap(), out: "wan0".parse().unwrap() })
+                .into(),
+            ..Ruleset::default()
+        };
+        network.rules(rules("172.16.0.0/24", "2001:db8:b::/64"));
+        network.server.inside(|| {
+            assert_eq!(own_address_at("198.51.100.10:80"), "198.51.100.1");
+            assert_eq!(own_address_at("[2001:db8:a::10]:80"), "2001:db8:a::1");
+        });
+        // Another network's addresses are left as they are.
+        network.rules(rules("172.16.1.0/24", "2001:db8:c::/64"));
+        network.server.inside(|| assert_eq!(own_address_at("198.51.100.10:80"), "172.16.0.11"));
+    }
+
+    fn nobody_outside_opens_a_connection_to_the_inside() {
+        let mut network = Network::new();
+        network.server.inside(|| echo_addresses("172.16.0.11:80"));
+        let rules = |forward: Vec<Rule>| Ruleset { input: input(), forward, ..Ruleset::default() };
+        network.rules(rules(vec![Rule::AcceptEstablished]));
+        network.client.inside(|| assert!(reaches("172.16.0.11:80"), "the way is there"));
+        network.rules(rules(vec![Rule::AcceptEstablished, Rule::DropNewFrom("wan0".parse().unwrap())]));
+        network.client.inside(|| {
+            assert!(!reaches("172.16.0.11:80"));
+            echo_addresses("198.51.100.10:80");
+        });
+        network.server.inside(|| assert_eq!(own_address_at("198.51.100.10:80"), "172.16.0.11", "outwards is open"));
+    }
+}
