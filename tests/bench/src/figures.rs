@@ -61,6 +61,8 @@ pub struct Figures {
     pub qemu: String,
     pub accel: &'static str,
     pub processors: usize,
+    /// The machine's load average before the run: what else was going on.
+    pub load_before: f64,
     pub sizes: BTreeMap<System, Sizes>,
     pub times: BTreeMap<System, Vec<Times>>,
     pub streams: BTreeMap<System, Stream>,
@@ -76,9 +78,10 @@ impl Figures {
             kernel: lb_image::kernel::version(&parts.kernel)
                 .map_err(|source| BenchError::Kernel { source })?,
             keepalived: packages.version("keepalived")?,
-            qemu: first_line(&command::run(&["qemu-system-x86_64", "--version"])?),
+            qemu: qemu_version()?,
             accel: Accel::choose(&cage::scratch("accel")?).as_str(),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
+            load_before: load_average(),
             sizes: BTreeMap::new(),
             times: BTreeMap::new(),
             streams: BTreeMap::new(),
@@ -202,8 +205,19 @@ impl From<Report> for Sizes {
     }
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+/// Of the last minute; not a number if the machine does not tell.
+fn load_average() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ')
+        .next()
+        .and_then(|load| load.parse().ok())
+        .unwrap_or(f64::NAN)
+}
+
+/// `QEMU emulator version 7.2.22 (Debian ...)` is its first line.
+fn qemu_version() -> Result<String> {
+    let said = command::run(&["qemu-system-x86_64", "--version"])?;
+    Ok(said.split_whitespace().nth(3).unwrap_or("unknown").to_owned())
 }
 
 /// Progress, apart from the report.

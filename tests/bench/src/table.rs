@@ -44,13 +44,15 @@ pub fn render(figures: &Figures) -> String {
 fn heading(figures: &Figures) -> String {
     let plan = figures.plan;
     let mut text = format!(
-        "Linux {} under {} ({}, {} processors); keepalived {}.\n\
+        "Linux {} under QEMU {} ({}, {} processors of the machine); keepalived {}.\n\
+         Load average before the run: {:.2}; times on a busy machine say little.\n\
          Seconds: medians of {} direct and {} disk boots in turn (least-most). MB: 1,000,000 bytes.\n\n",
         figures.kernel,
         figures.qemu,
         figures.accel,
         figures.processors,
         figures.keepalived,
+        figures.load_before,
         plan.direct_boots,
         plan.disk_boots
     );
@@ -121,7 +123,7 @@ fn size_rows(figures: &Figures) -> Vec<Row> {
     };
     vec![
         size("disk image, as a file", |sizes| sizes.raw),
-        size("  allocated", |sizes| sizes.allocated),
+        ours("  allocated", |sizes| sizes.allocated),
         size("  compressed (zstd -19 --long=27)", |sizes| sizes.compressed),
         ours("root file system of a slot, compressed", |sizes| sizes.squashfs),
         ours("  its kernel", |sizes| sizes.kernel),

@@ -49,9 +49,10 @@ fn good() -> Figures {
         },
         kernel: "6.12.1-lb".into(),
         keepalived: "1:2.2.7-1".into(),
-        qemu: "QEMU emulator version 7.2".into(),
+        qemu: "7.2.22".into(),
         accel: "tcg",
         processors: 2,
+        load_before: 0.25,
         sizes: BTreeMap::from([(System::Appliance, sizes)]),
         times: BTreeMap::from([
             (
