@@ -1,6 +1,8 @@
 //! The whole agent on a kernel in memory, with real sockets as servers. Each test runs in a network namespace of its
 //! own, which it makes by starting itself again under unshare(1); where that is not possible it fails.
 
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
