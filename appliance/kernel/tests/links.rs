@@ -213,6 +213,20 @@ isolated! {
         apply(&mut kernel, &[lo]);
     }
 
+    /// The appliance boots with a cable unplugged as well as without a fault.
+    fn an_announcement_where_nobody_listens_is_no_fault() {
+        sh("ip link add lan0 type veth peer name far0");
+        let mut kernel = kernel();
+        let announce = |address: &str| Step::Announce { link: name("lan0"), address: address.parse().unwrap() };
+        apply(&mut kernel, &[
+            Step::SetLinkUp(name("lan0")),
+            add_address("lan0", "192.0.2.1/24"),
+            add_address("lan0", "2001:db8::1/64"),
+            announce("192.0.2.1"),
+            announce("2001:db8::1"),
+        ]);
+    }
+
     fn changes_are_told_once_and_silence_is_waited_for() {
         sh("ip link add lan0 type veth peer name far0");
         let mut monitor = LinkMonitor::open().unwrap();
