@@ -91,7 +91,9 @@ pub fn network(
     };
     // Links that the file does not name hold nothing of ours and stay switched off.
     for (name, link) in links {
-        if !link.loopback && link.mac.is_some() {
+        if link.loopback {
+            network.links.insert(name.clone(), loopback(link));
+        } else if link.mac.is_some() {
             network.links.insert(name.clone(), DesiredLink::default());
         }
     }
@@ -111,6 +113,16 @@ pub fn network(
     }
     network.sysctls = sysctls(memory_bytes, network.links.keys());
     network
+}
+
+/// Up, with the addresses that the kernel gives it then, and no others.
+fn loopback(link: &ObservedLink) -> DesiredLink {
+    let own = link.addresses.iter().copied().filter(|a| a.addr().is_loopback());
+    DesiredLink {
+        up: true,
+        addresses: own.collect(),
+        ..DesiredLink::default()
+    }
 }
 
 fn desired_link(interface: &Interface) -> DesiredLink {
