@@ -139,10 +139,10 @@ mod tests {
     }
 
     #[test]
-    fn levels_are_those_of_the_kernel() {
+    fn levels_are_the_kernels_and_errors_reach_the_consoles() {
         assert_eq!(
             [Level::Error, Level::Warn, Level::Info, Level::Debug].map(priority),
-            [3, 4, 6, 7]
+            [2, 4, 6, 7]
         );
     }
 

@@ -16,6 +16,8 @@ use crate::seat::{self, Mode, Seat};
 
 /// The agent leaves it when its configuration is in force.
 pub const AGENT_READY: &str = "/run/lb/agent.ready";
+/// A VGA screen, less one: some terminals wrap in the last column.
+const SCREEN_COLUMNS: usize = 79;
 /// Of everything that may be killed when memory runs out, the agent comes last.
 const AGENT_OOM_SCORE: &str = "-900";
 
@@ -85,21 +87,28 @@ impl Machine {
 
     /// Something the operator must know: on the consoles, in the log and in the report.
     pub fn problem(&mut self, sentence: String) {
+        self.say(&fold(&format!("*** {sentence}"), SCREEN_COLUMNS));
+        self.record_problem(sentence);
+    }
+
+    /// The same without the consoles, which were told otherwise.
+    pub fn record_problem(&mut self, sentence: String) {
         log::warn!("{sentence}");
-        self.say(&format!("*** {sentence}"));
         if !self.report.problems.contains(&sentence) {
             self.report.problems.push(sentence);
         }
     }
 
-    /// Opens the terminals that are there, and shows them what was said before.
+    /// Opens the terminals that are there, or else the one that the kernel gave, and shows them what was said before.
     pub fn open_seats(&mut self) {
-        if !self.seats.is_empty() {
+        if self.seats.iter().any(|seat| !seat.is_inherited()) {
             return;
         }
         let names = seat::candidates(&self.cmdline);
-        self.seats = names.iter().filter_map(|name| Seat::open(name).ok()).collect();
-        if self.seats.is_empty() {
+        let found: Vec<_> = names.iter().filter_map(|name| Seat::open(name).ok()).collect();
+        if !found.is_empty() {
+            self.seats = found;
+        } else if self.seats.is_empty() {
             self.seats.extend(Seat::inherited());
         }
         let unheard = std::mem::take(&mut self.unheard);
@@ -218,10 +227,57 @@ fn rescue_at(seat: &mut Seat, reason: &str) {
     seat.say(crate::rescue::PROMPT);
 }
 
+/// Breaks a line between words so that a screen does not break it inside one.
+fn fold(text: &str, columns: usize) -> String {
+    let (mut folded, mut column) = (String::new(), 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > columns {
+            folded += "\n    ";
+            column = 4;
+        } else if column > 0 {
+            folded.push(' ');
+            column += 1;
+        }
+        folded += word;
+        column += length;
+    }
+    folded
+}
+
 /// Replaced whole: a reader sees the old report or the new one.
 fn write_report(report: &InitReport) -> std::io::Result<()> {
     let text = serde_json::to_vec(report)?;
     let temporary = format!("{INIT_REPORT}.new");
     fs::write(&temporary, text)?;
     fs::rename(temporary, INIT_REPORT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_sentence_is_broken_between_words() {
+        let text = "*** the config volume is full: nothing new can be saved; delete files from it on another machine";
+        let folded = fold(text, SCREEN_COLUMNS);
+        assert!(
+            folded.lines().all(|line| line.chars().count() <= SCREEN_COLUMNS),
+            "{folded}"
+        );
+        assert_eq!(folded.lines().count(), 2);
+        assert_eq!(folded.replace("\n    ", " "), text);
+        assert_eq!(fold("short", 79), "short");
+        assert_eq!(fold(&"x".repeat(100), 79), "x".repeat(100));
+    }
+
+    #[test]
+    fn what_is_said_before_there_are_seats_is_kept_for_them() {
+        let mut machine = Machine::new(|_, _| Ok(()));
+        machine.say("[  2.31] Mounts");
+        machine.problem("the clock is wrong".to_owned());
+        machine.problem("the clock is wrong".to_owned());
+        assert_eq!(machine.unheard.lines().next(), Some("[  2.31] Mounts"));
+        assert_eq!(machine.report.problems, ["the clock is wrong"]);
+    }
 }

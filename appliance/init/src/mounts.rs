@@ -5,7 +5,7 @@
 use std::ffi::CStr;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::statfs;
@@ -75,18 +75,29 @@ const LATE: &[Mount] = &[
     },
 ];
 
-/// All of it.
-pub fn mount_all() -> Result<(), Refused> {
-    EARLY.iter().try_for_each(mount_once)?;
-    make_dir("/run/lb", 0o755)?;
-    lay_overlay()?;
-    make_dir("/dev/pts", 0o755)?;
-    LATE.iter().try_for_each(mount_once)
+/// All of it. What fails is left out and the rest is done, so that the rescue prompt has as much machine as there can be.
+pub fn mount_all() -> Result<(), Vec<Refused>> {
+    let early = EARLY.iter().map(mount_once);
+    let overlay = std::iter::once_with(lay_overlay);
+    let late = LATE.iter().map(mount_once);
+    let own = std::iter::once_with(|| make_dir("/run/lb", 0o755));
+    let mut faults: Vec<_> = early
+        .chain(overlay)
+        .chain(late)
+        .chain(own)
+        .filter_map(Result::err)
+        .collect();
+    faults.dedup();
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
 fn mount_once(m: &Mount) -> Result<(), Refused> {
     if is_mount_point(Path::new(m.at)).unwrap_or(false) {
         return Ok(());
+    }
+    if !Path::new(m.at).exists() {
+        // Fails on the read-only root, and succeeds when this is tried again on the overlay.
+        let _ = make_dir(m.at, 0o755);
     }
     mount(m.kind, m.at, m.kind, m.flags, m.data).map_err(Refused::to(format!("mount {} on {}", m.kind, m.at)))
 }
@@ -114,7 +125,8 @@ fn lay_overlay() -> Result<(), Refused> {
     let layers = c"lowerdir=/,upperdir=/tmp/upper,workdir=/tmp/work";
     mount("overlay", "/tmp/root", "overlay", MountFlags::empty(), layers)
         .map_err(Refused::to("mount overlay on /tmp/root"))?;
-    for at in EARLY.iter().map(|m| m.at) {
+    let mounted = |at: &&str| is_mount_point(Path::new(at)).unwrap_or(false);
+    for at in EARLY.iter().map(|m| m.at).filter(mounted) {
         mount_move(at, format!("/tmp/root{at}"))
             .map_err(Refused::to(format!("move {at} to /tmp/root{at}")))?;
     }
@@ -125,19 +137,20 @@ fn lay_overlay() -> Result<(), Refused> {
     chdir("/").map_err(Refused::to("enter /"))
 }
 
-/// The directory with this mode, also when it was there already.
+/// The directory, made with this mode if it is not there.
 pub fn make_dir(path: &str, mode: u32) -> Result<(), Refused> {
     match DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(Refused::to(format!("make {path}"))(error))
         }
-        _ => fs::set_permissions(path, fs::Permissions::from_mode(mode))
-            .map_err(Refused::to(format!("set the mode of {path}"))),
+        _ => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -155,7 +168,7 @@ mod tests {
         let path = path.to_str().unwrap();
         make_dir(path, 0o700).unwrap();
         make_dir(path, 0o755).unwrap();
-        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o755);
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o700);
         let fault = make_dir("/proc/nothing/lb", 0o755).unwrap_err();
         assert_eq!(fault.to_string(), "make /proc/nothing/lb: ENOENT");
     }

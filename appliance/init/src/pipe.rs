@@ -9,6 +9,8 @@ use rustix::io::ioctl_fionbio;
 
 use crate::kmsg;
 
+/// What Rust's runtime adds below the message of a panic.
+const HINT: &str = "note: ";
 /// What is read in one turn.
 const TURN_BYTES: usize = 16 * 1024;
 /// A line without an end is passed on when it is this long.
@@ -61,13 +63,15 @@ impl LogPipe {
     fn pass_on(&mut self, lines: Vec<String>) {
         for line in lines.into_iter().filter(|line| !line.trim().is_empty()) {
             kmsg::write(&self.label, Level::Warn, &line);
-            self.last = Some(line);
+            if !line.starts_with(HINT) {
+                self.last = Some(line);
+            }
         }
     }
 
-    /// The last line that was not empty.
-    pub fn last_line(&self) -> Option<&str> {
-        self.last.as_deref()
+    /// The last line since the last call that says something.
+    pub fn take_last_line(&mut self) -> Option<String> {
+        self.last.take()
     }
 }
 
@@ -138,14 +142,24 @@ mod tests {
     }
 
     #[test]
+    fn the_last_line_is_the_one_that_says_why() {
+        let (mut pipe, mut out, _err) = LogPipe::open("test").unwrap();
+        out.write_all(b"thread panicked at\nno address\nnote: run with RUST_BACKTRACE=1\n\n")
+            .unwrap();
+        pipe.forward();
+        assert_eq!(pipe.take_last_line().as_deref(), Some("no address"));
+        assert_eq!(pipe.take_last_line(), None);
+    }
+
+    #[test]
     fn an_empty_pipe_does_not_block_and_a_closed_one_is_seen() {
         let (mut pipe, mut out, err) = LogPipe::open("test").unwrap();
         assert!(pipe.forward());
         out.write_all(b"half").unwrap();
         assert!(pipe.forward());
-        assert_eq!(pipe.last_line(), None);
+        assert_eq!(pipe.take_last_line(), None);
         drop((out, err));
         assert!(!pipe.forward());
-        assert_eq!(pipe.last_line(), Some("half"));
+        assert_eq!(pipe.take_last_line().as_deref(), Some("half"));
     }
 }

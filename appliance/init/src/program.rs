@@ -3,6 +3,7 @@
 //! reaps all children), or touch anything but the process: what it has set up in the kernel stays.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ pub struct Program {
     /// How it ended the last time: `killed by SIGKILL`, `exit status 101`.
     pub last_exit: Option<String>,
     pub output: Option<LogPipe>,
+    last_words: Option<String>,
 }
 
 impl Program {
@@ -47,6 +49,7 @@ impl Program {
             ends: 0,
             last_exit: None,
             output: None,
+            last_words: None,
         }
     }
 
@@ -54,9 +57,10 @@ impl Program {
         self.pid
     }
 
-    /// From now on it is to run.
+    /// From now on it is to run; what happened before is forgotten.
     pub fn want(&mut self, now: Instant) {
-        if self.pid.is_none() && self.due.is_none() {
+        self.backoff = Backoff::default();
+        if self.pid.is_none() {
             self.due = Some(now);
         }
     }
@@ -95,7 +99,9 @@ impl Program {
     fn spawn(&mut self, executable: &Path) -> Result<Pid, Refused> {
         let action = || format!("start {} ({})", self.label, executable.display());
         let (output, stdout, stderr) = LogPipe::open(&self.label).map_err(Refused::to(action()))?;
+        // What the executable does is chosen by its name, or else by its first argument; init's own name must not count.
         let child = Command::new(executable)
+            .arg0("appliance")
             .args(&self.arguments)
             .env_clear()
             .env("PATH", "/usr/bin:/sbin")
@@ -106,6 +112,7 @@ impl Program {
             .spawn()
             .map_err(Refused::to(action()))?;
         self.output = Some(output);
+        self.last_words = None;
         // Dropping the handle neither waits nor kills.
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         pid.ok_or_else(|| Refused::new(action(), "no process id"))
@@ -114,10 +121,7 @@ impl Program {
     /// The process was reaped. Returns how long it lived.
     pub fn reaped(&mut self, status: WaitStatus, now: Instant) -> Duration {
         let alive = self.started.map_or(Duration::ZERO, |started| now - started);
-        // Its last words, usually the reason.
-        if let Some(output) = &mut self.output {
-            output.forward();
-        }
+        self.forward_output();
         self.has_ended(exit_text(status), alive, now);
         alive
     }
@@ -128,13 +132,37 @@ impl Program {
         self.ends += 1;
         self.delay = self.backoff.after(alive);
         self.due = Some(now + self.delay);
-        let label = &self.label;
+        let again = match self.delay {
+            Duration::ZERO => "started again at once".to_owned(),
+            delay => format!("started again in {} ms", delay.as_millis()),
+        };
         log::warn!(
-            "{label} ended after {:.1} s: {how}; next start in {} ms",
-            alive.as_secs_f64(),
-            self.delay.as_millis()
+            "{} ended after {:.1} s: {how}; {again}",
+            self.label,
+            alive.as_secs_f64()
         );
         self.last_exit = Some(how);
+    }
+
+    /// Passes on what it has printed. Its last line is kept: usually the reason of its end.
+    pub fn forward_output(&mut self) {
+        let Some(output) = &mut self.output else { return };
+        let open = output.forward();
+        if let Some(line) = output.take_last_line() {
+            self.last_words = Some(line);
+        }
+        if !open {
+            self.output = None;
+        }
+    }
+
+    /// How it ended the last time, with its last words.
+    pub fn last_end(&self) -> String {
+        let how = self.last_exit.as_deref().unwrap_or("it has not ended");
+        match &self.last_words {
+            Some(words) => format!("{how} ({words})"),
+            None => how.to_owned(),
+        }
     }
 
     /// Sends a signal if it runs. A process that has just ended is no fault.
@@ -195,7 +223,7 @@ mod tests {
     fn what_it_prints_is_kept_as_its_last_words() {
         let (mut program, status) = run("agent", "echo out; echo 'no route to anywhere' >&2");
         program.reaped(status, Instant::now());
-        assert_eq!(program.output.unwrap().last_line(), Some("no route to anywhere"));
+        assert_eq!(program.last_end(), "exit status 0 (no route to anywhere)");
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::cmdline::Cmdline;
 use crate::pipe::Lines;
 use crate::program::Program;
 
+/// The kernel's own console.
+const INHERITED: &str = "console";
 /// What a terminal may take for one message before the rest of it is dropped.
 const WRITE_LIMIT: Duration = Duration::from_millis(300);
 /// A terminal that has gone away is looked for at this pace.
@@ -76,7 +78,11 @@ impl Seat {
     pub fn inherited() -> io::Result<Seat> {
         let tty = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         ioctl_fionbio(&tty, true)?;
-        Ok(Seat::on("console", tty))
+        Ok(Seat::on(INHERITED, tty))
+    }
+
+    pub fn is_inherited(&self) -> bool {
+        self.name == INHERITED
     }
 
     fn on(name: &str, tty: File) -> Seat {
@@ -135,15 +141,20 @@ impl Seat {
     /// The console program ended after this time. Returns why it is not worth starting again, if that is so.
     pub fn console_ended(&mut self, lived: Duration, now: Instant) -> Option<String> {
         self.quick_ends = if lived < QUICK { self.quick_ends + 1 } else { 0 };
-        if tcgetattr(&self.tty).is_err() {
-            self.leave(now);
-            return None;
+        // The end of a session hangs its terminal up, for everyone who has it open.
+        match open_tty(&path(&self.name)) {
+            Ok(tty) => self.tty = tty,
+            Err(_) => {
+                self.leave(now);
+                return None;
+            }
         }
-        let how = self.console.last_exit.clone().unwrap_or_default();
-        let said = self.console.output.as_ref().and_then(|output| output.last_line());
-        let said = said.map(|line| format!(" ({line})")).unwrap_or_default();
-        (self.quick_ends >= QUICK_ENDS)
-            .then(|| format!("the console program ended {QUICK_ENDS} times at once: {how}{said}"))
+        (self.quick_ends >= QUICK_ENDS).then(|| {
+            format!(
+                "the console program ended {QUICK_ENDS} times at once: {}",
+                self.console.last_end()
+            )
+        })
     }
 
     /// What was typed at the rescue prompt, line by line. The terminal edits the line.

@@ -58,7 +58,7 @@ impl Signals {
         // SIGHUP is caught so that it does nothing.
         let caught = [SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2];
         Ok(Signals {
-            delivery: SignalDelivery::with_pipe(read, write, SignalOnly::default(), caught)?,
+            delivery: SignalDelivery::with_pipe(read, write, SignalOnly, caught)?,
         })
     }
 

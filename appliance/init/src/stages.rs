@@ -14,6 +14,7 @@ use crate::boot::{Progress, Stage};
 use crate::button::Button;
 use crate::cmdline::Cmdline;
 use crate::machine::{AGENT_READY, Machine};
+use crate::refused::Refused;
 use crate::{clock, kmsg, mounts, refused, seat, volume};
 
 /// Before the configuration gives another name.
@@ -75,7 +76,7 @@ fn mount_all(machine: &mut Machine) -> Result {
             .ok()
             .map(|root| (major(root.dev()), minor(root.dev())));
     }
-    mounts::mount_all().map_err(|refused| refused.to_string())?;
+    let mounted = mounts::mount_all();
     machine.cmdline = Cmdline::of_this_boot();
     kmsg::follow_cmdline(&machine.cmdline);
     machine.report.slot.clone_from(&machine.cmdline.slot);
@@ -98,7 +99,14 @@ fn mount_all(machine: &mut Machine) -> Result {
         Ok(false) => {}
         Err(refused) => log::warn!("{refused}"),
     }
-    Ok(Progress::Done("ok"))
+    match mounted {
+        Ok(()) => Ok(Progress::Done("ok")),
+        Err(faults) => Err(faults
+            .iter()
+            .map(Refused::to_string)
+            .collect::<Vec<_>>()
+            .join("; ")),
+    }
 }
 
 /// None of these is worth holding the boot.
@@ -160,18 +168,13 @@ fn is_ready(machine: &mut Machine, waited: Duration) -> Result {
     }
     let agent = &machine.agent;
     let why = if agent.ends >= READY_ENDS {
-        let how = agent.last_exit.as_deref().unwrap_or("unknown");
-        let said = agent.output.as_ref().and_then(|output| output.last_line());
-        let said = said.map(|line| format!(" ({line})")).unwrap_or_default();
-        format!("it ended {} times: {how}{said}", agent.ends)
+        format!("it ended {} times: {}", agent.ends, agent.last_end())
     } else if waited >= READY_LIMIT {
         format!("nothing was heard of it for {} s", READY_LIMIT.as_secs())
     } else {
         return Ok(Progress::Waiting);
     };
     machine.ready_is_late = true;
-    machine.problem(format!(
-        "{NOT_READY}: {why}; it is started again and again, `log` shows what it says"
-    ));
+    machine.record_problem(format!("{NOT_READY}: {why}; `log` shows what it says"));
     Err(why)
 }

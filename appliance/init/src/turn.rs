@@ -8,7 +8,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::boot::Boot;
 use crate::machine::Machine;
-use crate::program::Program;
 use crate::rescue::{self, Command};
 use crate::seat::Mode;
 use crate::shutdown::go_down;
@@ -96,10 +95,11 @@ impl Init {
                 .stages
                 .retain(|stage| stage.name != ended.report.name);
             self.machine.report.stages.push(ended.report);
+            if let Some((stage, why)) = self.boot.held() {
+                self.machine.rescue(&format!("{stage} failed: {why}"));
+            }
         }
-        if let Some((stage, why)) = self.boot.held() {
-            self.machine.rescue(&format!("{stage} failed: {why}"));
-        } else if self.boot.is_over() || self.machine.consoles_due.is_some_and(|due| due <= now) {
+        if self.boot.is_over() || self.machine.consoles_due.is_some_and(|due| due <= now) {
             self.machine.start_consoles(now);
         }
     }
@@ -192,8 +192,8 @@ impl Init {
                 }
             }
             Source::Button(n) => self.look_at_button(n),
-            Source::AgentOutput => forward(&mut self.machine.agent),
-            Source::ConsoleOutput(n) => forward(&mut self.machine.seats[n].console),
+            Source::AgentOutput => self.machine.agent.forward_output(),
+            Source::ConsoleOutput(n) => self.machine.seats[n].console.forward_output(),
             Source::Typed(n) => {
                 for line in self.machine.seats[n].typed(Instant::now()) {
                     self.obey(n, &line);
@@ -234,28 +234,27 @@ impl Init {
             Command::Unknown(word) => rescue::unknown(&word),
             Command::Reboot => go_down(&mut self.machine, Order::Reboot),
             Command::PowerOff => go_down(&mut self.machine, Order::PowerOff),
-            Command::Retry => return self.leave_rescue(n, Boot::retry),
-            Command::Continue => return self.leave_rescue(n, Boot::skip),
+            Command::Retry => return self.leave_rescue(n, true),
+            Command::Continue => return self.leave_rescue(n, false),
         };
         let seat = &mut self.machine.seats[n];
         seat.say(&answer);
         seat.say(rescue::PROMPT);
     }
 
-    /// Goes on with the boot if it is held, otherwise with the console program of this seat.
-    fn leave_rescue(&mut self, n: usize, go_on: fn(&mut Boot<Machine>)) {
+    /// Goes on with the boot if it is held, at the failed stage or behind it; otherwise with this seat's console program.
+    fn leave_rescue(&mut self, n: usize, retry: bool) {
         self.bare = false;
-        if self.boot.held().is_some() {
-            go_on(&mut self.boot);
-            self.machine.leave_rescue();
+        let Some((stage, why)) = self.boot.held() else {
+            return self.machine.seats[n].run_console(Instant::now());
+        };
+        if retry {
+            self.boot.retry();
         } else {
-            self.machine.seats[n].run_console(Instant::now());
+            self.machine
+                .record_problem(format!("the stage {stage} failed: {why}; reboot when it suits"));
+            self.boot.skip();
         }
-    }
-}
-
-fn forward(program: &mut Program) {
-    if program.output.as_mut().is_some_and(|output| !output.forward()) {
-        program.output = None;
+        self.machine.leave_rescue();
     }
 }

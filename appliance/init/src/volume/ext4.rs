@@ -82,7 +82,7 @@ impl Ground for Ext4Ground {
     fn make_anew(&mut self) -> Result<(), String> {
         let device = self.partition.clone()?.device;
         write_template(&device).map_err(|e| e.to_string())?;
-        self.mount(Access::ReadWrite).map_err(|e| match e {
+        self.mount(Access::Rw).map_err(|e| match e {
             Unmountable::Absent(why) | Unmountable::Damaged(why) => why,
             Unmountable::WriteProtected => "the device is write-protected".to_owned(),
         })?;
@@ -148,9 +148,9 @@ impl Ext4Ground {
 fn options(access: Access) -> (MountFlags, &'static CStr) {
     match access {
         // data=journal: a file that was written and synced is whole after a power cut, whatever the writer did.
-        Access::ReadWrite => (MountFlags::empty(), c"data=journal,errors=remount-ro"),
-        Access::ReadOnly => (MountFlags::RDONLY, c"errors=continue"),
-        Access::ReadOnlyNoLoad => (MountFlags::RDONLY, c"errors=continue,noload"),
+        Access::Rw => (MountFlags::empty(), c"data=journal,errors=remount-ro"),
+        Access::Ro => (MountFlags::RDONLY, c"errors=continue"),
+        Access::RoNoLoad => (MountFlags::RDONLY, c"errors=continue,noload"),
     }
 }
 

@@ -18,10 +18,12 @@ const DEPTH: usize = 2;
 /// ext4 puts what e2fsck finds there.
 const LOST_FOUND: &str = "lost+found";
 
-/// Reads every file and says what fails first.
+/// Reads every file, as far as one is looked at, and says what fails first.
 pub fn read_strictly(root: &Path) -> Result<(), Refused> {
     for path in walk(root, true)? {
-        read(&path).map_err(Refused::to(format!("read {}", shown(root, &path))))?;
+        let file = File::open(&path).map(|file| file.take(FILE_BYTES));
+        let read = file.and_then(|mut file| io::copy(&mut file, &mut io::sink()));
+        read.map_err(Refused::to(format!("read {}", shown(root, &path))))?;
     }
     Ok(())
 }

@@ -15,11 +15,11 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    ReadWrite,
+    Rw,
     /// The journal is replayed if the device allows it.
-    ReadOnly,
+    Ro,
     /// The journal is left alone.
-    ReadOnlyNoLoad,
+    RoNoLoad,
 }
 
 /// Why a volume could not be mounted.
@@ -67,7 +67,7 @@ pub struct Footing {
 }
 
 pub fn climb(ground: &mut dyn Ground) -> Footing {
-    let damage = match ground.mount(Access::ReadWrite) {
+    let damage = match ground.mount(Access::Rw) {
         Ok(()) => match ground.examine() {
             Condition::Sound => return footing(VolumeState::Persistent, String::new(), None),
             Condition::Full => return full(),
@@ -100,7 +100,7 @@ fn full() -> Footing {
 }
 
 fn read_only(ground: &mut dyn Ground) -> Footing {
-    for access in [Access::ReadOnly, Access::ReadOnlyNoLoad] {
+    for access in [Access::Ro, Access::RoNoLoad] {
         if ground.mount(access).is_ok() {
             let detail = "the disk is write-protected".to_owned();
             let problem = format!(
@@ -120,7 +120,7 @@ fn read_only(ground: &mut dyn Ground) -> Footing {
 fn rescue(ground: &mut dyn Ground) -> Files {
     let mut files = ground.read_files();
     ground.unmount();
-    for access in [Access::ReadOnly, Access::ReadOnlyNoLoad] {
+    for access in [Access::Ro, Access::RoNoLoad] {
         if files.contains_key(CONFIG_FILE) {
             break;
         }

@@ -42,9 +42,9 @@ impl Ground for Fake {
     fn mount(&mut self, access: Access) -> Result<(), Unmountable> {
         assert!(!self.mounted, "mounted twice");
         let result = match access {
-            Access::ReadWrite => self.read_write.clone().map(|_| ()),
-            Access::ReadOnly if self.read_only => Ok(()),
-            Access::ReadOnlyNoLoad if self.noload => Ok(()),
+            Access::Rw => self.read_write.clone().map(|_| ()),
+            Access::Ro if self.read_only => Ok(()),
+            Access::RoNoLoad if self.noload => Ok(()),
             _ => Err(Unmountable::Damaged("EUCLEAN".into())),
         };
         self.log.push(format!("{access:?}"));
@@ -128,7 +128,7 @@ fn a_sound_volume_is_used_and_nothing_is_said() {
             problems: vec![]
         }
     );
-    assert_eq!(ground.log, ["ReadWrite"]);
+    assert_eq!(ground.log, ["Rw"]);
     assert!(ground.mounted);
 }
 
@@ -150,7 +150,7 @@ fn a_damaged_volume_is_made_anew_with_every_file_that_could_be_read() {
     let mut ground = damaged();
     let before = ground.files.clone();
     let footing = climb(&mut ground);
-    assert_eq!(ground.log, ["ReadWrite", "ReadOnly", "anew"]);
+    assert_eq!(ground.log, ["Rw", "Ro", "anew"]);
     assert_eq!(ground.files, before);
     assert_eq!(footing.report.state, VolumeState::Restored);
     assert_eq!(
@@ -166,7 +166,7 @@ fn damage_found_after_the_mount_is_rescued_from_that_mount() {
         ..Fake::default()
     };
     let footing = climb(&mut ground);
-    assert_eq!(ground.log, ["ReadWrite", "anew"]);
+    assert_eq!(ground.log, ["Rw", "anew"]);
     assert_eq!(footing.report.state, VolumeState::Restored);
     assert!(footing.report.detail.contains("read lb.toml: EIO"), "{footing:?}");
 }
@@ -178,7 +178,7 @@ fn a_journal_that_cannot_be_replayed_is_left_alone_for_the_rescue() {
         ..damaged()
     };
     climb(&mut ground);
-    assert_eq!(ground.log, ["ReadWrite", "ReadOnly", "ReadOnlyNoLoad", "anew"]);
+    assert_eq!(ground.log, ["Rw", "Ro", "RoNoLoad", "anew"]);
     assert_eq!(ground.files[CONFIG_FILE], b"edited");
 }
 
@@ -281,7 +281,7 @@ fn a_write_protected_disk_is_read_and_never_written() {
             ..Fake::default()
         };
         let footing = climb(&mut ground);
-        assert_eq!(ground.log, ["ReadWrite", "ReadOnly", "ReadOnlyNoLoad"]);
+        assert_eq!(ground.log, ["Rw", "Ro", "RoNoLoad"]);
         assert_eq!(footing.report.state, VolumeState::ReadOnly);
         assert!(ground.mounted && footing.problems[0].contains("write-protected"));
     }

@@ -83,7 +83,9 @@ fn settle(footing: Footing, from: &str) -> Footing {
     if footing.report.state == VolumeState::NotMounted {
         return footing;
     }
-    match mount_move(from, CONFIG).map_err(Refused::to(format!("move {from} to {CONFIG}"))) {
+    let moved = make_dir(CONFIG, 0o755)
+        .and_then(|()| mount_move(from, CONFIG).map_err(Refused::to(format!("move {from} to {CONFIG}"))));
+    match moved {
         Ok(()) => footing,
         Err(refused) => unmounted(&refused),
     }
