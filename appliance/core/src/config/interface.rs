@@ -7,7 +7,7 @@ use std::ops::Range;
 use ipnet::IpNet;
 
 use super::address::{Purpose, explain_prefix, not_a_host, unusable};
-use super::fault::quoted;
+use super::fault::{Wrong, quoted};
 use super::model::{Interface, LinkSelector};
 use super::reader::{Reader, Section, Value};
 use super::route::{self, Hops};
@@ -84,30 +84,12 @@ impl Names {
     }
 
     fn name(&mut self, reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<IfName> {
-        let allowed = "allowed: 1 to 15 letters, digits, `.`, `_` and `-`, such as \"eth0\"";
-        let text = reader.leaf::<String>(value, |value| value.mismatch("text", allowed))?;
-        let reserved = ["lo", "all", "default"].contains(&text.get_ref().as_str());
-        let plain = text
-            .get_ref()
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        let text = reader.leaf::<String>(value, |value| value.mismatch("text", NAMES))?;
         let shown = quoted(text.get_ref());
-        let name = match text.get_ref().parse::<IfName>() {
-            Ok(name) if plain && !reserved => name,
-            Ok(_) if reserved => {
-                reader.fault(
-                    value.span(),
-                    format!("{shown} is no name for an interface here"),
-                    "`lo`, `all` and `default` are the kernel's own; name the link that carries the traffic",
-                );
-                return None;
-            }
-            _ => {
-                reader.fault(
-                    value.span(),
-                    format!("{shown} cannot be an interface's name"),
-                    allowed,
-                );
+        let name = match interface_name(text.get_ref()) {
+            Ok(name) => name,
+            Err(wrong) => {
+                reader.faults.add(value.span(), wrong);
                 return None;
             }
         };
@@ -162,6 +144,22 @@ impl Names {
     }
 }
 
+const NAMES: &str = "allowed: 1 to 15 letters, digits, `.`, `_` and `-`, such as \"eth0\"";
+
+/// Stricter than the kernel: a name that can be typed and told apart anywhere.
+fn interface_name(text: &str) -> Result<IfName, Wrong> {
+    if ["lo", "all", "default"].contains(&text) {
+        let help = "`lo`, `all` and `default` are the kernel's own; name the link that carries the traffic";
+        return Err(Wrong::new(
+            format!("{} is no name for an interface here", quoted(text)),
+            help,
+        ));
+    }
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    let name = text.parse::<IfName>().ok().filter(|_| text.bytes().all(plain));
+    name.ok_or_else(|| Wrong::new(format!("{} cannot be an interface's name", quoted(text)), NAMES))
+}
+
 fn addresses(
     reader: &mut Reader<'_>,
     section: &Section<'_, '_>,
@@ -201,28 +199,33 @@ fn own_address(
         );
         reader.fault(value.span(), format!("the address `{addr}` is there twice"), help);
         topology.twice.insert(value.span().start);
-    } else if let Some(wrong) = unusable(addr, Purpose::Own) {
+    } else if let Some(wrong) = wrong_for_a_link(network) {
         reader.faults.add(value.span(), wrong);
-    } else if network.prefix_len() == 0 {
-        let help = format!(
-            "allowed: 1 to {}; a default route is `gateway`",
-            network.max_prefix_len()
-        );
-        reader.fault(
-            value.span(),
-            format!("`{network}` puts every address on this link"),
-            help,
-        );
-    } else if let Some(what) = not_a_host(addr, network) {
-        let help = "give the address of this machine in its network, such as \"192.168.0.1/24\"";
-        reader.fault(
-            value.span(),
-            format!("`{addr}` is {what} of {}", network.trunc()),
-            help,
-        );
     }
     topology.connect(network, index, value.span());
     Some(network)
+}
+
+/// Why an interface cannot have this address and length.
+fn wrong_for_a_link(network: IpNet) -> Option<Wrong> {
+    let address = network.addr();
+    if let Some(wrong) = unusable(address, Purpose::Own) {
+        return Some(wrong);
+    }
+    if network.prefix_len() == 0 {
+        let max = network.max_prefix_len();
+        let help = format!("allowed: 1 to {max}; a default route is `gateway`");
+        return Some(Wrong::new(
+            format!("`{network}` puts every address on this link"),
+            help,
+        ));
+    }
+    let what = not_a_host(address, network)?;
+    let help = "give the address of this machine in its network, such as \"192.168.0.1/24\"";
+    Some(Wrong::new(
+        format!("`{address}` is {what} of {}", network.trunc()),
+        help,
+    ))
 }
 
 fn mtu(reader: &mut Reader<'_>, section: &Section<'_, '_>, addresses: &[IpNet]) -> Option<u32> {

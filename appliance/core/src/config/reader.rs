@@ -262,6 +262,20 @@ impl<'t> Reader<'t> {
         })
     }
 
+    /// Reads one of a few words, or takes the default of a key that is not given; `None` is a fault.
+    pub fn word_or<T: DeserializeOwned>(
+        &mut self,
+        value: Option<Value<'_, '_>>,
+        default: T,
+        allowed: &[&'static str],
+        later: &[&str],
+    ) -> Option<T> {
+        match value {
+            Some(value) => self.word(value, allowed, later).map(Spanned::into_inner),
+            None => Some(default),
+        }
+    }
+
     /// Reads a whole number within limits.
     pub fn integer(&mut self, value: Value<'_, '_>, allowed: RangeInclusive<u32>) -> Option<Spanned<u32>> {
         let help = format!(

@@ -51,7 +51,7 @@ fn excerpt(out: &mut String, lines: &Lines<'_>, number: usize, span: &Range<usiz
         start - line.start..end - line.start,
         room,
     );
-    let _ = writeln!(out, "{gutter} | {}", window.shown.trim_end());
+    let _ = writeln!(out, "{}", format!("{gutter} | {}", window.shown).trim_end());
     let blank = " ".repeat(gutter.len());
     let _ = writeln!(
         out,
@@ -159,4 +159,79 @@ fn wrap(out: &mut String, text: &str, indent: &str) {
         }
     }
     out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fault::{Faults, Wrong};
+    use super::*;
+
+    fn shown(text: &str, span: Range<usize>) -> String {
+        Faults::one(span, Wrong::new("wrong", "right")).render("f", text)
+    }
+
+    /// The line and the caret's line of the only fault.
+    fn lines(text: &str, span: Range<usize>) -> (String, String) {
+        let shown = shown(text, span);
+        let mut lines = shown.lines().skip(1).map(str::to_owned);
+        (lines.next().unwrap(), lines.next().unwrap())
+    }
+
+    #[test]
+    fn the_caret_is_under_its_place_whatever_stands_before_it() {
+        for (before, width) in [
+            ("", 0),
+            ("ab", 2),
+            ("\t", 4),
+            ("漢", 2),
+            ("é", 1),
+            ("\u{1b}", 6),
+            ("e\u{301}", 8),
+        ] {
+            let text = format!("{before}XY after");
+            let (_, caret) = lines(&text, before.len()..before.len() + 2);
+            assert_eq!(caret, format!("  | {}^^", " ".repeat(width)), "{before:?}");
+        }
+    }
+
+    #[test]
+    fn a_span_ends_with_its_line_and_covers_at_least_one_column() {
+        assert_eq!(lines("ab\ncd", 1..5), ("1 | ab".to_owned(), "  |  ^".to_owned()));
+        assert_eq!(lines("ab\ncd", 2..2), ("1 | ab".to_owned(), "  |   ^".to_owned()));
+        assert_eq!(lines("ab", 90..99), ("1 | ab".to_owned(), "  |   ^".to_owned()));
+        assert_eq!(lines("", 0..0), ("1 |".to_owned(), "  | ^".to_owned()));
+        // Within a character: at its beginning.
+        assert_eq!(lines("é", 1..1), ("1 | é".to_owned(), "  | ^".to_owned()));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_caret() {
+        for place in [0, 10, 75, 76, 500, 990, 998, 1_000] {
+            let text: String = ('a'..='z').cycle().take(1_000).collect();
+            let (line, caret) = lines(&text, place..place + 2);
+            assert!(line.len() <= COLUMNS, "{line}");
+            let column = caret.find('^').unwrap();
+            let expected = text[place..].chars().next().map_or(line.len(), |_| column);
+            assert_eq!(column, expected, "{place}");
+            assert!(
+                line[column..].starts_with(&text[place..(place + 1).min(1_000)]),
+                "{place} {line}"
+            );
+            assert_eq!(line.starts_with("1 | ..."), place > 70, "{place} {line}");
+            assert_eq!(line.ends_with(CUT), place < 970, "{place} {line}");
+        }
+    }
+
+    #[test]
+    fn names_and_words_of_any_length_fit() {
+        let text = "x";
+        let faults = Faults::one(
+            0..1,
+            Wrong::new("m".repeat(300), format!("h {}", "y z ".repeat(100))),
+        );
+        let shown = faults.render(&format!("\u{1b}[2J{}", "n".repeat(200)), text);
+        assert!(shown.lines().all(|line| line.width() <= COLUMNS), "{shown}");
+        assert!(shown.starts_with("\\u{1b}[2Jnnn"), "{shown}");
+        assert!(!shown.contains('\u{1b}'));
+    }
 }

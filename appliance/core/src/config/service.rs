@@ -16,6 +16,10 @@ use super::shape;
 use super::topology::Topology;
 use crate::model::{Forward, Protocol, RealKey, Scheduler, VirtualKey, Weight};
 
+/// What IPVS or other balancers have as well, but this version does not.
+const LATER_PROTOCOLS: [&str; 2] = ["udp", "sctp"];
+const LATER_FORWARDS: [&str; 7] = ["dr", "direct", "droute", "tun", "tunnel", "ipip", "fullnat"];
+
 /// So many of the appliance's addresses are listed to choose from.
 const MAX_SUGGESTED: usize = 6;
 
@@ -48,31 +52,18 @@ fn virtual_server(
     taken: &mut Taken,
 ) -> Option<VirtualServer> {
     let name = name(reader, section, taken);
-    let protocol = match section.value("protocol") {
-        Some(value) => reader
-            .word(value, &["tcp"], &["udp", "sctp"])
-            .map(Spanned::into_inner),
-        None => Some(Protocol::Tcp),
-    };
-    let forward = match section.value("forward") {
-        Some(value) => {
-            let later = [
-                "dr", "direct", "droute", "tun", "tunnel", "ipip", "masq", "fullnat",
-            ];
-            reader.word(value, &["nat"], &later).map(Spanned::into_inner)
-        }
-        None => Some(Forward::Nat),
-    };
-    let scheduler = match section.value("scheduler") {
-        Some(value) => reader
-            .word(value, &Scheduler::ALL.map(Scheduler::as_str), &[])
-            .map(Spanned::into_inner),
-        None => Some(Scheduler::Wlc),
-    };
+    let protocol = reader.word_or(
+        section.value("protocol"),
+        Protocol::Tcp,
+        &["tcp"],
+        &LATER_PROTOCOLS,
+    );
+    let forward = reader.word_or(section.value("forward"), Forward::Nat, &["nat"], &LATER_FORWARDS);
+    let schedulers = Scheduler::ALL.map(Scheduler::as_str);
+    let scheduler = reader.word_or(section.value("scheduler"), Scheduler::Wlc, &schedulers, &[]);
     let listen = listen(reader, section, topology);
-    let shown_name = name.clone().unwrap_or_else(|| "another service".to_owned());
     if let (Some(listen), Some(protocol)) = (&listen, protocol) {
-        taken.listen(reader, listen, protocol, shown_name);
+        taken.listen(reader, listen, protocol, name.as_deref());
     }
     let check = CheckKeys::read(reader, section.value("check"));
     check.judge_jitter(reader);
@@ -140,7 +131,7 @@ impl Taken {
         reader: &mut Reader<'_>,
         listen: &Spanned<SocketAddr>,
         protocol: Protocol,
-        name: String,
+        name: Option<&str>,
     ) {
         let (address, port) = (listen.get_ref().ip(), listen.get_ref().port());
         let key = VirtualKey {
@@ -155,6 +146,7 @@ impl Taken {
             );
             reader.fault(listen.span(), format!("two services listen on {key}"), help);
         } else {
+            let name = name.unwrap_or("another service").to_owned();
             self.listens.insert(key, (name, listen.span()));
         }
     }
@@ -259,12 +251,8 @@ impl Pool<'_> {
                 .and_then(|n| Weight::new(n.into_inner())),
             None => Some(Weight::ONE),
         };
-        let when_down = match section.value("when_down") {
-            Some(value) => reader
-                .word(value, &["inhibit", "remove"], &[])
-                .map(Spanned::into_inner),
-            None => Some(WhenDown::default()),
-        };
+        let when_down = section.value("when_down");
+        let when_down = reader.word_or(when_down, WhenDown::default(), &["inhibit", "remove"], &[]);
         let own = CheckKeys::read(reader, section.value("check"));
         let own_schedule = own.moves_schedule();
         let check = own.over(&self.check);

@@ -164,48 +164,45 @@ fn harmless(text: &str) -> String {
     quoted(text).trim_matches('`').to_owned()
 }
 
-/// What else the parser may say.
+/// What else the parser says, by how it begins; and the same in other words, with the remedy.
+const SAYINGS: [(&str, &str, &str); 8] = [
+    (
+        "unexpected key or value",
+        "there is something behind the value",
+        "one KEY = VALUE on a line; a comment begins with #",
+    ),
+    (
+        "missing escaped value",
+        "`\\` begins an escape sequence that is not known",
+        "write \\\\ for one backslash",
+    ),
+    ("unquoted keys cannot be empty", "a key is missing here", LINES),
+    ("recursion limit", DEEP, SHALLOW),
+    ("cannot recurse", DEEP, SHALLOW),
+    ("missing comma", NO_COMMA, COMMAS),
+    ("extra assignment", NO_COMMA, COMMAS),
+    (
+        "duplicate key",
+        "this key is given twice",
+        "a key may be given once in its table; remove one of the two",
+    ),
+];
+const DEEP: &str = "too deeply nested";
+const SHALLOW: &str = "lb.toml needs at most three tables within each other";
+const NO_COMMA: &str = "a comma is missing here";
+const COMMAS: &str = "elements of a list and keys of an inline table are separated by commas";
+
 fn elsewhere(source: &str, span: &Range<usize>, message: &str) -> Wrong {
-    let is = |start: &str| message.starts_with(start);
-    let (message, help) = if is("unexpected key or value") {
-        (
-            "there is something behind the value",
-            "one KEY = VALUE on a line; a comment begins with #",
-        )
-    } else if is("missing escaped value") {
-        (
-            "`\\` begins an escape sequence that is not known",
-            "write \\\\ for one backslash",
-        )
-    } else if is("unquoted keys cannot be empty") {
-        ("a key is missing here", LINES)
-    } else if is("recursion limit") || is("cannot recurse") {
-        (
-            "too deeply nested",
-            "lb.toml needs at most three tables within each other",
-        )
-    } else if is("missing comma") || is("extra assignment") {
-        (
-            "a comma is missing here",
-            "elements of a list and keys of an inline table are separated by commas",
-        )
-    } else if is("duplicate key") {
-        (
-            "this key is given twice",
-            "a key may be given once in its table; remove one of the two",
-        )
-    } else if is("invalid unquoted key") {
+    if message.starts_with("invalid unquoted key") {
         let found = quoted(&source[span.clone()]);
         let help = "keys are letters, digits, `_` and `-`, without quotes";
         return Wrong::new(format!("{found} cannot be in a key"), help);
-    } else {
-        let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
-        let help = if expected.is_empty() {
-            LINES.to_owned()
-        } else {
-            format!("expected: {expected}")
-        };
-        return Wrong::new(what, help);
-    };
-    Wrong::new(message, help)
+    }
+    if let Some((_, what, help)) = SAYINGS.iter().find(|(start, ..)| message.starts_with(start)) {
+        return Wrong::new(*what, *help);
+    }
+    match message.split_once(", expected ") {
+        Some((what, expected)) => Wrong::new(what, format!("expected: {expected}")),
+        None => Wrong::new(message, LINES),
+    }
 }
