@@ -72,10 +72,7 @@ pub fn at_boot_2() -> Told {
 fn at_boot(parity: usize) -> Told {
     let files = bad_configs()?;
     let mut scene = Scene::dark(Setting::unconfigured(Start::Kernel))?;
-    let pristine = scene.disk.with_file_name("pristine.img");
-    lb_lab::vm::copy_sparse(&scene.disk, &pristine)?;
     for file in files.iter().skip(parity).step_by(2) {
-        lb_lab::vm::copy_sparse(&pristine, &scene.disk)?;
         volume::write(&scene.disk, "lb.toml", &file.text)?;
         scene.power_on()?;
         scene.vm().wait_for_prompt(BOOT_LIMIT)?;
@@ -88,8 +85,6 @@ fn at_boot(parity: usize) -> Told {
             "{}: config check said:\n{shown}",
             file.name
         );
-        let version = scene.vm().json("version")?;
-        assert!(version["version"].is_string(), "{}: {version}", file.name);
         scene.cut_power()?;
     }
     Ok(())

@@ -107,7 +107,7 @@ pub fn volume_damaged() -> Told {
     scene.vm().config_put(&scenario(QUICK))?;
     scene.wait_for_page(SOON)?;
     scene.cut_power()?;
-    volume::replay(&scene.disk)?;
+    volume::assert_replayable(&scene.disk)?;
     scene.power_on()?;
     scene.wait_until_serving()?;
     Ok(())

@@ -18,7 +18,7 @@ pub fn first_boot() -> Told {
     assert_eq!(status["config"]["source"], "none", "{status:#}");
     assert_eq!(status["services"], 0, "{status:#}");
     scene.cut_power()?;
-    volume::replay(&scene.disk)?;
+    volume::assert_replayable(&scene.disk)?;
     let sample = volume::read(&scene.disk, "lb.toml.sample")?.expect("the sample was written");
     assert!(
         volume::read(&scene.disk, "lb.toml")?.is_none(),

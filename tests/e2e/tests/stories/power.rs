@@ -7,8 +7,7 @@ use lb_e2e::config::{QUICK, marked};
 use lb_e2e::scene::BOOT_LIMIT;
 use lb_e2e::{Scene, Setting, Start, volume};
 use lb_lab::story::Told;
-use lb_lab::vm::copy_sparse;
-use lb_lab::{LabError, Result, cage};
+use lb_lab::{LabError, Result};
 
 /// After the dot that ends the file: moments of the write, not waits for it.
 const MOMENTS_MS: [u64; 5] = [0, 20, 60, 150, 400];
@@ -66,15 +65,14 @@ fn after(scene: &mut Scene, end: End) -> Result<String> {
     }
     scene.vm().reset()?;
     scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    scene.wait_until_serving()?;
     scene.vm().command("config show")
 }
 
-/// lb.toml on the disk, after the journal was replayed on a copy.
+/// lb.toml on the disk, which needs no more than a replay of its journal.
 fn file_on(scene: &Scene) -> Result<String> {
-    let copy = cage::scratch("look")?.join("lb.img");
-    copy_sparse(&scene.disk, &copy)?;
-    volume::replay(&copy)?;
-    let content = volume::read(&copy, "lb.toml")?
+    volume::assert_replayable(&scene.disk)?;
+    let content = volume::read(&scene.disk, "lb.toml")?
         .ok_or_else(|| LabError::Unexpected("there is no lb.toml any more".into()))?;
     String::from_utf8(content).map_err(|error| LabError::Unexpected(format!("lb.toml is not text: {error}")))
 }

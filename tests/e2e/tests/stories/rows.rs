@@ -70,7 +70,7 @@ pub fn original_timing() -> Told {
     let records = stream.stop();
     records
         .since_first_page()
-        .assert_all_pages(200, "row 1 for the first half minute and more");
+        .assert_all_pages(50, "row 1 for the first half minute and more");
     Ok(())
 }
 

@@ -104,9 +104,9 @@ impl Console {
             .map_err(LabError::io("write to the console"))
     }
 
-    /// Pastes text as a terminal does: each line ends with a carriage return.
+    /// Pastes text as a terminal does: each line ends with a carriage return, and with nothing else.
     pub fn paste(&self, text: &str) -> Result<()> {
-        let typed = text.replace('\n', "\r");
+        let typed = text.replace("\r\n", "\n").replace('\n', "\r");
         for piece in typed.as_bytes().chunks(PASTE_BYTES) {
             self.send(piece)?;
             if piece.len() == PASTE_BYTES {

@@ -32,6 +32,8 @@ pub const EXTERNAL_MAC: &str = "52:54:00:00:00:01";
 pub const CLUSTER_MAC: &str = "52:54:00:00:00:02";
 /// For one command at the prompt, in an emulated machine beside a second one.
 const COMMAND_LIMIT: Duration = Duration::from_secs(30);
+/// For a whole lb.toml to pass through the line.
+const PASTE_LIMIT: Duration = Duration::from_secs(60);
 /// For QEMU to open its sockets.
 const SOCKET_LIMIT: Duration = Duration::from_secs(20);
 
@@ -174,7 +176,7 @@ impl Vm {
         self.console.until_prompt(&self.prompt, start, COMMAND_LIMIT)
     }
 
-    /// [`Vm::config_put`] without waiting for the answer; where the answer will begin.
+    /// [`Vm::config_put`] until the dot is echoed, that is, received; where the answer will begin.
     pub fn begin_config_put(&self, text: &str) -> Result<usize> {
         self.console.reach_prompt(&self.prompt, COMMAND_LIMIT)?;
         let start = self.console.line_start();
@@ -184,6 +186,7 @@ impl Vm {
         self.console.paste(text)?;
         let end_of_line = if text.ends_with('\n') { "" } else { "\r" };
         self.console.send(format!("{end_of_line}.\r").as_bytes())?;
+        self.console.wait_for(r"(?m)^\.\n", PASTE_LIMIT)?;
         Ok(start)
     }
 
