@@ -153,3 +153,14 @@ pub(super) fn alternatives<T: AsRef<str>>(words: &[T]) -> String {
         }
     }
 }
+
+/// `a, b, c and more`: what there is to choose from, however much it is.
+pub(super) fn some_of<T: ToString>(words: impl Iterator<Item = T>) -> String {
+    const MAX_LISTED: usize = 6;
+    let mut words = words.map(|word| word.to_string());
+    let listed: Vec<String> = words.by_ref().take(MAX_LISTED).collect();
+    match words.next() {
+        Some(_) => format!("{} and more", listed.join(", ")),
+        None => listed.join(", "),
+    }
+}

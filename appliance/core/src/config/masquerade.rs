@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::fault::quoted;
+use super::fault::{quoted, some_of};
 use super::model::Masquerade;
 use super::reader::{Reader, Section, Value};
 use super::route::network;
@@ -51,9 +51,11 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>, topology: &T
 
 /// The label of an interface of this file.
 fn interface(reader: &mut Reader<'_>, value: Value<'_, '_>, topology: &Topology) -> Option<String> {
-    let allowed = match topology.names.is_empty() {
-        true => "this file has no [[interface]]; add the one towards the outside".to_owned(),
-        false => format!("the interfaces of this file: {}", topology.names.join(", ")),
+    let allowed = match some_of(topology.names.iter()) {
+        known if known.is_empty() => {
+            "this file has no [[interface]]; add the one towards the outside".to_owned()
+        }
+        known => format!("the interfaces of this file: {known}"),
     };
     let text = reader
         .leaf::<String>(value, |value| value.mismatch("text", &allowed))?

@@ -120,6 +120,10 @@ impl<'t> Reader<'t> {
     ) -> Section<'d, 'i> {
         let mut guessed = Vec::new();
         for (key, node) in table.iter().filter(|(key, _)| !shape.has(key.get_ref())) {
+            if self.faults.is_full() {
+                self.faults.count_unlisted(1);
+                continue;
+            }
             let name = key.get_ref();
             guessed.extend(shape.closest(name).map(|key| Value { key, node }));
             self.fault(

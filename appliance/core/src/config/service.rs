@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::address::{Purpose, explain_endpoint, family, unusable};
 use super::check::CheckKeys;
-use super::fault::{Wrong, alternatives, quoted};
+use super::fault::{Wrong, quoted, some_of};
 use super::model::{RealServer, VirtualServer, WhenDown};
 use super::reader::{Reader, Section, Value};
 use super::shape;
@@ -19,9 +19,6 @@ use crate::model::{Forward, Protocol, RealKey, Scheduler, VirtualKey, Weight};
 /// What IPVS or other balancers have as well, but this version does not.
 const LATER_PROTOCOLS: [&str; 2] = ["udp", "sctp"];
 const LATER_FORWARDS: [&str; 7] = ["dr", "direct", "droute", "tun", "tunnel", "ipip", "fullnat"];
-
-/// So many of the appliance's addresses are listed to choose from.
-const MAX_SUGGESTED: usize = 6;
 
 /// What services have taken so far, with the places.
 #[derive(Default)]
@@ -190,30 +187,17 @@ fn listen(
 
 /// What a service could listen on instead, and how to make it what was asked for.
 fn own_addresses(topology: &Topology, wanted: IpAddr) -> String {
-    let v4 = wanted.is_ipv4();
-    let mut owned: Vec<String> = topology
-        .owned(v4)
-        .take(MAX_SUGGESTED)
-        .map(|a| a.to_string())
-        .collect();
-    let more = topology.owned(v4).count() - owned.len();
-    if more > 0 {
-        owned.push(format!("{more} more"));
-    }
-    let allowed = match owned.is_empty() {
-        true => format!("no interface of this file has an {} address", family(wanted)),
-        false => format!(
-            "the interfaces of this file have {}",
-            alternatives(&owned).replace(" or ", " and ")
-        ),
+    let allowed = match some_of(topology.owned(wanted.is_ipv4())) {
+        owned if owned.is_empty() => format!("no interface of this file has an {} address", family(wanted)),
+        owned => format!("the interfaces of this file have {owned}"),
     };
     match topology.networks_of(wanted).next() {
-        Some((network, interface)) => {
+        Some((network, interface)) if topology.not_a_host(wanted).is_none() => {
             let name = &topology.names[interface];
             let addition = format!("\"{wanted}/{}\"", network.prefix_len());
             format!("{allowed}; or add {addition} to the addresses of {name}")
         }
-        None => allowed,
+        _ => allowed,
     }
 }
 

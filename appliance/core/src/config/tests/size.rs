@@ -159,3 +159,25 @@ fn many_broken_lines_are_read_in_time() {
         assert!(shown.lines().count() < 500, "{line}");
     }
 }
+
+#[test]
+fn many_wrong_references_are_answered_in_time() {
+    let mut text = String::new();
+    for n in 0..5_000 {
+        let (high, low) = (n / 250, n % 250);
+        let _ = write!(
+            text,
+            "[[interface]]\nname = \"e{n}\"\naddresses = [\"10.{high}.{low}.1/24\"]\nname{n} = 1\n"
+        );
+    }
+    for n in 0..5_000 {
+        let _ = write!(text, "[[masquerade]]\nfrom = \"11.0.0.0/8\"\nout = \"x{n}\"\n");
+        let _ = write!(
+            text,
+            "[[virtual_server]]\nname = \"s{n}\"\nlisten = \"10.0.0.9:{}\"\n",
+            n + 1
+        );
+    }
+    let faults = timed("15,000 faults", || parse(&text).unwrap_err());
+    assert_eq!(faults.count(), 15_000);
+}
