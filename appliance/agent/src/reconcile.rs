@@ -210,6 +210,9 @@ impl Engine {
         let mut regained = false;
         for (name, link) in &observed.links {
             let before = self.observed.links.get(name);
+            if link.loopback {
+                continue;
+            }
             if link.carrier && before.is_some_and(|b| !b.carrier) {
                 regained = true;
                 let owned = self.network.links.get(name).map(|wanted| &wanted.addresses);
