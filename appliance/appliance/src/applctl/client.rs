@@ -22,7 +22,7 @@ const APPLY_PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Error)]
 pub enum AskError {
-    #[error("the agent is not running")]
+    #[error("the agent is not running (its socket is {})", path.display())]
     Absent {
         path: PathBuf,
         #[source]

@@ -288,9 +288,12 @@ fn resize(context: &mut Context<'_>) -> Result<Verdict, Failure> {
     context.say(&format!("{} columns, {} lines{how}.", found.columns, found.rows))
 }
 
-/// A failure as it is shown to a human, with what init sees where the agent is not there.
-pub fn explain(failure: &Failure, places: &Places, screen: &Screen) -> String {
-    let mut text = format!("{}\n", wrap(&failure.sentence(), screen.width, 0));
+/// A failure as it is shown to a human, with what init sees where the agent is not there. `who` stands in front.
+pub fn explain(who: &str, failure: &Failure, places: &Places, screen: &Screen) -> String {
+    let mut text = format!(
+        "{}\n",
+        wrap(&format!("{who}{}", failure.sentence()), screen.width, 0)
+    );
     if failure.is_absence() {
         text.push_str(&render::without_agent(places.init().as_ref(), screen));
     }

@@ -78,7 +78,12 @@ impl Failure {
         let mut text = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
+            let said = error.to_string();
+            // The number of a system error says nothing that its words do not.
+            text.push_str(&format!(
+                ": {}",
+                said.split(" (os error ").next().unwrap_or(&said)
+            ));
             cause = error.source();
         }
         clean(&text).into_owned()
@@ -112,9 +117,12 @@ mod tests {
     fn sentences_hold_their_causes_once_and_codes_tell_usage_apart() {
         let absent = Failure::from(AskError::Absent {
             path: "/x".into(),
-            source: io::ErrorKind::NotFound.into(),
+            source: io::Error::from_raw_os_error(2),
         });
-        assert_eq!(absent.sentence(), "the agent is not running: entity not found");
+        assert_eq!(
+            absent.sentence(),
+            "the agent is not running (its socket is /x): No such file or directory"
+        );
         assert!(absent.is_absence());
         assert_eq!(absent.exit_code(), 1);
         let init = InitReport {

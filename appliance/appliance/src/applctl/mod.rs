@@ -18,6 +18,8 @@ mod power;
 mod put;
 mod render;
 mod suggest;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::env;
@@ -80,7 +82,8 @@ fn program(words: &[String], places: &Places) -> u8 {
             } else if json {
                 io::stdout().write_all(explain_json(&failure, places).as_bytes())
             } else {
-                write!(io::stderr(), "applctl: {}", explain(&failure, places, &screen))
+                let text = explain("applctl: ", &failure, places, &screen);
+                io::stderr().write_all(text.as_bytes())
             };
             code
         }

@@ -100,7 +100,7 @@ impl Echo {
             let ends_cr = std::mem::replace(&mut self.after_cr, *byte == b'\r');
             match byte {
                 b'\n' if ends_cr => {}
-                b'\r' | b'\n' => shown.extend(b"\r\n"),
+                b'\r' | b'\n' => shown.push(b'\n'),
                 b'\t' | b' '..=b'~' | 0x80.. => shown.push(*byte),
                 0x08 | 0x7f => shown.extend(b"\x08 \x08"),
                 control => shown.extend([b'^', control ^ 0x40]),
@@ -155,8 +155,8 @@ mod tests {
     #[test]
     fn the_echo_shows_lines_as_lines_and_drives_nothing() {
         let mut echo = Echo::default();
-        assert_eq!(echo.of(b"a\r"), b"a\r\n");
-        assert_eq!(echo.of(b"\nb\n\r\n\tx\x1b[2J"), b"b\r\n\r\n\tx^[[2J");
+        assert_eq!(echo.of(b"a\r"), b"a\n");
+        assert_eq!(echo.of(b"\nb\n\r\n\tx\x1b[2J"), b"b\n\n\tx^[[2J");
         assert_eq!(echo.of("ä\x7f".as_bytes()), "ä\x08 \x08".as_bytes());
     }
 }

@@ -131,8 +131,8 @@ impl LineEditor {
                 Ok(Typed::Line(line))
             }
             Err(ReadlineError::Interrupted) => Ok(Typed::Nothing),
-            Err(ReadlineError::Eof) if had_keys => Ok(Typed::EndOfFile),
-            Err(ReadlineError::Eof) => Ok(Typed::HungUp),
+            // A terminal that has gone is noticed when its modes are set next.
+            Err(ReadlineError::Eof) => Ok(Typed::EndOfFile),
             // The real terminal is well, or the feed would have ended: only this line is lost.
             Err(_) if had_keys && self.faults < MOST_FAULTS => {
                 self.faults += 1;

@@ -167,7 +167,7 @@ impl<'a> Session<'a> {
         if json {
             return self.next_after(self.show(&explain_json(failure, self.places)));
         }
-        let text = explain(failure, self.places, &self.screen);
+        let text = explain("", failure, self.places, &self.screen);
         let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
         self.next_after(self.show(&format!("{}\n{rest}", self.screen.paint(Tone::Bad, first))))
     }
