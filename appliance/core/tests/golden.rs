@@ -3,6 +3,8 @@
 //! are what the kernel was brought to first; `plan.txt` holds the expected problems and steps.
 //! With UPDATE_GOLDEN=1 the plans are written anew, to be reviewed as a change.
 
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
