@@ -22,9 +22,12 @@ deps: ## install the Debian packages that the build, the lab and the tests need
 image: ## build the disk image build/lb.img (no root needed)
 	@image/deps image
 	@cargo build --package appliance --profile $(PROFILE)
+	@mkdir -p $(dir $(IMAGE))
+	@cargo tree --package appliance --edges normal --prefix none --format '{p}' > $(dir $(IMAGE))crates.txt
 	@set -e; kernel=$$(image/kernel/build); \
 	target=$$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
-	$(LB_IMAGE) build --kernel "$$kernel/bzImage" --appliance "$$target/$(subst dev,debug,$(PROFILE))/appliance" --out $(IMAGE)
+	$(LB_IMAGE) build --kernel "$$kernel/bzImage" --appliance "$$target/$(subst dev,debug,$(PROFILE))/appliance" \
+		--crates $(dir $(IMAGE))crates.txt --out $(IMAGE)
 	@$(LB_IMAGE) report --short $(IMAGE)
 
 .PHONY: image-report

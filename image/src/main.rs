@@ -34,6 +34,9 @@ enum Action {
         /// Files that are laid over the root
         #[arg(long, default_value = "overlay")]
         overlay: PathBuf,
+        /// What `cargo tree --prefix none --format {p}` prints of the appliance, for the bill of materials
+        #[arg(long)]
+        crates: Option<PathBuf>,
         /// The image to write
         #[arg(long, default_value = "build/lb.img")]
         out: PathBuf,
@@ -77,12 +80,14 @@ fn run(action: Action) -> Result<(), Box<dyn Error>> {
             kernel,
             appliance,
             overlay,
+            crates,
             out,
         } => {
             let from = Ingredients {
                 executable: &appliance,
                 kernel: &kernel,
                 overlay: &overlay,
+                crates: crates.as_deref(),
             };
             assemble::build(&out, &from)?;
         }

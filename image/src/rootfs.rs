@@ -52,6 +52,8 @@ pub struct Ingredients<'a> {
     pub kernel: &'a Path,
     /// Files laid over the root as they are.
     pub overlay: &'a Path,
+    /// What `cargo tree` says of the executable, for the bill of materials.
+    pub crates: Option<&'a Path>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +136,9 @@ fn stage(root: &Path, from: &Ingredients) -> Result<(), RootfsError> {
         )?;
     }
     lay_over(from.overlay, root)?;
-    file::write(&root.join(SBOM), &sbom::document(&version, &objects)?)?;
+    let listing = from.crates.map(file::read).transpose()?.unwrap_or_default();
+    let crates = sbom::crates(&String::from_utf8_lossy(&listing));
+    file::write(&root.join(SBOM), &sbom::document(&version, &crates, &objects)?)?;
     ext4::make(&root.join(CONFIG_TEMPLATE), CONFIG_TEMPLATE_SIZE)?;
     set_modes(root)?;
     Ok(())

@@ -1,7 +1,7 @@
-//! The software bill of materials of a slot, in CycloneDX 1.5: the appliance, its kernel, and the Debian packages that its shared
-//! objects come from. Must not: name what is on the disk outside the slot (GRUB), for a slot is replaced without it.
+//! The software bill of materials of a slot, in CycloneDX 1.5: the appliance, the crates in it, its kernel, and the Debian packages
+//! that its shared objects come from. Must not: name what is on the disk outside the slot (GRUB), for a slot is replaced without it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -17,6 +17,29 @@ pub enum SbomError {
     Tool(#[from] ToolError),
 }
 
+/// A crate that is linked into the executable.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Crate {
+    pub name: String,
+    pub version: String,
+}
+
+/// The crates in what `cargo tree --prefix none --format '{p}'` prints: `name v1.2.3`, then `(/path)` for those of the workspace,
+/// `(proc-macro)` for those that only run at build time, `(*)` for repetitions.
+pub fn crates(listing: &str) -> Vec<Crate> {
+    let foreign = listing.lines().filter_map(|line| {
+        let (name, rest) = line.trim().split_once(" v")?;
+        let (version, notes) = rest.split_once(' ').unwrap_or((rest, ""));
+        let skipped = notes.contains("(/") || notes.contains("(proc-macro)");
+        (!skipped).then(|| Crate {
+            name: name.to_owned(),
+            version: version.to_owned(),
+        })
+    });
+    let unique: BTreeSet<Crate> = foreign.collect();
+    unique.into_iter().collect()
+}
+
 /// An installed Debian package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Package {
@@ -28,7 +51,7 @@ struct Package {
 }
 
 /// The document's bytes.
-pub fn document(kernel: &str, objects: &[SharedObject]) -> Result<Vec<u8>, SbomError> {
+pub fn document(kernel: &str, crates: &[Crate], objects: &[SharedObject]) -> Result<Vec<u8>, SbomError> {
     let mut packages: BTreeMap<Package, Vec<&Path>> = BTreeMap::new();
     for object in objects {
         packages
@@ -40,6 +63,9 @@ pub fn document(kernel: &str, objects: &[SharedObject]) -> Result<Vec<u8>, SbomE
         json!({"type": "application", "name": "appliance", "version": env!("CARGO_PKG_VERSION")}),
         json!({"type": "operating-system", "name": "linux", "version": kernel}),
     ];
+    components.extend(crates.iter().map(|Crate { name, version }| {
+        json!({"type": "library", "name": name, "version": version, "purl": format!("pkg:cargo/{name}@{version}")})
+    }));
     components.extend(packages.iter().map(|(package, files)| component(package, files)));
     let document =
         json!({"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": components});
@@ -115,7 +141,7 @@ mod tests {
     #[test]
     fn every_shared_object_is_listed_with_its_package() {
         let objects = shared_objects(&std::env::current_exe().unwrap()).unwrap();
-        let bytes = document("6.12.0-lb", &objects).unwrap();
+        let bytes = document("6.12.0-lb", &[], &objects).unwrap();
         let document: Value = serde_json::from_slice(&bytes).unwrap();
         let text = String::from_utf8(bytes).unwrap();
         for object in &objects {
@@ -147,6 +173,19 @@ mod tests {
                 .iter()
                 .any(|component| component["version"] == "6.12.0-lb")
         );
+    }
+
+    #[test]
+    fn foreign_crates_are_listed_once_without_what_only_builds() {
+        let listing = "appliance v0.1.0 (/src/appliance)\nlog v0.4.35\nserde v1.0.229\nserde_derive v1.0.229 (proc-macro)\n\
+                       log v0.4.35\nserde v1.0.229 (*)\n\n";
+        let listed: Vec<_> = crates(listing)
+            .into_iter()
+            .map(|Crate { name, version }| format!("{name} {version}"))
+            .collect();
+        assert_eq!(listed, ["log 0.4.35", "serde 1.0.229"]);
+        let text = String::from_utf8(document("6", &crates(listing), &[]).unwrap()).unwrap();
+        assert!(text.contains("\"pkg:cargo/log@0.4.35\""), "{text}");
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// From power-on or restart to the next line that is waited for. A boot takes 5 to 12 seconds on an idle machine.
-const LIMIT: Duration = Duration::from_secs(120);
+/// From power-on or restart to the next line that is waited for. A boot takes 5 to 12 seconds on an idle machine; CI is not idle.
+const LIMIT: Duration = Duration::from_secs(180);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Firmware {
@@ -49,10 +49,12 @@ pub struct Options<'a> {
 
 impl Options<'_> {
     pub fn new(firmware: Firmware) -> Self {
+        // Where the firmware itself lies at 16 MiB, as OVMF does, GRUB 2.06 needs room for the kernel twice.
+        let memory_mib = if firmware == Firmware::Uefi { 192 } else { 128 };
         Options {
             firmware,
             bus: Bus::Virtio,
-            memory_mib: 128,
+            memory_mib,
             serial: true,
             decoy: None,
         }

@@ -95,6 +95,7 @@ fn build(dies: &str) -> (TempDir, PathBuf) {
         executable: &executable,
         kernel: &kernel,
         overlay: &overlay,
+        crates: None,
     };
     assemble::build(&image, &from).unwrap_or_else(|error| panic!("{error:?}"));
     (directory, image)
