@@ -16,7 +16,7 @@ use super::statements::{Statement, split};
 use super::syntax_words::{explain, open_string};
 
 /// The parser keeps some 50 bytes for each word and sign of the text. This many are three times what a file of 1,000
-/// services with 40 servers each has, and fit into a machine of 128 MB.
+/// services with 40 servers each has. Reading such a file takes about 100 MB: it is one for a larger machine.
 const MAX_TOKENS: usize = 1_250_000;
 
 /// What could not be read, as far as conclusions from the absence of something depend on it.
