@@ -1,4 +1,5 @@
-//! What a line can be completed to, from the command tree. Must not: know the line editor.
+//! What a line can be completed to, and how it could go on, from the command tree.
+//! Must not: know the line editor.
 
 use super::help::placeholder;
 use super::line::{quote, split};

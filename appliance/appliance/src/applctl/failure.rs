@@ -1,4 +1,5 @@
 //! What can go wrong with a command, as one sentence with the remedy, and the exit code that it gives.
+//! Must not: print.
 
 use std::error::Error;
 use std::io;

@@ -1,4 +1,5 @@
-//! Help, made from the command tree. Must not: hold text of its own about any command.
+//! Help, made from the command tree: the list, and the page of one command.
+//! Must not: hold text of its own about any command.
 
 use super::render::{Screen, Tone, wrap};
 use super::tree::{Command, ROOT, Values};

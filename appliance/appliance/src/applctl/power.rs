@@ -1,4 +1,5 @@
-//! Reboot and power off: a signal to PID 1, if that is our init. Must not: end the machine by itself.
+//! Reboot and power off: a signal to PID 1, if that is our init.
+//! Must not: end the machine by itself.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,5 @@
-//! Did you mean: the known word that is closest to a mistyped one. Must not: know where the words come from.
+//! Did you mean: the known word that is closest to a mistyped one.
+//! Must not: know where the words come from.
 
 /// The candidate within reach of a slip of the fingers, nearest first, or one that the word is the beginning of; `None`
 /// if there is neither.

@@ -72,20 +72,7 @@ impl LineEditor {
             Ok((ours, editors)) => dup2_stdin(&editors).ok().map(|()| ours),
             Err(_) => None,
         };
-        let config = Config::builder()
-            .max_history_size(HISTORY)
-            .and_then(|b| b.history_ignore_dups(true))
-            .map_err(|e| e.to_string())?
-            .completion_type(CompletionType::List)
-            .completion_show_all_if_ambiguous(true)
-            .keyseq_timeout(Some(ESCAPE_PATIENCE))
-            .bracketed_paste(false)
-            .color_mode(if colour {
-                ColorMode::Enabled
-            } else {
-                ColorMode::Disabled
-            })
-            .build();
+        let config = config(colour).map_err(|e| e.to_string())?;
         let history = MemHistory::with_config(&config);
         let mut editor = Editor::with_history(config, history).map_err(|e| e.to_string())?;
         // A serial terminal may show what it does not know.
@@ -157,6 +144,25 @@ impl LineEditor {
             }
         })
     }
+}
+
+/// What suits a serial line: nothing that a terminal may not know, and no waiting for its answers.
+fn config(colour: bool) -> rustyline::Result<Config> {
+    let builder = Config::builder()
+        .max_history_size(HISTORY)?
+        .history_ignore_dups(true)?;
+    let colour = if colour {
+        ColorMode::Enabled
+    } else {
+        ColorMode::Disabled
+    };
+    Ok(builder
+        .completion_type(CompletionType::List)
+        .completion_show_all_if_ambiguous(true)
+        .keyseq_timeout(Some(ESCAPE_PATIENCE))
+        .bracketed_paste(false)
+        .color_mode(colour)
+        .build())
 }
 
 /// Tells the feed that a key has arrived which may have ended the line.

@@ -1,4 +1,5 @@
 //! Verdicts on a configuration, and what applying one has done.
+//! Must not: lay faults out; whoever found them has done that.
 
 use lb_core::control::{ApplyReport, CheckReport, ConfigText};
 

@@ -1,4 +1,5 @@
-//! The connections that IPVS holds, by service.
+//! The connections that IPVS holds, by service. A client and a server in one line where they fit, else in two.
+//! Must not: sort them otherwise than by service; the agent has its order.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
 //! Links and the gateway's part: forwarding, masquerade, routes, connection tracking.
+//! Must not: say why something is not active; `status` has the reason.
 
 use lb_core::control::{GatewayReport, InterfaceReport, InterfacesReport};
 

@@ -1,4 +1,5 @@
-//! The state of the appliance as a whole: what is wrong first, then what is in force.
+//! The state of the appliance as a whole: what is wrong first, then what is in force. The banner is its short form.
+//! Must not: judge; a problem is what the agent or init calls one.
 
 use lb_core::control::{ConfigSource, InitReport, StatusReport, VersionReport};
 

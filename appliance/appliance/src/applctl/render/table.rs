@@ -1,4 +1,5 @@
 //! Rows in columns. The cells know their tone, so that colour never counts as width.
+//! Must not: cut or wrap; who lays a table out asks first whether it fits.
 
 use super::text::{Screen, Tone, width};
 

@@ -1,4 +1,5 @@
-//! Width, colour and cleanliness of text. Must not: know what the text is about.
+//! Width, colour and cleanliness of text: all that comes from outside goes through [`clean`] before a terminal sees it.
+//! Must not: know what the text is about.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,5 @@
 //! Numbers as humans read them: counts with thousands, spans of time, amounts of memory.
+//! Must not: fail; every number has a text, also one that no real machine gives.
 
 /// `1,234,567`.
 pub fn count(number: u64) -> String {
