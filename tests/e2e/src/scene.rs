@@ -128,13 +128,18 @@ impl Scene {
         self.vm.take().map_or(Ok(()), Vm::power_cut)
     }
 
-    /// `reboot` at the console, up to the next prompt.
+    /// `reboot` at the console, up to the next machine's prompt.
     pub fn reboot(&mut self) -> Result<()> {
         let console = &self.vm().console;
         console.reach_prompt("lb> ", BOOT_LIMIT)?;
         console.forget();
         console.send(b"reboot\r")?;
-        console.wait_for(r"reboot *\n", BOOT_LIMIT)?;
+        self.wait_for_restart()
+    }
+
+    /// Until the kernel has ended itself and the next one's prompt is there.
+    pub fn wait_for_restart(&mut self) -> Result<()> {
+        self.vm().wait_for("reboot: Restarting system", BOOT_LIMIT)?;
         self.vm().wait_for_prompt(BOOT_LIMIT)
     }
 

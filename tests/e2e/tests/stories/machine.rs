@@ -59,7 +59,7 @@ pub fn power_button_and_ctrl_alt_del() -> Told {
     scene.vm().wait_for_prompt(BOOT_LIMIT)?;
     scene.vm().console.forget();
     scene.vm().ctrl_alt_del()?;
-    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    scene.wait_for_restart()?;
     scene.wait_until_serving()?;
     scene.vm().power_button()?;
     scene.vm().wait_until_off(Duration::from_secs(30))?;

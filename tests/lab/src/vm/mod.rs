@@ -176,7 +176,7 @@ impl Vm {
         self.console.until_prompt(&self.prompt, start, COMMAND_LIMIT)
     }
 
-    /// [`Vm::config_put`] until the dot is echoed, that is, received; where the answer will begin.
+    /// [`Vm::config_put`] until the text was received (a long echo may be cut short); where the answer will begin.
     pub fn begin_config_put(&self, text: &str) -> Result<usize> {
         self.console.reach_prompt(&self.prompt, COMMAND_LIMIT)?;
         let start = self.console.line_start();
@@ -186,7 +186,7 @@ impl Vm {
         self.console.paste(text)?;
         let end_of_line = if text.ends_with('\n') { "" } else { "\r" };
         self.console.send(format!("{end_of_line}.\r").as_bytes())?;
-        self.console.wait_for(r"(?m)^\.\n", PASTE_LIMIT)?;
+        self.console.wait_for(r"(?m)^\.\n|lines? received", PASTE_LIMIT)?;
         Ok(start)
     }
 
