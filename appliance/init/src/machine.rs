@@ -93,8 +93,8 @@ impl Machine {
 
     /// The same without the consoles, which were told otherwise.
     pub fn record_problem(&mut self, sentence: String) {
-        log::warn!("{sentence}");
         if !self.report.problems.contains(&sentence) {
+            log::warn!("{sentence}");
             self.report.problems.push(sentence);
         }
     }
@@ -115,11 +115,14 @@ impl Machine {
         self.seats.iter_mut().for_each(|seat| seat.say(&unheard));
     }
 
-    /// Gives every seat without a working console program the rescue prompt.
+    /// Gives every seat without a working console program the rescue prompt, unless it has it already.
     pub fn rescue(&mut self, reason: &str) {
         self.open_seats();
-        for seat in self.seats.iter_mut().filter(|seat| seat.console.pid().is_none()) {
-            rescue_at(seat, reason);
+        for seat in &mut self.seats {
+            let told = matches!(&seat.mode, Mode::Rescue { reason: known } if known == reason);
+            if seat.console.pid().is_none() && !told {
+                rescue_at(seat, reason);
+            }
         }
     }
 
@@ -190,7 +193,7 @@ impl Machine {
     }
 
     /// The agent was late, and has come.
-    pub fn look_for_late_ready(&mut self) {
+    fn look_for_late_ready(&mut self) {
         if self.ready_is_late && Path::new(AGENT_READY).exists() {
             self.ready_is_late = false;
             log::info!("the agent is ready, late");
@@ -202,6 +205,7 @@ impl Machine {
 
     /// Leaves the report for the agent and the consoles, if it has changed.
     pub fn publish(&mut self) {
+        self.look_for_late_ready();
         self.report.agent_pid = self
             .agent
             .pid()

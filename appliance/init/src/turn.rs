@@ -2,6 +2,8 @@
 //! a button, a line at a rescue prompt, output of a program, or a deadline. Must not: block anywhere else.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{self, AssertUnwindSafe};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,8 +21,10 @@ use crate::{Grow, clock, kernel_log, kmsg};
 const STAGE_POLL: Duration = Duration::from_millis(20);
 /// How soon an agent that was late is looked for again.
 const LATE_POLL: Duration = Duration::from_secs(1);
-/// Without signals children and deadlines are looked for at this pace.
+/// Without signals, children are looked for at this pace.
 const BLIND_POLL: Duration = Duration::from_millis(100);
+/// A fault that comes back at once must not take the processor from the traffic.
+const FAULT_PAUSE: Duration = Duration::from_secs(1);
 /// Lines of the kernel's log at the rescue prompt.
 const LOG_LINES: usize = 40;
 
@@ -29,9 +33,18 @@ pub struct Init {
     machine: Machine,
     boot: Boot<Machine>,
     signals: Option<Signals>,
-    /// After repeated panics: only signals, children and the rescue prompt.
-    bare: bool,
 }
+
+type Part = fn(&mut Init);
+
+/// A turn, part by part.
+const PARTS: [(&str, Part); 5] = [
+    ("reaping", |init| init.machine.reap(Instant::now())),
+    ("boot", Init::step_boot),
+    ("supervision", |init| init.machine.keep_running(Instant::now())),
+    ("report", |init| init.machine.publish()),
+    ("events", Init::serve_events),
+];
 
 /// What woke the loop.
 #[derive(Debug, Clone, Copy)]
@@ -52,38 +65,34 @@ impl Init {
             machine: Machine::new(grow),
             boot: Boot::new(STAGES),
             signals,
-            bare: false,
         }
     }
 
+    /// A part that panics does not keep the others from their work.
     pub fn turn(&mut self) {
-        let now = Instant::now();
-        self.machine.reap(now);
-        if !self.bare {
-            self.step_boot(now);
-            self.machine.keep_running(now);
-            self.machine.look_for_late_ready();
-            self.machine.publish();
-        }
-        for source in self.wait(now) {
-            self.serve(source);
+        for (name, part) in PARTS {
+            if panic::catch_unwind(AssertUnwindSafe(|| part(self))).is_err() {
+                self.faulted(name);
+            }
         }
     }
 
-    /// A turn panicked. After the first times the loop goes on as before; then with the least that keeps the operator in.
-    pub fn panicked(&mut self, times: u32) {
-        self.bare = times >= 3;
+    /// A part panicked; what it said is in the log.
+    fn faulted(&mut self, part: &str) {
+        thread::sleep(FAULT_PAUSE);
+        let sentence = format!("init had an internal fault in its {part}; reboot when it suits");
         let reason = match self.boot.held() {
-            Some((stage, why)) => format!("{stage}: {why}"),
-            None => "init had an internal fault; `log` shows it".to_owned(),
+            Some((stage, why)) => format!("{stage} failed: {why}"),
+            None => sentence.clone(),
         };
-        self.machine.problem(format!(
-            "init had an internal fault ({times}); reboot when it suits"
-        ));
+        self.machine.record_problem(sentence);
         self.machine.rescue(&reason);
+        // Also when the part that serves them is the one that fails.
+        self.obey_signals();
     }
 
-    fn step_boot(&mut self, now: Instant) {
+    fn step_boot(&mut self) {
+        let now = Instant::now();
         if self.boot.is_over() {
             return;
         }
@@ -104,14 +113,22 @@ impl Init {
         }
     }
 
+    fn serve_events(&mut self) {
+        for source in self.wait() {
+            self.serve(source);
+        }
+    }
+
     /// Sleeps until something happens or is due.
-    fn wait(&mut self, now: Instant) -> Vec<Source> {
+    fn wait(&self) -> Vec<Source> {
         let (sources, fds) = self.sources();
         let mut polled: Vec<_> = fds
             .iter()
             .map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN))
             .collect();
-        let timeout = self.timeout(now).and_then(|left| Timespec::try_from(left).ok());
+        let timeout = self
+            .timeout(Instant::now())
+            .and_then(|left| Timespec::try_from(left).ok());
         // EINTR is a signal, which the next turn serves.
         let _ = poll(&mut polled, timeout.as_ref());
         let woken = sources
@@ -177,20 +194,15 @@ impl Init {
         if machine.ready_is_late {
             waits.push(LATE_POLL);
         }
-        if self.signals.is_none() || self.bare {
-            // In the bare loop nothing that is due is done: the deadlines do not count.
-            return Some(BLIND_POLL);
+        if self.signals.is_none() {
+            waits.push(BLIND_POLL);
         }
         waits.into_iter().min()
     }
 
     fn serve(&mut self, source: Source) {
         match source {
-            Source::Signals => {
-                if let Some(order) = self.signals.as_mut().and_then(Signals::take_order) {
-                    go_down(&mut self.machine, order);
-                }
-            }
+            Source::Signals => self.obey_signals(),
             Source::Button(n) => self.look_at_button(n),
             Source::AgentOutput => self.machine.agent.forward_output(),
             Source::ConsoleOutput(n) => self.machine.seats[n].console.forward_output(),
@@ -199,6 +211,12 @@ impl Init {
                     self.obey(n, &line);
                 }
             }
+        }
+    }
+
+    fn obey_signals(&mut self) {
+        if let Some(order) = self.signals.as_mut().and_then(Signals::take_order) {
+            go_down(&mut self.machine, order);
         }
     }
 
@@ -244,7 +262,6 @@ impl Init {
 
     /// Goes on with the boot if it is held, at the failed stage or behind it; otherwise with this seat's console program.
     fn leave_rescue(&mut self, n: usize, retry: bool) {
-        self.bare = false;
         let Some((stage, why)) = self.boot.held() else {
             return self.machine.seats[n].run_console(Instant::now());
         };
