@@ -114,7 +114,7 @@ impl Engine {
     }
 
     fn deadline(&self) -> Instant {
-        let audit = self.reconcile.next_audit(self.started);
+        let audit = self.reconcile.deadline(self.started);
         match self.checks.next_due().filter(|_| self.checking) {
             Some(check) => check.min(audit),
             None => audit,

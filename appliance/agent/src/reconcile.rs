@@ -2,7 +2,7 @@
 //! of one server's health takes the short way: its pool is planned from what is known and nothing is read back.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lb_core::control::{ApplyReport, Response};
 use lb_core::desired::{self, FORWARDING, Network, Pools};
@@ -17,6 +17,9 @@ use crate::kernel_thread::{Job, Outcomes};
 
 /// A pass that has not settled after so many rounds is left to the next audit.
 const ROUNDS: u32 = 4;
+
+/// How long a start waits for the results of first checks before it reads everything back.
+const FIRST_CHECKS: Duration = Duration::from_millis(250);
 
 /// Somebody who waits for the next whole pass to end.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ pub struct Reconcile {
     expected: BTreeSet<VirtualKey>,
     /// The same for the filter: a service is to be opened.
     opening: bool,
+    /// At a start: when what was applied is read back.
+    verify_at: Option<Instant>,
     steps: Vec<String>,
     failed: Vec<String>,
     pub last_failed: Vec<String>,
@@ -66,6 +71,11 @@ impl Reconcile {
         self.last_full.unwrap_or(started) + AUDIT_INTERVAL
     }
 
+    /// When the loop has to come back, at the latest.
+    pub fn deadline(&self, started: Instant) -> Instant {
+        self.verify_at.unwrap_or_else(|| self.next_audit(started))
+    }
+
     pub fn audit_soon(&mut self) {
         self.full_wanted = true;
     }
@@ -77,7 +87,6 @@ impl Reconcile {
     /// A service has become ready for its clients, or a new one has to wait: the filter follows.
     pub fn doors_changed(&mut self) {
         self.opening = true;
-        self.full_wanted = true;
     }
 
     /// A new configuration is in force: a whole pass is due, and its waiter is answered at its end.
@@ -94,7 +103,15 @@ impl Engine {
             return;
         }
         // The short way first: a server that is down must leave its pool now.
-        if !self.reconcile.dirty.is_empty() && self.start_pools() {
+        let urgent = self.reconcile.opening || !self.reconcile.dirty.is_empty();
+        if urgent && self.start_pools() {
+            return;
+        }
+        if let Some(at) = self.reconcile.verify_at {
+            if now >= at {
+                self.reconcile.verify_at = None;
+                self.observe();
+            }
             return;
         }
         if self.reconcile.full_wanted || now >= self.reconcile.next_audit(self.started) {
@@ -257,9 +274,14 @@ impl Engine {
         match std::mem::take(&mut self.reconcile.phase) {
             Phase::Applying => {
                 self.reconcile.round += 1;
-                // The network stands, as far as it can: checks need not wait for the proof.
-                self.checking = true;
-                self.observe();
+                // The network stands, as far as it can: checks need not wait for the proof, and at a start the proof waits for
+                // the first of them, so that clients are let in as early as can be.
+                if !self.checking {
+                    self.checking = true;
+                    self.reconcile.verify_at = Some(Instant::now() + FIRST_CHECKS);
+                } else {
+                    self.observe();
+                }
             }
             Phase::ApplyingPools => self.pools_applied(&outcomes),
             Phase::Idle | Phase::Observing(_) => log::error!("steps were carried out that nobody asked for"),
@@ -278,6 +300,13 @@ impl Engine {
                     &pool,
                     self.observed.virtual_servers.get(key),
                 ));
+            }
+        }
+        if std::mem::take(&mut self.reconcile.opening) {
+            self.network = self.wanted_network(&self.observed);
+            let rules = &self.network.ruleset;
+            if self.observed.ruleset.as_ref() != Some(rules) {
+                steps.push(Step::ReplaceRuleset(rules.clone()));
             }
         }
         if steps.is_empty() {
@@ -333,6 +362,7 @@ fn log_step(step: &Step) {
 fn assume(observed: &mut Observed, step: &Step) {
     let pools = &mut observed.virtual_servers;
     match step {
+        Step::ReplaceRuleset(rules) => observed.ruleset = Some(rules.clone()),
         Step::AddVirtual { service, scheduler } | Step::EditVirtual { service, scheduler } => {
             let seen = pools.entry(*service).or_insert_with(|| ObservedVirtual {
                 scheduler: None,
