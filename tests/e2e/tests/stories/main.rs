@@ -18,13 +18,13 @@ use lb_lab::story::{self, Story};
 
 fn main() -> ExitCode {
     let stories = vec![
-        Story::new("bad_configs_at_boot_1", 420, bad_config::at_boot_1),
-        Story::new("bad_configs_at_boot_2", 420, bad_config::at_boot_2),
-        Story::new("rows_bios", 300, rows::bios),
-        Story::new("rows_uefi", 300, rows::uefi),
-        Story::new("power_cut_in_config_put", 300, power::cut_in_config_put),
-        Story::new("reset_in_config_put", 300, power::reset_in_config_put),
-        Story::new("drift_is_repaired", 300, drift::is_repaired),
+        Story::new("bad_configs_at_boot_1", 900, bad_config::at_boot_1),
+        Story::new("bad_configs_at_boot_2", 900, bad_config::at_boot_2),
+        Story::new("rows_bios", 480, rows::bios),
+        Story::new("rows_uefi", 480, rows::uefi),
+        Story::new("power_cut_in_config_put", 600, power::cut_in_config_put),
+        Story::new("reset_in_config_put", 600, power::reset_in_config_put),
+        Story::new("drift_is_repaired", 480, drift::is_repaired),
         Story::new("rows_original_timing", 240, rows::original_timing),
         Story::new("agent_killed_during_requests", 180, agent::killed_during_requests),
         Story::new("agent_crashes_at_every_start", 180, agent::crashes_at_every_start),
