@@ -28,9 +28,9 @@ pub const QUICK: Timing = Timing {
     retry_interval: "500ms",
 };
 
-/// From the moment a pod moves until the quick timing must have noticed, on a slow machine: one interval, two
-/// attempts that time out with the pause between them, and `rise` successes on the other side; doubled.
-pub const QUICK_DETECTION: Duration = Duration::from_secs(12);
+/// From the moment a pod moves until the quick timing must have noticed: one interval, two attempts that time out with
+/// the pause between them, and `rise` successes on the other side are 5 s; the rest is for asking at a slow console.
+pub const QUICK_DETECTION: Duration = Duration::from_secs(20);
 
 const LINKS: &str = "hostname = \"lb\"\n\n\
     [[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\"]\n\n\

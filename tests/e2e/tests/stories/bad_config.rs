@@ -66,6 +66,9 @@ fn one_line(text: &str) -> String {
     words.join(" ")
 }
 
+/// The files are shared out among this many stories.
+const SHARES: usize = 4;
+
 pub fn at_boot_1() -> Told {
     at_boot(0)
 }
@@ -74,11 +77,19 @@ pub fn at_boot_2() -> Told {
     at_boot(1)
 }
 
-/// Every second file: boots with it as the only lb.toml there ever was.
-fn at_boot(parity: usize) -> Told {
+pub fn at_boot_3() -> Told {
+    at_boot(2)
+}
+
+pub fn at_boot_4() -> Told {
+    at_boot(3)
+}
+
+/// One share of the files: boots with each as the only lb.toml there ever was.
+fn at_boot(share: usize) -> Told {
     let files = bad_configs()?;
     let mut scene = Scene::dark(Setting::unconfigured(Start::Kernel))?;
-    for file in files.iter().skip(parity).step_by(2) {
+    for file in files.iter().skip(share).step_by(SHARES) {
         volume::write(&scene.disk, "lb.toml", &file.text)?;
         scene.power_on()?;
         scene.vm().wait_for_prompt(BOOT_LIMIT)?;

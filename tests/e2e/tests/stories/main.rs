@@ -1,6 +1,6 @@
 //! The stories, each in its own cage with its own lab and VM. `cargo test -p lb-e2e NAME` tells those whose name
 //! contains NAME. They need root or user namespaces, QEMU, and the built image; without, they fail and say what to do.
-//! Longest first, so that the last one does not run alone for long.
+//! Longest first, so that the last one does not run alone for long. The limits are for machines that are busy otherwise.
 
 mod agent;
 mod bad_config;
@@ -18,13 +18,15 @@ use lb_lab::story::{self, Story};
 
 fn main() -> ExitCode {
     let stories = vec![
-        Story::new("bad_configs_at_boot_1", 900, bad_config::at_boot_1),
-        Story::new("bad_configs_at_boot_2", 900, bad_config::at_boot_2),
-        Story::new("rows_bios", 480, rows::bios),
-        Story::new("rows_uefi", 480, rows::uefi),
-        Story::new("power_cut_in_config_put", 600, power::cut_in_config_put),
-        Story::new("reset_in_config_put", 600, power::reset_in_config_put),
-        Story::new("drift_is_repaired", 480, drift::is_repaired),
+        Story::new("bad_configs_at_boot_1", 480, bad_config::at_boot_1),
+        Story::new("bad_configs_at_boot_2", 480, bad_config::at_boot_2),
+        Story::new("bad_configs_at_boot_3", 480, bad_config::at_boot_3),
+        Story::new("bad_configs_at_boot_4", 480, bad_config::at_boot_4),
+        Story::new("rows_bios", 420, rows::bios),
+        Story::new("rows_uefi", 420, rows::uefi),
+        Story::new("power_cut_in_config_put", 480, power::cut_in_config_put),
+        Story::new("reset_in_config_put", 480, power::reset_in_config_put),
+        Story::new("drift_is_repaired", 420, drift::is_repaired),
         Story::new("rows_original_timing", 240, rows::original_timing),
         Story::new("agent_killed_during_requests", 180, agent::killed_during_requests),
         Story::new("agent_crashes_at_every_start", 180, agent::crashes_at_every_start),

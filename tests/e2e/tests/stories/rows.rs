@@ -22,12 +22,8 @@ pub fn bios() -> Told {
         .assert_all_pages(30, "row 1 from the first page on");
 
     // Row 7, and back.
-    for worker in ["worker02", "worker01"] {
-        scene.lab.move_pod(worker)?;
-        scene.wait_for_page(QUICK_DETECTION)?;
-        scene.row_1(20)?;
-        scene.row_3()?;
-    }
+    moved(&mut scene, "worker02", "172.16.0.12:30080", "172.16.0.11:30080")?;
+    moved(&mut scene, "worker01", "172.16.0.11:30080", "172.16.0.12:30080")?;
 
     // Row 6: a reboot from the console, then a power cut; nobody touches anything.
     scene.reboot()?;
@@ -37,6 +33,17 @@ pub fn bios() -> Told {
     scene.power_on()?;
     scene.wait_until_serving()?;
     scene.rows_1_to_5()?;
+    Ok(())
+}
+
+/// Row 7: within the detection time the new worker is in the pool and the old one is not.
+fn moved(scene: &mut Scene, worker: &str, new: &str, old: &str) -> Told {
+    scene.lab.move_pod(worker)?;
+    scene.wait_for_report("services", QUICK_DETECTION, |services| {
+        health(services, new) == Some("up") && health(services, old) == Some("down")
+    })?;
+    scene.row_1(20)?;
+    scene.row_3()?;
     Ok(())
 }
 
