@@ -126,7 +126,7 @@ fn from_mirror(places: &Places) -> Found {
         return Ok(None);
     };
     let read = std::fs::File::open(partition).map_err(|e| e.to_string());
-    let newest = read.and_then(|mut file| mirror::read_newest(&mut file).map_err(|e| e.to_string()));
+    let newest = read.and_then(|mut file| mirror::read_newest(&mut file).map_err(|e| report::chain(&e)));
     match newest {
         Ok(Some(record)) => parse(&record.payload, "mirror").map(Some),
         Ok(None) => Ok(None),
@@ -304,9 +304,9 @@ impl Engine {
 fn write_mirror(partition: &std::path::Path, text: &[u8]) -> Result<(), String> {
     let open = std::fs::OpenOptions::new().read(true).write(true).open(partition);
     let mut file = open.map_err(|e| format!("{}: {e}", partition.display()))?;
-    let newest = mirror::read_newest(&mut file).map_err(|e| e.to_string())?;
+    let newest = mirror::read_newest(&mut file).map_err(|e| report::chain(&e))?;
     if newest.is_some_and(|record| record.payload == text) {
         return Ok(());
     }
-    mirror::write_next(&mut file, text, |file| file.sync_data()).map_err(|e| e.to_string())
+    mirror::write_next(&mut file, text, |file| file.sync_data()).map_err(|e| report::chain(&e))
 }
