@@ -28,6 +28,16 @@ impl Accel {
         }
     }
 
+    /// As QEMU's `-accel` wants it.
+    pub fn argument(self) -> &'static str {
+        match self {
+            Accel::Kvm => "kvm",
+            // With a thread for each processor, QEMU 7.2 now and then runs a breakpoint that the guest's kernel has
+            // already taken back while it patched itself on the other processor: "Oops: int3", and the guest panics.
+            Accel::Tcg => "tcg,thread=single",
+        }
+    }
+
     /// `LB_ACCEL=kvm` or `tcg` decides; otherwise the probe does, once per process.
     pub fn choose(scratch: &Path) -> Accel {
         static CHOSEN: OnceLock<Accel> = OnceLock::new();

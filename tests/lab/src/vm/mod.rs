@@ -312,7 +312,7 @@ fn arguments(options: &VmOptions, directory: &Path) -> Result<Vec<String>> {
     let fixed = "-nodefaults -no-user-config -display none -vga std -device virtio-rng-pci";
     let mut line: Vec<String> = fixed.split(' ').map(String::from).collect();
     let mut add = |option: &str, value: String| line.extend([option.to_owned(), value]);
-    add("-accel", Accel::choose(directory).as_str().into());
+    add("-accel", Accel::choose(directory).argument().into());
     add("-m", options.memory_mb.to_string());
     add("-smp", options.smp.to_string());
     add("-qmp", format!("unix:{here}/qmp,server=on,wait=off"));
