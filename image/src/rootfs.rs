@@ -92,19 +92,19 @@ pub fn make(target: &Path, from: &Ingredients, work: &Path) -> Result<(), Rootfs
             "-no-xattrs",
             "-reproducible",
         ])
-        // GRUB 2.06 reads gzip, lzo and xz.
         .args([
             "-mkfs-time",
             &time,
             "-all-time",
             &time,
             "-comp",
-            "xz",
+            "gzip",
             "-b",
             "131072",
         ])
-        // The kernel is compressed already; so GRUB reads it without a second, useless decompression.
-        .args(["-action", "uncompressed@name(vmlinuz)"])
+        // Nothing is compressed: every page of the executable that a start touches is read as it lies. The image is
+        // compressed as a whole when it is sent, and comes out no larger. GRUB and Linux need a compressor's name.
+        .args(["-noI", "-noD", "-noF", "-noX"])
         .run()?;
     let size = fs::metadata(target).at("read", target)?.len();
     let room = SLOT_A.size - SLOT_RESERVE;
