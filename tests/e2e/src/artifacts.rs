@@ -24,7 +24,7 @@ const PROGRAMS: [(&str, &str); 6] = [
 pub struct Artifacts {
     /// The product, as it is shipped.
     pub image: PathBuf,
-    /// A copy whose slot a has the saboteur and its tools.
+    /// A copy whose slot a has the saboteur and its tools, and whose slot b has no /proc.
     pub sabotage_image: PathBuf,
     /// The kernel of slot a, for boots without a boot loader.
     pub kernel: PathBuf,
@@ -42,9 +42,9 @@ impl Artifacts {
         }
     }
 
-    /// What the boot loader would hand to the kernel for slot a, with another first process.
-    pub fn cmdline(&self, init: &str) -> String {
-        kernel_command_line(Slot::A).replace("init=/sbin/init", &format!("init={init}"))
+    /// What the boot loader would hand to the kernel for this slot, with another first process.
+    pub fn cmdline(&self, slot: Slot, init: &str) -> String {
+        kernel_command_line(slot).replace("init=/sbin/init", &format!("init={init}"))
     }
 }
 

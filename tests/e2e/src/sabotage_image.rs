@@ -1,10 +1,11 @@
 //! The saboteur's image: a copy of the product's whose slot a also holds test-only programs, each with the shared
-//! objects that the product's root lacks. Must not: change anything that the product brings.
+//! objects that the product's root lacks, and whose slot b is maimed: it lacks /proc. Must not: change anything else that
+//! the product brings.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lb_image::layout::SLOT_A;
+use lb_image::layout::{Partition, SLOT_A, SLOT_B};
 use lb_lab::command::run;
 use lb_lab::{LabError, Result, build_dir, nginx, vm};
 
@@ -46,14 +47,18 @@ pub fn build(artifacts: &Artifacts, saboteur: &Path) -> Result<()> {
         let unpacked = tool(Path::new(path), packages)?;
         install(&unpacked, &root, Path::new(path))?;
     }
-    let packed = pack(&root)?;
     let unfinished = directory.join("sabotage.img.new");
     vm::copy_sparse(&artifacts.image, &unfinished)?;
-    let (from, to) = (
-        format!("if={}", text(&packed)),
-        format!("of={}", text(&unfinished)),
-    );
-    let seek = format!("seek={}", SLOT_A.start);
+    fill_slot(&unfinished, SLOT_A, &pack(&root)?)?;
+    let proc = root.join("proc");
+    fs::remove_dir(&proc).map_err(LabError::io(format!("remove {}", proc.display())))?;
+    fill_slot(&unfinished, SLOT_B, &pack(&root)?)?;
+    fs::rename(&unfinished, &artifacts.sabotage_image).map_err(LabError::io("rename the saboteur's image"))
+}
+
+fn fill_slot(image: &Path, slot: Partition, packed: &Path) -> Result<()> {
+    let (from, to) = (format!("if={}", text(packed)), format!("of={}", text(image)));
+    let seek = format!("seek={}", slot.start);
     run(&[
         "dd",
         "status=none",
@@ -63,11 +68,11 @@ pub fn build(artifacts: &Artifacts, saboteur: &Path) -> Result<()> {
         &from,
         &to,
         &seek,
-    ])?;
-    fs::rename(&unfinished, &artifacts.sabotage_image).map_err(LabError::io("rename the saboteur's image"))
+    ])
+    .map(drop)
 }
 
-/// The root as a squashfs that fits into the slot: packed quickly, not tightly.
+/// The root as a squashfs that fits into a slot: packed quickly, not tightly.
 fn pack(root: &Path) -> Result<PathBuf> {
     let packed = root.with_extension("squashfs");
     let quickly = ["-comp", "gzip", "-Xcompression-level", "1"];
@@ -80,7 +85,7 @@ fn pack(root: &Path) -> Result<PathBuf> {
     if size > SLOT_A.size {
         let slot = SLOT_A.size;
         return Err(LabError::Unexpected(format!(
-            "the saboteur's root has {size} bytes, slot a only {slot}"
+            "the saboteur's root has {size} bytes, a slot only {slot}"
         )));
     }
     Ok(packed)

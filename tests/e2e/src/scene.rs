@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use lb_image::layout::Slot;
 use lb_lab::cluster::{CLUSTER, EXTERNAL};
 use lb_lab::vm::{CLUSTER_MAC, EXTERNAL_MAC, copy_sparse};
 use lb_lab::{Boot, HOST01, Lab, LabError, MASTER_ANSWER, Options, Result, VIP, Vm, VmOptions, cage};
@@ -31,6 +32,8 @@ pub enum Start {
     Kernel,
     /// By its kernel, with the saboteur inside.
     Sabotage,
+    /// By its kernel, from a root that has no /proc.
+    Maimed,
 }
 
 /// Everything that stories vary.
@@ -96,7 +99,7 @@ impl Scene {
         }
         let artifacts = Artifacts::locate();
         let original = match setting.start {
-            Start::Sabotage => &artifacts.sabotage_image,
+            Start::Sabotage | Start::Maimed => &artifacts.sabotage_image,
             _ => &artifacts.image,
         };
         let disk = cage::scratch("disk")?.join("lb.img");
@@ -277,17 +280,16 @@ pub fn health<'a>(services: &'a Value, server: &str) -> Option<&'a str> {
 }
 
 fn vm_options(setting: &Setting, artifacts: &Artifacts, disk: &Path) -> VmOptions {
+    let by_kernel = |slot, init| Boot::Kernel {
+        image: artifacts.kernel.clone(),
+        cmdline: artifacts.cmdline(slot, init),
+    };
     let boot = match setting.start {
         Start::Bios => Boot::Bios,
         Start::Uefi => Boot::Uefi,
-        Start::Kernel => Boot::Kernel {
-            image: artifacts.kernel.clone(),
-            cmdline: artifacts.cmdline("/sbin/init"),
-        },
-        Start::Sabotage => Boot::Kernel {
-            image: artifacts.kernel.clone(),
-            cmdline: artifacts.cmdline("/usr/bin/saboteur"),
-        },
+        Start::Kernel => by_kernel(Slot::A, "/sbin/init"),
+        Start::Sabotage => by_kernel(Slot::A, "/usr/bin/saboteur"),
+        Start::Maimed => by_kernel(Slot::B, "/sbin/init"),
     };
     let mut options = VmOptions::new("lb", boot, disk);
     options.memory_mb = setting.memory_mb;

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         ["--listen"] => listen(),
         ["--in-init", argv @ ..] => enter_init(argv),
         ["kill-agent"] => kill_agent().map(|pid| println!("{}", pid.as_raw_nonzero())),
-        ["haunt", seconds] => haunt(seconds),
+        ["haunt", role, seconds] => haunt(role, seconds),
         ["fill", path] => fill(path),
         ["resident"] => resident(),
         other => Err(io::Error::other(format!("unknown command {other:?}"))),
@@ -121,8 +121,9 @@ fn enter_init(argv: &[&str]) -> io::Result<()> {
         .exec())
 }
 
-/// The agent: a child of init that was started under that name or with that word.
-fn agent() -> io::Result<Option<Pid>> {
+/// The children of init that were started under the name `role` or with it as their first word.
+fn children(role: &str) -> io::Result<Vec<Pid>> {
+    let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Ok(pid) = name.to_string_lossy().parse::<i32>() else {
@@ -130,12 +131,17 @@ fn agent() -> io::Result<Option<Pid>> {
         };
         let command_line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let mut words = command_line.split(|byte| *byte == 0).take(2);
-        let is_agent = words.any(|word| word == b"agent" || word.ends_with(b"/agent"));
-        if is_agent && status_field(pid, "PPid:") == Some(1) {
-            return Ok(Pid::from_raw(pid));
+        let path = format!("/{role}");
+        let plays = words.any(|word| word == role.as_bytes() || word.ends_with(path.as_bytes()));
+        if plays && status_field(pid, "PPid:") == Some(1) {
+            found.extend(Pid::from_raw(pid));
         }
     }
-    Ok(None)
+    Ok(found)
+}
+
+fn agent() -> io::Result<Option<Pid>> {
+    Ok(children("agent")?.first().copied())
 }
 
 fn kill_agent() -> io::Result<Pid> {
@@ -144,14 +150,14 @@ fn kill_agent() -> io::Result<Pid> {
     Ok(pid)
 }
 
-/// Kills every agent as soon as it appears, for this many seconds; prints how many.
-fn haunt(seconds: &str) -> io::Result<()> {
+/// Kills every process of `role` as soon as it appears, for this many seconds; prints how many.
+fn haunt(role: &str, seconds: &str) -> io::Result<()> {
     let seconds = seconds.parse().map_err(io::Error::other)?;
     let started = Instant::now();
     let mut killed = 0;
     while started.elapsed() < Duration::from_secs(seconds) {
-        if agent()?.is_some() && kill_agent().is_ok() {
-            killed += 1;
+        for pid in children(role)? {
+            killed += usize::from(kill_process(pid, Signal::KILL).is_ok());
         }
         std::thread::sleep(Duration::from_millis(2));
     }

@@ -48,7 +48,7 @@ pub fn crashes_at_every_start() -> Told {
     let saboteur = scene.saboteur()?;
     let stream = Stream::start("host01", SERVICE);
     let haunting = std::thread::spawn(move || {
-        let killed = saboteur.sh("saboteur haunt 20");
+        let killed = saboteur.sh("saboteur haunt agent 20");
         (saboteur, killed)
     });
     // Meanwhile the console answers every command with a sentence, and does not hang.

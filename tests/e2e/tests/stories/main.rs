@@ -8,6 +8,7 @@ mod bad_input;
 mod drift;
 mod machine;
 mod power;
+mod rescue;
 mod rows;
 
 use std::path::Path;
@@ -40,6 +41,8 @@ fn main() -> ExitCode {
         Story::new("link_unplugged", 180, bad_input::link_unplugged),
         Story::new("link_missing", 150, bad_input::link_missing),
         Story::new("links_with_one_mac", 150, bad_input::links_with_one_mac),
+        Story::new("boot_stage_fails", 150, rescue::boot_stage_fails),
+        Story::new("console_cannot_run", 150, rescue::console_cannot_run),
         Story::new("first_boot", 150, machine::first_boot),
         Story::new("small_memory", 150, machine::small_memory),
         Story::new(

@@ -32,8 +32,9 @@ impl Accel {
     pub fn argument(self) -> &'static str {
         match self {
             Accel::Kvm => "kvm",
-            // With a thread for each processor, QEMU 7.2 now and then runs a breakpoint that the guest's kernel has
-            // already taken back while it patched itself on the other processor: "Oops: int3", and the guest panics.
+            // With a thread for each processor, a guest that patches its own code now and then dies of "Oops: int3" at a
+            // jump label. We saw it once in some hundred boots with QEMU 7.2, others saw it only under tcg and never
+            // under KVM: https://github.com/multipath-tcp/mptcp_net-next/issues/471
             Accel::Tcg => "tcg,thread=single",
         }
     }
