@@ -15,7 +15,7 @@ use crate::artifacts::Artifacts;
 const TOOLS: [(&str, &[&str]); 3] = [
     (
         "/usr/sbin/ipvsadm",
-        &["ipvsadm", "libnl-3-200", "libnl-genl-3-200"],
+        &["ipvsadm", "libnl-3-200", "libnl-genl-3-200", "libpopt0"],
     ),
     ("/usr/sbin/nft", &["nftables"]),
     ("/usr/bin/ip", &["iproute2"]),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lb_e2e::config::{QUICK, scenario};
 use lb_e2e::scene::BOOT_LIMIT;
-use lb_e2e::{Scene, Setting, Start, volume};
+use lb_e2e::{Scene, Setting, Start};
 use lb_lab::Result;
 use lb_lab::story::Told;
 
@@ -16,8 +16,7 @@ fn typed(scene: &mut Scene, line: &str) -> Result<String> {
     scene.vm().console.command(PROMPT, line, ANSWER)
 }
 
-/// A root without /proc cannot go on: the prompt says which stage failed and why, again after `retry`, and the machine
-/// can be switched off in order.
+/// A root without /proc cannot go on: the prompt says which stage failed and why, and `retry` finishes the boot.
 pub fn boot_stage_fails() -> Told {
     let mut scene = Scene::new(Setting::new(Start::Maimed, scenario(QUICK)))?;
     scene.vm().wait_for("This machine needs help", BOOT_LIMIT)?;
@@ -35,12 +34,11 @@ pub fn boot_stage_fails() -> Told {
     let log = typed(&mut scene, "log")?;
     assert!(log.lines().count() > 5, "`log` said:\n{log}");
     scene.vm().console.forget();
+    // The stage has laid the overlay meanwhile, so that it finds a place for /proc now.
     scene.vm().console.send(b"retry\r")?;
-    scene.vm().wait_for("This machine needs help", ANSWER)?;
-    scene.vm().console.reach_prompt(PROMPT, ANSWER)?;
-    scene.vm().console.send(b"poweroff\r")?;
-    scene.vm().wait_until_off(Duration::from_secs(30))?;
-    volume::assert_clean(&scene.disk)?;
+    scene.wait_until_serving()?;
+    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    scene.rows_1_to_5()?;
     Ok(())
 }
 
