@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use lb_core::control::{ApplyReport, Response};
 use lb_core::desired::{self, FORWARDING, Network, Pools};
 use lb_core::model::VirtualKey;
-use lb_core::observed::{Observed, ObservedVirtual, SysctlName};
+use lb_core::observed::{Observed, SysctlName};
 use lb_core::plan::{self, Step};
 use lb_core::ports::KernelError;
 use tokio::sync::oneshot;
@@ -59,6 +59,8 @@ pub struct Reconcile {
     pub last_failed: Vec<String>,
     pub repairs: u64,
     pub last_full: Option<Instant>,
+    /// When the neighbours are told of addresses whose services are not all open: no longer than first checks take.
+    announce_at: Option<Instant>,
     /// Announcements under way: their answers are not those of a pass.
     announcements: u32,
     /// Waiters of the pass that runs, and of the one after it.
@@ -73,7 +75,8 @@ impl Reconcile {
 
     /// When the loop has to come back, at the latest.
     pub fn deadline(&self, started: Instant) -> Instant {
-        self.verify_at.unwrap_or_else(|| self.next_audit(started))
+        let pass = self.verify_at.unwrap_or_else(|| self.next_audit(started));
+        self.announce_at.map_or(pass, |at| at.min(pass))
     }
 
     pub fn audit_soon(&mut self) {
@@ -99,6 +102,10 @@ impl Reconcile {
 
 impl Engine {
     pub fn continue_reconcile(&mut self, now: Instant) {
+        if self.reconcile.announce_at.is_some_and(|at| now >= at) {
+            self.reconcile.announce_at = None;
+            self.announce(plan::announce(&self.network, self.network.quiet.clone()));
+        }
         if self.reconcile.phase != Phase::Idle {
             return;
         }
@@ -209,6 +216,7 @@ impl Engine {
         for step in steps {
             let expected = match step {
                 Step::ReplaceRuleset(_) => opening,
+                Step::Announce { .. } => true,
                 other => other
                     .service()
                     .is_some_and(|key| self.reconcile.expected.contains(&key)),
@@ -239,16 +247,20 @@ impl Engine {
                 };
                 let steps: Vec<Step> = owned.into_iter().flatten().map(announce).collect();
                 log::warn!("link {name} has a carrier");
-                if !steps.is_empty() {
-                    self.send(Job::Apply(steps));
-                    self.reconcile.announcements += 1;
-                }
+                self.announce(steps);
             } else if !link.carrier && before.is_some_and(|b| b.carrier) {
                 log::warn!("link {name} has lost its carrier");
             }
         }
         if regained || observed.links != self.observed.links {
             self.checks.retry_unchecked(Instant::now());
+        }
+    }
+
+    fn announce(&mut self, steps: Vec<Step>) {
+        if !steps.is_empty() {
+            self.send(Job::Apply(steps));
+            self.reconcile.announcements += 1;
         }
     }
 
@@ -274,10 +286,15 @@ impl Engine {
         match std::mem::take(&mut self.reconcile.phase) {
             Phase::Applying => {
                 self.reconcile.round += 1;
+                let added = |(step, _): &(Step, _)| matches!(step, Step::AddAddress { .. });
+                if outcomes.iter().any(added) && !self.network.quiet.is_empty() {
+                    self.reconcile.announce_at = Some(Instant::now() + FIRST_CHECKS);
+                }
                 // The network stands, as far as it can: checks need not wait for the proof, and at a start the proof waits for
                 // the first of them, so that clients are let in as early as can be.
                 if !self.checking {
                     self.checking = true;
+                    self.assume_applied(&outcomes);
                     self.reconcile.verify_at = Some(Instant::now() + FIRST_CHECKS);
                 } else {
                     self.observe();
@@ -285,6 +302,18 @@ impl Engine {
             }
             Phase::ApplyingPools => self.pools_applied(&outcomes),
             Phase::Idle | Phase::Observing(_) => log::error!("steps were carried out that nobody asked for"),
+        }
+    }
+
+    /// Links that were just switched on are taken to have their cable in, so that the first checks are made.
+    fn assume_applied(&mut self, outcomes: &Outcomes) {
+        for (step, _) in outcomes.iter().filter(|(_, result)| result.is_ok()) {
+            self.observed.assume(step);
+            if let Step::SetLinkUp(name) = step
+                && let Some(link) = self.observed.links.get_mut(name)
+            {
+                link.carrier = true;
+            }
         }
     }
 
@@ -307,6 +336,7 @@ impl Engine {
             let rules = &self.network.ruleset;
             if self.observed.ruleset.as_ref() != Some(rules) {
                 steps.push(Step::ReplaceRuleset(rules.clone()));
+                steps.extend(plan::announce_opened(&self.network, &self.observed));
             }
         }
         if steps.is_empty() {
@@ -326,7 +356,7 @@ impl Engine {
             return;
         }
         for (step, _) in outcomes {
-            assume(&mut self.observed, step);
+            self.observed.assume(step);
         }
     }
 
@@ -356,50 +386,6 @@ fn log_step(step: &Step) {
         _ => log::Level::Info,
     };
     log::log!(level, "{step}");
-}
-
-/// What the kernel holds after a step of a pool has succeeded.
-fn assume(observed: &mut Observed, step: &Step) {
-    let pools = &mut observed.virtual_servers;
-    match step {
-        Step::ReplaceRuleset(rules) => observed.ruleset = Some(rules.clone()),
-        Step::AddVirtual { service, scheduler } | Step::EditVirtual { service, scheduler } => {
-            let seen = pools.entry(*service).or_insert_with(|| ObservedVirtual {
-                scheduler: None,
-                extra_flags: false,
-                servers: Default::default(),
-            });
-            seen.scheduler = Some(*scheduler);
-            seen.extra_flags = false;
-        }
-        Step::AddReal {
-            service,
-            server,
-            weight,
-            forward,
-        }
-        | Step::EditReal {
-            service,
-            server,
-            weight,
-            forward,
-        } => {
-            if let Some(seen) = pools.get_mut(service) {
-                let real = lb_core::observed::ObservedReal {
-                    weight: *weight,
-                    forward: Some(*forward),
-                    thresholds: false,
-                };
-                seen.servers.insert(*server, real);
-            }
-        }
-        Step::DeleteReal { service, server } => {
-            if let Some(seen) = pools.get_mut(service) {
-                seen.servers.remove(server);
-            }
-        }
-        _ => {}
-    }
 }
 
 fn sysctl_names(network: &Network) -> BTreeSet<SysctlName> {

@@ -2,6 +2,7 @@
 //! Pure; each part of the world has its own function, so that a change of one server costs one service.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -25,6 +26,9 @@ pub struct Network {
     pub links: BTreeMap<IfName, DesiredLink>,
     pub ruleset: Ruleset,
     pub forwarding: bool,
+    /// Addresses with a service that is not open yet: a neighbour that learns of one now may send its waiting SYN into the
+    /// filter, and the next a second later.
+    pub quiet: BTreeSet<IpAddr>,
     /// What the configuration asks for and this machine cannot give, each with its remedy.
     pub problems: Vec<String>,
     /// The file's interfaces and the links they were found to be.
@@ -107,12 +111,25 @@ pub fn network(
             }
             network.resolved.insert(interface.label.clone(), link);
         }
-        network.ruleset = ruleset(config, &network.resolved, open);
+        network.ruleset = ruleset(config, &network.resolved, &open);
+        let listening = config.virtual_servers.iter().map(|v| v.listen);
+        let closed = listening.filter(|listen| !network.ruleset.services.contains(listen));
+        network.quiet = closed.map(|listen| listen.address).collect();
     } else {
         network.ruleset = ruleset(&Config::empty(), &BTreeMap::new(), open);
     }
     network.sysctls = sysctls(memory_bytes, network.links.keys());
     network
+}
+
+impl Network {
+    /// The link that holds an address.
+    pub fn holder(&self, address: IpAddr) -> Option<&IfName> {
+        let mut links = self.links.iter();
+        links
+            .find(|(_, link)| link.addresses.iter().any(|a| a.addr() == address))
+            .map(|(name, _)| name)
+    }
 }
 
 /// Up, with the addresses that the kernel gives it then, and no others.
@@ -139,10 +156,10 @@ fn desired_link(interface: &Interface) -> DesiredLink {
     }
 }
 
-fn default_network(via: &std::net::IpAddr) -> IpNet {
+fn default_network(via: &IpAddr) -> IpNet {
     match via {
-        std::net::IpAddr::V4(_) => IpNet::V4(ipnet::Ipv4Net::default()),
-        std::net::IpAddr::V6(_) => IpNet::V6(ipnet::Ipv6Net::default()),
+        IpAddr::V4(_) => IpNet::V4(ipnet::Ipv4Net::default()),
+        IpAddr::V6(_) => IpNet::V6(ipnet::Ipv6Net::default()),
     }
 }
 
@@ -246,10 +263,7 @@ fn ruleset(
 
 /// Where packets to `address` leave, by the longest prefix among our addresses and routes: the link, if there is one.
 /// Mirrors the main routing table as far as we own it.
-pub fn egress(
-    links: &BTreeMap<IfName, ObservedLink>,
-    address: std::net::IpAddr,
-) -> Option<(&IfName, &ObservedLink)> {
+pub fn egress(links: &BTreeMap<IfName, ObservedLink>, address: IpAddr) -> Option<(&IfName, &ObservedLink)> {
     links
         .iter()
         .filter_map(|(name, link)| {

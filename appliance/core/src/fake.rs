@@ -2,11 +2,10 @@
 //! Must not: be used by the product, or be kinder than the kernel.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use crate::config::Route;
-use crate::model::{IfName, RealKey, VirtualKey};
-use crate::observed::{IpvsTimeouts, Observed, ObservedLink, ObservedReal, ObservedVirtual, SysctlName};
+use crate::model::{IfName, VirtualKey};
+use crate::observed::{IpvsTimeouts, Observed, ObservedLink, ObservedVirtual, SysctlName};
 use crate::plan::Step;
 use crate::ports::{KernelError, KernelFault, KernelPort};
 
@@ -53,151 +52,60 @@ impl FakeKernel {
         self.state.links.get_mut(name).ok_or("ENODEV")
     }
 
-    fn virtual_server(&mut self, key: &VirtualKey) -> Result<&mut ObservedVirtual, Errno> {
-        self.state.virtual_servers.get_mut(key).ok_or("ESRCH")
+    fn virtual_server(&self, key: &VirtualKey) -> Result<&ObservedVirtual, Errno> {
+        self.state.virtual_servers.get(key).ok_or("ESRCH")
     }
 
-    fn real(&mut self, service: &VirtualKey, server: &RealKey) -> Result<&mut ObservedReal, Errno> {
-        self.virtual_server(service)?
-            .servers
-            .get_mut(server)
-            .ok_or("ENOENT")
-    }
-
-    fn carry_out(&mut self, step: &Step) -> Result<(), Errno> {
+    /// What Linux refuses, and by which errno.
+    fn judge(&mut self, step: &Step) -> Result<(), Errno> {
         match step {
-            Step::SetHostname(name) => self.state.hostname.clone_from(name),
-            Step::SetSysctl { name, value } => {
-                *self.state.sysctls.get_mut(name).ok_or("ENOENT")? = value.clone();
+            Step::SetSysctl { name, .. } => there(self.state.sysctls.contains_key(name), "ENOENT"),
+            Step::DeleteRuleset => there(self.state.ruleset.is_some(), "ENOENT"),
+            Step::SetLinkUp(link)
+            | Step::SetLinkDown(link)
+            | Step::SetMtu { link, .. }
+            | Step::Announce { link, .. } => self.link(link).map(drop),
+            Step::AddAddress { link, address } => absent(self.link(link)?.addresses.contains(address)),
+            Step::DeleteAddress { link, address } => {
+                there(self.link(link)?.addresses.contains(address), "EADDRNOTAVAIL")
             }
-            Step::ReplaceRuleset(rules) => self.state.ruleset = Some(rules.clone()),
-            Step::DeleteRuleset => drop(self.state.ruleset.take().ok_or("ENOENT")?),
-            Step::SetLinkUp(name) => self.link(name)?.admin_up = true,
-            Step::SetLinkDown(name) => {
-                let link = self.link(name)?;
-                link.admin_up = false;
-                link.routes.clear();
+            Step::AddRoute { link, route } => self.judge_route(link, route),
+            Step::DeleteRoute { link, route } => there(self.link(link)?.routes.contains(route), "ESRCH"),
+            Step::AddVirtual { service, .. } => absent(self.virtual_server(service).is_ok()),
+            Step::EditVirtual { service, .. } | Step::DeleteVirtual(service) => {
+                self.virtual_server(service).map(drop)
             }
-            Step::SetMtu { link, mtu } => self.link(link)?.mtu = *mtu,
-            Step::AddAddress { link, address } => {
-                self.link(link)?
-                    .addresses
-                    .insert(*address)
-                    .then_some(())
-                    .ok_or("EEXIST")?;
+            Step::AddReal { service, server, .. } => {
+                absent(self.virtual_server(service)?.servers.contains_key(server))
             }
-            Step::DeleteAddress { link, address } => self.delete_address(link, address)?,
-            Step::AddRoute { link, route } => self.add_route(link, route)?,
-            Step::DeleteRoute { link, route } => {
-                self.link(link)?
-                    .routes
-                    .remove(route)
-                    .then_some(())
-                    .ok_or("ESRCH")?;
+            Step::EditReal { service, server, .. } | Step::DeleteReal { service, server } => {
+                let known = self.virtual_server(service)?.servers.contains_key(server);
+                there(known, "ENOENT")
             }
-            Step::Announce { link, .. } => drop(self.link(link)?),
-            other => self.carry_out_ipvs(other)?,
+            Step::DeleteForeign(foreign) => there(self.state.foreign_services.contains(foreign), "ESRCH"),
+            Step::SetHostname(_) | Step::ReplaceRuleset(_) | Step::SetIpvsTimeouts(_) => Ok(()),
         }
-        Ok(())
     }
 
-    fn carry_out_ipvs(&mut self, step: &Step) -> Result<(), Errno> {
-        match step {
-            Step::AddVirtual { service, scheduler } => {
-                if self.state.virtual_servers.contains_key(service) {
-                    return Err("EEXIST");
-                }
-                let fresh = ObservedVirtual {
-                    scheduler: Some(*scheduler),
-                    extra_flags: false,
-                    servers: Default::default(),
-                };
-                self.state.virtual_servers.insert(*service, fresh);
-            }
-            Step::EditVirtual { service, scheduler } => {
-                let seen = self.virtual_server(service)?;
-                seen.scheduler = Some(*scheduler);
-                seen.extra_flags = false;
-            }
-            Step::SetIpvsTimeouts(timeouts) => self.state.ipvs_timeouts = Some(*timeouts),
-            Step::DeleteVirtual(service) => drop(self.state.virtual_servers.remove(service).ok_or("ESRCH")?),
-            Step::AddReal {
-                service,
-                server,
-                weight,
-                forward,
-            } => {
-                let servers = &mut self.virtual_server(service)?.servers;
-                if servers.contains_key(server) {
-                    return Err("EEXIST");
-                }
-                servers.insert(
-                    *server,
-                    ObservedReal {
-                        weight: *weight,
-                        forward: Some(*forward),
-                        thresholds: false,
-                    },
-                );
-            }
-            Step::EditReal {
-                service,
-                server,
-                weight,
-                forward,
-            } => {
-                *self.real(service, server)? = ObservedReal {
-                    weight: *weight,
-                    forward: Some(*forward),
-                    thresholds: false,
-                };
-            }
-            Step::DeleteReal { service, server } => {
-                let servers = &mut self.virtual_server(service)?.servers;
-                servers.remove(server).map(|_| ()).ok_or("ENOENT")?;
-            }
-            Step::DeleteForeign(foreign) => {
-                self.state
-                    .foreign_services
-                    .remove(foreign)
-                    .then_some(())
-                    .ok_or("ESRCH")?;
-            }
-            _ => unreachable!("the other steps are carried out before"),
-        }
-        Ok(())
-    }
-
-    /// The kernel drops the routes whose next hop is no longer on the link.
-    fn delete_address(&mut self, link: &IfName, address: &ipnet::IpNet) -> Result<(), Errno> {
-        let link = self.link(link)?;
-        link.addresses
-            .remove(address)
-            .then_some(())
-            .ok_or("EADDRNOTAVAIL")?;
-        let addresses = link.addresses.clone();
-        link.routes.retain(|route| on_link(&addresses, route.via));
-        Ok(())
-    }
-
-    fn add_route(&mut self, link: &IfName, route: &Route) -> Result<(), Errno> {
+    fn judge_route(&mut self, link: &IfName, route: &Route) -> Result<(), Errno> {
         let link = self.link(link)?;
         if !link.admin_up {
             return Err("ENETDOWN");
         }
-        if !on_link(&link.addresses, route.via) {
-            return Err("ENETUNREACH");
-        }
-        if link.routes.iter().any(|r| r.to == route.to) {
-            return Err("EEXIST");
-        }
-        link.routes.insert(*route);
-        Ok(())
+        there(
+            link.addresses.iter().any(|a| a.contains(&route.via)),
+            "ENETUNREACH",
+        )?;
+        absent(link.routes.iter().any(|r| r.to == route.to))
     }
 }
 
-fn on_link(addresses: &BTreeSet<ipnet::IpNet>, via: IpAddr) -> bool {
-    addresses.iter().any(|a| a.contains(&via))
+fn there(holds: bool, otherwise: Errno) -> Result<(), Errno> {
+    if holds { Ok(()) } else { Err(otherwise) }
+}
+
+fn absent(known: bool) -> Result<(), Errno> {
+    there(!known, "EEXIST")
 }
 
 impl KernelPort for FakeKernel {
@@ -213,8 +121,9 @@ impl KernelPort for FakeKernel {
     }
 
     fn apply(&mut self, step: &Step) -> Result<(), KernelError> {
-        match self.carry_out(step) {
+        match self.judge(step) {
             Ok(()) => {
+                self.state.assume(step);
                 self.applied.push(step.clone());
                 Ok(())
             }

@@ -125,12 +125,10 @@ fn size_rows(figures: &Figures) -> Vec<Row> {
         size("disk image, as a file", |sizes| sizes.raw),
         ours("  allocated", |sizes| sizes.allocated),
         size("  compressed (zstd -19 --long=27)", |sizes| sizes.compressed),
-        ours("root file system of a slot, compressed", |sizes| sizes.squashfs),
+        ours("root file system of a slot", |sizes| sizes.squashfs),
         ours("  its kernel", |sizes| sizes.kernel),
-        ours("  its executable, before compression", |sizes| sizes.executable),
-        ours("  its shared objects, before compression", |sizes| {
-            sizes.shared_objects
-        }),
+        ours("  its executable", |sizes| sizes.executable),
+        ours("  its shared objects", |sizes| sizes.shared_objects),
     ]
 }
 

@@ -130,15 +130,13 @@ pub fn next(log: &mut impl Read) -> io::Result<Next> {
     }
 }
 
-/// `2026-11-23T21:58:24Z`; a time before 1970 reads as 1970.
+/// `2026-11-23T21:58:24.250Z`; a time before 1970 reads as 1970.
 pub fn rfc3339(time: SystemTime) -> String {
-    let seconds = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (seconds, millis) = (since.as_secs(), since.subsec_millis());
     let (year, month, day) = civil(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
 /// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar.
@@ -208,20 +206,20 @@ mod tests {
     #[test]
     fn dates() {
         for (seconds, expected) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_078_099_199, "2004-02-29T23:59:59Z"),
-            (1_795_471_104, "2026-11-23T21:58:24Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (0, "1970-01-01T00:00:00.250Z"),
+            (951_782_400, "2000-02-29T00:00:00.250Z"),
+            (1_078_099_199, "2004-02-29T23:59:59.250Z"),
+            (1_795_471_104, "2026-11-23T21:58:24.250Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.250Z"),
         ] {
             assert_eq!(
-                rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
+                rfc3339(SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 250)),
                 expected
             );
         }
         assert_eq!(
             rfc3339(SystemTime::UNIX_EPOCH - Duration::from_secs(9)),
-            "1970-01-01T00:00:00Z"
+            "1970-01-01T00:00:00.000Z"
         );
     }
 

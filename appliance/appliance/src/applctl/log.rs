@@ -123,8 +123,8 @@ impl Log {
 /// One record, wrapped where there is a screen and in one line where there is none.
 fn text(record: &Record, boot: SystemTime, screen: Option<&Screen>) -> String {
     let line = record.line(boot);
-    // `11-23 21:58:24`: the year and the zone are the same on every line.
-    let time = line.time[5..19].replace('T', " ");
+    // `11-23 21:58:24.250`: the year and the zone are the same on every line.
+    let time = line.time[5..23].replace('T', " ");
     let from = if line.kernel { "kernel: " } else { "" };
     let message = format!("{from}{}", clean(&line.text));
     let Some(screen) = screen else {
@@ -136,7 +136,7 @@ fn text(record: &Record, boot: SystemTime, screen: Option<&Screen>) -> String {
         7 => Tone::Faint,
         _ => Tone::Plain,
     };
-    let indent = 23;
+    let indent = 27;
     let message = wrap(&message, screen.width - indent, indent);
     let level = format!("{:<7}", line.level);
     format!(
@@ -185,12 +185,12 @@ mod tests {
         log.show(Wanted { last: 2, all: false }, &mut out, None).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "11-23 21:58:27 error   kernel: EXT4-fs error (device vda6)\n11-23 21:58:28 info    init: Ready?[2J\n"
+            "11-23 21:58:27.000 error   kernel: EXT4-fs error (device vda6)\n11-23 21:58:28.000 info    init: Ready?[2J\n"
         );
         let (mut log, _writer) = log_of(&RECORDS);
         let report = log.report(Wanted { last: 50, all: true }).unwrap();
         assert_eq!(report.lines.len(), 4);
-        assert_eq!(report.lines[0].time, "2026-11-23T21:58:25Z");
+        assert_eq!(report.lines[0].time, "2026-11-23T21:58:25.000Z");
         assert!(report.lines[0].kernel && !report.lines[1].kernel);
     }
 

@@ -3,8 +3,10 @@
 //! `applctl` all show that line.
 //!
 //! The order: the filter is in place before a link comes up, an address is added before its predecessor goes, a server
-//! enters its pool before another leaves, forwarding is switched on last and off first.
+//! enters its pool before another leaves, forwarding is switched on last and off first. An address is told to the neighbours
+//! when it is added, but one that waits for its services when they are open.
 
+mod assumed;
 mod ipvs;
 mod network;
 mod step;
@@ -12,7 +14,7 @@ mod step;
 mod tests;
 
 pub use ipvs::{diff_foreign, diff_pool, diff_pools, diff_timeouts};
-pub use network::diff_network;
+pub use network::{announce, announce_opened, diff_network};
 pub use step::Step;
 
 use crate::desired::{Network, Pools};
@@ -38,6 +40,7 @@ pub fn diff(network: &Network, pools: &Pools, observed: &Observed) -> Vec<Step> 
     first.extend(diff_pools(pools, observed));
     first.extend(diff_foreign(observed));
     first.extend(last);
+    first.extend(announce_opened(network, observed));
     first
 }
 

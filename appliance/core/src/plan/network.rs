@@ -1,6 +1,7 @@
 //! Links, addresses, routes, rules, sysctls and the host's name.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -31,7 +32,10 @@ pub fn diff_network(network: &Network, observed: &Observed) -> Vec<Step> {
     for (name, wanted) in &network.links {
         if let Some(seen) = observed.links.get(name) {
             if wanted.up {
-                diff_link(name, wanted, seen, &mut steps)
+                diff_link(name, wanted, seen, &mut steps);
+                let added = wanted.addresses.difference(&seen.addresses).map(IpNet::addr);
+                let told = added.filter(|address| !network.quiet.contains(address));
+                steps.extend(announce(network, told.collect()));
             } else {
                 clear_link(name, seen, &mut steps)
             }
@@ -41,6 +45,32 @@ pub fn diff_network(network: &Network, observed: &Observed) -> Vec<Step> {
         steps.extend(forwarding(network, observed));
     }
     steps
+}
+
+/// Clients that wait for an address may know of it once its services are open.
+pub fn announce_opened(network: &Network, observed: &Observed) -> Vec<Step> {
+    let before = observed.ruleset.as_ref().map(|rules| &rules.services);
+    let opened = network.ruleset.services.iter();
+    let opened = opened.filter(|service| !before.is_some_and(|before| before.contains(service)));
+    let mut addresses: BTreeSet<IpAddr> = opened.map(|service| service.address).collect();
+    // What is added now is announced with its link.
+    addresses.retain(|address| {
+        let holder = network.holder(*address).and_then(|name| observed.links.get(name));
+        let known = holder.is_some_and(|link| link.addresses.iter().any(|a| a.addr() == *address));
+        known && !network.quiet.contains(address)
+    });
+    announce(network, addresses)
+}
+
+/// Tells the neighbours about these addresses.
+pub fn announce(network: &Network, addresses: BTreeSet<IpAddr>) -> Vec<Step> {
+    let announce = |address| {
+        network.holder(address).map(|link| Step::Announce {
+            link: link.clone(),
+            address,
+        })
+    };
+    addresses.into_iter().filter_map(announce).collect()
 }
 
 fn forwarding(network: &Network, observed: &Observed) -> Vec<Step> {
@@ -70,11 +100,12 @@ fn diff_link(name: &IfName, wanted: &DesiredLink, seen: &ObservedLink, steps: &m
     if !seen.admin_up {
         steps.push(Step::SetLinkUp(name.clone()));
     }
-    let added: Vec<IpNet> = wanted.addresses.difference(&seen.addresses).copied().collect();
-    steps.extend(added.iter().map(|address| Step::AddAddress {
-        link: name.clone(),
-        address: *address,
-    }));
+    for address in wanted.addresses.difference(&seen.addresses) {
+        steps.push(Step::AddAddress {
+            link: name.clone(),
+            address: *address,
+        });
+    }
     // The kernel drops the routes of a link that is switched off, so none of those seen on such a link survives.
     let kept = if seen.admin_up {
         seen.routes.clone()
@@ -100,10 +131,6 @@ fn diff_link(name: &IfName, wanted: &DesiredLink, seen: &ObservedLink, steps: &m
             route: *route,
         });
     }
-    steps.extend(added.iter().map(|address| Step::Announce {
-        link: name.clone(),
-        address: address.addr(),
-    }));
 }
 
 /// A link that the file does not name keeps nothing.

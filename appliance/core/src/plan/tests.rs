@@ -351,6 +351,7 @@ fn a_service_is_opened_after_its_pool_is_filled() {
             "add virtual 192.168.0.1:80/tcp scheduler rr",
             "add real 172.16.0.1:80 weight 1 nat to 192.168.0.1:80/tcp",
             "replace ruleset: 1 services, 6 input, 1 forward, 0 postrouting",
+            "announce 192.168.0.1 on eth0",
         ]
     );
 }
@@ -394,4 +395,35 @@ fn a_route_that_changes_its_next_hop_is_replaced() {
         via: "192.168.0.253".parse().unwrap(),
     };
     assert!(kernel.state.links.values().all(|l| l.routes.contains(&route)));
+}
+
+/// The address of a service is told to the neighbours when the service is opened, and not before; others at once.
+#[test]
+fn an_address_is_announced_when_a_service_is_open_there() {
+    let service = VirtualServer {
+        name: "web".to_owned(),
+        listen: "192.168.1.1:80/tcp".parse().unwrap(),
+        scheduler: Scheduler::Wlc,
+        real_servers: vec![],
+    };
+    let outside: BTreeSet<String> = ["192.168.1.1/24", "192.168.1.2/24"].map(String::from).into();
+    let config = Config {
+        interfaces: vec![interface("eth0", &outside, None)],
+        virtual_servers: vec![service],
+        ..Config::empty()
+    };
+    let mut kernel = FakeKernel::with_links(&["eth0"]);
+    let announced = |kernel: &mut FakeKernel, open: bool| -> Vec<String> {
+        let network = desired::network(Some(&config), &kernel.state.links, MEMORY, |_| open);
+        let steps = diff(&network, &BTreeMap::new(), &kernel.state);
+        for step in &steps {
+            let _ = kernel.apply(step);
+        }
+        let announced = steps.iter().filter(|s| matches!(s, Step::Announce { .. }));
+        announced.map(Step::to_string).collect()
+    };
+    assert_eq!(announced(&mut kernel, false), ["announce 192.168.1.2 on eth0"]);
+    assert_eq!(announced(&mut kernel, false), [""; 0]);
+    assert_eq!(announced(&mut kernel, true), ["announce 192.168.1.1 on eth0"]);
+    assert_eq!(announced(&mut kernel, true), [""; 0]);
 }

@@ -1,0 +1,115 @@
+//! What the kernel holds after a step has succeeded, as far as the step itself tells; the next read-back has the last word.
+//! Must not: guess what the kernel does beyond the step.
+
+use crate::model::VirtualKey;
+use crate::observed::{Observed, ObservedReal, ObservedVirtual};
+use crate::plan::Step;
+
+impl Observed {
+    /// A step about a link or a service that is not known changes nothing.
+    pub fn assume(&mut self, step: &Step) {
+        match step {
+            Step::SetHostname(name) => self.hostname.clone_from(name),
+            Step::SetSysctl { name, value } => {
+                self.sysctls.insert(name.clone(), value.clone());
+            }
+            Step::ReplaceRuleset(rules) => self.ruleset = Some(rules.clone()),
+            Step::DeleteRuleset => self.ruleset = None,
+            Step::SetIpvsTimeouts(timeouts) => self.ipvs_timeouts = Some(*timeouts),
+            Step::DeleteForeign(foreign) => {
+                self.foreign_services.remove(foreign);
+            }
+            Step::Announce { .. } => {}
+            Step::SetLinkUp(_)
+            | Step::SetLinkDown(_)
+            | Step::SetMtu { .. }
+            | Step::AddAddress { .. }
+            | Step::DeleteAddress { .. }
+            | Step::AddRoute { .. }
+            | Step::DeleteRoute { .. } => self.assume_of_links(step),
+            Step::AddVirtual { service, .. }
+            | Step::EditVirtual { service, .. }
+            | Step::DeleteVirtual(service)
+            | Step::AddReal { service, .. }
+            | Step::EditReal { service, .. }
+            | Step::DeleteReal { service, .. } => self.assume_of_pool(service, step),
+        }
+    }
+
+    fn assume_of_links(&mut self, step: &Step) {
+        let name = match step {
+            Step::SetLinkUp(name) | Step::SetLinkDown(name) => name,
+            Step::SetMtu { link, .. }
+            | Step::AddAddress { link, .. }
+            | Step::DeleteAddress { link, .. }
+            | Step::AddRoute { link, .. }
+            | Step::DeleteRoute { link, .. } => link,
+            _ => return,
+        };
+        let Some(link) = self.links.get_mut(name) else {
+            return;
+        };
+        match step {
+            Step::SetLinkUp(_) => link.admin_up = true,
+            Step::SetLinkDown(_) => {
+                link.admin_up = false;
+                link.routes.clear();
+            }
+            Step::SetMtu { mtu, .. } => link.mtu = *mtu,
+            Step::AddAddress { address, .. } => drop(link.addresses.insert(*address)),
+            Step::DeleteAddress { address, .. } => {
+                link.addresses.remove(address);
+                // The kernel drops the routes whose next hop is no longer on the link.
+                let addresses = &link.addresses;
+                link.routes
+                    .retain(|route| addresses.iter().any(|a| a.contains(&route.via)));
+            }
+            Step::AddRoute { route, .. } => drop(link.routes.insert(*route)),
+            Step::DeleteRoute { route, .. } => drop(link.routes.remove(route)),
+            _ => {}
+        }
+    }
+
+    fn assume_of_pool(&mut self, service: &VirtualKey, step: &Step) {
+        let pools = &mut self.virtual_servers;
+        match step {
+            Step::AddVirtual { scheduler, .. } | Step::EditVirtual { scheduler, .. } => {
+                let seen = pools.entry(*service).or_insert_with(|| ObservedVirtual {
+                    scheduler: None,
+                    extra_flags: false,
+                    servers: Default::default(),
+                });
+                seen.scheduler = Some(*scheduler);
+                seen.extra_flags = false;
+            }
+            Step::DeleteVirtual(_) => drop(pools.remove(service)),
+            Step::AddReal {
+                server,
+                weight,
+                forward,
+                ..
+            }
+            | Step::EditReal {
+                server,
+                weight,
+                forward,
+                ..
+            } => {
+                if let Some(seen) = pools.get_mut(service) {
+                    let real = ObservedReal {
+                        weight: *weight,
+                        forward: Some(*forward),
+                        thresholds: false,
+                    };
+                    seen.servers.insert(*server, real);
+                }
+            }
+            Step::DeleteReal { server, .. } => {
+                if let Some(seen) = pools.get_mut(service) {
+                    seen.servers.remove(server);
+                }
+            }
+            _ => {}
+        }
+    }
+}
