@@ -3,7 +3,7 @@
 //! Must not: compare or summarise.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -196,7 +196,7 @@ struct Client {
 impl Client {
     fn start() -> Result<Client> {
         let program = std::env::current_exe().map_err(LabError::io("find this program's file"))?;
-        let mut child = Command::new("ip")
+        let mut child = lb_lab::command::command("ip")
             .args(["netns", "exec", "host01"])
             .arg(program)
             .args(["client", &format!("{VIP}:{NODE_PORT}")])

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use goblin::elf::Elf;
 use lb_lab::{LabError, command};
@@ -124,7 +124,7 @@ fn library_packages(depends: &str) -> Vec<String> {
 }
 
 fn download(packages: &[String], directory: &Path) -> Result<()> {
-    let done = Command::new("apt-get")
+    let done = lb_lab::command::command("apt-get")
         .args(["-qq", "download"])
         .args(packages)
         .current_dir(directory)

@@ -33,7 +33,7 @@ pub fn outside_pid() -> Option<u32> {
 /// The command that runs this program with `arguments` as the first process of a new cage.
 pub fn command_for(arguments: &[String]) -> Result<Command> {
     let program = std::env::current_exe().map_err(LabError::io("find this program's file"))?;
-    let mut unshare = Command::new("unshare");
+    let mut unshare = command::command("unshare");
     unshare.args(options()).arg("--").arg(program);
     unshare.args(arguments).env("TMPDIR", SCRATCH);
     Ok(unshare)

@@ -1,6 +1,7 @@
 //! Running a program to its end and keeping what it said.
 //! Must not: know namespaces or which programs there are.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -21,11 +22,19 @@ impl Captured {
     }
 }
 
+/// `program` on the caller's search path, or where Debian keeps what is meant for root: an ordinary user's path lacks that.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let own = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(program);
+    command.env("PATH", format!("{own}:/usr/sbin:/sbin"));
+    command
+}
+
 /// Runs `argv`; any exit status is fine.
 pub fn output(argv: &[&str], stdin: &str) -> Result<Captured> {
     let line = argv.join(" ");
     let (program, arguments) = argv.split_first().expect("a command has a name");
-    let mut child = Command::new(program)
+    let mut child = command(program)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

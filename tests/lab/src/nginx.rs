@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
@@ -56,7 +56,7 @@ pub fn unpack_package(name: &str, root: &Path) -> Result<()> {
     let downloads = root.with_extension("deb");
     let _ = fs::remove_dir_all(&downloads);
     fs::create_dir_all(&downloads).map_err(LabError::io(format!("create {}", downloads.display())))?;
-    let status = Command::new("apt-get")
+    let status = command::command("apt-get")
         .args(["-qq", "download", name])
         .current_dir(&downloads)
         .stdin(Stdio::null())
@@ -124,7 +124,7 @@ impl Nginx {
             .map(|path| path.to_string_lossy().into_owned())
             .join(":");
         let errors = File::create(directory.join("stderr")).map_err(LabError::io("create stderr"))?;
-        let child = Command::new("ip")
+        let child = command::command("ip")
             .args(["netns", "exec", namespace])
             .arg(root.join(PROGRAM))
             .args(["-e", "stderr", "-c"])

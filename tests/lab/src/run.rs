@@ -5,7 +5,7 @@
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use lb_lab::cluster::{CLUSTER, EXTERNAL, Fetch};
@@ -88,7 +88,7 @@ fn prepare(options: &Options, disk: &Path) -> Result<()> {
     let sample = repository().join("overlay/usr/share/lb/lb.toml.sample");
     let config = options.config.as_deref().unwrap_or(&sample);
     // It speaks for itself: the faults of the file, each with its place.
-    let status = Command::new(repository().join("image/put-config"))
+    let status = lb_lab::command::command(repository().join("image/put-config"))
         .args([disk, config])
         .stdin(Stdio::null())
         .status()
@@ -188,7 +188,7 @@ pub fn exec(namespace: &str, command: &[&str]) -> Result<()> {
     else {
         return Err(absent());
     };
-    let mut enter = Command::new("nsenter");
+    let mut enter = lb_lab::command::command("nsenter");
     enter.args(["--target", inside, "--mount", "--net"]);
     if !rustix::process::geteuid().is_root() {
         enter.args(["--user", "--preserve-credentials"]);

@@ -3,7 +3,7 @@
 //! Must not: leave a process behind.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ fn probe(scratch: &Path) -> bool {
         return false;
     }
     let drive = format!("file={},format=raw,if=ide", disk.display());
-    let Ok(mut guest) = Command::new(super::QEMU)
+    let Ok(mut guest) = crate::command::command(super::QEMU)
         .args([
             "-accel",
             "kvm",

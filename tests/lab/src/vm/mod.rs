@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -121,7 +121,7 @@ impl Vm {
         let errors_path = directory.join("stderr");
         let errors = File::create(&errors_path).map_err(LabError::io("create a log"))?;
         let powered_on = Instant::now();
-        let mut qemu = Command::new(QEMU)
+        let mut qemu = command::command(QEMU)
             .args(arguments(options, &directory)?)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
