@@ -71,7 +71,10 @@ impl Window {
     /// Looks at no more of the line than fits, however long it is.
     fn around(line: &str, span: Range<usize>, room: usize) -> Window {
         let (before, after) = line.split_at(span.start);
-        let (from, to) = if take_columns(line.chars(), room).bytes == line.len() {
+        let whole = take_columns(line.chars(), room);
+        // A caret behind the end needs a column of its own.
+        let columns = whole.columns + usize::from(after.is_empty());
+        let (from, to) = if whole.bytes == line.len() && columns <= room {
             (0, line.len())
         } else {
             // The caret's part comes first, up to half of the room; what it leaves goes to what stands before it.
@@ -219,6 +222,15 @@ mod tests {
             );
             assert_eq!(line.starts_with("1 | ..."), place > 70, "{place} {line}");
             assert_eq!(line.ends_with(CUT), place < 970, "{place} {line}");
+        }
+    }
+
+    #[test]
+    fn a_caret_behind_a_line_that_just_fits_fits_as_well() {
+        for length in 74..80 {
+            let text = shown(&"x".repeat(length), length..length);
+            assert!(text.lines().all(|line| line.width() <= COLUMNS), "{text}");
+            assert!(text.contains('^'), "{text}");
         }
     }
 
