@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use lb_core::config::{Config, RealServer, VirtualServer};
 use lb_core::control::*;
 use lb_core::desired::FORWARDING;
@@ -251,17 +252,22 @@ impl Engine {
     }
 
     fn gateway(&self, activity: &Activity) -> GatewayReport {
-        let held = self.observed.ruleset.as_ref().map_or(&[][..], |r| &r.postrouting);
         let masquerades = self.config.iter().flat_map(|c| &c.masquerades).map(|m| {
             let out = self.network.resolved.get(&m.out).cloned().flatten();
             let rule = out.map(|out| Rule::Masquerade { from: m.from, out });
-            let active = rule.is_some_and(|rule| held.contains(&rule));
-            MasqueradeReport {
-                from: m.from.to_string(),
-                out: m.out.clone(),
-                active,
-            }
+            self.translation(&m.from, &m.out, rule.as_ref(), activity)
         });
+        let hairpins = self
+            .network
+            .ruleset
+            .postrouting
+            .iter()
+            .filter_map(|rule| match rule {
+                Rule::Hairpin { from, out } => {
+                    Some(self.translation(from, out.as_str(), Some(rule), activity))
+                }
+                _ => None,
+            });
         let routes = self.network.links.iter().flat_map(|(name, link)| {
             let seen = self.observed.links.get(name);
             link.routes.iter().map(move |route| RouteReport {
@@ -274,9 +280,28 @@ impl Engine {
         GatewayReport {
             forwarding: self.observed.sysctls.get(FORWARDING[0]).is_some_and(|v| v == "1"),
             masquerades: masquerades.collect(),
+            hairpins: hairpins.collect(),
             routes: routes.collect(),
             conntrack_count: activity.conntrack_count,
             conntrack_max: activity.conntrack_max,
+        }
+    }
+
+    /// `rule: None`: the interface is not there.
+    fn translation(
+        &self,
+        from: &IpNet,
+        out: &str,
+        rule: Option<&Rule>,
+        activity: &Activity,
+    ) -> TranslationReport {
+        let held = self.observed.ruleset.as_ref().map_or(&[][..], |r| &r.postrouting);
+        let counted = activity.translated.iter().find(|(seen, _)| Some(seen) == rule);
+        TranslationReport {
+            from: from.to_string(),
+            out: out.to_owned(),
+            active: rule.is_some_and(|rule| held.contains(rule)),
+            connections: counted.map_or(0, |(_, connections)| *connections),
         }
     }
 }

@@ -211,18 +211,22 @@ pub struct InterfaceReport {
 pub struct GatewayReport {
     /// net.ipv4.ip_forward.
     pub forwarding: bool,
-    pub masquerades: Vec<MasqueradeReport>,
+    pub masquerades: Vec<TranslationReport>,
+    /// Clients beside their servers, whose address is hidden from these.
+    pub hairpins: Vec<TranslationReport>,
     pub routes: Vec<RouteReport>,
     pub conntrack_count: u64,
     pub conntrack_max: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MasqueradeReport {
+pub struct TranslationReport {
     pub from: String,
     pub out: String,
     /// Whether the kernel holds the rule.
     pub active: bool,
+    /// Connections that it has translated since the rules were last loaded.
+    pub connections: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

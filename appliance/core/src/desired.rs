@@ -227,7 +227,7 @@ fn ruleset(
 ) -> Ruleset {
     let link = |label: &str| resolved.get(label).cloned().flatten();
     let mut outside: Vec<IfName> = Vec::new();
-    let mut postrouting = Vec::new();
+    let mut postrouting = hairpins(config, link);
     for masquerade in &config.masquerades {
         if let Some(out) = link(&masquerade.out) {
             postrouting.push(Rule::Masquerade {
@@ -259,6 +259,35 @@ fn ruleset(
         forward,
         postrouting,
     }
+}
+
+/// A client that its server reaches without the box, because both are behind one interface, has to come from the box's
+/// address: for every network of an interface that has servers.
+fn hairpins(config: &Config, link: impl Fn(&str) -> Option<IfName>) -> Vec<Rule> {
+    let servers = config.virtual_servers.iter().flat_map(|v| &v.real_servers);
+    let servers: BTreeSet<IpAddr> = servers.map(|real| real.address.address).collect();
+    let mut rules = Vec::new();
+    for interface in &config.interfaces {
+        let Some(out) = link(&interface.label) else {
+            continue;
+        };
+        let nets = interface.networks();
+        for from in &nets {
+            let same_family = |net: &&IpNet| net.addr().is_ipv4() == from.addr().is_ipv4();
+            let beside = |net: &IpNet| has_any(&servers, net);
+            if nets.iter().filter(same_family).any(beside) {
+                rules.push(Rule::Hairpin {
+                    from: *from,
+                    out: out.clone(),
+                });
+            }
+        }
+    }
+    rules
+}
+
+fn has_any(addresses: &BTreeSet<IpAddr>, net: &IpNet) -> bool {
+    addresses.range(net.network()..=net.broadcast()).next().is_some()
 }
 
 /// Where packets to `address` leave, by the longest prefix among our addresses and routes: the link, if there is one.

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::config::Route;
 use crate::model::{Forward, IfName, MacAddress, RealKey, Scheduler, ServerKey, VirtualKey, Weight};
-use crate::ruleset::Ruleset;
+use crate::ruleset::{Rule, Ruleset};
 
 /// A sysctl by its path below /proc/sys, such as `net/ipv4/ip_forward`.
 pub type SysctlName = String;
@@ -108,6 +108,8 @@ impl fmt::Display for ForeignService {
 pub struct Activity {
     pub servers: BTreeMap<ServerKey, ServerActivity>,
     pub links: BTreeMap<IfName, LinkCounters>,
+    /// Connections that the rules of the postrouting chain have translated since they were loaded.
+    pub translated: Vec<(Rule, u64)>,
     /// Entries in the connection tracking table, and its limit.
     pub conntrack_count: u64,
     pub conntrack_max: u64,

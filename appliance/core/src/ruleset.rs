@@ -45,6 +45,12 @@ pub enum Rule {
         from: IpNet,
         out: IfName,
     },
+    /// Clients of a service that stand beside its servers, behind the same interface: their connections take the box's
+    /// address there, or the server would answer past the box (the original destination is in `services4` or `services6`).
+    Hairpin {
+        from: IpNet,
+        out: IfName,
+    },
     /// Not one of ours, or changed by somebody: what the kernel shows, for the operator's eyes.
     Foreign(String),
 }
@@ -60,6 +66,7 @@ impl fmt::Display for Rule {
             Rule::AcceptServices6 => f.write_str("accept to services6"),
             Rule::DropNewFrom(name) => write!(f, "drop new from {name}"),
             Rule::Masquerade { from, out } => write!(f, "masquerade {from} out {out}"),
+            Rule::Hairpin { from, out } => write!(f, "hairpin {from} out {out}"),
             Rule::Foreign(text) => write!(f, "foreign {text}"),
         }
     }
@@ -86,6 +93,10 @@ impl FromStr for Rule {
                 from: from.parse().map_err(|_| bad())?,
                 out: out.parse().map_err(|_| bad())?,
             },
+            ["hairpin", from, "out", out] => Rule::Hairpin {
+                from: from.parse().map_err(|_| bad())?,
+                out: out.parse().map_err(|_| bad())?,
+            },
             _ => return Err(bad()),
         })
     }
@@ -108,6 +119,10 @@ mod tests {
             Rule::DropNewFrom(eth0.clone()),
             Rule::Masquerade {
                 from: "172.16.0.0/24".parse().unwrap(),
+                out: eth0.clone(),
+            },
+            Rule::Hairpin {
+                from: "2001:db8::/64".parse().unwrap(),
                 out: eth0,
             },
         ];

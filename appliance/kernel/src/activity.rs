@@ -11,9 +11,11 @@ use std::io::{self, BufReader};
 use lb_core::model::{IfName, ServerKey};
 use lb_core::observed::{Activity, ConnectionTable, LinkCounters, ServerActivity};
 use lb_core::ports::{ActivityPort, KernelError};
+use lb_core::ruleset::Rule;
 
 use crate::fault;
 use crate::ipvs::Ipvs;
+use crate::nft;
 
 /// One line per link, with all counters in 64 bits (net/core/net-procfs.c).
 const NET_DEV: &str = "/proc/net/dev";
@@ -53,6 +55,7 @@ impl ActivityPort for KernelActivity {
         Ok(Activity {
             servers: self.servers()?,
             links: links()?,
+            translated: translated()?,
             conntrack_count: number(CONNTRACK_COUNT)?,
             conntrack_max: number(CONNTRACK_MAX)?,
         })
@@ -63,6 +66,11 @@ impl ActivityPort for KernelActivity {
         let read = || connections::read(BufReader::new(File::open(IP_VS_CONN)?), limit);
         read().map_err(|error| reading(IP_VS_CONN, &error))
     }
+}
+
+fn translated() -> Result<Vec<(Rule, u64)>, KernelError> {
+    nft::translated()
+        .map_err(|fault| fault::during("read the counters of the table inet lb".to_owned(), fault))
 }
 
 fn links() -> Result<BTreeMap<IfName, LinkCounters>, KernelError> {

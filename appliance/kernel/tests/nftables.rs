@@ -33,6 +33,13 @@ fn masquerade(from: &str, out: &str) -> Rule {
     }
 }
 
+fn hairpin(from: &str, out: &str) -> Rule {
+    Rule::Hairpin {
+        from: from.parse().unwrap(),
+        out: out.parse().unwrap(),
+    }
+}
+
 /// One of each rule, services of both families.
 fn everything() -> Ruleset {
     Ruleset {
@@ -54,6 +61,8 @@ fn everything() -> Ruleset {
             Rule::DropNewFrom("abcdefghijklmno".parse().unwrap()),
         ],
         postrouting: vec![
+            hairpin("172.16.0.0/24", "lan0"),
+            hairpin("2001:db8:1::/64", "lan0"),
             masquerade("172.16.0.0/24", "wan0"),
             masquerade("10.0.0.0/9", "wan0"),
             masquerade("192.0.2.77/32", "wan0"),
@@ -297,7 +306,7 @@ const SABOTAGE: &[(&str, &str)] = &[
     ),
     ("flush set inet lb services6", "services: {VirtualKey"),
     (
-        "flush chain inet lb input; delete set inet lb services6; add set inet lb services6 { type ipv6_addr . inet_proto . inet_service; counter; }",
+        "flush chain inet lb input; flush chain inet lb postrouting; delete set inet lb services6; add set inet lb services6 { type ipv6_addr . inet_proto . inet_service; counter; }",
         "set services6",
     ),
     ("add set inet lb more { type ipv4_addr; }", "set more"),
@@ -323,11 +332,11 @@ const SABOTAGE: &[(&str, &str)] = &[
         "flags 0x0",
     ),
     (
-        "flush chain inet lb input; delete set inet lb services4",
+        "flush chain inet lb input; flush chain inet lb postrouting; delete set inet lb services4",
         "set services4 is missing",
     ),
     (
-        "flush chain inet lb input; delete set inet lb services4; add set inet lb services4 { type ipv4_addr . inet_proto . inet_service; flags timeout; }",
+        "flush chain inet lb input; flush chain inet lb postrouting; delete set inet lb services4; add set inet lb services4 { type ipv4_addr . inet_proto . inet_service; flags timeout; }",
         "set services4",
     ),
     ("add counter inet lb seen", "object seen"),

@@ -1,6 +1,7 @@
 //! A valid configuration. Every value here has been checked: what a `Config` says can be carried out.
 //! Order is the file's, so that status and plans list things as the operator wrote them.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -70,6 +71,19 @@ pub struct Interface {
     pub gateway: Option<IpAddr>,
     pub mtu: Option<u32>,
     pub routes: Vec<Route>,
+}
+
+impl Interface {
+    /// Who is behind this interface: its own networks and those of its routes, but not the rest of the world.
+    pub fn networks(&self) -> BTreeSet<IpNet> {
+        let own = self.addresses.iter().map(IpNet::trunc);
+        let neighbours = own.filter(|net| net.prefix_len() < net.max_prefix_len());
+        let routed = self.routes.iter().map(|route| route.to);
+        neighbours
+            .chain(routed)
+            .filter(|net| net.prefix_len() > 0)
+            .collect()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

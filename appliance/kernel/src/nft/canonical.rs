@@ -22,6 +22,7 @@ const NFTA_CMP_DATA: u16 = 3;
 const NFTA_BITWISE_MASK: u16 = 4;
 const NFTA_BITWISE_XOR: u16 = 5;
 const NFTA_LOOKUP_SET_ID: u16 = 4;
+const NFTA_COUNTER_PACKETS: u16 = 2;
 const NFTA_DATA_VALUE: u16 = 1;
 const NFTA_DATA_VERDICT: u16 = 2;
 const NFTA_VERDICT_CODE: u16 = 1;
@@ -83,6 +84,18 @@ impl SeenRule {
             None => format!("rule in {}: {names}", self.chain),
         }
     }
+}
+
+/// What the first counter of a rule has counted; 0 without one.
+pub(super) fn packets(rule: &Attributes<'_>) -> Result<u64, KernelFault> {
+    for (_, bytes) in list(rule.bytes(NFTA_RULE_EXPRESSIONS))? {
+        let expression = Attributes::parse(bytes)?;
+        if expression.text(NFTA_EXPR_NAME) == "counter" {
+            let counter = Attributes::parse(expression.bytes(NFTA_EXPR_DATA))?;
+            return Ok(counter.long_number(NFTA_COUNTER_PACKETS));
+        }
+    }
+    Ok(0)
 }
 
 /// What we would send for this rule.
@@ -168,6 +181,10 @@ mod tests {
             from: from.parse().unwrap(),
             out: eth0.clone(),
         };
+        let hairpin = |from: &str| Rule::Hairpin {
+            from: from.parse().unwrap(),
+            out: eth0.clone(),
+        };
         vec![
             (BaseChain::Input, Rule::AcceptLoopback),
             (BaseChain::Input, Rule::AcceptEstablished),
@@ -180,6 +197,8 @@ mod tests {
             (BaseChain::Postrouting, masquerade("172.16.0.0/24")),
             (BaseChain::Postrouting, masquerade("172.16.0.1/32")),
             (BaseChain::Postrouting, masquerade("2001:db8::/48")),
+            (BaseChain::Postrouting, hairpin("172.16.0.0/24")),
+            (BaseChain::Postrouting, hairpin("2001:db8::/48")),
         ]
     }
 

@@ -18,12 +18,13 @@ use nftnl::set::Set;
 use nftnl::{Batch, Chain, FinalizedBatch, MsgType, ProtoFamily, Table};
 
 use super::BaseChain;
-use super::raw::IntoRegister;
+use super::raw::{ConntrackOriginal, IntoRegister};
 use super::services::{Key, Key4, Key6, ServiceSet};
 use crate::fault;
 
 /// Registers of 4 bytes as the kernel reports them back: those at a multiple of 16 bytes by the old names
 /// (nft_dump_register). The key's address starts at NFT_REG_1 = NFT_REG32_00.
+const NFT_REG_1: u32 = 1;
 const NFT_REG32_01: u32 = 9;
 const NFT_REG32_02: u32 = 10;
 /// = NFT_REG32_04.
@@ -214,6 +215,10 @@ fn encode<'c>(rule: &Rule, chain: &'c Chain<'c>, sets: &Sets<'_>) -> Result<nftn
             masquerade(&mut message, from, out);
             return comment(message, rule);
         }
+        Rule::Hairpin { from, out } => {
+            hairpin(&mut message, from, out, sets);
+            return comment(message, rule);
+        }
         Rule::Foreign(text) => {
             return Err(fault::plain(format!("`{text}` is not a rule of ours")));
         }
@@ -226,6 +231,35 @@ fn encode<'c>(rule: &Rule, chain: &'c Chain<'c>, sets: &Sets<'_>) -> Result<nftn
 fn masquerade(message: &mut nftnl::Rule<'_>, from: &IpNet, out: &IfName) {
     match_source(message, from);
     match_name(message, &Meta::OifName, out.as_str());
+    message.add_expr(&Counter);
+    message.add_expr(&Masquerade);
+}
+
+/// The service that the client asked for is the original direction's destination; by now that of the packet is a server.
+fn hairpin(message: &mut nftnl::Rule<'_>, from: &IpNet, out: &IfName, sets: &Sets<'_>) {
+    match_source(message, from);
+    match_name(message, &Meta::OifName, out.as_str());
+    let (address, protocol, port) = match from {
+        IpNet::V4(_) => (libc::NFT_CT_DST_IP, NFT_REG32_01, NFT_REG32_02),
+        IpNet::V6(_) => (libc::NFT_CT_DST_IP6, NFT_REG_2, NFT_REG32_05),
+    };
+    message.add_expr(&ConntrackOriginal {
+        key: address as u32,
+        register: NFT_REG_1,
+    });
+    message.add_expr(&IntoRegister {
+        load: Meta::L4Proto,
+        attribute: NFTNL_EXPR_META_DREG as u16,
+        register: protocol,
+    });
+    message.add_expr(&ConntrackOriginal {
+        key: libc::NFT_CT_PROTO_DST as u32,
+        register: port,
+    });
+    match from {
+        IpNet::V4(_) => message.add_expr(&Lookup::new(&sets.v4)),
+        IpNet::V6(_) => message.add_expr(&Lookup::new(&sets.v6)),
+    }
     message.add_expr(&Counter);
     message.add_expr(&Masquerade);
 }

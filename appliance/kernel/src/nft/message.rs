@@ -148,6 +148,13 @@ impl<'a> Attributes<'a> {
             .map_or(0, |b| u32::from_be_bytes(*b))
     }
 
+    /// The same in 64 bits.
+    pub(super) fn long_number(&self, kind: u16) -> u64 {
+        self.bytes(kind)
+            .first_chunk::<8>()
+            .map_or(0, |b| u64::from_be_bytes(*b))
+    }
+
     /// A text without its NUL.
     pub(super) fn text(&self, kind: u16) -> String {
         let bytes = self.bytes(kind);

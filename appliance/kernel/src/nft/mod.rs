@@ -11,7 +11,7 @@ mod services;
 mod socket;
 
 use lb_core::ports::KernelFault;
-use lb_core::ruleset::Ruleset;
+use lb_core::ruleset::{Rule, Ruleset};
 use nftnl::{ChainType, Hook, Policy};
 
 use crate::fault;
@@ -61,6 +61,12 @@ pub(crate) fn delete() -> Result<(), KernelFault> {
 /// The table as it is; `None` when there is none.
 pub(crate) fn read() -> Result<Option<Ruleset>, KernelFault> {
     read::ruleset(&mut open()?)
+}
+
+/// The rules of the postrouting chain, each with the number of connections that it has translated: such a chain sees the
+/// first packet of each. Empty without a table.
+pub(crate) fn translated() -> Result<Vec<(Rule, u64)>, KernelFault> {
+    read::translated(&mut open()?)
 }
 
 fn open() -> Result<Socket, KernelFault> {

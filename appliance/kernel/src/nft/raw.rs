@@ -51,3 +51,26 @@ impl<E: Expression> Expression for IntoRegister<E> {
         expr
     }
 }
+
+/// `ct original ...`: a field of the tuple that the connection's first packet had.
+pub(super) struct ConntrackOriginal {
+    /// NFT_CT_*.
+    pub key: u32,
+    pub register: u32,
+}
+
+impl Expression for ConntrackOriginal {
+    fn to_expr(&self, _rule: &Rule<'_>) -> NonNull<nftnl_sys::nftnl_expr> {
+        // IP_CT_DIR_ORIGINAL
+        const ORIGINAL: u8 = 0;
+        // SAFETY: the name is a C string; the attributes are those of this type, in their widths.
+        let expr = unsafe {
+            let expr = nftnl_sys::nftnl_expr_alloc(c"ct".as_ptr());
+            nftnl_sys::nftnl_expr_set_u32(expr, nftnl_sys::NFTNL_EXPR_CT_KEY as u16, self.key);
+            nftnl_sys::nftnl_expr_set_u32(expr, nftnl_sys::NFTNL_EXPR_CT_DREG as u16, self.register);
+            nftnl_sys::nftnl_expr_set_u8(expr, nftnl_sys::NFTNL_EXPR_CT_DIR as u16, ORIGINAL);
+            expr
+        };
+        NonNull::new(expr).expect("memory for an expression")
+    }
+}

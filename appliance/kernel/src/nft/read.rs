@@ -9,7 +9,7 @@ use lb_core::ruleset::{Rule, Ruleset, TABLE};
 use nftnl::ChainType;
 
 use super::BaseChain;
-use super::canonical::SeenRule;
+use super::canonical::{SeenRule, packets};
 use super::message::{ATTR_TABLE, Attributes, Get, list};
 use super::services::ServiceSet;
 use super::socket::Socket;
@@ -132,6 +132,18 @@ fn read_rules(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> {
         }
         Ok(())
     })
+}
+
+pub(super) fn translated(socket: &mut Socket) -> Result<Vec<(Rule, u64)>, KernelFault> {
+    let mut counted = Vec::new();
+    for_ours(socket, Get::Rules, |attributes| {
+        let seen = SeenRule::parse(attributes)?;
+        if seen.chain == BaseChain::Postrouting.name() {
+            counted.push((seen.identify(BaseChain::Postrouting)?, packets(attributes)?));
+        }
+        Ok(())
+    })?;
+    Ok(counted)
 }
 
 /// A chain's own properties.

@@ -6,6 +6,7 @@ mod agent;
 mod bad_config;
 mod bad_input;
 mod drift;
+mod hairpin;
 mod machine;
 mod power;
 mod rescue;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Story::new("link_unplugged", 180, bad_input::link_unplugged),
         Story::new("link_missing", 150, bad_input::link_missing),
         Story::new("links_with_one_mac", 150, bad_input::links_with_one_mac),
+        Story::new("nodes_reach_the_services", 150, hairpin::nodes_reach_the_services),
         Story::new("boot_stage_fails", 150, rescue::boot_stage_fails),
         Story::new("console_cannot_run", 150, rescue::console_cannot_run),
         Story::new("first_boot", 150, machine::first_boot),

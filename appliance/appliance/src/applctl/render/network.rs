@@ -1,7 +1,7 @@
 //! Links and the gateway's part: forwarding, masquerade, routes, connection tracking.
 //! Must not: say why something is not active; `status` has the reason.
 
-use lb_core::control::{GatewayReport, InterfaceReport, InterfacesReport};
+use lb_core::control::{GatewayReport, InterfaceReport, InterfacesReport, TranslationReport};
 
 use super::table::{Cell, line, total, widths};
 use super::text::{Screen, Tone, clean, labelled, width, wrap};
@@ -118,11 +118,10 @@ pub fn gateway(report: &GatewayReport, screen: &Screen) -> String {
         ("off", Tone::Bad)
     };
     let mut text = labelled("Forwarding", word, tone, screen);
-    let masquerades = report
-        .masquerades
-        .iter()
-        .map(|m| (format!("{} out of {}", m.from, m.out), m.active));
-    text.push_str(&listed("Masquerade", masquerades.collect(), screen));
+    text.push_str(&listed("Masquerade", translations(&report.masquerades), screen));
+    if !report.hairpins.is_empty() {
+        text.push_str(&listed("Hairpin", translations(&report.hairpins), screen));
+    }
     let routes = report
         .routes
         .iter()
@@ -130,6 +129,24 @@ pub fn gateway(report: &GatewayReport, screen: &Screen) -> String {
     text.push_str(&listed("Routes", routes.collect(), screen));
     text.push_str(&tracked(report.conntrack_count, report.conntrack_max, screen));
     text
+}
+
+fn translations(reports: &[TranslationReport]) -> Vec<(String, bool)> {
+    let line = |report: &TranslationReport| {
+        let TranslationReport {
+            from,
+            out,
+            active,
+            connections,
+        } = report;
+        let counted = match (*active, *connections) {
+            (false, _) => String::new(),
+            (true, 1) => ", 1 connection".to_owned(),
+            (true, n) => format!(", {} connections", count(n)),
+        };
+        (format!("{from} out of {out}{counted}"), *active)
+    };
+    reports.iter().map(line).collect()
 }
 
 /// A label before the first item; an item that the kernel does not hold says so.

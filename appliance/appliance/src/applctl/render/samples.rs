@@ -224,17 +224,25 @@ pub fn gateway() -> GatewayReport {
     GatewayReport {
         forwarding: true,
         masquerades: vec![
-            MasqueradeReport {
+            TranslationReport {
                 from: "172.16.0.0/24".into(),
                 out: "eth0".into(),
                 active: true,
+                connections: 12_345,
             },
-            MasqueradeReport {
+            TranslationReport {
                 from: "2001:db8:1111:2222::/64".into(),
                 out: "eth-outside".into(),
                 active: false,
+                connections: 0,
             },
         ],
+        hairpins: vec![TranslationReport {
+            from: "172.16.0.0/24".into(),
+            out: "eth1".into(),
+            active: true,
+            connections: 1,
+        }],
         routes: vec![RouteReport {
             to: "0.0.0.0/0".into(),
             via: "192.168.0.254".into(),
