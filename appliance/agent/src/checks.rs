@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use lb_core::config::{CheckParams, Config, RealServer, VirtualServer};
+use lb_core::config::{CheckKind, CheckParams, Config, RealServer, VirtualServer};
 use lb_core::desired;
 use lb_core::health::{CheckResult, Health, Machine, Outcome, Schedule, Transition};
 use lb_core::model::{IfName, ServerKey};
@@ -45,18 +45,19 @@ impl Checks {
                     server: real.address,
                 };
                 let machine = match old.remove(&key) {
-                    Some(mut entry) => {
+                    Some(mut entry) if entry.params.kind == real.check.kind => {
                         if entry.params != real.check {
                             entry.machine.reschedule(now, &real.check);
                         }
                         entry.machine
                     }
-                    None => {
+                    known => {
+                        let serves = known.map_or_else(|| adopt(&key), |entry| entry.machine.in_pool());
                         let schedule = Schedule::new(self.epoch, &real.address.to_string());
-                        if adopt(&key) {
-                            Machine::adopted(now, schedule)
-                        } else {
-                            Machine::new(now, schedule)
+                        match (real.check.kind, serves) {
+                            (CheckKind::None, _) => Machine::unchecked(now, schedule),
+                            (CheckKind::Tcp, true) => Machine::adopted(now, schedule),
+                            (CheckKind::Tcp, false) => Machine::new(now, schedule),
                         }
                     }
                 };

@@ -165,7 +165,7 @@ impl Engine {
             name: service.name.clone(),
             listen: std::net::SocketAddr::new(service.listen.address, service.listen.port).to_string(),
             protocol: service.listen.protocol.to_string(),
-            scheduler: service.scheduler.to_string(),
+            scheduler: service.settings.scheduler.to_string(),
             servers: service
                 .real_servers
                 .iter()

@@ -7,15 +7,15 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::config::{Config, Interface, LinkSelector, Route, VirtualServer, WhenDown};
-use crate::model::{Forward, IfName, RealKey, Scheduler, VirtualKey, Weight};
-use crate::observed::{ObservedLink, SysctlName};
+use crate::model::{Forward, IfName, RealKey, VirtualKey, VirtualSettings, Weight};
+use crate::observed::{IpvsTimeouts, ObservedLink, SysctlName};
 use crate::ruleset::{Rule, Ruleset};
 
 mod sysctl;
 #[cfg(test)]
 mod tests;
 
-pub use sysctl::{FORWARDING, IPVS_TIMEOUTS, sysctls};
+pub use sysctl::{FORWARDING, sysctls};
 
 /// Everything but IPVS.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,6 +26,7 @@ pub struct Network {
     pub links: BTreeMap<IfName, DesiredLink>,
     pub ruleset: Ruleset,
     pub forwarding: bool,
+    pub timeouts: IpvsTimeouts,
     /// Addresses with a service that is not open yet: a neighbour that learns of one now may send its waiting SYN into the
     /// filter, and the next a second later.
     pub quiet: BTreeSet<IpAddr>,
@@ -45,7 +46,7 @@ pub struct DesiredLink {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredVirtual {
-    pub scheduler: Scheduler,
+    pub settings: VirtualSettings,
     pub servers: BTreeMap<RealKey, DesiredReal>,
 }
 
@@ -75,7 +76,7 @@ pub fn pool(service: &VirtualServer, in_pool: impl Fn(RealKey) -> bool) -> Desir
         ))
     });
     DesiredVirtual {
-        scheduler: service.scheduler,
+        settings: service.settings,
         servers: servers.collect(),
     }
 }
@@ -118,7 +119,8 @@ pub fn network(
     } else {
         network.ruleset = ruleset(&Config::empty(), &BTreeMap::new(), open);
     }
-    network.sysctls = sysctls(memory_bytes, network.links.keys());
+    network.timeouts = config.map_or(IpvsTimeouts::DEFAULT, |config| config.timeouts);
+    network.sysctls = sysctls(memory_bytes, &network.timeouts, network.links.keys());
     network
 }
 

@@ -13,14 +13,18 @@ use thiserror::Error;
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     Tcp,
+    Udp,
+    Sctp,
 }
 
 impl Protocol {
-    pub const ALL: [Protocol; 1] = [Protocol::Tcp];
+    pub const ALL: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
         }
     }
 
@@ -28,6 +32,8 @@ impl Protocol {
     pub fn number(self) -> u8 {
         match self {
             Protocol::Tcp => 6,
+            Protocol::Udp => 17,
+            Protocol::Sctp => 132,
         }
     }
 }
@@ -125,6 +131,54 @@ impl Scheduler {
 impl fmt::Display for Scheduler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// A client's new connections go to the server that it had, until it has had none for this long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Persistence {
+    pub timeout_s: u32,
+    /// Clients whose addresses agree in so many bits are one client.
+    pub prefix: u8,
+}
+
+/// `300s/32`
+impl fmt::Display for Persistence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}s/{}", self.timeout_s, self.prefix)
+    }
+}
+
+/// How a virtual server chooses servers: all that IPVS keeps of it beside its key and its servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct VirtualSettings {
+    pub scheduler: Scheduler,
+    pub persistence: Option<Persistence>,
+    /// Every datagram is scheduled on its own, and none leaves an entry (UDP only).
+    pub one_packet: bool,
+}
+
+impl From<Scheduler> for VirtualSettings {
+    fn from(scheduler: Scheduler) -> VirtualSettings {
+        VirtualSettings {
+            scheduler,
+            persistence: None,
+            one_packet: false,
+        }
+    }
+}
+
+/// `scheduler rr persistence 300s/32 one-packet`
+impl fmt::Display for VirtualSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "scheduler {}", self.scheduler)?;
+        if let Some(persistence) = &self.persistence {
+            write!(f, " persistence {persistence}")?;
+        }
+        if self.one_packet {
+            f.write_str(" one-packet")?;
+        }
+        Ok(())
     }
 }
 

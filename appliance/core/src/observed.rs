@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::config::Route;
-use crate::model::{Forward, IfName, MacAddress, RealKey, Scheduler, ServerKey, VirtualKey, Weight};
+use crate::model::{Forward, IfName, MacAddress, RealKey, ServerKey, VirtualKey, VirtualSettings, Weight};
 use crate::ruleset::{Rule, Ruleset};
 
 /// A sysctl by its path below /proc/sys, such as `net/ipv4/ip_forward`.
@@ -58,12 +58,26 @@ pub struct IpvsTimeouts {
     pub udp_s: u32,
 }
 
+impl Default for IpvsTimeouts {
+    fn default() -> IpvsTimeouts {
+        IpvsTimeouts::DEFAULT
+    }
+}
+
+impl IpvsTimeouts {
+    /// 7,440 s is what RFC 5382 section 5 (REQ-5) asks of a NAT for established TCP, 120 s what RFC 4787 section 4.3
+    /// (REQ-5) asks for UDP.
+    pub const DEFAULT: IpvsTimeouts = IpvsTimeouts {
+        tcp_s: 7_440,
+        tcp_fin_s: 120,
+        udp_s: 120,
+    };
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedVirtual {
-    /// `None`: a scheduler that we do not know.
-    pub scheduler: Option<Scheduler>,
-    /// Persistence, one-packet scheduling or a netmask was set, which we never do: the entry has to be edited.
-    pub extra_flags: bool,
+    /// `None`: an unknown scheduler, a persistence engine, or a flag that we never set.
+    pub settings: Option<VirtualSettings>,
     pub servers: BTreeMap<RealKey, ObservedReal>,
 }
 

@@ -297,7 +297,7 @@ const SABOTAGE: &[(&str, &str)] = &[
         "192.0.2.9",
     ),
     (
-        "add element inet lb services4 { 192.0.2.9 . udp . 53 }",
+        "add element inet lb services4 { 192.0.2.9 . dccp . 53 }",
         "Foreign(\"element",
     ),
     (

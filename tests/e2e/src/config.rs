@@ -50,6 +50,11 @@ pub fn scenario(timing: Timing) -> String {
     )
 }
 
+/// The scenario's links, with other services.
+pub fn with_services(services: &str) -> String {
+    format!("{LINKS}\n{services}")
+}
+
 /// The scenario with a line that tells two versions of it apart and changes nothing.
 pub fn marked(timing: Timing, mark: &str) -> String {
     format!("# {mark}\n{}", scenario(timing))

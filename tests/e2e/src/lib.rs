@@ -4,6 +4,7 @@
 
 pub mod artifacts;
 pub mod config;
+pub mod peer;
 pub mod requests;
 pub mod sabotage;
 pub mod sabotage_image;
@@ -11,5 +12,6 @@ pub mod scene;
 pub mod volume;
 
 pub use artifacts::Artifacts;
+pub use peer::Peers;
 pub use requests::Stream;
 pub use scene::{Scene, Setting, Start};

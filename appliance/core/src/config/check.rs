@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::model::{CheckKind, CheckParams};
 use super::reader::{Reader, Section, Value};
 use super::shape;
-use super::time::{self, Time};
+use super::time;
 
 /// Shorter ones would keep a server busy with its checks; longer ones find nothing in time.
 const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(1);
@@ -18,6 +18,7 @@ const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::
 const RETRY_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 const RETRIES: RangeInclusive<u32> = 0..=100;
 const RISE: RangeInclusive<u32> = 1..=100;
+const PORT: RangeInclusive<u32> = 1..=65_535;
 
 const WRITTEN: &str =
     "write check = { type = \"tcp\", interval = \"2s\" }, or [virtual_server.check] and its keys below";
@@ -26,6 +27,7 @@ const WRITTEN: &str =
 #[derive(Debug, Clone, Default)]
 pub(super) struct CheckKeys {
     kind: Option<Spanned<CheckKind>>,
+    port: Option<Spanned<u32>>,
     interval: Option<Spanned<Duration>>,
     timeout: Option<Spanned<Duration>>,
     retries: Option<Spanned<u32>>,
@@ -52,15 +54,18 @@ impl CheckKeys {
         let mut keys = CheckKeys {
             kind: section
                 .value("type")
-                .and_then(|value| reader.word(value, &["tcp"], &later)),
-            interval: interval.and_then(|value| read_time(reader, value, &INTERVAL)),
-            timeout: timeout.and_then(|value| read_time(reader, value, &TIMEOUT)),
+                .and_then(|value| reader.word(value, &["tcp", "none"], &later)),
+            port: section
+                .value("port")
+                .and_then(|value| reader.integer(value, PORT)),
+            interval: interval.and_then(|value| time::read(reader, value, &INTERVAL)),
+            timeout: timeout.and_then(|value| time::read(reader, value, &TIMEOUT)),
             retries: retries.and_then(|value| reader.integer(value, RETRIES)),
-            retry_interval: retry_interval.and_then(|value| read_time(reader, value, &RETRY_INTERVAL)),
+            retry_interval: retry_interval.and_then(|value| time::read(reader, value, &RETRY_INTERVAL)),
             rise: section
                 .value("rise")
                 .and_then(|value| reader.integer(value, RISE)),
-            jitter: jitter.and_then(|value| read_time(reader, value, &(Duration::ZERO..=*INTERVAL.end()))),
+            jitter: jitter.and_then(|value| time::read(reader, value, &(Duration::ZERO..=*INTERVAL.end()))),
             incomparable: false,
         };
         keys.incomparable =
@@ -72,6 +77,7 @@ impl CheckKeys {
     pub fn over(self, base: &CheckKeys) -> CheckKeys {
         CheckKeys {
             kind: self.kind.or_else(|| base.kind.clone()),
+            port: self.port.or_else(|| base.port.clone()),
             interval: self.interval.or_else(|| base.interval.clone()),
             timeout: self.timeout.or_else(|| base.timeout.clone()),
             retries: self.retries.or_else(|| base.retries.clone()),
@@ -85,6 +91,14 @@ impl CheckKeys {
     /// Whether these keys say something about when checks are made.
     pub fn moves_schedule(&self) -> bool {
         self.interval.is_some() || self.jitter.is_some()
+    }
+
+    /// Whether the file says what is checked: the traffic's own port, by TCP, is only a default.
+    pub fn names_target(&self) -> bool {
+        self.kind
+            .as_ref()
+            .is_some_and(|kind| *kind.get_ref() == CheckKind::None)
+            || self.port.is_some()
     }
 
     /// A schedule cannot be moved by more than its interval.
@@ -119,6 +133,10 @@ impl CheckKeys {
         let default = CheckParams::default();
         CheckParams {
             kind: value_or(&self.kind, default.kind),
+            port: self
+                .port
+                .as_ref()
+                .and_then(|port| u16::try_from(*port.get_ref()).ok()),
             interval: value_or(&self.interval, default.interval),
             timeout: value_or(&self.timeout, default.timeout),
             retries: value_or(&self.retries, default.retries),
@@ -147,31 +165,4 @@ fn either<'d, 'i>(
         reader.fault(theirs, message, help);
     }
     ours.or(theirs)
-}
-
-fn read_time(
-    reader: &mut Reader<'_>,
-    value: Value<'_, '_>,
-    allowed: &RangeInclusive<Duration>,
-) -> Option<Spanned<Duration>> {
-    let limits = format!(
-        "\"{}\" to \"{}\"",
-        time::show(*allowed.start()),
-        time::show(*allowed.end())
-    );
-    let written = reader.source(&value.span());
-    let Time(duration) = reader
-        .leaf(value, |value| time::explain(value, written, &limits))?
-        .into_inner();
-    if allowed.contains(&duration) {
-        return Some(Spanned::new(value.span(), duration));
-    }
-    let extreme = if duration < *allowed.start() {
-        "short"
-    } else {
-        "long"
-    };
-    let message = format!("{} is too {extreme} for `{}`", time::show(duration), value.key);
-    reader.fault(value.span(), message, format!("allowed: {limits}"));
-    None
 }

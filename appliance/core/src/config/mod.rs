@@ -20,6 +20,7 @@ mod syntax_words;
 #[cfg(test)]
 mod tests;
 mod time;
+mod timeouts;
 mod topology;
 mod warnings;
 
@@ -95,11 +96,13 @@ fn not_utf8(bytes: &[u8], at: usize) -> Faults {
 fn config(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Config {
     let root = reader.section(document, 0..0, &shape::ROOT);
     let hostname = hostname(reader, &root);
+    let timeouts = timeouts::read(reader, &root);
     let (interfaces, topology) = interface::read(reader, &root);
     let masquerades = masquerade::read(reader, &root, &topology);
     let virtual_servers = service::read(reader, &root, &topology);
     Config {
         hostname,
+        timeouts,
         interfaces,
         masquerades,
         virtual_servers,

@@ -8,12 +8,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Forward, IfName, MacAddress, Protocol, RealKey, Scheduler, VirtualKey, Weight};
+use crate::model::{Forward, IfName, MacAddress, Protocol, RealKey, VirtualKey, VirtualSettings, Weight};
+use crate::observed::IpvsTimeouts;
 
 /// What /config/lb.toml asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     pub hostname: HostName,
+    /// When idle connections are forgotten, by IPVS and by connection tracking.
+    pub timeouts: IpvsTimeouts,
     pub interfaces: Vec<Interface>,
     pub masquerades: Vec<Masquerade>,
     pub virtual_servers: Vec<VirtualServer>,
@@ -24,6 +27,7 @@ impl Config {
     pub fn empty() -> Config {
         Config {
             hostname: HostName::default(),
+            timeouts: IpvsTimeouts::DEFAULT,
             interfaces: vec![],
             masquerades: vec![],
             virtual_servers: vec![],
@@ -105,7 +109,7 @@ pub struct Masquerade {
 pub struct VirtualServer {
     pub name: String,
     pub listen: VirtualKey,
-    pub scheduler: Scheduler,
+    pub settings: VirtualSettings,
     pub real_servers: Vec<RealServer>,
 }
 
@@ -137,13 +141,18 @@ pub enum WhenDown {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckKind {
+    /// A TCP connection is opened and closed.
     Tcp,
+    /// No check: the server is in the pool as long as it is in the file.
+    None,
 }
 
 /// The parameters of one server's check, complete and in range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CheckParams {
     pub kind: CheckKind,
+    /// Another port than the traffic's.
+    pub port: Option<u16>,
     /// From the start of one check to the start of the next.
     pub interval: Duration,
     /// For one whole attempt.
@@ -162,6 +171,7 @@ impl Default for CheckParams {
     fn default() -> Self {
         CheckParams {
             kind: CheckKind::Tcp,
+            port: None,
             interval: Duration::from_secs(2),
             timeout: Duration::from_secs(1),
             retries: 2,

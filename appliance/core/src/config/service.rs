@@ -1,9 +1,11 @@
 //! `[[virtual_server]]` and its `[[virtual_server.real_server]]`: what is balanced, on which address, over which servers.
 //! Must not: look at interfaces but through what they own and reach.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
 
 use toml::Spanned;
 
@@ -13,11 +15,13 @@ use super::fault::{Wrong, quoted, some_of};
 use super::model::{RealServer, VirtualServer, WhenDown};
 use super::reader::{Reader, Section, Value};
 use super::shape;
+use super::time::whole_seconds;
 use super::topology::Topology;
-use crate::model::{Forward, Protocol, RealKey, Scheduler, VirtualKey, Weight};
+use crate::model::{Forward, Persistence, Protocol, RealKey, Scheduler, VirtualKey, VirtualSettings, Weight};
 
 /// What IPVS or other balancers have as well, but this version does not.
-const LATER_PROTOCOLS: [&str; 2] = ["udp", "sctp"];
+/// The kernel counts in seconds.
+const PERSISTENCE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 31);
 const LATER_FORWARDS: [&str; 7] = ["dr", "direct", "droute", "tun", "tunnel", "ipip", "fullnat"];
 
 /// What services have taken so far, with the places.
@@ -52,8 +56,8 @@ fn virtual_server(
     let protocol = reader.word_or(
         section.value("protocol"),
         Protocol::Tcp,
-        &["tcp"],
-        &LATER_PROTOCOLS,
+        &Protocol::ALL.map(Protocol::as_str),
+        &[],
     );
     let forward = reader.word_or(section.value("forward"), Forward::Nat, &["nat"], &LATER_FORWARDS);
     let schedulers = Scheduler::ALL.map(Scheduler::as_str);
@@ -70,8 +74,14 @@ fn virtual_server(
         listen: address,
         check,
         forward: forward.unwrap_or(Forward::Nat),
+        unchecked: Cell::new(false),
     };
     let real_servers = pool.read(reader, section);
+    if let Some(protocol) = protocol.filter(|protocol| *protocol != Protocol::Tcp) {
+        judge_checks(reader, section, protocol, &pool);
+    }
+    let persistence = persistence(reader, section, address);
+    let one_packet = one_packet(reader, section, protocol);
     forward?;
     let listen = listen?.into_inner();
     Some(VirtualServer {
@@ -81,9 +91,84 @@ fn virtual_server(
             port: listen.port(),
             protocol: protocol?,
         },
-        scheduler: scheduler?,
+        settings: VirtualSettings {
+            scheduler: scheduler?,
+            persistence: persistence?,
+            one_packet: one_packet?,
+        },
         real_servers,
     })
+}
+
+/// By default a check opens a TCP connection to the traffic's port. That says nothing of another protocol.
+fn judge_checks(reader: &mut Reader<'_>, section: &Section<'_, '_>, protocol: Protocol, pool: &Pool<'_>) {
+    if !pool.unchecked.get() {
+        return;
+    }
+    let span = section
+        .value("protocol")
+        .map_or(section.span.clone(), |value| value.span());
+    let help = "name a TCP port of the same server: check = { port = 53 }; or check = { type = \"none\" } for servers \
+                that are never checked";
+    let message = format!("a TCP connection does not tell whether a {protocol} server works");
+    reader.fault(span, message, help);
+}
+
+/// `None` for a fault, `Some(None)` for a service without persistence.
+fn persistence(
+    reader: &mut Reader<'_>,
+    section: &Section<'_, '_>,
+    listen: Option<IpAddr>,
+) -> Option<Option<Persistence>> {
+    let Some(value) = section.value("persistence") else {
+        return Some(None);
+    };
+    let written = "write persistence = { timeout = \"5m\" }";
+    let table = reader.table(value, &shape::PERSISTENCE, written)?;
+    let timeout = reader.required(
+        &table,
+        "timeout",
+        "add how long a client is remembered: timeout = \"5m\"",
+    );
+    let timeout = timeout.and_then(|value| whole_seconds(reader, value, &PERSISTENCE_TIMEOUT));
+    let most = if listen.is_some_and(|address| address.is_ipv6()) {
+        128
+    } else {
+        32
+    };
+    let prefix = match table.value("prefix") {
+        Some(value) => reader.integer(value, 1..=most)?.into_inner(),
+        None => most,
+    };
+    Some(Some(Persistence {
+        timeout_s: timeout?,
+        prefix: u8::try_from(prefix).ok()?,
+    }))
+}
+
+fn one_packet(
+    reader: &mut Reader<'_>,
+    section: &Section<'_, '_>,
+    protocol: Option<Protocol>,
+) -> Option<bool> {
+    let Some(value) = section.value("one_packet") else {
+        return Some(false);
+    };
+    let wanted = reader
+        .leaf::<bool>(value, |value| {
+            value.mismatch("true or false", "allowed: true and false")
+        })?
+        .into_inner();
+    if wanted && protocol.is_some_and(|protocol| protocol != Protocol::Udp) {
+        let message = "only datagrams can be scheduled one by one";
+        reader.fault(
+            value.span(),
+            message,
+            "remove `one_packet`, or set protocol = \"udp\"",
+        );
+        return None;
+    }
+    Some(wanted)
 }
 
 fn name(reader: &mut Reader<'_>, section: &Section<'_, '_>, taken: &mut Taken) -> Option<String> {
@@ -208,6 +293,8 @@ struct Pool<'t> {
     listen: Option<IpAddr>,
     check: CheckKeys,
     forward: Forward,
+    /// A server was read whose check would be the default: TCP to the traffic's port.
+    unchecked: Cell<bool>,
 }
 
 impl Pool<'_> {
@@ -240,6 +327,9 @@ impl Pool<'_> {
         let own = CheckKeys::read(reader, section.value("check"));
         let own_schedule = own.moves_schedule();
         let check = own.over(&self.check);
+        if !check.names_target() {
+            self.unchecked.set(true);
+        }
         if own_schedule {
             check.judge_jitter(reader);
         }

@@ -13,7 +13,19 @@ pub(super) struct Shape {
 
 pub(super) const ROOT: Shape = Shape {
     title: "the top level",
-    keys: &["hostname", "interface", "masquerade", "virtual_server"],
+    keys: &[
+        "hostname",
+        "timeouts",
+        "interface",
+        "masquerade",
+        "virtual_server",
+    ],
+    aliases: &[],
+};
+
+pub(super) const TIMEOUTS: Shape = Shape {
+    title: "[timeouts]",
+    keys: &["tcp", "tcp_fin", "udp"],
     aliases: &[],
 };
 
@@ -49,9 +61,17 @@ pub(super) const VIRTUAL_SERVER: Shape = Shape {
         "protocol",
         "scheduler",
         "forward",
+        "persistence",
+        "one_packet",
         "check",
         "real_server",
     ],
+    aliases: &[],
+};
+
+pub(super) const PERSISTENCE: Shape = Shape {
+    title: "a service's `persistence`",
+    keys: &["timeout", "prefix"],
     aliases: &[],
 };
 
@@ -65,6 +85,7 @@ pub(super) const CHECK: Shape = Shape {
     title: "a server's `check`",
     keys: &[
         "type",
+        "port",
         "interval",
         "timeout",
         "retries",
@@ -75,19 +96,30 @@ pub(super) const CHECK: Shape = Shape {
     aliases: &["delay_loop", "connect_timeout", "retry", "delay_before_retry"],
 };
 
-const ALL: [&Shape; 8] = [
+const ALL: [&Shape; 10] = [
     &ROOT,
+    &TIMEOUTS,
     &INTERFACE,
     &MATCH,
     &ROUTE,
     &MASQUERADE,
     &VIRTUAL_SERVER,
+    &PERSISTENCE,
     &REAL_SERVER,
     &CHECK,
 ];
 
 /// Words that operators bring along, and what they are here.
-const FOREIGN: [(&str, &str); 15] = [
+const FOREIGN: [(&str, &str); 18] = [
+    (
+        "persistence_timeout",
+        "persistence = { timeout = \"5m\" } in [[virtual_server]]",
+    ),
+    (
+        "persistence_granularity",
+        "persistence = { timeout = \"5m\", prefix = 24 } in [[virtual_server]]",
+    ),
+    ("ops", "one_packet = true in [[virtual_server]]"),
     ("lb_algo", "scheduler = \"...\" in [[virtual_server]]"),
     ("lvs_sched", "scheduler = \"...\" in [[virtual_server]]"),
     ("lb_kind", "forward = \"nat\" in [[virtual_server]]"),
@@ -125,8 +157,8 @@ impl Shape {
         let foreign = FOREIGN.iter().find(|(word, _)| *word == key);
         match (self.closest(key), home, foreign) {
             (Some(known), _, _) => format!("did you mean `{known}`? {allowed}"),
-            (_, Some(shape), _) => format!("`{key}` belongs to {}; {allowed}", shape.title),
             (_, _, Some((_, here))) => format!("here it is {here}; {allowed}"),
+            (_, Some(shape), _) => format!("`{key}` belongs to {}; {allowed}", shape.title),
             _ => allowed,
         }
     }
@@ -205,7 +237,7 @@ mod tests {
         assert!(VIRTUAL_SERVER.help("lb_algo").starts_with("here it is scheduler"));
         assert!(
             ROOT.help("colour")
-                .starts_with("allowed in the top level: hostname, interface")
+                .starts_with("allowed in the top level: hostname, timeouts")
         );
     }
 }

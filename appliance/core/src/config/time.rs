@@ -1,15 +1,17 @@
 //! Times as they are written in lb.toml: a decimal number and one unit, "500ms", "1.5s", "2m", "1h".
-//! Must not: know which times make sense where; the caller names the limits.
+//! Must not: know which times make sense where; the caller gives the limits.
 
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
 use thiserror::Error;
+use toml::Spanned;
 
 use super::fault::{Wrong, quoted};
-use super::reader::Value;
+use super::reader::{Reader, Value};
 
 /// A time of the file. No sign, no exponent, exact to the nanosecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -165,6 +167,46 @@ pub(super) fn show(time: Duration) -> String {
         let _ = write!(shown, ".{}", format!("{fraction:03}").trim_end_matches('0'));
     }
     shown + unit
+}
+
+/// A time within limits.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    value: Value<'_, '_>,
+    allowed: &RangeInclusive<Duration>,
+) -> Option<Spanned<Duration>> {
+    let limits = format!("\"{}\" to \"{}\"", show(*allowed.start()), show(*allowed.end()));
+    let written = reader.source(&value.span());
+    let Time(duration) = reader
+        .leaf(value, |value| explain(value, written, &limits))?
+        .into_inner();
+    if allowed.contains(&duration) {
+        return Some(Spanned::new(value.span(), duration));
+    }
+    let extreme = if duration < *allowed.start() {
+        "short"
+    } else {
+        "long"
+    };
+    let message = format!("{} is too {extreme} for `{}`", show(duration), value.key);
+    reader.fault(value.span(), message, format!("allowed: {limits}"));
+    None
+}
+
+/// The same in whole seconds, as the kernel counts.
+pub(super) fn whole_seconds(
+    reader: &mut Reader<'_>,
+    value: Value<'_, '_>,
+    allowed: &RangeInclusive<Duration>,
+) -> Option<u32> {
+    let time = read(reader, value, allowed)?.into_inner();
+    if time.subsec_nanos() == 0 {
+        return u32::try_from(time.as_secs()).ok();
+    }
+    let message = format!("{} has parts of a second", show(time));
+    let help = format!("the kernel counts whole seconds: \"{}s\"", time.as_secs().max(1));
+    reader.fault(value.span(), message, help);
+    None
 }
 
 #[cfg(test)]

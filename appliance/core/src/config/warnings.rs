@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::model::{Config, Interface, Masquerade, VirtualServer};
+use super::model::{CheckKind, Config, Interface, Masquerade, VirtualServer};
 use crate::model::{Scheduler, Weight};
 
 /// More are not read; the rest is counted.
@@ -70,7 +70,24 @@ fn service_warnings(service: &VirtualServer, destinations: &Destinations, warnin
             "service {name}: all weights are 0, so that no server takes new connections"
         ));
     }
-    let better = match service.scheduler {
+    if service.settings.one_packet {
+        warnings.push(format!(
+            "service {name}: with `one_packet` answers do not find back through NAT; it fits traffic without answers"
+        ));
+    }
+    let unchecked = servers
+        .iter()
+        .filter(|server| server.check.kind == CheckKind::None);
+    if let count @ 1.. = unchecked.count() {
+        let (of, theirs) = match count {
+            1 => ("1 server is", "it is"),
+            _ => ("some servers are", "they are"),
+        };
+        warnings.push(format!(
+            "service {name}: {of} never checked and {theirs} given clients whether dead or alive"
+        ));
+    }
+    let better = match service.settings.scheduler {
         Scheduler::Rr => Some(Scheduler::Wrr),
         Scheduler::Lc => Some(Scheduler::Wlc),
         _ => None,
@@ -82,7 +99,7 @@ fn service_warnings(service: &VirtualServer, destinations: &Destinations, warnin
         .collect();
     weights.dedup();
     if let Some(better) = better.filter(|_| weights.len() > 1) {
-        let scheduler = service.scheduler;
+        let scheduler = service.settings.scheduler;
         warnings.push(format!(
             "service {name}: scheduler {scheduler} does not look at weights; {better} does"
         ));

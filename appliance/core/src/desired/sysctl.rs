@@ -9,14 +9,6 @@ use crate::observed::{IpvsTimeouts, SysctlName};
 /// The switches that make the box a router; they are set last, when the filter is in place.
 pub const FORWARDING: [&str; 2] = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
 
-/// The same as conntrack's below, in seconds: when one of the two forgets an idle connection before the other, its next packet
-/// is answered with RST. 7,440 s is what RFC 5382 section 5 (REQ-5) asks of a NAT for established TCP.
-pub const IPVS_TIMEOUTS: IpvsTimeouts = IpvsTimeouts {
-    tcp_s: 7_440,
-    tcp_fin_s: 120,
-    udp_s: 120,
-};
-
 const FIXED: &[(&str, &str)] = &[
     // IPVS flows are seen by conntrack: stateful rules and masquerade agree with it.
     ("net/ipv4/vs/conntrack", "1"),
@@ -51,10 +43,8 @@ const FIXED: &[(&str, &str)] = &[
     ("net/ipv6/conf/default/accept_ra", "0"),
     ("net/ipv6/conf/all/autoconf", "0"),
     ("net/ipv6/conf/default/autoconf", "0"),
-    // Equal to IPVS_TIMEOUTS.
-    ("net/netfilter/nf_conntrack_tcp_timeout_established", "7440"),
-    ("net/netfilter/nf_conntrack_tcp_timeout_fin_wait", "120"),
-    ("net/netfilter/nf_conntrack_udp_timeout_stream", "120"),
+    // IPVS's, which cannot be set (ip_vs_proto_sctp.c).
+    ("net/netfilter/nf_conntrack_sctp_timeout_established", "900"),
     ("net/ipv4/tcp_syncookies", "1"),
     // Room for the neighbours of a large flat network (entries).
     ("net/ipv4/neigh/default/gc_thresh1", "1024"),
@@ -82,6 +72,7 @@ const CONNTRACK_PER_BUCKET: u64 = 4;
 /// Every sysctl but the forwarding switches.
 pub fn sysctls<'a>(
     memory_bytes: u64,
+    timeouts: &IpvsTimeouts,
     links: impl Iterator<Item = &'a IfName>,
 ) -> BTreeMap<SysctlName, String> {
     let mut wanted: BTreeMap<SysctlName, String> = FIXED
@@ -92,6 +83,14 @@ pub fn sysctls<'a>(
         for (family, setting, value) in PER_LINK {
             wanted.insert(format!("net/{family}/conf/{link}/{setting}"), (*value).to_owned());
         }
+    }
+    for (name, seconds) in [
+        ("tcp_timeout_established", timeouts.tcp_s),
+        ("tcp_timeout_fin_wait", timeouts.tcp_fin_s),
+        ("udp_timeout", timeouts.udp_s),
+        ("udp_timeout_stream", timeouts.udp_s),
+    ] {
+        wanted.insert(format!("net/netfilter/nf_conntrack_{name}"), seconds.to_string());
     }
     // The kernel rounds the number of buckets up to whole pages (nf_ct_alloc_hashtable): ask for a power of two.
     let entries = (memory_bytes / BYTES_PER_CONNTRACK).clamp(CONNTRACK_MIN, CONNTRACK_MAX);

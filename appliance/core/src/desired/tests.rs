@@ -19,6 +19,7 @@ fn config(interface: Interface) -> Config {
     let out = interface.label.clone();
     Config {
         hostname: HostName::default(),
+        timeouts: IpvsTimeouts::DEFAULT,
         interfaces: vec![interface],
         masquerades: vec![Masquerade {
             from: "172.16.0.0/24".parse().unwrap(),
@@ -117,7 +118,7 @@ fn packets_leave_by_the_longest_prefix() {
 #[test]
 fn the_connection_tracking_table_follows_the_memory() {
     let of = |memory: u64| {
-        let all = sysctls(memory, [].iter());
+        let all = sysctls(memory, &IpvsTimeouts::DEFAULT, [].iter());
         (
             all["net/netfilter/nf_conntrack_max"].clone(),
             all["net/netfilter/nf_conntrack_buckets"].clone(),

@@ -73,14 +73,12 @@ impl Observed {
     fn assume_of_pool(&mut self, service: &VirtualKey, step: &Step) {
         let pools = &mut self.virtual_servers;
         match step {
-            Step::AddVirtual { scheduler, .. } | Step::EditVirtual { scheduler, .. } => {
+            Step::AddVirtual { settings, .. } | Step::EditVirtual { settings, .. } => {
                 let seen = pools.entry(*service).or_insert_with(|| ObservedVirtual {
-                    scheduler: None,
-                    extra_flags: false,
+                    settings: None,
                     servers: Default::default(),
                 });
-                seen.scheduler = Some(*scheduler);
-                seen.extra_flags = false;
+                seen.settings = Some(*settings);
             }
             Step::DeleteVirtual(_) => drop(pools.remove(service)),
             Step::AddReal {

@@ -1,9 +1,9 @@
 //! IPVS: the smallest change of each pool, never a flush. Edits keep connections (ip_vs_edit_dest, ip_vs_edit_service),
 //! so whatever can be edited is.
 
-use crate::desired::{DesiredReal, DesiredVirtual, IPVS_TIMEOUTS, Pools};
+use crate::desired::{DesiredReal, DesiredVirtual, Pools};
 use crate::model::VirtualKey;
-use crate::observed::{Observed, ObservedReal, ObservedVirtual};
+use crate::observed::{IpvsTimeouts, Observed, ObservedReal, ObservedVirtual};
 
 use super::Step;
 
@@ -22,9 +22,9 @@ pub fn diff_pools(desired: &Pools, observed: &Observed) -> Vec<Step> {
 }
 
 /// Idle connections are forgotten at the same time as by conntrack.
-pub fn diff_timeouts(observed: &Observed) -> Option<Step> {
-    let differ = observed.ipvs_timeouts.is_some_and(|seen| seen != IPVS_TIMEOUTS);
-    differ.then_some(Step::SetIpvsTimeouts(IPVS_TIMEOUTS))
+pub fn diff_timeouts(wanted: IpvsTimeouts, observed: &Observed) -> Option<Step> {
+    let differ = observed.ipvs_timeouts.is_some_and(|seen| seen != wanted);
+    differ.then_some(Step::SetIpvsTimeouts(wanted))
 }
 
 /// Entries that are none of ours: IPVS has one owner here.
@@ -48,12 +48,12 @@ pub fn diff_pool(
     match observed {
         None => gains.push(Step::AddVirtual {
             service,
-            scheduler: desired.scheduler,
+            settings: desired.settings,
         }),
-        Some(seen) if seen.scheduler != Some(desired.scheduler) || seen.extra_flags => {
+        Some(seen) if seen.settings != Some(desired.settings) => {
             gains.push(Step::EditVirtual {
                 service,
-                scheduler: desired.scheduler,
+                settings: desired.settings,
             });
         }
         Some(_) => {}

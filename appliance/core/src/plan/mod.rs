@@ -36,7 +36,7 @@ pub fn diff(network: &Network, pools: &Pools, observed: &Observed) -> Vec<Step> 
         first = others;
         last.splice(0..0, Vec::<Step>::into_iter(rules));
     }
-    first.extend(diff_timeouts(observed));
+    first.extend(diff_timeouts(network.timeouts, observed));
     first.extend(diff_pools(pools, observed));
     first.extend(diff_foreign(observed));
     first.extend(last);

@@ -5,7 +5,7 @@ use std::fmt;
 use ipnet::IpNet;
 
 use crate::config::Route;
-use crate::model::{Forward, IfName, RealKey, Scheduler, VirtualKey, Weight};
+use crate::model::{Forward, IfName, RealKey, VirtualKey, VirtualSettings, Weight};
 use crate::observed::{ForeignService, IpvsTimeouts, SysctlName};
 use crate::ruleset::Ruleset;
 
@@ -45,11 +45,11 @@ pub enum Step {
     SetIpvsTimeouts(IpvsTimeouts),
     AddVirtual {
         service: VirtualKey,
-        scheduler: Scheduler,
+        settings: VirtualSettings,
     },
     EditVirtual {
         service: VirtualKey,
-        scheduler: Scheduler,
+        settings: VirtualSettings,
     },
     DeleteVirtual(VirtualKey),
     AddReal {
@@ -125,12 +125,8 @@ impl fmt::Display for Step {
                     t.tcp_s, t.tcp_fin_s, t.udp_s
                 )
             }
-            Step::AddVirtual { service, scheduler } => {
-                write!(f, "add virtual {service} scheduler {scheduler}")
-            }
-            Step::EditVirtual { service, scheduler } => {
-                write!(f, "edit virtual {service} scheduler {scheduler}")
-            }
+            Step::AddVirtual { service, settings } => write!(f, "add virtual {service} {settings}"),
+            Step::EditVirtual { service, settings } => write!(f, "edit virtual {service} {settings}"),
             Step::DeleteVirtual(service) => write!(f, "delete virtual {service}"),
             Step::AddReal {
                 service,

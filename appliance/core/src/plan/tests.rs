@@ -11,7 +11,7 @@ use crate::config::{
 };
 use crate::desired::{self, FORWARDING};
 use crate::fake::FakeKernel;
-use crate::model::{Forward, Protocol, RealKey, Scheduler, VirtualKey, Weight};
+use crate::model::{Forward, Persistence, Protocol, RealKey, Scheduler, VirtualKey, VirtualSettings, Weight};
 use crate::observed::{ForeignService, ObservedReal, ObservedVirtual};
 use crate::ports::KernelPort;
 use crate::ruleset::Rule;
@@ -52,6 +52,7 @@ prop_compose! {
     fn any_service()(
         port in 80u16..84,
         scheduler in 0usize..Scheduler::ALL.len(),
+        persistence in proptest::option::of((1u32..3, 24u8..26)),
         reals in proptest::collection::btree_map(1u8..7, any_real(), 0..5),
     ) -> VirtualServer {
         let mut real_servers: Vec<RealServer> = Vec::new();
@@ -63,7 +64,10 @@ prop_compose! {
         VirtualServer {
             name: format!("s{port}"),
             listen: VirtualKey { address: "192.168.0.1".parse().unwrap(), port, protocol: Protocol::Tcp },
-            scheduler: Scheduler::ALL[scheduler],
+            settings: VirtualSettings {
+                persistence: persistence.map(|(timeout_s, prefix)| Persistence { timeout_s, prefix }),
+                ..Scheduler::ALL[scheduler].into()
+            },
             real_servers,
         }
     }
@@ -305,7 +309,7 @@ fn the_filter_comes_first_and_forwarding_last() {
         virtual_servers: vec![VirtualServer {
             name: "web".to_owned(),
             listen: "192.168.0.1:80/tcp".parse().unwrap(),
-            scheduler: Scheduler::Rr,
+            settings: Scheduler::Rr.into(),
             real_servers: vec![real(1, 1, WhenDown::Remove)],
         }],
         ..Config::empty()
@@ -328,7 +332,7 @@ fn a_service_is_opened_after_its_pool_is_filled() {
         virtual_servers: vec![VirtualServer {
             name: "web".to_owned(),
             listen: "192.168.0.1:80/tcp".parse().unwrap(),
-            scheduler: Scheduler::Rr,
+            settings: Scheduler::Rr.into(),
             real_servers: vec![real(1, 1, WhenDown::Remove)],
         }],
         ..Config::empty()
@@ -403,7 +407,7 @@ fn an_address_is_announced_when_a_service_is_open_there() {
     let service = VirtualServer {
         name: "web".to_owned(),
         listen: "192.168.1.1:80/tcp".parse().unwrap(),
-        scheduler: Scheduler::Wlc,
+        settings: Scheduler::Wlc.into(),
         real_servers: vec![],
     };
     let outside: BTreeSet<String> = ["192.168.1.1/24", "192.168.1.2/24"].map(String::from).into();

@@ -105,15 +105,21 @@ impl Probe {
     fn each_scheduler(&mut self) -> Outcome {
         let service = service(4, 80);
         for scheduler in Scheduler::ALL {
-            self.step(Step::AddVirtual { service, scheduler })?;
+            self.step(Step::AddVirtual {
+                service,
+                settings: scheduler.into(),
+            })?;
             self.step(Step::DeleteVirtual(service))?;
         }
         self.step(Step::AddVirtual {
             service,
-            scheduler: Scheduler::Rr,
+            settings: Scheduler::Rr.into(),
         })?;
         for scheduler in Scheduler::ALL {
-            self.step(Step::EditVirtual { service, scheduler })?;
+            self.step(Step::EditVirtual {
+                service,
+                settings: scheduler.into(),
+            })?;
         }
         self.step(Step::DeleteVirtual(service))
     }
@@ -121,7 +127,10 @@ impl Probe {
     fn each_step(&mut self) -> Outcome {
         for family in [4, 6] {
             let (service, scheduler) = (service(family, 80), Scheduler::Wrr);
-            self.step(Step::AddVirtual { service, scheduler })?;
+            self.step(Step::AddVirtual {
+                service,
+                settings: scheduler.into(),
+            })?;
             for last in 1..=3 {
                 self.step(add_real(service, server(family, last), u32::from(last)))?;
             }
@@ -153,11 +162,11 @@ impl Probe {
         for step in [
             Step::AddVirtual {
                 service: here,
-                scheduler,
+                settings: scheduler.into(),
             },
             Step::EditVirtual {
                 service: absent,
-                scheduler,
+                settings: scheduler.into(),
             },
             Step::DeleteVirtual(absent),
             add_real(here, known, 1),
@@ -196,7 +205,7 @@ impl Probe {
         }
         let seen = &table.virtual_servers[&service(4, 80)];
         let (first, second) = (seen.servers[&server(4, 1)], seen.servers[&server(4, 2)]);
-        if !seen.extra_flags || !first.thresholds || second.forward.is_some() {
+        if seen.settings.is_some() || !first.thresholds || second.forward.is_some() {
             return Err(format!("the changes do not show: {seen:?}").into());
         }
         self.reconcile(&desired)?;
@@ -236,7 +245,7 @@ impl Probe {
         let service: VirtualKey = "127.0.0.1:8000/tcp".parse()?;
         self.step(Step::AddVirtual {
             service,
-            scheduler: Scheduler::Wlc,
+            settings: Scheduler::Wlc.into(),
         })?;
         self.step(add_real(service, server, 1))?;
         let virtual_server = SocketAddr::new(service.address, service.port);
@@ -332,7 +341,7 @@ fn pool(family: u8, servers: &[u8]) -> DesiredVirtual {
         forward: Forward::Nat,
     };
     DesiredVirtual {
-        scheduler: Scheduler::Wlc,
+        settings: Scheduler::Wlc.into(),
         servers: servers.iter().map(|last| (server(family, *last), real)).collect(),
     }
 }

@@ -98,9 +98,9 @@ impl Saboteur {
             self.execute(IpvsMessage::new_service(&Service::plain(key, "rr")))?;
             foreign.insert(ForeignService::Fwmark { mark: 42, ipv6 });
         }
-        const UDP: u16 = 17;
-        const SCTP: u16 = 132;
-        for protocol in [UDP, SCTP] {
+        const DCCP: u16 = 33;
+        const UDP_LITE: u16 = 136;
+        for protocol in [DCCP, UDP_LITE] {
             let (address, port) = (ours.address, ours.port);
             let key = ServiceKey::Address {
                 protocol,

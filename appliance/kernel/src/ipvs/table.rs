@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lb_core::model::{Forward, Protocol, RealKey, Scheduler, ServerKey, VirtualKey, Weight};
+use lb_core::model::{
+    Forward, Persistence, Protocol, RealKey, Scheduler, ServerKey, VirtualKey, VirtualSettings, Weight,
+};
 use lb_core::observed::{ForeignService, IpvsTimeouts, ObservedReal, ObservedVirtual, ServerActivity};
 use lb_core::plan::Step;
 use lb_wire::ipvs::{
-    Dest, DestEntry, DestKey, Family, ForwardMethod, IpvsMessage, SVC_F_HASHED, Service, ServiceEntry,
-    ServiceKey, Timeouts,
+    Dest, DestEntry, DestKey, Family, ForwardMethod, IpvsMessage, SVC_F_HASHED, SVC_F_ONEPACKET,
+    SVC_F_PERSISTENT, Service, ServiceEntry, ServiceKey, Timeouts,
 };
 
 use super::Entry;
@@ -94,15 +96,40 @@ fn identity(key: &ServiceKey) -> Result<VirtualKey, ForeignService> {
 }
 
 fn observed_virtual(entry: &ServiceEntry, servers: BTreeMap<RealKey, ObservedReal>) -> ObservedVirtual {
-    let service = &entry.service;
-    let plain = Service {
-        flags: SVC_F_HASHED,
-        ..Service::plain(service.key, service.scheduler.as_str())
-    };
     ObservedVirtual {
-        scheduler: Scheduler::by_name(&service.scheduler),
-        extra_flags: *service != plain,
+        settings: settings(&entry.service),
         servers,
+    }
+}
+
+/// `None` when our request for the same settings would differ from what is there.
+fn settings(seen: &Service) -> Option<VirtualSettings> {
+    let persistence = Persistence {
+        timeout_s: seen.timeout_s,
+        prefix: prefix(seen)?,
+    };
+    let settings = VirtualSettings {
+        scheduler: Scheduler::by_name(&seen.scheduler)?,
+        persistence: (seen.flags & SVC_F_PERSISTENT != 0).then_some(persistence),
+        one_packet: seen.flags & SVC_F_ONEPACKET != 0,
+    };
+    let ours = service(seen.key, &settings);
+    let same = Service {
+        flags: ours.flags | SVC_F_HASHED,
+        ..ours
+    };
+    (*seen == same).then_some(settings)
+}
+
+/// Of persistence's netmask; `None` for one with holes.
+fn prefix(service: &Service) -> Option<u8> {
+    match service.key.family() {
+        Family::V4 => {
+            let mask = u32::from_be_bytes(service.netmask);
+            let ones = mask.leading_ones();
+            (mask.count_ones() == ones).then(|| u8::try_from(ones).ok())?
+        }
+        Family::V6 => u8::try_from(u32::from_ne_bytes(service.netmask)).ok(),
     }
 }
 
@@ -133,12 +160,14 @@ pub(super) fn request(step: &Step) -> Option<IpvsMessage> {
             tcp_fin_s: timeouts.tcp_fin_s,
             udp_s: timeouts.udp_s,
         }),
-        Step::AddVirtual { service, scheduler } => {
-            IpvsMessage::new_service(&plain_service(service, *scheduler))
-        }
-        Step::EditVirtual { service, scheduler } => {
-            IpvsMessage::set_service(&plain_service(service, *scheduler))
-        }
+        Step::AddVirtual {
+            service: key,
+            settings,
+        } => IpvsMessage::new_service(&service(service_key(key), settings)),
+        Step::EditVirtual {
+            service: key,
+            settings,
+        } => IpvsMessage::set_service(&service(service_key(key), settings)),
         Step::DeleteVirtual(service) => IpvsMessage::del_service(&service_key(service)),
         Step::AddReal {
             service,
@@ -160,8 +189,23 @@ pub(super) fn request(step: &Step) -> Option<IpvsMessage> {
     })
 }
 
-fn plain_service(service: &VirtualKey, scheduler: Scheduler) -> Service {
-    Service::plain(service_key(service), scheduler.as_str())
+fn service(key: ServiceKey, settings: &VirtualSettings) -> Service {
+    let mut service = Service::plain(key, settings.scheduler.as_str());
+    if settings.one_packet {
+        service.flags |= SVC_F_ONEPACKET;
+    }
+    if let Some(Persistence { timeout_s, prefix }) = settings.persistence {
+        service.flags |= SVC_F_PERSISTENT;
+        service.timeout_s = timeout_s;
+        service.netmask = match key.family() {
+            Family::V4 => u32::MAX
+                .checked_shl(32 - u32::from(prefix))
+                .unwrap_or(0)
+                .to_be_bytes(),
+            Family::V6 => u32::from(prefix).to_ne_bytes(),
+        };
+    }
+    service
 }
 
 fn service_key(service: &VirtualKey) -> ServiceKey {
@@ -211,11 +255,11 @@ fn dest_key(server: &RealKey) -> DestKey {
 
 #[cfg(test)]
 mod tests {
-    use lb_wire::ipvs::{SVC_F_ONEPACKET, SVC_F_PERSISTENT, Stats};
+    use lb_wire::ipvs::Stats;
 
     use super::*;
 
-    const UDP: u16 = 17;
+    const DCCP: u16 = 33;
 
     fn web() -> VirtualKey {
         "192.168.0.1:30080/tcp".parse().unwrap()
@@ -270,8 +314,7 @@ mod tests {
             thresholds: false,
         };
         let expected = ObservedVirtual {
-            scheduler: Some(Scheduler::Wrr),
-            extra_flags: false,
+            settings: Some(Scheduler::Wrr.into()),
             servers: [(server(11), real)].into(),
         };
         assert_eq!(seen, expected);
@@ -280,9 +323,8 @@ mod tests {
     #[test]
     fn each_foreign_setting_of_a_service_shows() {
         let key = service_key(&web());
-        let changes: [fn(&mut Service); 5] = [
-            |s| s.flags |= SVC_F_PERSISTENT,
-            |s| s.flags |= SVC_F_ONEPACKET,
+        let changes: [fn(&mut Service); 4] = [
+            |s| s.flags |= 0x100,
             |s| s.netmask = [255, 255, 255, 0],
             |s| s.timeout_s = 300,
             |s| s.pe_name = Some("sip".to_owned()),
@@ -290,10 +332,45 @@ mod tests {
         for change in changes {
             let mut entry = listed(key, "rr");
             change(&mut entry.service);
-            assert!(only(entry, listed_server(11, 1)).extra_flags);
+            assert_eq!(only(entry, listed_server(11, 1)).settings, None);
         }
         let unknown = only(listed(key, "none"), listed_server(11, 1));
-        assert_eq!((unknown.scheduler, unknown.extra_flags), (None, false));
+        assert_eq!(unknown.settings, None);
+    }
+
+    #[test]
+    fn settings_read_back_as_they_were_asked_for() {
+        for service_name in ["192.168.0.1:53/udp", "[2001:db8::1]:53/udp"] {
+            let key: VirtualKey = service_name.parse().unwrap();
+            for (prefix, one_packet) in [(1, false), (24, true), (32, false)] {
+                let wanted = VirtualSettings {
+                    scheduler: Scheduler::Sh,
+                    persistence: Some(Persistence {
+                        timeout_s: 300,
+                        prefix,
+                    }),
+                    one_packet,
+                };
+                let mut seen = service(service_key(&key), &wanted);
+                assert_eq!(settings(&seen), None, "the kernel sets the flag of its table");
+                seen.flags |= SVC_F_HASHED;
+                assert_eq!(settings(&seen), Some(wanted));
+            }
+        }
+        let web = service_key(&web());
+        let persistent = |netmask| Service {
+            flags: SVC_F_HASHED | SVC_F_PERSISTENT,
+            timeout_s: 9,
+            netmask,
+            ..Service::plain(web, "rr")
+        };
+        let prefix = |netmask| {
+            settings(&persistent(netmask))
+                .and_then(|s| s.persistence)
+                .map(|p| p.prefix)
+        };
+        assert_eq!(prefix([255, 255, 254, 0]), Some(23));
+        assert_eq!(prefix([255, 0, 255, 0]), None);
     }
 
     #[test]
@@ -326,7 +403,7 @@ mod tests {
                 mark: 7,
             },
             ServiceKey::Address {
-                protocol: UDP,
+                protocol: DCCP,
                 address,
                 port: 53,
             },
@@ -362,18 +439,18 @@ mod tests {
 
     #[test]
     fn steps_of_ipvs_are_requests_and_others_are_not() {
-        let (service, server, scheduler) = (web(), server(11), Scheduler::Wlc);
+        let (service, server, settings) = (web(), server(11), VirtualSettings::from(Scheduler::Wlc));
         let (weight, forward) = (Weight::ZERO, Forward::Nat);
         let wire = Service::plain(service_key(&service), "wlc");
         let key = wire.key;
         let to = dest(&server, weight, forward);
         let cases = [
             (
-                Step::AddVirtual { service, scheduler },
+                Step::AddVirtual { service, settings },
                 IpvsMessage::new_service(&wire),
             ),
             (
-                Step::EditVirtual { service, scheduler },
+                Step::EditVirtual { service, settings },
                 IpvsMessage::set_service(&wire),
             ),
             (Step::DeleteVirtual(service), IpvsMessage::del_service(&key)),

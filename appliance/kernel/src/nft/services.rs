@@ -137,9 +137,9 @@ mod tests {
 
     #[test]
     fn a_key_that_is_no_service_is_none() {
-        let udp = [192, 0, 2, 1, 17, 0, 0, 0, 0, 53, 0, 0];
+        let dccp = [192, 0, 2, 1, 33, 0, 0, 0, 0, 53, 0, 0];
         let padding = [192, 0, 2, 1, 6, 0, 0, 0, 0, 53, 0, 9];
-        for key in [&udp[..], &padding, &udp[..8], &[]] {
+        for key in [&dccp[..], &padding, &dccp[..8], &[]] {
             assert_eq!(ServiceSet::V4.service(key), None);
             assert_eq!(ServiceSet::V6.service(key), None);
         }

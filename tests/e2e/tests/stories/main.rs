@@ -9,6 +9,7 @@ mod drift;
 mod hairpin;
 mod machine;
 mod power;
+mod protocols;
 mod rescue;
 mod rows;
 
@@ -43,6 +44,9 @@ fn main() -> ExitCode {
         Story::new("link_missing", 150, bad_input::link_missing),
         Story::new("links_with_one_mac", 150, bad_input::links_with_one_mac),
         Story::new("nodes_reach_the_services", 150, hairpin::nodes_reach_the_services),
+        Story::new("udp_is_balanced", 150, protocols::udp_is_balanced),
+        Story::new("clients_persist", 150, protocols::clients_persist),
+        Story::new("ipv6_is_balanced", 150, protocols::ipv6_is_balanced),
         Story::new("boot_stage_fails", 150, rescue::boot_stage_fails),
         Story::new("console_cannot_run", 150, rescue::console_cannot_run),
         Story::new("first_boot", 150, machine::first_boot),

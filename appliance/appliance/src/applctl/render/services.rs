@@ -1,7 +1,7 @@
 //! Services and their servers. Each server is one line; where that would be too wide, what its last check said goes
 //! below it, and a long address stands alone above.
 
-use lb_core::control::{HealthWord, LastCheckReport, ServerReport, ServiceReport, ServicesReport};
+use lb_core::control::{HealthWord, ServerReport, ServiceReport, ServicesReport};
 
 use super::table::{Cell, heads, line, total, widths};
 use super::text::{Screen, Tone, clean, width, wrap};
@@ -23,11 +23,7 @@ pub fn services(report: &ServicesReport, screen: &Screen) -> String {
 fn service(service: &ServiceReport, screen: &Screen) -> String {
     let mut text = title(service, screen);
     let cells: Vec<Vec<Cell>> = service.servers.iter().map(fields).collect();
-    let checks: Vec<String> = service
-        .servers
-        .iter()
-        .map(|s| check(s.last_check.as_ref()))
-        .collect();
+    let checks: Vec<String> = service.servers.iter().map(check).collect();
     let Some(first) = cells.first() else {
         text.push_str(&format!(
             "{:INDENT$}{}\n",
@@ -109,9 +105,11 @@ fn fields(server: &ServerReport) -> Vec<Cell> {
 }
 
 /// `connected in 0.4 ms, 3s ago`.
-fn check(last: Option<&LastCheckReport>) -> String {
-    let Some(last) = last else {
-        return "none yet".to_owned();
+fn check(server: &ServerReport) -> String {
+    let Some(last) = &server.last_check else {
+        // Up without a check: `type = "none"`, or it was serving when the agent started.
+        let never = server.health == HealthWord::Up;
+        return if never { "not checked" } else { "none yet" }.to_owned();
     };
     let reason = clean(&last.reason);
     let age = span(last.age_ms);

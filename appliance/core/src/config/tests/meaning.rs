@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{Forward, Protocol, RealKey, Scheduler, VirtualKey, Weight};
+use crate::observed::IpvsTimeouts;
 
 const SCENARIO: &str = include_str!("../../../../../tests/configs/good/scenario.toml");
 
@@ -26,7 +27,7 @@ fn service(name: &str, port: u16, real_servers: Vec<RealServer>) -> VirtualServe
             port,
             protocol: Protocol::Tcp,
         },
-        scheduler: Scheduler::Rr,
+        settings: Scheduler::Rr.into(),
         real_servers,
     }
 }
@@ -42,6 +43,7 @@ fn server(address: &str, port: u16, when_down: WhenDown, timeout_s: u64) -> Real
         when_down,
         check: CheckParams {
             kind: CheckKind::Tcp,
+            port: None,
             interval: Duration::from_secs(10),
             timeout: Duration::from_secs(timeout_s),
             retries: 3,
@@ -57,6 +59,7 @@ fn the_scenario_is_what_its_file_says() {
     let config = good(SCENARIO);
     let expected = Config {
         hostname: HostName::new("lb").unwrap(),
+        timeouts: IpvsTimeouts::DEFAULT,
         interfaces: vec![
             interface("eth0", "192.168.0.1/24"),
             interface("eth1", "172.16.0.254/24"),
@@ -114,7 +117,7 @@ const SERVER: &str = "[[virtual_server.real_server]]\naddress = \"192.168.0.10:8
 fn what_is_left_out_has_its_default() {
     let config = good(&with_service(SERVER));
     let service = &config.virtual_servers[0];
-    assert_eq!(service.scheduler, Scheduler::Wlc);
+    assert_eq!(service.settings.scheduler, Scheduler::Wlc);
     assert_eq!(config.hostname.as_str(), "lb");
     let expected = RealServer {
         address: RealKey {
@@ -245,6 +248,9 @@ fn what_is_hardly_meant_is_said() {
          [[virtual_server]]\nname = \"empty\"\nlisten = \"192.168.0.1:1\"\n\
          [[virtual_server]]\nname = \"off\"\nlisten = \"192.168.0.1:2\"\n\
          [[virtual_server.real_server]]\naddress = \"192.168.0.9:1\"\nweight = 0\n\
+         [[virtual_server]]\nname = \"blind\"\nlisten = \"192.168.0.1:4\"\nprotocol = \"udp\"\n\
+         check = { type = \"none\" }\n\
+         [[virtual_server.real_server]]\naddress = \"192.168.0.9:4\"\n\
          [[virtual_server]]\nname = \"far\"\nlisten = \"192.168.0.1:3\"\nscheduler = \"rr\"\n\
          [[virtual_server.real_server]]\naddress = \"10.0.0.1:1\"\n\
          [[virtual_server.real_server]]\naddress = \"192.168.0.9:1\"\nweight = 2\n",
@@ -256,6 +262,7 @@ fn what_is_hardly_meant_is_said() {
             "masquerade from 10.0.0.0/8: eth1 has no IPv4 address that it could lend",
             "service empty has no servers: its clients get no answer",
             "service off: all weights are 0, so that no server takes new connections",
+            "service blind: 1 server is never checked and it is given clients whether dead or alive",
             "service far: scheduler rr does not look at weights; wrr does",
             "service far: no interface, route or gateway leads to 10.0.0.1",
         ]

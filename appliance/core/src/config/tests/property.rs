@@ -10,7 +10,10 @@ use proptest::prelude::*;
 use unicode_width::UnicodeWidthStr;
 
 use super::*;
-use crate::model::{Forward, MacAddress, Protocol, RealKey, Scheduler, VirtualKey, Weight};
+use crate::model::{
+    Forward, MacAddress, Persistence, Protocol, RealKey, Scheduler, VirtualKey, VirtualSettings, Weight,
+};
+use crate::observed::IpvsTimeouts;
 
 /// What must hold for every file.
 fn harmless(bytes: &[u8]) -> Result<(), TestCaseError> {
@@ -132,18 +135,25 @@ fn time(range: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = Duration>
     range.prop_map(Duration::from_millis)
 }
 
-fn check() -> impl Strategy<Value = CheckParams> {
+/// `named`: the check says what it looks at.
+fn check(named: bool) -> impl Strategy<Value = CheckParams> {
+    let target = (any::<bool>(), prop::option::of(1u16..));
     let times = (
         time(100..=3_600_000),
         time(10..=300_000),
         time(10..=3_600_000),
         0u64..=100,
     );
-    (times, 0u32..=100, 1u32..=100).prop_map(
-        |((interval, timeout, retry_interval, percent), retries, rise)| {
+    (times, 0u32..=100, 1u32..=100, target).prop_map(
+        move |((interval, timeout, retry_interval, percent), retries, rise, (unchecked, port))| {
+            let kind = match unchecked || (named && port.is_none()) {
+                true => CheckKind::None,
+                false => CheckKind::Tcp,
+            };
             let jitter = Duration::from_millis(interval.as_millis() as u64 * percent / 100);
             CheckParams {
-                kind: CheckKind::Tcp,
+                kind,
+                port,
                 interval,
                 timeout,
                 retries,
@@ -206,11 +216,11 @@ fn interface(index: usize) -> impl Strategy<Value = Interface> {
     })
 }
 
-fn real_server(v4: bool) -> impl Strategy<Value = RealServer> {
+fn real_server(v4: bool, named: bool) -> impl Strategy<Value = RealServer> {
     let weight = (0..=Weight::MAX).prop_map(|n| Weight::new(n).unwrap());
     let place = (0usize..4, 2_000u16..40_000, 1u16..);
-    (place, weight, any::<bool>(), check()).prop_map(move |((net, number, port), weight, inhibit, check)| {
-        RealServer {
+    (place, weight, any::<bool>(), check(named)).prop_map(
+        move |((net, number, port), weight, inhibit, check)| RealServer {
             address: RealKey {
                 address: host(net, v4, number),
                 port,
@@ -223,27 +233,38 @@ fn real_server(v4: bool) -> impl Strategy<Value = RealServer> {
                 WhenDown::Remove
             },
             check,
-        }
-    })
+        },
+    )
 }
 
 fn virtual_server(interfaces: usize) -> impl Strategy<Value = VirtualServer> {
-    let listen = (0..interfaces, any::<bool>(), 1u16..);
-    let scheduler = prop::sample::select(Scheduler::ALL.to_vec());
-    (listen, scheduler, "[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,20}").prop_flat_map(
-        |((net, v4, port), scheduler, name)| {
+    let protocol = prop::sample::select(Protocol::ALL.to_vec());
+    let listen = (0..interfaces, any::<bool>(), 1u16.., protocol);
+    let settings = (
+        prop::sample::select(Scheduler::ALL.to_vec()),
+        prop::option::of((1u32..=2_678_400, 1u8..=32)),
+        any::<bool>(),
+    );
+    (listen, settings, "[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,20}").prop_flat_map(
+        |((net, v4, port, protocol), (scheduler, persistence, one_packet), name)| {
             let listen = VirtualKey {
                 address: host(net, v4, 0),
                 port,
-                protocol: Protocol::Tcp,
+                protocol,
             };
-            prop::collection::vec(real_server(v4), 0..5).prop_map(move |servers| {
+            let settings = VirtualSettings {
+                scheduler,
+                persistence: persistence.map(|(timeout_s, prefix)| Persistence { timeout_s, prefix }),
+                one_packet: one_packet && protocol == Protocol::Udp,
+            };
+            let servers = real_server(v4, protocol != Protocol::Tcp);
+            prop::collection::vec(servers, 0..5).prop_map(move |servers| {
                 let unique: BTreeMap<RealKey, RealServer> =
                     servers.into_iter().map(|s| (s.address, s)).collect();
                 VirtualServer {
                     name: name.clone(),
                     listen,
-                    scheduler,
+                    settings,
                     real_servers: unique.into_values().collect(),
                 }
             })
@@ -267,6 +288,11 @@ fn config() -> impl Strategy<Value = Config> {
             };
             Config {
                 hostname: HostName::new(&hostname).unwrap(),
+                timeouts: IpvsTimeouts {
+                    tcp_s: 10 + u32::from(interfaces[0].mtu.unwrap_or(0) as u16),
+                    tcp_fin_s: 77,
+                    udp_s: 604_800,
+                },
                 masquerades: outs.into_iter().map(masquerade).collect(),
                 interfaces: interfaces.clone(),
                 virtual_servers: by_key.into_values().collect(),
@@ -278,6 +304,15 @@ fn config() -> impl Strategy<Value = Config> {
 /// The configuration as a file.
 fn written(config: &Config) -> String {
     let mut text = format!("hostname = \"{}\"\n", config.hostname.as_str());
+    let IpvsTimeouts {
+        tcp_s,
+        tcp_fin_s,
+        udp_s,
+    } = config.timeouts;
+    let _ = write!(
+        text,
+        "[timeouts]\ntcp = \"{tcp_s}s\"\ntcp_fin = \"{tcp_fin_s}s\"\nudp = \"{udp_s}s\"\n"
+    );
     for interface in &config.interfaces {
         text += "[[interface]]\n";
         let named = !interface.label.contains(':');
@@ -314,7 +349,22 @@ fn written(config: &Config) -> String {
             "[[virtual_server]]\nname = \"{}\"\nlisten = \"{listen}\"\n",
             service.name
         );
-        let _ = writeln!(text, "scheduler = \"{}\"", service.scheduler);
+        let VirtualSettings {
+            scheduler,
+            persistence,
+            one_packet,
+        } = service.settings;
+        let protocol = service.listen.protocol;
+        let _ = write!(
+            text,
+            "scheduler = \"{scheduler}\"\nprotocol = \"{protocol}\"\none_packet = {one_packet}\n"
+        );
+        if let Some(Persistence { timeout_s, prefix }) = persistence {
+            let _ = writeln!(
+                text,
+                "persistence = {{ timeout = \"{timeout_s}s\", prefix = {prefix} }}"
+            );
+        }
         service
             .real_servers
             .iter()
@@ -346,4 +396,12 @@ fn write_server(text: &mut String, server: &RealServer) {
         let _ = writeln!(text, "{key} = \"{}\"", super::super::time::show(time));
     }
     let _ = write!(text, "retries = {}\nrise = {}\n", check.retries, check.rise);
+    let kind = match check.kind {
+        CheckKind::Tcp => "tcp",
+        CheckKind::None => "none",
+    };
+    let _ = writeln!(text, "type = \"{kind}\"");
+    if let Some(port) = check.port {
+        let _ = writeln!(text, "port = {port}");
+    }
 }

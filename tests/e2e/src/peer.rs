@@ -1,0 +1,93 @@
+//! The harness's end of the program `peer`: servers that say whom they see, and clients that count the answers.
+//! Must not: know the appliance.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use lb_lab::command::{command, run};
+use lb_lab::{LabError, Result, cage};
+
+/// Where the program is.
+#[derive(Debug, Clone)]
+pub struct Peers(PathBuf);
+
+/// A server in a namespace; killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    process: Child,
+    log: PathBuf,
+}
+
+/// How often each answer came; `-` stands for none.
+pub type Answers = BTreeMap<String, u32>;
+
+impl Peers {
+    pub fn new(program: &Path) -> Peers {
+        Peers(program.to_owned())
+    }
+
+    /// Answers on `address` (of `udp` or `tcp`) with `name` and the client's address.
+    pub fn serve(&self, namespace: &str, protocol: &str, address: &str, name: &str) -> Result<Server> {
+        let log = cage::scratch(&format!("peer-{namespace}-{protocol}-{name}"))?.join("log");
+        let output = File::create(&log).map_err(LabError::io(format!("create {}", log.display())))?;
+        let process = command("ip")
+            .args(["netns", "exec", namespace])
+            .arg(&self.0)
+            .args(["serve", protocol, address, name])
+            .stdin(Stdio::null())
+            .stdout(output)
+            .spawn()
+            .map_err(LabError::io(format!("start a server in {namespace}")))?;
+        Ok(Server { process, log })
+    }
+
+    /// Asks so many times, each from a new port.
+    pub fn ask(&self, namespace: &str, protocol: &str, address: &str, times: u32) -> Result<Answers> {
+        self.client(namespace, "ask", protocol, address, times)
+    }
+
+    /// Sends so many datagrams from one port.
+    pub fn talk(&self, namespace: &str, address: &str, times: u32) -> Result<Answers> {
+        self.client(namespace, "talk", "udp", address, times)
+    }
+
+    fn client(
+        &self,
+        namespace: &str,
+        verb: &str,
+        protocol: &str,
+        address: &str,
+        times: u32,
+    ) -> Result<Answers> {
+        let (program, times) = (self.0.to_string_lossy(), times.to_string());
+        let argv = [
+            "ip", "netns", "exec", namespace, &program, verb, protocol, address, &times,
+        ];
+        Ok(count(&run(&argv)?))
+    }
+}
+
+fn count(lines: &str) -> Answers {
+    let mut answers = Answers::new();
+    for line in lines.lines() {
+        *answers.entry(line.to_owned()).or_default() += 1;
+    }
+    answers
+}
+
+impl Server {
+    /// The datagrams that it has got so far, by what it answered.
+    pub fn requests(&self) -> Result<Answers> {
+        let text = fs::read_to_string(&self.log).map_err(LabError::io("read a server's log"))?;
+        Ok(count(&text))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
