@@ -173,6 +173,11 @@ impl Engine {
     pub fn put(&mut self, text: String, reply: oneshot::Sender<Response>) {
         let (config, check) = check(text.as_bytes());
         let saved = match &config {
+            // Valid, and hardly meant: a paste that went wrong would take every address away.
+            Some(config) if config.interfaces.is_empty() => Err(
+                "nothing was changed, because the text has no [[interface]]: the appliance would lose its addresses"
+                    .to_owned(),
+            ),
             Some(_) => self
                 .store
                 .write(CONFIG_FILE, text.as_bytes())

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use lb_core::config::{CheckKind, CheckParams, Config, RealServer, VirtualServer};
+use lb_core::control::HealthWord;
 use lb_core::desired;
 use lb_core::health::{CheckResult, Health, Machine, Outcome, Schedule, Transition};
 use lb_core::model::{IfName, ServerKey};
@@ -15,6 +16,8 @@ pub type Links = BTreeMap<IfName, ObservedLink>;
 struct Entry {
     machine: Machine,
     params: CheckParams,
+    /// The interface of the file that leads to the server.
+    behind: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -66,6 +69,7 @@ impl Checks {
                     Entry {
                         machine,
                         params: real.check,
+                        behind: config.towards(real.address.address),
                     },
                 );
             }
@@ -112,17 +116,47 @@ impl Checks {
         transition
     }
 
-    /// Whether every other target behind the same link (or without any) is in the same plight: then the fault is ours.
+    /// Whether every other target behind the same interface of the file is in the same plight: then the fault is ours.
     fn shared_fault(&self, key: &ServerKey, links: &Links) -> bool {
-        let behind = |key: &ServerKey| desired::egress(links, key.server.address).map(|(name, _)| name);
-        let link = behind(key);
+        let Some(behind) = self.entries.get(key).and_then(|entry| entry.behind) else {
+            return false;
+        };
         let fine = |(other, entry): (&ServerKey, &Entry)| {
             other != key
-                && !entry.machine.cannot_check()
+                && entry.behind == Some(behind)
                 && entry.machine.last().is_some()
-                && behind(other) == link
+                && !entry.machine.cannot_check()
+                && own_fault(links, other).is_none()
         };
         !self.entries.iter().any(fine)
+    }
+
+    /// A result that says nothing, because the network changed under the check: it is made again at once.
+    pub fn repeat(&mut self, key: ServerKey, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.machine.repeat(now);
+            self.queue.insert((now, key));
+        }
+    }
+
+    /// Servers that cannot be checked, in a sentence.
+    pub fn unchecked_problem(&self) -> Option<String> {
+        let mut unchecked = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.machine.word() == HealthWord::CannotCheck);
+        let (first, entry) = unchecked.next()?;
+        let why = match entry.machine.last().map(|last| &last.outcome) {
+            Some(Outcome::CannotCheck(why)) => why.as_str(),
+            _ => "unknown",
+        };
+        Some(match unchecked.count() {
+            0 => format!("server {} cannot be checked: {why}", first.server),
+            others => format!(
+                "server {} and {others} more cannot be checked: {why}",
+                first.server
+            ),
+        })
     }
 
     /// Links have changed: checks that could not be made are tried again at once.

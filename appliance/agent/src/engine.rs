@@ -6,7 +6,7 @@ use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
 use lb_core::config::{Config, VirtualServer};
-use lb_core::control::{ConfigSource, Request, Response};
+use lb_core::control::{ConfigSource, HealthWord, Request, Response};
 use lb_core::desired::{self, Network};
 use lb_core::health::{CheckResult, Outcome};
 use lb_core::model::{ServerKey, VirtualKey};
@@ -169,18 +169,47 @@ impl Engine {
         {
             result.outcome = outcome;
         }
-        let Some(change) = self.checks.record(key, &result, &self.observed.links) else {
+        // The network changed under the check: what it found is of no network that there is or was.
+        let started = result.ended.checked_sub(result.latency).unwrap_or(result.ended);
+        if self.reconcile.network_changed_since(started) {
+            self.checks.repeat(key, Instant::now());
+            return;
+        }
+        let word = |checks: &Checks| checks.machine(&key).map(lb_core::health::Machine::word);
+        let before = word(&self.checks);
+        let change = self.checks.record(key, &result, &self.observed.links);
+        let name = self.service_name(&key.service);
+        let Some(change) = change else {
+            let after = word(&self.checks);
+            match &result.outcome {
+                Outcome::CannotCheck(why) if before != after => {
+                    log::warn!("server {} of {name} cannot be checked: {why}", key.server);
+                }
+                _ if before == Some(HealthWord::CannotCheck) && before != after => {
+                    log::info!("server {} of {name} can be checked again", key.server);
+                }
+                _ => {}
+            }
             return;
         };
-        let word = if self.checks.in_pool(&key) { "up" } else { "down" };
-        log::warn!(
-            "server {} of {} is {word}: {}",
-            key.server,
-            self.service_name(&key.service),
-            change.reason
-        );
+        if self.checks.in_pool(&key) {
+            log::info!("server {} of {name} is up: {}", key.server, change.reason);
+        } else {
+            log::warn!("server {} of {name} is down: {}", key.server, change.reason);
+            self.tell_if_empty(&key.service);
+        }
         self.reconcile.pool_dirty(key.service);
         self.watch_door(&key.service);
+    }
+
+    fn tell_if_empty(&self, key: &VirtualKey) {
+        let service = self.service(key).into_iter();
+        for service in service.filter(|service| self.desired_pool(service).live() == 0) {
+            log::error!(
+                "service {} has no server left: its clients are refused",
+                service.name
+            );
+        }
     }
 
     /// The filter lets a service's clients in when its pool is ready, and what it has let in once stays open.

@@ -52,6 +52,8 @@ pub struct Reconcile {
     expected: BTreeSet<VirtualKey>,
     /// The same for the filter: a service is to be opened.
     opening: bool,
+    /// When links, addresses or routes were changed last: checks that began before say nothing.
+    network_changed: Option<Instant>,
     /// At a start: when what was applied is read back.
     verify_at: Option<Instant>,
     steps: Vec<String>,
@@ -77,6 +79,10 @@ impl Reconcile {
     pub fn deadline(&self, started: Instant) -> Instant {
         let pass = self.verify_at.unwrap_or_else(|| self.next_audit(started));
         self.announce_at.map_or(pass, |at| at.min(pass))
+    }
+
+    pub fn network_changed_since(&self, started: Instant) -> bool {
+        self.network_changed.is_some_and(|changed| started < changed)
     }
 
     pub fn audit_soon(&mut self) {
@@ -195,6 +201,7 @@ impl Engine {
         }
         self.note_repairs(&steps);
         self.reconcile.failed.clear();
+        self.note_network_change(steps.iter());
         self.send(Job::Apply(steps));
         self.reconcile.phase = Phase::Applying;
     }
@@ -248,7 +255,7 @@ impl Engine {
                 let steps: Vec<Step> = owned.into_iter().flatten().map(announce).collect();
                 log::warn!("link {name} has a carrier");
                 self.announce(steps);
-            } else if !link.carrier && before.is_some_and(|b| b.carrier) {
+            } else if !link.carrier && link.admin_up && before.is_some_and(|b| b.carrier) {
                 log::warn!("link {name} has lost its carrier");
             }
         }
@@ -264,7 +271,14 @@ impl Engine {
         }
     }
 
+    fn note_network_change<'s>(&mut self, mut steps: impl Iterator<Item = &'s Step>) {
+        if steps.any(Step::moves_packets) {
+            self.reconcile.network_changed = Some(Instant::now());
+        }
+    }
+
     pub fn on_applied(&mut self, outcomes: Outcomes) {
+        self.note_network_change(outcomes.iter().map(|(step, _)| step));
         if self.reconcile.announcements > 0 {
             let announced = outcomes
                 .iter()
@@ -370,6 +384,11 @@ impl Engine {
         for Waiter { mut report, reply } in std::mem::take(&mut self.reconcile.current) {
             report.steps.clone_from(&steps);
             report.failed.clone_from(&failed);
+            // What this machine cannot give of what the file asks for.
+            report
+                .check
+                .warnings
+                .extend(self.network.problems.iter().cloned());
             // The client may have gone: the change stands all the same.
             let _ = reply.send(Response::Apply(report));
         }

@@ -101,6 +101,16 @@ impl Engine {
         problems.extend(init.iter().flat_map(|r| r.problems.iter().cloned()));
         problems.extend(self.not_persistent());
         problems.extend(self.network.problems.iter().cloned());
+        if self
+            .config
+            .as_ref()
+            .is_some_and(|config| config.interfaces.is_empty())
+        {
+            problems.push(
+                "lb.toml has no [[interface]]: no address, nothing is forwarded; `config put` replaces it"
+                    .to_owned(),
+            );
+        }
         for (label, link) in &self.network.resolved {
             let seen = link.as_ref().and_then(|name| self.observed.links.get(name));
             if seen.is_some_and(|l| l.admin_up && !l.carrier) {
@@ -112,6 +122,7 @@ impl Engine {
         for service in self.config.iter().flat_map(|c| &c.virtual_servers) {
             problems.extend(self.pool_problem(service));
         }
+        problems.extend(self.checks.unchecked_problem());
         let failed = self.reconcile.last_failed.iter();
         problems.extend(failed.map(|f| format!("the kernel refused: {f}; it is tried again every 10 s")));
         if activity.conntrack_count * 100 > activity.conntrack_max * CONNTRACK_ALARM {

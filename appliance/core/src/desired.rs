@@ -50,6 +50,16 @@ pub struct DesiredVirtual {
     pub servers: BTreeMap<RealKey, DesiredReal>,
 }
 
+impl DesiredVirtual {
+    /// How many servers take new connections.
+    pub fn live(&self) -> usize {
+        self.servers
+            .values()
+            .filter(|real| real.weight > Weight::ZERO)
+            .count()
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DesiredReal {
     pub weight: Weight,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use lb_image::config_volume;
 use lb_lab::cluster::{CLUSTER, EXTERNAL, Fetch};
 use lb_lab::vm::{Accel, CLUSTER_MAC, EXTERNAL_MAC, copy_sparse};
 use lb_lab::{
@@ -17,7 +18,7 @@ use lb_lab::{
 
 const SERVICE: &str = "192.168.0.1:30080";
 /// From power-on to host01's first page, emulated on a slow machine.
-const BOOT_LIMIT: Duration = Duration::from_secs(90);
+const BOOT_LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -58,7 +59,7 @@ pub fn run(options: &Options) -> Result<()> {
     lab.tap("tap1", CLUSTER)?;
     say(
         "lab",
-        "host01 host02 | lb | master worker01 worker02, the pod on worker01",
+        "host01 host02 | lb | master worker01 worker02, pod on worker01",
         started.elapsed(),
     );
     let boot = if options.uefi { Boot::Uefi } else { Boot::Bios };
@@ -86,7 +87,15 @@ fn prepare(options: &Options, disk: &Path) -> Result<()> {
     }
     copy_sparse(&image, disk)?;
     let sample = repository().join("overlay/usr/share/lb/lb.toml.sample");
-    let config = options.config.as_deref().unwrap_or(&sample);
+    let own = config_volume::read(disk, "lb.toml").is_ok();
+    let config = match &options.config {
+        Some(config) => config,
+        None if own => {
+            println!("config  the image's own lb.toml; CONFIG=file for another");
+            return note_pid();
+        }
+        None => &sample,
+    };
     // It speaks for itself: the faults of the file, each with its place.
     let status = lb_lab::command::command(repository().join("image/put-config"))
         .args([disk, config])
@@ -100,6 +109,11 @@ fn prepare(options: &Options, disk: &Path) -> Result<()> {
             config.display()
         )));
     }
+    note_pid()
+}
+
+/// For [`exec`].
+fn note_pid() -> Result<()> {
     let pid_file = pid_file();
     fs::write(&pid_file, format!("{}\n", std::process::id()))
         .map_err(LabError::io(format!("write {}", pid_file.display())))
@@ -108,7 +122,8 @@ fn prepare(options: &Options, disk: &Path) -> Result<()> {
 /// The scenario in four lines.
 fn tell(lab: &Lab, vm: &Vm) -> Result<()> {
     let accel = Accel::choose(Path::new(cage::SCRATCH)).as_str();
-    println!("lb      boots from its disk ({accel}); host01 asks until it gets the page");
+    let limit = BOOT_LIMIT.as_secs();
+    println!("lb      boots from its disk ({accel}); host01 asks for the page, for {limit} s at most");
     let first = first_page(lab, vm)?;
     let Some(first) = first else {
         println!(
@@ -125,7 +140,9 @@ fn tell(lab: &Lab, vm: &Vm) -> Result<()> {
         say(host, &line, started.elapsed());
     }
     let log = lab.pod_log();
-    println!("pod     {}", log.lines().last().unwrap_or("saw nobody"));
+    let seen = log.lines().last().unwrap_or("saw nobody");
+    let request = seen.split('"').take(2).collect::<Vec<_>>().join("");
+    println!("pod     {}", request.trim_end());
     Ok(())
 }
 
@@ -156,14 +173,15 @@ fn outcome(fetch: &Fetch) -> String {
 }
 
 fn say(who: &str, what: &str, took: Duration) {
-    println!("{who:7} {what:64} {:6.2} s", took.as_secs_f64());
+    println!("{who:7} {what:62} {:6.2} s", took.as_secs_f64());
 }
 
 fn hints() {
     let program = std::env::current_exe().unwrap_or_else(|_| "lab".into());
     println!(
-        "\nThe console: help, status, services, config show.  Ctrl-] leaves and takes the lab down.\n\
-         From another terminal: {} exec host01 curl -m 2 http://{VIP}:30080\n",
+        "\nThe console follows: help, status, services, config show. Ctrl-] leaves and takes\n\
+         the lab down; its disk is a copy, and what you change is gone with it.\n\
+         From another terminal:\n  {} exec host01 curl -m 2 http://{VIP}:30080\n",
         program.display()
     );
 }
@@ -189,7 +207,8 @@ pub fn exec(namespace: &str, command: &[&str]) -> Result<()> {
         return Err(absent());
     };
     let mut enter = lb_lab::command::command("nsenter");
-    enter.args(["--target", inside, "--mount", "--net"]);
+    // With its processes: what is seen there are the lab's, and what is started there ends with it.
+    enter.args(["--target", inside, "--mount", "--net", "--pid"]);
     if !rustix::process::geteuid().is_root() {
         enter.args(["--user", "--preserve-credentials"]);
     }

@@ -39,7 +39,7 @@ pub enum Failure {
         #[source]
         source: io::Error,
     },
-    #[error("there is no {}; `config put` writes it", .0.display())]
+    #[error("there is no {}", .0.display())]
     NoConfig(PathBuf),
     #[error("the text has {} bytes and lb.toml may have {}; nothing was changed", count(*.0), count(MAX_BYTES as u64))]
     TooLong(u64),

@@ -87,13 +87,13 @@ pub enum UsageError {
     Valueless { option: &'static str },
     #[error("`{path}` takes no argument; `{word}` is too much")]
     NoArguments { path: String, word: String },
-    #[error("`{path}` takes one {name}; `{word}` is too much (quote a {name} that holds blanks)")]
+    #[error("`{path}` takes one {name}; `{word}` is too much")]
     OneArgument {
         path: String,
         name: &'static str,
         word: String,
     },
-    #[error("{0}")]
+    #[error(transparent)]
     Line(#[from] super::line::LineError),
 }
 
@@ -168,6 +168,15 @@ fn descend(words: &[String]) -> Result<(&'static Command, String, &[String]), Us
     Ok((command, path, rest))
 }
 
+/// A word as a message repeats it: what was pasted by mistake may be long.
+fn shown(word: &str) -> String {
+    const MOST: usize = 40;
+    match word.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}...", &word[..at]),
+        None => word.to_owned(),
+    }
+}
+
 fn step(parent: &'static Command, path: &str, word: &str) -> Result<&'static Command, UsageError> {
     let matching = parent.matching(word);
     if let [one] = matching[..] {
@@ -176,16 +185,16 @@ fn step(parent: &'static Command, path: &str, word: &str) -> Result<&'static Com
     let known: Vec<_> = matching.iter().map(|c| c.name).collect();
     if !known.is_empty() {
         return Err(UsageError::Ambiguous {
-            word: word.to_owned(),
+            word: shown(word),
             known,
         });
     }
     if path.is_empty() && word.starts_with('[') {
-        return Err(UsageError::LooksLikeConfig(word.to_owned()));
+        return Err(UsageError::LooksLikeConfig(shown(word)));
     }
     let known: Vec<_> = parent.visible().map(|c| c.name).collect();
     let near = nearest(word, known.iter().copied());
-    let word = word.to_owned();
+    let word = shown(word);
     Err(if path.is_empty() {
         UsageError::UnknownCommand { word, near }
     } else {
@@ -204,7 +213,7 @@ pub fn command_of(words: &[String]) -> Result<(&'static Command, String), UsageE
     match rest.first() {
         Some(word) => Err(UsageError::NoArguments {
             path: format!("help {path}"),
-            word: word.clone(),
+            word: shown(word),
         }),
         None => Ok((command, path)),
     }
@@ -258,7 +267,7 @@ fn option<'a>(
         Ok(number) if (low..=high).contains(&number) => Ok((choice.name, Some(number))),
         _ => Err(UsageError::BadNumber {
             option: choice.name,
-            word: value.to_owned(),
+            word: shown(value),
             low,
             high,
         }),
@@ -280,7 +289,7 @@ fn find_choice(invocation: &Invocation, name: &str) -> Result<&'static Choice, U
     let near = nearest(name, known.iter().copied());
     Err(UsageError::UnknownOption {
         path: invocation.path.clone(),
-        word: name.to_owned(),
+        word: shown(name),
         near,
         known,
     })
@@ -290,12 +299,15 @@ fn argument(invocation: &mut Invocation, word: &str) -> Result<(), UsageError> {
     let path = invocation.path.clone();
     let word = word.to_owned();
     match invocation.command.arguments {
-        [] => return Err(UsageError::NoArguments { path, word }),
+        [] => {
+            let word = shown(&word);
+            return Err(UsageError::NoArguments { path, word });
+        }
         [one] if !one.many && !invocation.arguments.is_empty() => {
             return Err(UsageError::OneArgument {
                 path,
                 name: one.name,
-                word,
+                word: shown(&word),
             });
         }
         _ => invocation.arguments.push(word),
@@ -306,6 +318,12 @@ fn argument(invocation: &mut Invocation, word: &str) -> Result<(), UsageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_word_is_not_repeated_whole() {
+        assert_eq!(shown("status"), "status");
+        assert_eq!(shown(&"ä".repeat(41)), format!("{}...", "ä".repeat(40)));
+    }
 
     fn words(line: &str) -> Vec<String> {
         super::super::line::split(line).unwrap()
@@ -397,10 +415,7 @@ mod tests {
             ),
             ("status --json=1", "`--json` takes no value"),
             ("status now", "`status` takes no argument; `now` is too much"),
-            (
-                "services a b",
-                "`services` takes one NAME; `b` is too much (quote a NAME that holds blanks)",
-            ),
+            ("services a b", "`services` takes one NAME; `b` is too much"),
             ("poweroff now", "`poweroff` takes no argument; `now` is too much"),
             (
                 "power",

@@ -35,6 +35,26 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The interface that leads to an address, by the longest prefix of its networks; its gateway leads everywhere.
+    pub fn towards(&self, address: IpAddr) -> Option<usize> {
+        let longest = |interface: &Interface| {
+            let own = interface.addresses.iter().map(IpNet::trunc);
+            let routed = interface.routes.iter().map(|route| route.to);
+            let near = own.chain(routed).filter(|net| net.contains(&address));
+            let gateway = interface
+                .gateway
+                .is_some_and(|gateway| gateway.is_ipv4() == address.is_ipv4());
+            near.map(|net| net.prefix_len()).max().or(gateway.then_some(0))
+        };
+        let interfaces = self.interfaces.iter().enumerate();
+        interfaces
+            .filter_map(|(index, interface)| Some((longest(interface)?, index)))
+            .max()
+            .map(|(_, index)| index)
+    }
+}
+
 /// One DNS label (RFC 1123 section 2.1): letters, digits and hyphens, at most 63 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HostName(String);

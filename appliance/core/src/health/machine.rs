@@ -40,8 +40,11 @@ pub struct Machine {
     failures: u32,
     /// Passes in a row while down.
     passes: u32,
-    /// Checks in a row that could not be made.
+    /// Checks in a row that could not be made, and when the first of them ended.
     cannot: u32,
+    cannot_since: Option<Instant>,
+    /// Something has changed that may let the next check be made: until it ends, the server is what it was before.
+    hopeful: bool,
     /// Once a server was up, it needs `rise` passes to come back.
     was_up: bool,
     last: Option<LastCheck>,
@@ -59,6 +62,8 @@ impl Machine {
             failures: 0,
             passes: 0,
             cannot: 0,
+            cannot_since: None,
+            hopeful: false,
             was_up: false,
             last: None,
             due: Some(now),
@@ -93,8 +98,12 @@ impl Machine {
         self.health == Health::Up
     }
 
+    /// Since when [`Machine::word`] is true.
     pub fn since(&self) -> Instant {
-        self.since
+        match self.word() {
+            HealthWord::CannotCheck => self.cannot_since.unwrap_or(self.since),
+            _ => self.since,
+        }
     }
 
     pub fn last(&self) -> Option<&LastCheck> {
@@ -107,7 +116,7 @@ impl Machine {
 
     pub fn word(&self) -> HealthWord {
         match self.health {
-            _ if self.cannot > 0 => HealthWord::CannotCheck,
+            _ if self.cannot > 0 && !self.hopeful => HealthWord::CannotCheck,
             Health::Unproven => HealthWord::Unproven,
             Health::Up => HealthWord::Up,
             Health::Down => HealthWord::Down,
@@ -135,13 +144,20 @@ impl Machine {
     pub fn check_now(&mut self, now: Instant) {
         if self.due.is_some() {
             self.due = Some(now);
+            self.hopeful = true;
         }
+    }
+
+    /// The result of the check that was under way says nothing: another one is due at once.
+    pub fn repeat(&mut self, now: Instant) {
+        self.due = Some(now);
     }
 
     /// Takes a result. `frozen`: a check that cannot be made must not count as a failure now, because every target
     /// behind the same link shares the fault.
     pub fn record(&mut self, result: &CheckResult, params: &CheckParams, frozen: bool) -> Option<Transition> {
         let now = result.ended;
+        self.hopeful = false;
         self.last = Some(LastCheck {
             outcome: result.outcome.clone(),
             ended: now,
@@ -153,7 +169,7 @@ impl Machine {
                 self.cannot = 0;
                 self.failed(params)
             }
-            Outcome::CannotCheck(_) => self.not_checked(params, frozen),
+            Outcome::CannotCheck(_) => self.not_checked(params, frozen, now),
         };
         let transition = target.filter(|to| *to != self.health).map(|to| Transition {
             from: self.health,
@@ -184,7 +200,10 @@ impl Machine {
 
     /// Neither success nor failure, until it has lasted as long as a failing server would have been given. A server
     /// that was never proved stays so: it gets no traffic either way.
-    fn not_checked(&mut self, params: &CheckParams, frozen: bool) -> Option<Health> {
+    fn not_checked(&mut self, params: &CheckParams, frozen: bool, now: Instant) -> Option<Health> {
+        if self.cannot == 0 {
+            self.cannot_since = Some(now);
+        }
         self.cannot = self.cannot.saturating_add(1);
         self.passes = 0;
         let lasted = self.cannot > params.retries && self.health == Health::Up && !frozen;

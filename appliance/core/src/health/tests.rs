@@ -332,3 +332,38 @@ mod model {
         }
     }
 }
+
+#[test]
+fn cannot_check_has_its_own_beginning_and_ends_with_hope() {
+    let mut clock = Clock::adopted();
+    clock.check(pass());
+    let up_since = clock.machine.since();
+    clock.check(cannot());
+    let began = clock.now;
+    assert_eq!(clock.machine.word(), HealthWord::CannotCheck);
+    clock.check(cannot());
+    assert_eq!(clock.machine.since(), began);
+    // The link is back: until the next check ends, the server is what it was.
+    clock.machine.check_now(clock.now);
+    assert_eq!(
+        (clock.machine.word(), clock.machine.since()),
+        (HealthWord::Up, up_since)
+    );
+    clock.check(cannot());
+    assert_eq!(clock.machine.word(), HealthWord::CannotCheck);
+    clock.check(pass());
+    assert_eq!(
+        (clock.machine.word(), clock.machine.since()),
+        (HealthWord::Up, up_since)
+    );
+}
+
+#[test]
+fn a_result_that_says_nothing_is_asked_for_again() {
+    let mut clock = Clock::new();
+    clock.machine.started();
+    assert_eq!(clock.machine.due(), None);
+    clock.machine.repeat(clock.now);
+    assert_eq!(clock.machine.due(), Some(clock.now));
+    assert_eq!(clock.machine.health(), Health::Unproven);
+}

@@ -77,6 +77,19 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether packets may take another way afterwards: links, addresses, routes.
+    pub fn moves_packets(&self) -> bool {
+        matches!(
+            self,
+            Step::SetLinkUp(_)
+                | Step::SetLinkDown(_)
+                | Step::AddAddress { .. }
+                | Step::DeleteAddress { .. }
+                | Step::AddRoute { .. }
+                | Step::DeleteRoute { .. }
+        )
+    }
+
     /// The virtual server whose pool the step changes.
     pub fn service(&self) -> Option<VirtualKey> {
         match self {

@@ -121,11 +121,22 @@ pub fn at_the_console() -> Told {
         assert_shown(&file, &said);
         scene.row_1(1)?;
     }
+    // A paste that brought nothing.
+    for nothing in ["", "# nothing but a remark\n", "hostname = \"other\"\n"] {
+        let said = scene.vm().config_put(nothing)?;
+        assert!(said.contains("nothing was changed"), "{nothing:?}: {said}");
+        scene.row_1(1)?;
+    }
     assert_eq!(
         scene.vm().command("config show")?,
         kept,
         "a refused file changes nothing"
     );
+    // Valid, but this machine lacks the link: the answer says so, and the old file brings everything back.
+    let said = scene.vm().config_put(&good.replace("\"eth1\"", "\"eth9\""))?;
+    assert!(said.contains("no such link"), "{said}");
+    scene.vm().config_put(&good)?;
+    scene.wait_for_page(BOOT_LIMIT)?;
     let checked = scene.vm().command("config check")?;
     assert!(!checked.contains("error"), "{checked}");
     scene.rows_1_to_5()?;

@@ -36,11 +36,9 @@ fn faults(report: &CheckReport, screen: &Screen) -> String {
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
-    let found = match report.faults.len() {
-        0 => "The configuration has faults.".to_owned(),
-        number => format!("{} found.", some(number, "fault")),
-    };
-    text.push_str(&paragraph(&found, Tone::Bad, screen));
+    if report.faults.is_empty() {
+        text.push_str(&paragraph("The configuration has faults.", Tone::Bad, screen));
+    }
     text
 }
 

@@ -270,6 +270,21 @@ fn what_is_hardly_meant_is_said() {
 }
 
 #[test]
+fn an_interface_leads_to_what_is_behind_it() {
+    let config = good(
+        "[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\"]\ngateway = \"192.168.0.254\"\n\
+         [[interface]]\nname = \"eth1\"\naddresses = [\"172.16.0.254/24\"]\n\
+         routes = [{ to = \"10.244.0.0/16\", via = \"172.16.0.11\" }]\n",
+    );
+    let towards = |address: &str| config.towards(address.parse().unwrap());
+    assert_eq!(towards("192.168.0.9"), Some(0));
+    assert_eq!(towards("172.16.0.9"), Some(1));
+    assert_eq!(towards("10.244.3.4"), Some(1));
+    assert_eq!(towards("203.0.113.1"), Some(0));
+    assert_eq!(towards("2001:db8::1"), None);
+}
+
+#[test]
 fn bytes_that_are_not_text_are_placed() {
     let bytes = b"a = 1\nhost\xffname = 2\n";
     let faults = parse_bytes(bytes).unwrap_err();
