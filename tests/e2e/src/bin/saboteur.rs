@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         ["kill-agent"] => kill_agent().map(|pid| println!("{}", pid.as_raw_nonzero())),
         ["haunt", role, seconds] => haunt(role, seconds),
         ["fill", path] => fill(path),
+        ["copy", from, to] => fs::copy(from, to).map(drop),
         ["resident"] => resident(),
         other => Err(io::Error::other(format!("unknown command {other:?}"))),
     };

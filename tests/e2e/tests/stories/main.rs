@@ -12,6 +12,7 @@ mod power;
 mod protocols;
 mod rescue;
 mod rows;
+mod scale;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Story::new("udp_is_balanced", 150, protocols::udp_is_balanced),
         Story::new("clients_persist", 150, protocols::clients_persist),
         Story::new("ipv6_is_balanced", 150, protocols::ipv6_is_balanced),
+        Story::new("one_change_among_many", 300, scale::one_change_among_many),
         Story::new("boot_stage_fails", 150, rescue::boot_stage_fails),
         Story::new("console_cannot_run", 150, rescue::console_cannot_run),
         Story::new("first_boot", 150, machine::first_boot),
