@@ -1,7 +1,7 @@
 //! Passes: read back, plan, apply, read back again, until nothing is left to do or the kernel keeps refusing. A change
 //! of one server's health takes the short way: its pool is planned from what is known and nothing is read back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use lb_core::control::{ApplyReport, Response};
@@ -220,6 +220,9 @@ impl Engine {
         let audit =
             self.reconcile.round == 1 && !self.reconcile.changed && self.reconcile.last_full.is_some();
         let opening = std::mem::take(&mut self.reconcile.opening);
+        if !audit {
+            return log_steps(steps);
+        }
         for step in steps {
             let expected = match step {
                 Step::ReplaceRuleset(_) => opening,
@@ -228,7 +231,7 @@ impl Engine {
                     .service()
                     .is_some_and(|key| self.reconcile.expected.contains(&key)),
             };
-            if audit && !expected {
+            if !expected {
                 log::warn!("repair: {step}");
                 self.reconcile.repairs += 1;
             } else {
@@ -356,7 +359,7 @@ impl Engine {
         if steps.is_empty() {
             return false;
         }
-        steps.iter().for_each(log_step);
+        log_steps(&steps);
         self.reconcile.failed.clear();
         self.send(Job::Apply(steps));
         self.reconcile.phase = Phase::ApplyingPools;
@@ -396,6 +399,25 @@ impl Engine {
         self.checking = true;
         self.become_ready();
     }
+}
+
+/// More steps than an operator reads, and than the log holds without losing what came before, are counted by their kinds.
+fn log_steps(steps: &[Step]) {
+    const MANY: usize = 200;
+    if steps.len() <= MANY {
+        return steps.iter().for_each(log_step);
+    }
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    for step in steps {
+        let line = step.to_string();
+        let kind: Vec<&str> = line.split(' ').take(2).collect();
+        *kinds.entry(kind.join(" ")).or_default() += 1;
+    }
+    let counted: Vec<String> = kinds
+        .iter()
+        .map(|(kind, times)| format!("{times} x {kind}"))
+        .collect();
+    log::info!("{} steps: {}", steps.len(), counted.join(", "));
 }
 
 /// The many sysctls of a start are worth a line each only to those who look for them.

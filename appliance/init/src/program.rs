@@ -14,6 +14,11 @@ use crate::backoff::Backoff;
 use crate::pipe::LogPipe;
 use crate::refused::Refused;
 
+/// One arena for all threads, and what was freed goes back to the kernel: reading a large lb.toml takes many times what is
+/// kept of it (see "Memory Allocation Tunables" in glibc's manual).
+const ALLOCATOR: &str =
+    "glibc.malloc.arena_max=1:glibc.malloc.trim_threshold=131072:glibc.malloc.mmap_threshold=65536";
+
 #[derive(Debug)]
 pub struct Program {
     /// Its prefix in the log.
@@ -105,6 +110,7 @@ impl Program {
             .args(&self.arguments)
             .env_clear()
             .env("PATH", "/usr/bin:/sbin")
+            .env("GLIBC_TUNABLES", ALLOCATOR)
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(stdout)

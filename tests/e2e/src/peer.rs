@@ -53,6 +53,24 @@ impl Peers {
         self.client(namespace, "talk", "udp", address, times)
     }
 
+    /// As [`Peers::ask`] over TCP, but every connection comes from the same port.
+    pub fn reuse(&self, namespace: &str, address: &str, times: u32) -> Result<Answers> {
+        self.client(namespace, "reuse", "tcp", address, times)
+    }
+
+    /// The TCP ports that answer in any way, of all.
+    pub fn scan(&self, namespace: &str, address: &str) -> Result<Vec<u16>> {
+        let program = self.0.to_string_lossy();
+        let ports = run(&["ip", "netns", "exec", namespace, &program, "scan", "tcp", address])?;
+        ports
+            .lines()
+            .map(|port| {
+                port.parse()
+                    .map_err(|_| LabError::Unexpected(format!("`{port}` is no port")))
+            })
+            .collect()
+    }
+
     fn client(
         &self,
         namespace: &str,

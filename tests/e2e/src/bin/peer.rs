@@ -4,11 +4,15 @@
 //! `peer serve udp|tcp ADDRESS NAME`
 //! `peer ask udp|tcp ADDRESS TIMES`: from a new port each time; a line per answer, `-` where none came
 //! `peer talk udp ADDRESS TIMES`: all from one port
+//! `peer reuse tcp ADDRESS TIMES`: as `ask`, but every connection from the same port
+//! `peer scan tcp ADDRESS`: a line for each port that answers in any way
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 /// How long an answer is waited for: a lost SYN or a server that is not there shows, a slow machine does not.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -21,6 +25,8 @@ fn main() -> ExitCode {
         ["serve", "tcp", address, name] => serve_tcp(address, name),
         ["ask", "tcp", address, times] => ask(address, times, ask_tcp),
         ["ask", "udp", address, times] => ask(address, times, |address| datagram(&socket(address)?)),
+        ["reuse", "tcp", address, times] => ask(address, times, reuse_tcp),
+        ["scan", "tcp", address] => scan(address),
         ["talk", "udp", address, times] => parse(address)
             .and_then(socket)
             .and_then(|socket| ask(address, times, |_| datagram(&socket))),
@@ -79,6 +85,49 @@ fn ask_tcp(address: SocketAddr) -> io::Result<String> {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(answer)
+}
+
+/// From a port that the last connection has left a moment ago.
+fn reuse_tcp(address: SocketAddr) -> io::Result<String> {
+    const PORT: u16 = 40_404;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    // The client's own TIME_WAIT would keep its port: it ends with a reset, and what is between must cope.
+    socket.set_linger(Some(Duration::ZERO))?;
+    let any: SocketAddr = SocketAddr::new([0, 0, 0, 0].into(), PORT);
+    socket.bind(&any.into())?;
+    socket.connect_timeout(&address.into(), PATIENCE)?;
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// A port that is filtered says nothing within the time of a group.
+fn scan(address: &str) -> io::Result<()> {
+    const GROUP: usize = 1_000;
+    const GROUP_PATIENCE: Duration = Duration::from_millis(250);
+    let address: IpAddr = address.parse().map_err(io::Error::other)?;
+    let ports: Vec<u16> = (1..=u16::MAX).collect();
+    for group in ports.chunks(GROUP) {
+        let mut sockets = Vec::new();
+        for port in group {
+            let target = SocketAddr::new(address, *port);
+            let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
+            socket.set_nonblocking(true)?;
+            let _ = socket.connect(&target.into());
+            sockets.push((*port, socket));
+        }
+        std::thread::sleep(GROUP_PATIENCE);
+        for (port, socket) in sockets {
+            let refused = socket.take_error()?;
+            if refused.is_some() || socket.peer_addr().is_ok() {
+                println!("{port}");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Connected: only what comes from `address` itself is an answer.

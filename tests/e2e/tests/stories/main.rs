@@ -13,6 +13,7 @@ mod protocols;
 mod rescue;
 mod rows;
 mod scale;
+mod surface;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Story::new("clients_persist", 150, protocols::clients_persist),
         Story::new("ipv6_is_balanced", 150, protocols::ipv6_is_balanced),
         Story::new("one_change_among_many", 300, scale::one_change_among_many),
+        Story::new("only_services_answer", 300, surface::only_services_answer),
         Story::new("boot_stage_fails", 150, rescue::boot_stage_fails),
         Story::new("console_cannot_run", 150, rescue::console_cannot_run),
         Story::new("first_boot", 150, machine::first_boot),

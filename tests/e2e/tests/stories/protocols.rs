@@ -1,7 +1,7 @@
 //! Other than TCP over IPv4: datagrams, persistence, IPv6.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lb_e2e::config::with_services;
 use lb_e2e::peer::{Answers, Peers};
@@ -122,6 +122,16 @@ pub fn clients_persist() -> Told {
     let asked = peers.ask("host01", "tcp", "192.168.0.1:5353", 10)?;
     let (first, second) = (format!("one {HOST01}"), format!("two {HOST01}"));
     assert_eq!(asked, answers(&[(&first, 5), (&second, 5)]));
+    // A port that is used again is scheduled afresh at once: a lost SYN would cost a second each.
+    let started = Instant::now();
+    let asked = peers.reuse("host01", "192.168.0.1:5353", 20)?;
+    assert_eq!(asked.values().sum::<u32>(), 20, "{asked:?}");
+    assert!(!asked.contains_key("-"), "{asked:?}");
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
     Ok(())
 }
 
