@@ -278,7 +278,11 @@ fn ruleset(
 fn hairpins(config: &Config, link: impl Fn(&str) -> Option<IfName>) -> Vec<Rule> {
     let servers = config.virtual_servers.iter().flat_map(|v| &v.real_servers);
     let servers: BTreeSet<IpAddr> = servers.map(|real| real.address.address).collect();
-    let mut rules = Vec::new();
+    // Packets that are still for a service were not translated: their server answers the client by itself.
+    let mut rules = match config.virtual_servers.iter().any(forwards_whole) {
+        true => vec![Rule::AcceptServices4, Rule::AcceptServices6],
+        false => Vec::new(),
+    };
     for interface in &config.interfaces {
         let Some(out) = link(&interface.label) else {
             continue;
@@ -296,6 +300,14 @@ fn hairpins(config: &Config, link: impl Fn(&str) -> Option<IfName>) -> Vec<Rule>
         }
     }
     rules
+}
+
+/// Whether packets leave for the servers with the service's address.
+fn forwards_whole(service: &VirtualServer) -> bool {
+    service
+        .real_servers
+        .iter()
+        .any(|real| real.forward != Forward::Nat)
 }
 
 fn has_any(addresses: &BTreeSet<IpAddr>, net: &IpNet) -> bool {

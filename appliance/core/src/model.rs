@@ -44,17 +44,26 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// How packets reach a real server. NAT rewrites the destination only: the client's address arrives untouched.
+/// How packets reach a real server. The client's address arrives untouched in every case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Forward {
+    /// The destination is rewritten; answers come back through the box.
     Nat,
+    /// Only the MAC address is: the server is on a network of the box, holds the service address itself, and answers past it.
+    Direct,
+    /// The packet is wrapped into another (IPIP, RFC 2003); the server unwraps it, and answers past the box.
+    Tunnel,
 }
 
 impl Forward {
+    pub const ALL: [Forward; 3] = [Forward::Nat, Forward::Direct, Forward::Tunnel];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Forward::Nat => "nat",
+            Forward::Direct => "direct",
+            Forward::Tunnel => "tunnel",
         }
     }
 }

@@ -84,7 +84,7 @@ pub struct ObservedVirtual {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObservedReal {
     pub weight: Weight,
-    /// `None`: direct routing, tunnel or local node, which we never set in this version.
+    /// `None`: local node and bypass, which we never set.
     pub forward: Option<Forward>,
     /// Connection thresholds are set, or a weight above [`Weight::MAX`], which we never do.
     pub thresholds: bool,

@@ -30,12 +30,22 @@ impl Peers {
 
     /// Answers on `address` (of `udp` or `tcp`) with `name` and the client's address.
     pub fn serve(&self, namespace: &str, protocol: &str, address: &str, name: &str) -> Result<Server> {
-        let log = cage::scratch(&format!("peer-{namespace}-{protocol}-{name}"))?.join("log");
+        self.start(namespace, &["serve", protocol, address, name])
+    }
+
+    /// Takes IPIP packets; [`Server::requests`] tells who sent them, and the ends of those inside.
+    pub fn unwrap_packets(&self, namespace: &str) -> Result<Server> {
+        self.start(namespace, &["unwrap"])
+    }
+
+    fn start(&self, namespace: &str, arguments: &[&str]) -> Result<Server> {
+        let name = arguments.join("-").replace('/', "_");
+        let log = cage::scratch(&format!("peer-{namespace}-{name}"))?.join("log");
         let output = File::create(&log).map_err(LabError::io(format!("create {}", log.display())))?;
         let process = command("ip")
             .args(["netns", "exec", namespace])
             .arg(&self.0)
-            .args(["serve", protocol, address, name])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(output)
             .spawn()

@@ -22,7 +22,7 @@ use crate::model::{Forward, Persistence, Protocol, RealKey, Scheduler, VirtualKe
 /// What IPVS or other balancers have as well, but this version does not.
 /// The kernel counts in seconds.
 const PERSISTENCE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 31);
-const LATER_FORWARDS: [&str; 7] = ["dr", "direct", "droute", "tun", "tunnel", "ipip", "fullnat"];
+const LATER_FORWARDS: [&str; 3] = ["gue", "gre", "fullnat"];
 
 /// What services have taken so far, with the places.
 #[derive(Default)]
@@ -59,7 +59,12 @@ fn virtual_server(
         &Protocol::ALL.map(Protocol::as_str),
         &[],
     );
-    let forward = reader.word_or(section.value("forward"), Forward::Nat, &["nat"], &LATER_FORWARDS);
+    let forward = reader.word_or(
+        section.value("forward"),
+        Forward::Nat,
+        &Forward::ALL.map(Forward::as_str),
+        &LATER_FORWARDS,
+    );
     let schedulers = Scheduler::ALL.map(Scheduler::as_str);
     let scheduler = reader.word_or(section.value("scheduler"), Scheduler::Wlc, &schedulers, &[]);
     let listen = listen(reader, section, topology);
@@ -71,7 +76,7 @@ fn virtual_server(
     let address = listen.as_ref().map(|listen| listen.get_ref().ip());
     let pool = Pool {
         topology,
-        listen: address,
+        listen: listen.as_ref().map(|listen| *listen.get_ref()),
         check,
         forward: forward.unwrap_or(Forward::Nat),
         unchecked: Cell::new(false),
@@ -290,7 +295,7 @@ fn own_addresses(topology: &Topology, wanted: IpAddr) -> String {
 struct Pool<'t> {
     topology: &'t Topology,
     /// `None` if it could not be read.
-    listen: Option<IpAddr>,
+    listen: Option<SocketAddr>,
     check: CheckKeys,
     forward: Forward,
     /// A server was read whose check would be the default: TCP to the traffic's port.
@@ -358,7 +363,7 @@ impl Pool<'_> {
             address: socket.ip(),
             port: socket.port(),
         };
-        if let Some(wrong) = self.misplaced(key.address) {
+        if let Some(wrong) = self.misplaced(key.address).or_else(|| self.misforwarded(key)) {
             reader.faults.add(value.span(), wrong);
         }
         if let Some(first) = seen.get(&key) {
@@ -371,6 +376,30 @@ impl Pool<'_> {
             seen.insert(key, value.span());
         }
         Some(key)
+    }
+
+    /// What a server cannot do that answers its clients by itself.
+    fn misforwarded(&self, key: RealKey) -> Option<Wrong> {
+        let listen = self.listen.filter(|_| self.forward != Forward::Nat)?;
+        let forward = self.forward;
+        if key.port != listen.port() {
+            let message = format!(
+                "`{key}` has another port than its service, which listens on {}",
+                listen.port()
+            );
+            let help = format!(
+                "with forward = \"{forward}\" packets arrive as they are; give the port {}",
+                listen.port()
+            );
+            return Some(Wrong::new(message, help));
+        }
+        if forward == Forward::Direct && self.topology.networks_of(key.address).next().is_none() {
+            let message = format!("`{}` is on no network of the appliance", key.address);
+            let help =
+                "with forward = \"direct\" a server is reached by its MAC address; use \"tunnel\" or \"nat\"";
+            return Some(Wrong::new(message, help));
+        }
+        None
     }
 
     /// Why traffic for this service cannot go to this address.
@@ -390,11 +419,11 @@ impl Pool<'_> {
         let listen = self
             .listen
             .filter(|listen| listen.is_ipv4() != address.is_ipv4())?;
-        let (ours, theirs) = (family(listen), family(address));
+        let (ours, theirs) = (family(listen.ip()), family(address));
         let message = format!("`{address}` is {theirs}, and its service listens on {ours}");
         Some(Wrong::new(
             message,
-            format!("NAT stays within one family; give an {ours} address"),
+            format!("a service stays within one family; give an {ours} address"),
         ))
     }
 }

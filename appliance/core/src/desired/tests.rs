@@ -116,6 +116,28 @@ fn packets_leave_by_the_longest_prefix() {
 }
 
 #[test]
+fn clients_beside_their_servers_are_hidden_unless_packets_stay_whole() {
+    let kernel = FakeKernel::with_links(&["eth0", "eth1"]);
+    let rules = |forward: &str| {
+        let text = format!(
+            "[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\"]\n\
+             [[interface]]\nname = \"eth1\"\naddresses = [\"172.16.0.254/24\", \"172.16.0.253/32\"]\n\
+             routes = [{{ to = \"10.244.0.0/16\", via = \"172.16.0.11\" }}]\n\
+             [[virtual_server]]\nname = \"a\"\nlisten = \"192.168.0.1:80\"\nforward = \"{forward}\"\n\
+             [[virtual_server.real_server]]\naddress = \"172.16.0.11:80\"\n"
+        );
+        let config = crate::config::parse(&text).unwrap();
+        let network = network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
+        let rules = network.ruleset.postrouting.iter();
+        rules.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let hairpins = ["hairpin 10.244.0.0/16 out eth1", "hairpin 172.16.0.0/24 out eth1"];
+    assert_eq!(rules("nat"), hairpins);
+    let whole = ["accept to services4", "accept to services6"];
+    assert_eq!(rules("direct"), [&whole[..], &hairpins].concat());
+}
+
+#[test]
 fn the_connection_tracking_table_follows_the_memory() {
     let of = |memory: u64| {
         let all = sysctls(memory, &IpvsTimeouts::DEFAULT, [].iter());

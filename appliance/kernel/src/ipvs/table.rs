@@ -139,7 +139,9 @@ fn observed_real(entry: &DestEntry) -> (RealKey, ObservedReal) {
     let weight = Weight::new(dest.weight);
     let seen = ObservedReal {
         weight: weight.or(Weight::new(Weight::MAX)).unwrap_or(Weight::ZERO),
-        forward: (dest.forward == ForwardMethod::Masquerade).then_some(Forward::Nat),
+        forward: Forward::ALL
+            .into_iter()
+            .find(|forward| method(*forward) == dest.forward),
         thresholds: weight.is_none() || dest.upper_threshold != 0 || dest.lower_threshold != 0,
     };
     (real_key(dest.key), seen)
@@ -237,12 +239,18 @@ fn foreign_key(foreign: &ForeignService) -> ServiceKey {
 fn dest(server: &RealKey, weight: Weight, forward: Forward) -> Dest {
     Dest {
         key: dest_key(server),
-        forward: match forward {
-            Forward::Nat => ForwardMethod::Masquerade,
-        },
+        forward: method(forward),
         weight: weight.value(),
         upper_threshold: 0,
         lower_threshold: 0,
+    }
+}
+
+fn method(forward: Forward) -> ForwardMethod {
+    match forward {
+        Forward::Nat => ForwardMethod::Masquerade,
+        Forward::Direct => ForwardMethod::DirectRoute,
+        Forward::Tunnel => ForwardMethod::Tunnel,
     }
 }
 
@@ -383,7 +391,11 @@ mod tests {
         };
         assert!(see(|d| d.upper_threshold = 10).thresholds);
         assert!(see(|d| d.lower_threshold = 10).thresholds);
-        assert_eq!(see(|d| d.forward = ForwardMethod::DirectRoute).forward, None);
+        assert_eq!(
+            see(|d| d.forward = ForwardMethod::DirectRoute).forward,
+            Some(Forward::Direct)
+        );
+        assert_eq!(see(|d| d.forward = ForwardMethod::LocalNode).forward, None);
         let heavy = see(|d| d.weight = Weight::MAX + 1);
         assert!(heavy.thresholds);
         assert_eq!(heavy.weight.value(), Weight::MAX);

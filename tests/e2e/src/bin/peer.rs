@@ -5,14 +5,15 @@
 //! `peer ask udp|tcp ADDRESS TIMES`: from a new port each time; a line per answer, `-` where none came
 //! `peer talk udp ADDRESS TIMES`: all from one port
 //! `peer reuse tcp ADDRESS TIMES`: as `ask`, but every connection from the same port
+//! `peer unwrap`: a line for each packet inside of an IPIP packet: who sent the outer one, and the inner one's two ends
 //! `peer scan tcp ADDRESS`: a line for each port that answers in any way
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// How long an answer is waited for: a lost SYN or a server that is not there shows, a slow machine does not.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         ["ask", "tcp", address, times] => ask(address, times, ask_tcp),
         ["ask", "udp", address, times] => ask(address, times, |address| datagram(&socket(address)?)),
         ["reuse", "tcp", address, times] => ask(address, times, reuse_tcp),
+        ["unwrap"] => unwrap_packets(),
         ["scan", "tcp", address] => scan(address),
         ["talk", "udp", address, times] => parse(address)
             .and_then(socket)
@@ -102,6 +104,24 @@ fn reuse_tcp(address: SocketAddr) -> io::Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
+}
+
+fn unwrap_packets() -> io::Result<()> {
+    const SOCK_RAW: i32 = 3;
+    const IPIP: i32 = 4;
+    let mut socket = Socket::new(Domain::IPV4, Type::from(SOCK_RAW), Some(Protocol::from(IPIP)))?;
+    let mut packet = [0; 65_535];
+    loop {
+        let length = socket.read(&mut packet)?;
+        let address = |at: usize| -> Option<Ipv4Addr> {
+            let bytes: [u8; 4] = packet[..length].get(at..at + 4)?.try_into().ok()?;
+            Some(bytes.into())
+        };
+        // Both headers are without options: 20 bytes, the source at 12, the destination at 16.
+        if let (Some(outer), Some(from), Some(to)) = (address(12), address(32), address(36)) {
+            println!("{outer} {from} {to}");
+        }
+    }
 }
 
 /// A port that is filtered says nothing within the time of a group.

@@ -48,6 +48,11 @@ fn main() -> ExitCode {
         Story::new("nodes_reach_the_services", 150, hairpin::nodes_reach_the_services),
         Story::new("udp_is_balanced", 150, protocols::udp_is_balanced),
         Story::new("clients_persist", 150, protocols::clients_persist),
+        Story::new(
+            "packets_are_forwarded_whole",
+            150,
+            protocols::packets_are_forwarded_whole,
+        ),
         Story::new("ipv6_is_balanced", 150, protocols::ipv6_is_balanced),
         Story::new("one_change_among_many", 300, scale::one_change_among_many),
         Story::new("only_services_answer", 300, surface::only_services_answer),
