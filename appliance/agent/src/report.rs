@@ -265,7 +265,11 @@ impl Engine {
     fn gateway(&self, activity: &Activity) -> GatewayReport {
         let masquerades = self.config.iter().flat_map(|c| &c.masquerades).map(|m| {
             let out = self.network.resolved.get(&m.out).cloned().flatten();
-            let rule = out.map(|out| Rule::Masquerade { from: m.from, out });
+            let rule = out.map(|out| Rule::Masquerade {
+                from: m.from,
+                out,
+                to: m.to,
+            });
             self.translation(&m.from, &m.out, rule.as_ref(), activity)
         });
         let hairpins = self
@@ -311,6 +315,10 @@ impl Engine {
         TranslationReport {
             from: from.to_string(),
             out: out.to_owned(),
+            to: match rule {
+                Some(Rule::Masquerade { to, .. }) => to.map(|address| address.to_string()),
+                _ => None,
+            },
             active: rule.is_some_and(|rule| held.contains(rule)),
             connections: counted.map_or(0, |(_, connections)| *connections),
         }

@@ -223,6 +223,8 @@ pub struct GatewayReport {
 pub struct TranslationReport {
     pub from: String,
     pub out: String,
+    /// The address that they take; `null`: the interface's.
+    pub to: Option<String>,
     /// Whether the kernel holds the rule.
     pub active: bool,
     /// Connections that it has translated since the rules were last loaded.

@@ -240,11 +240,15 @@ fn ruleset(
     let link = |label: &str| resolved.get(label).cloned().flatten();
     let mut outside: Vec<IfName> = Vec::new();
     let mut postrouting = hairpins(config, link);
-    for masquerade in &config.masquerades {
+    // The first rule that fits decides: the closest network, whatever the order of the file.
+    let mut masquerades: Vec<_> = config.masquerades.iter().collect();
+    masquerades.sort_by_key(|masquerade| std::cmp::Reverse(masquerade.from.prefix_len()));
+    for masquerade in masquerades {
         if let Some(out) = link(&masquerade.out) {
             postrouting.push(Rule::Masquerade {
                 from: masquerade.from,
                 out: out.clone(),
+                to: masquerade.to,
             });
             if !outside.contains(&out) {
                 outside.push(out);

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -44,6 +45,8 @@ pub enum Rule {
     Masquerade {
         from: IpNet,
         out: IfName,
+        /// This address of the interface; `None`: the one that the kernel picks.
+        to: Option<IpAddr>,
     },
     /// Clients of a service that stand beside its servers, behind the same interface: their connections take the box's
     /// address there, or the server would answer past the box (the original destination is in `services4` or `services6`).
@@ -65,7 +68,12 @@ impl fmt::Display for Rule {
             Rule::AcceptServices4 => f.write_str("accept to services4"),
             Rule::AcceptServices6 => f.write_str("accept to services6"),
             Rule::DropNewFrom(name) => write!(f, "drop new from {name}"),
-            Rule::Masquerade { from, out } => write!(f, "masquerade {from} out {out}"),
+            Rule::Masquerade { from, out, to: None } => write!(f, "masquerade {from} out {out}"),
+            Rule::Masquerade {
+                from,
+                out,
+                to: Some(to),
+            } => write!(f, "masquerade {from} out {out} to {to}"),
             Rule::Hairpin { from, out } => write!(f, "hairpin {from} out {out}"),
             Rule::Foreign(text) => write!(f, "foreign {text}"),
         }
@@ -92,6 +100,12 @@ impl FromStr for Rule {
             ["masquerade", from, "out", out] => Rule::Masquerade {
                 from: from.parse().map_err(|_| bad())?,
                 out: out.parse().map_err(|_| bad())?,
+                to: None,
+            },
+            ["masquerade", from, "out", out, "to", to] => Rule::Masquerade {
+                from: from.parse().map_err(|_| bad())?,
+                out: out.parse().map_err(|_| bad())?,
+                to: Some(to.parse().map_err(|_| bad())?),
             },
             ["hairpin", from, "out", out] => Rule::Hairpin {
                 from: from.parse().map_err(|_| bad())?,
@@ -120,6 +134,12 @@ mod tests {
             Rule::Masquerade {
                 from: "172.16.0.0/24".parse().unwrap(),
                 out: eth0.clone(),
+                to: None,
+            },
+            Rule::Masquerade {
+                from: "2001:db8:1::/64".parse().unwrap(),
+                out: eth0.clone(),
+                to: Some("2001:db8::9".parse().unwrap()),
             },
             Rule::Hairpin {
                 from: "2001:db8::/64".parse().unwrap(),

@@ -30,6 +30,15 @@ fn masquerade(from: &str, out: &str) -> Rule {
     Rule::Masquerade {
         from: from.parse().unwrap(),
         out: out.parse().unwrap(),
+        to: None,
+    }
+}
+
+fn masquerade_to(from: &str, out: &str, to: &str) -> Rule {
+    Rule::Masquerade {
+        from: from.parse().unwrap(),
+        out: out.parse().unwrap(),
+        to: Some(to.parse().unwrap()),
     }
 }
 
@@ -68,6 +77,8 @@ fn everything() -> Ruleset {
             masquerade("192.0.2.77/32", "wan0"),
             masquerade("0.0.0.0/0", "wan1"),
             masquerade("2001:db8:1::/48", "wan0"),
+            masquerade_to("172.16.0.9/32", "wan0", "192.0.2.9"),
+            masquerade_to("2001:db8:2::/64", "wan0", "2001:db8::9"),
         ],
     }
 }

@@ -188,7 +188,7 @@ isolated! {
             input: input(),
             forward: vec![Rule::AcceptEstablished],
             postrouting: [from, from6]
-                .map(|from| Rule::Masquerade { from: from.parse().unwrap(), out: "wan0".parse().unwrap() })
+                .map(|from| Rule::Masquerade { from: from.parse().unwrap(), out: "wan0".parse().unwrap(), to: None })
                 .into(),
             ..Ruleset::default()
         };

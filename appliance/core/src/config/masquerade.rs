@@ -2,7 +2,11 @@
 //! Must not: know services.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
+
+use super::address::family;
 use super::fault::{quoted, some_of};
 use super::model::Masquerade;
 use super::reader::{Reader, Section, Value};
@@ -31,6 +35,9 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>, topology: &T
         let (Some(from), Some(out)) = (from, out) else {
             continue;
         };
+        let to = section
+            .value("to")
+            .and_then(|value| address(reader, value, topology, &out, from.get_ref()));
         if let Some(first) = seen.get(&(*from.get_ref(), out.clone())) {
             let message = format!(
                 "connections from {} through {out} are masqueraded twice",
@@ -44,9 +51,42 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>, topology: &T
         masquerades.push(Masquerade {
             from: from.into_inner(),
             out,
+            to,
         });
     }
     masquerades
+}
+
+/// An address of the interface `out`, of the family of `from`.
+fn address(
+    reader: &mut Reader<'_>,
+    value: Value<'_, '_>,
+    topology: &Topology,
+    out: &str,
+    from: &IpNet,
+) -> Option<IpAddr> {
+    let interface = topology.labels.get(out).copied();
+    let owned = topology.owned(from.addr().is_ipv4());
+    let here = owned.filter(|address| topology.owner(*address) == interface);
+    let allowed = match some_of(here) {
+        here if here.is_empty() => format!("{out} has no {} address", family(from.addr())),
+        here => format!("the addresses of {out}: {here}"),
+    };
+    let to = reader
+        .leaf::<IpAddr>(value, |value| {
+            value.mismatch("an address without prefix length", &allowed)
+        })?
+        .into_inner();
+    let same_family = to.is_ipv4() == from.addr().is_ipv4();
+    if (topology.owner(to) == interface && same_family) || reader.damage.hides_interfaces() {
+        return Some(to);
+    }
+    let message = match same_family {
+        true => format!("`{to}` is no address of {out}, so that answers would not come back"),
+        false => format!("`{to}` is {}, and `from` is {}", family(to), family(from.addr())),
+    };
+    reader.fault(value.span(), message, allowed);
+    None
 }
 
 /// The label of an interface of this file.

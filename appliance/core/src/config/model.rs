@@ -123,6 +123,8 @@ pub struct Masquerade {
     pub from: IpNet,
     /// Label of an interface of this file.
     pub out: String,
+    /// One of that interface's addresses; `None`: the one that the kernel picks.
+    pub to: Option<IpAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -49,7 +49,7 @@ pub(super) const ROUTE: Shape = Shape {
 
 pub(super) const MASQUERADE: Shape = Shape {
     title: "[[masquerade]]",
-    keys: &["from", "out"],
+    keys: &["from", "out", "to"],
     aliases: &[],
 };
 

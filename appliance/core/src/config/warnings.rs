@@ -32,7 +32,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
 }
 
 fn masquerade_warning(config: &Config, masquerade: &Masquerade) -> Option<String> {
-    let Masquerade { from, out } = masquerade;
+    let Masquerade { from, out, .. } = masquerade;
     let interface = config
         .interfaces
         .iter()

@@ -24,6 +24,7 @@ fn config(interface: Interface) -> Config {
         masquerades: vec![Masquerade {
             from: "172.16.0.0/24".parse().unwrap(),
             out,
+            to: None,
         }],
         virtual_servers: vec![],
     }

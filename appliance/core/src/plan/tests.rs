@@ -89,7 +89,7 @@ prop_compose! {
         let mut seen = BTreeSet::new();
         let virtual_servers = services.into_values().filter(|s| seen.insert(s.listen)).collect();
         let masquerades = if masquerade {
-            vec![Masquerade { from: "172.16.0.0/24".parse().unwrap(), out: "eth0".to_owned() }]
+            vec![Masquerade { from: "172.16.0.0/24".parse().unwrap(), out: "eth0".to_owned(), to: None }]
         } else {
             vec![]
         };

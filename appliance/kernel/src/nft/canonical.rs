@@ -180,6 +180,12 @@ mod tests {
         let masquerade = |from: &str| Rule::Masquerade {
             from: from.parse().unwrap(),
             out: eth0.clone(),
+            to: None,
+        };
+        let address = |from: &str, to: &str| Rule::Masquerade {
+            from: from.parse().unwrap(),
+            out: eth0.clone(),
+            to: Some(to.parse().unwrap()),
         };
         let hairpin = |from: &str| Rule::Hairpin {
             from: from.parse().unwrap(),
@@ -197,6 +203,9 @@ mod tests {
             (BaseChain::Postrouting, masquerade("172.16.0.0/24")),
             (BaseChain::Postrouting, masquerade("172.16.0.1/32")),
             (BaseChain::Postrouting, masquerade("2001:db8::/48")),
+            (BaseChain::Postrouting, address("172.16.0.0/24", "192.0.2.1")),
+            (BaseChain::Postrouting, address("172.16.0.0/24", "192.0.2.2")),
+            (BaseChain::Postrouting, address("2001:db8::/48", "2001:db8:9::1")),
             (BaseChain::Postrouting, hairpin("172.16.0.0/24")),
             (BaseChain::Postrouting, hairpin("2001:db8::/48")),
         ]

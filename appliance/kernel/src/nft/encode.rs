@@ -10,15 +10,16 @@ use lb_core::model::IfName;
 use lb_core::ports::KernelFault;
 use lb_core::ruleset::{Rule, Ruleset};
 use nftnl::expr::{
-    Bitwise, Cmp, CmpOp, Conntrack, Counter, Ipv4HeaderField, Ipv6HeaderField, Lookup, Masquerade, Meta,
-    NetworkHeaderField, Payload, States, TcpHeaderField, TransportHeaderField, Verdict,
+    Bitwise, Cmp, CmpOp, Conntrack, Counter, Immediate, Ipv4HeaderField, Ipv6HeaderField, Lookup, Masquerade,
+    Meta, Nat, NatType, NetworkHeaderField, Payload, Register, States, TcpHeaderField, TransportHeaderField,
+    Verdict,
 };
 use nftnl::nftnl_sys::{NFTNL_EXPR_META_DREG, NFTNL_EXPR_PAYLOAD_DREG};
 use nftnl::set::Set;
 use nftnl::{Batch, Chain, FinalizedBatch, MsgType, ProtoFamily, Table};
 
 use super::BaseChain;
-use super::raw::{ConntrackOriginal, IntoRegister};
+use super::raw::{ConntrackOriginal, IntoRegister, ToOneAddress};
 use super::services::{Key, Key4, Key6, ServiceSet};
 use crate::fault;
 
@@ -211,8 +212,8 @@ fn encode<'c>(rule: &Rule, chain: &'c Chain<'c>, sets: &Sets<'_>) -> Result<nftn
             match_state(&mut message, States::NEW);
             Verdict::Drop
         }
-        Rule::Masquerade { from, out } => {
-            masquerade(&mut message, from, out);
+        Rule::Masquerade { from, out, to } => {
+            masquerade(&mut message, from, out, *to);
             return comment(message, rule);
         }
         Rule::Hairpin { from, out } => {
@@ -228,11 +229,27 @@ fn encode<'c>(rule: &Rule, chain: &'c Chain<'c>, sets: &Sets<'_>) -> Result<nftn
     comment(message, rule)
 }
 
-fn masquerade(message: &mut nftnl::Rule<'_>, from: &IpNet, out: &IfName) {
+fn masquerade(message: &mut nftnl::Rule<'_>, from: &IpNet, out: &IfName, to: Option<IpAddr>) {
     match_source(message, from);
     match_name(message, &Meta::OifName, out.as_str());
     message.add_expr(&Counter);
-    message.add_expr(&Masquerade);
+    let family = match to {
+        None => return message.add_expr(&Masquerade),
+        Some(IpAddr::V4(to)) => {
+            message.add_expr(&Immediate::new(to.octets(), Register::Reg1));
+            ProtoFamily::Ipv4
+        }
+        Some(IpAddr::V6(to)) => {
+            message.add_expr(&Immediate::new(to.octets(), Register::Reg1));
+            ProtoFamily::Ipv6
+        }
+    };
+    message.add_expr(&ToOneAddress(Nat {
+        nat_type: NatType::SNat,
+        family,
+        ip_register: Register::Reg1,
+        port_register: None,
+    }));
 }
 
 /// The service that the client asked for is the original direction's destination; by now that of the packet is a server.

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
 use nftnl::Rule;
-use nftnl::expr::Expression;
+use nftnl::expr::{Expression, Nat};
 use nftnl::nftnl_sys;
 
 pub(super) fn fd(socket: &mnl::Socket) -> BorrowedFd<'_> {
@@ -72,5 +72,25 @@ impl Expression for ConntrackOriginal {
             expr
         };
         NonNull::new(expr).expect("memory for an expression")
+    }
+}
+
+/// An address translation with what the kernel adds to it by itself, so that it reads back as it was written: a range of one
+/// address, and the flag that there is an address.
+pub(super) struct ToOneAddress(pub Nat);
+
+impl Expression for ToOneAddress {
+    fn to_expr(&self, rule: &Rule<'_>) -> NonNull<nftnl_sys::nftnl_expr> {
+        // NF_NAT_RANGE_MAP_IPS (include/uapi/linux/netfilter/nf_nat.h)
+        const MAP_IPS: u32 = 1;
+        let last = nftnl_sys::NFTNL_EXPR_NAT_REG_ADDR_MAX as u16;
+        let flags = nftnl_sys::NFTNL_EXPR_NAT_FLAGS as u16;
+        let expr = self.0.to_expr(rule);
+        // SAFETY: `expr` was just allocated and is ours alone; both attributes are 32 bits wide.
+        unsafe {
+            nftnl_sys::nftnl_expr_set_u32(expr.as_ptr(), last, self.0.ip_register.to_raw());
+            nftnl_sys::nftnl_expr_set_u32(expr.as_ptr(), flags, MAP_IPS);
+        }
+        expr
     }
 }

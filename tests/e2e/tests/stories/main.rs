@@ -6,6 +6,7 @@ mod agent;
 mod bad_config;
 mod bad_input;
 mod drift;
+mod gateway;
 mod hairpin;
 mod machine;
 mod power;
@@ -56,6 +57,11 @@ fn main() -> ExitCode {
         Story::new("ipv6_is_balanced", 150, protocols::ipv6_is_balanced),
         Story::new("one_change_among_many", 300, scale::one_change_among_many),
         Story::new("only_services_answer", 300, surface::only_services_answer),
+        Story::new(
+            "nodes_leave_by_their_address",
+            150,
+            gateway::nodes_leave_by_their_address,
+        ),
         Story::new("boot_stage_fails", 150, rescue::boot_stage_fails),
         Story::new("console_cannot_run", 150, rescue::console_cannot_run),
         Story::new("first_boot", 150, machine::first_boot),

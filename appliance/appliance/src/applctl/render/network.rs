@@ -136,6 +136,7 @@ fn translations(reports: &[TranslationReport]) -> Vec<(String, bool)> {
         let TranslationReport {
             from,
             out,
+            to,
             active,
             connections,
         } = report;
@@ -144,7 +145,8 @@ fn translations(reports: &[TranslationReport]) -> Vec<(String, bool)> {
             (true, 1) => ", 1 connection".to_owned(),
             (true, n) => format!(", {} connections", count(n)),
         };
-        (format!("{from} out of {out}{counted}"), *active)
+        let to = to.as_ref().map(|to| format!(" as {to}")).unwrap_or_default();
+        (format!("{from} out of {out}{to}{counted}"), *active)
     };
     reports.iter().map(line).collect()
 }

@@ -67,6 +67,7 @@ fn the_scenario_is_what_its_file_says() {
         masquerades: vec![Masquerade {
             from: "172.16.0.0/24".parse().unwrap(),
             out: "eth0".to_owned(),
+            to: None,
         }],
         virtual_servers: vec![
             service(

@@ -285,6 +285,7 @@ fn config() -> impl Strategy<Value = Config> {
             let masquerade = |(second, out): (u8, usize)| Masquerade {
                 from: ipnet::IpNet::new(IpAddr::V4(Ipv4Addr::new(172, second, 0, 0)), 16).unwrap(),
                 out: interfaces[out].label.clone(),
+                to: None,
             };
             Config {
                 hostname: HostName::new(&hostname).unwrap(),
@@ -336,7 +337,7 @@ fn written(config: &Config) -> String {
             let _ = write!(text, "[[interface.routes]]\nto = \"{to}\"\nvia = \"{via}\"\n");
         }
     }
-    for Masquerade { from, out } in &config.masquerades {
+    for Masquerade { from, out, .. } in &config.masquerades {
         let _ = write!(text, "[[masquerade]]\nfrom = \"{from}\"\nout = \"{out}\"\n");
     }
     for service in &config.virtual_servers {
