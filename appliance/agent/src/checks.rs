@@ -131,11 +131,14 @@ impl Checks {
         !self.entries.iter().any(fine)
     }
 
-    /// A result that says nothing, because the network changed under the check: it is made again at once.
-    pub fn repeat(&mut self, key: ServerKey, now: Instant) {
+    /// A result that says nothing, because the network changed under the check: it is made again.
+    pub fn repeat(&mut self, key: ServerKey, at: Instant) {
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.machine.repeat(now);
-            self.queue.insert((now, key));
+            if let Some(due) = entry.machine.due() {
+                self.queue.remove(&(due, key));
+            }
+            entry.machine.repeat(at);
+            self.queue.insert((at, key));
         }
     }
 

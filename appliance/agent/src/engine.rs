@@ -23,6 +23,8 @@ use crate::{Places, Ports, apply, control, links, probe, system};
 
 /// A whole read-back: at start, at this pace, and when links have changed.
 pub const AUDIT_INTERVAL: Duration = Duration::from_secs(10);
+/// A check that came to nothing because the network was being changed is made again after this.
+const REPEAT_AFTER: Duration = Duration::from_millis(20);
 /// Events that may wait for the loop; who sends more waits too.
 const QUEUE: usize = 1024;
 
@@ -172,7 +174,7 @@ impl Engine {
         // The network changed under the check: what it found is of no network that there is or was.
         let started = result.ended.checked_sub(result.latency).unwrap_or(result.ended);
         if self.reconcile.network_changed_since(started) {
-            self.checks.repeat(key, Instant::now());
+            self.checks.repeat(key, Instant::now() + REPEAT_AFTER);
             return;
         }
         let word = |checks: &Checks| checks.machine(&key).map(lb_core::health::Machine::word);

@@ -54,6 +54,8 @@ pub struct Reconcile {
     opening: bool,
     /// When links, addresses or routes were changed last: checks that began before say nothing.
     network_changed: Option<Instant>,
+    /// They are being changed.
+    network_changing: bool,
     /// At a start: when what was applied is read back.
     verify_at: Option<Instant>,
     steps: Vec<String>,
@@ -82,7 +84,7 @@ impl Reconcile {
     }
 
     pub fn network_changed_since(&self, started: Instant) -> bool {
-        self.network_changed.is_some_and(|changed| started < changed)
+        self.network_changing || self.network_changed.is_some_and(|changed| started < changed)
     }
 
     pub fn audit_soon(&mut self) {
@@ -201,7 +203,7 @@ impl Engine {
         }
         self.note_repairs(&steps);
         self.reconcile.failed.clear();
-        self.note_network_change(steps.iter());
+        self.reconcile.network_changing = steps.iter().any(Step::moves_packets);
         self.send(Job::Apply(steps));
         self.reconcile.phase = Phase::Applying;
     }
@@ -274,14 +276,7 @@ impl Engine {
         }
     }
 
-    fn note_network_change<'s>(&mut self, mut steps: impl Iterator<Item = &'s Step>) {
-        if steps.any(Step::moves_packets) {
-            self.reconcile.network_changed = Some(Instant::now());
-        }
-    }
-
     pub fn on_applied(&mut self, outcomes: Outcomes) {
-        self.note_network_change(outcomes.iter().map(|(step, _)| step));
         if self.reconcile.announcements > 0 {
             let announced = outcomes
                 .iter()
@@ -290,6 +285,12 @@ impl Engine {
                 self.reconcile.announcements -= 1;
                 return;
             }
+        }
+        // What the kernel refuses again at each audit changes nothing, and must not keep long checks from ending.
+        let moved = |(step, result): &(Step, Result<(), KernelError>)| result.is_ok() && step.moves_packets();
+        self.reconcile.network_changing = false;
+        if outcomes.iter().any(moved) {
+            self.reconcile.network_changed = Some(Instant::now());
         }
         for (step, result) in &outcomes {
             match result {

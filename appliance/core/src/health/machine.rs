@@ -148,9 +148,9 @@ impl Machine {
         }
     }
 
-    /// The result of the check that was under way says nothing: another one is due at once.
-    pub fn repeat(&mut self, now: Instant) {
-        self.due = Some(now);
+    /// The result of the check that was under way says nothing: another one is due at this time.
+    pub fn repeat(&mut self, at: Instant) {
+        self.due = Some(at);
     }
 
     /// Takes a result. `frozen`: a check that cannot be made must not count as a failure now, because every target
