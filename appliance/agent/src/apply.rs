@@ -172,12 +172,15 @@ impl Engine {
     /// `config put`: validate, write, apply. Nothing changes unless the text is valid and has been saved.
     pub fn put(&mut self, text: String, reply: oneshot::Sender<Response>) {
         let (config, check) = check(text.as_bytes());
+        // Valid, and hardly meant: a paste that went wrong would take every address away.
+        if config.as_ref().is_some_and(|config| config.interfaces.is_empty()) {
+            let message = "nothing was changed: the text has no [[interface]], and the appliance would lose its addresses";
+            let _ = reply.send(Response::Error {
+                message: message.to_owned(),
+            });
+            return;
+        }
         let saved = match &config {
-            // Valid, and hardly meant: a paste that went wrong would take every address away.
-            Some(config) if config.interfaces.is_empty() => Err(
-                "nothing was changed, because the text has no [[interface]]: the appliance would lose its addresses"
-                    .to_owned(),
-            ),
             Some(_) => self
                 .store
                 .write(CONFIG_FILE, text.as_bytes())

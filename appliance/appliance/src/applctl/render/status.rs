@@ -41,7 +41,10 @@ fn verdict(report: &StatusReport, screen: &Screen) -> String {
 
 fn all_well(report: &StatusReport) -> String {
     let servers = if report.servers_up == report.servers {
-        format!("all {} up", some(report.servers, "server"))
+        match report.servers {
+            1 => "its server is up".to_owned(),
+            servers => format!("all {} up", some(servers, "server")),
+        }
     } else {
         format!(
             "{} of {} up",
