@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lb_core::config::{Config, VirtualServer};
 use lb_core::control::{ConfigSource, HealthWord, Request, Response};
 use lb_core::desired::{self, Network};
-use lb_core::health::{CheckResult, Outcome};
+use lb_core::health::{CheckResult, Health, Outcome};
 use lb_core::model::{ServerKey, VirtualKey};
 use lb_core::observed::{Activity, Observed};
 use lb_core::ports::KernelError;
@@ -198,7 +198,9 @@ impl Engine {
             log::info!("server {} of {name} is up: {}", key.server, change.reason);
         } else {
             log::warn!("server {} of {name} is down: {}", key.server, change.reason);
-            self.tell_if_empty(&key.service);
+            if change.from == Health::Up {
+                self.tell_if_empty(&key.service);
+            }
         }
         self.reconcile.pool_dirty(key.service);
         self.watch_door(&key.service);
