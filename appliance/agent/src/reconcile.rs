@@ -34,7 +34,8 @@ enum Phase {
     Idle,
     /// Reading back; these sysctls were asked for.
     Observing(BTreeSet<SysctlName>),
-    Applying,
+    /// `moves_packets`: some of the steps change links, addresses or routes.
+    Applying { moves_packets: bool },
     /// Pools only, by the short way.
     ApplyingPools,
 }
@@ -54,8 +55,6 @@ pub struct Reconcile {
     opening: bool,
     /// When links, addresses or routes were changed last: checks that began before say nothing.
     network_changed: Option<Instant>,
-    /// They are being changed.
-    network_changing: bool,
     /// At a start: when what was applied is read back.
     verify_at: Option<Instant>,
     steps: Vec<String>,
@@ -84,7 +83,8 @@ impl Reconcile {
     }
 
     pub fn network_changed_since(&self, started: Instant) -> bool {
-        self.network_changing || self.network_changed.is_some_and(|changed| started < changed)
+        self.phase == Phase::Applying { moves_packets: true }
+            || self.network_changed.is_some_and(|changed| started < changed)
     }
 
     pub fn audit_soon(&mut self) {
@@ -203,9 +203,9 @@ impl Engine {
         }
         self.note_repairs(&steps);
         self.reconcile.failed.clear();
-        self.reconcile.network_changing = steps.iter().any(Step::moves_packets);
+        let moves_packets = steps.iter().any(Step::moves_packets);
         self.send(Job::Apply(steps));
-        self.reconcile.phase = Phase::Applying;
+        self.reconcile.phase = Phase::Applying { moves_packets };
     }
 
     /// The kernel refused exactly this before: asking once more is for the next audit.
@@ -288,7 +288,6 @@ impl Engine {
         }
         // What the kernel refuses again at each audit changes nothing, and must not keep long checks from ending.
         let moved = |(step, result): &(Step, Result<(), KernelError>)| result.is_ok() && step.moves_packets();
-        self.reconcile.network_changing = false;
         if outcomes.iter().any(moved) {
             self.reconcile.network_changed = Some(Instant::now());
         }
@@ -302,7 +301,7 @@ impl Engine {
             }
         }
         match std::mem::take(&mut self.reconcile.phase) {
-            Phase::Applying => {
+            Phase::Applying { .. } => {
                 self.reconcile.round += 1;
                 let added = |(step, _): &(Step, _)| matches!(step, Step::AddAddress { .. });
                 if outcomes.iter().any(added) && !self.network.quiet.is_empty() {
