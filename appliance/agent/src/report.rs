@@ -10,7 +10,7 @@ use lb_core::desired::FORWARDING;
 use lb_core::health::Outcome;
 use lb_core::model::ServerKey;
 use lb_core::observed::{Activity, ObservedLink};
-use lb_core::ruleset::Rule;
+use lb_core::ruleset::{Chain, Rule};
 
 use crate::engine::Engine;
 use crate::{Places, apply, system};
@@ -275,7 +275,7 @@ impl Engine {
         let hairpins = self
             .network
             .ruleset
-            .postrouting
+            .rules(Chain::Postrouting)
             .iter()
             .filter_map(|rule| match rule {
                 Rule::Hairpin { from, out } => {
@@ -310,7 +310,8 @@ impl Engine {
         rule: Option<&Rule>,
         activity: &Activity,
     ) -> TranslationReport {
-        let held = self.observed.ruleset.as_ref().map_or(&[][..], |r| &r.postrouting);
+        let held = self.observed.ruleset.as_ref();
+        let held = held.map_or(&[][..], |rules| rules.rules(Chain::Postrouting));
         let counted = activity.translated.iter().find(|(seen, _)| Some(seen) == rule);
         TranslationReport {
             from: from.to_string(),

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::config::{Config, Interface, LinkSelector, Route, VirtualServer, WhenDown};
 use crate::model::{Forward, IfName, RealKey, VirtualKey, VirtualSettings, Weight};
 use crate::observed::{IpvsTimeouts, ObservedLink, SysctlName};
-use crate::ruleset::{Rule, Ruleset};
+use crate::ruleset::{Chain, Rule, Ruleset};
 
 mod sysctl;
 #[cfg(test)]
@@ -257,24 +257,20 @@ fn ruleset(
     }
     let mut forward = vec![Rule::AcceptEstablished];
     forward.extend(outside.into_iter().map(Rule::DropNewFrom));
-    Ruleset {
-        services: config
-            .virtual_servers
-            .iter()
-            .filter(|v| open(v))
-            .map(|v| v.listen)
-            .collect(),
-        input: vec![
-            Rule::AcceptLoopback,
-            Rule::AcceptEstablished,
-            Rule::AcceptIcmp,
-            Rule::AcceptIcmpv6,
-            Rule::AcceptServices4,
-            Rule::AcceptServices6,
-        ],
-        forward,
-        postrouting,
-    }
+    let services = config.virtual_servers.iter().filter(|v| open(v));
+    let rules = Ruleset::for_services(services.map(|v| v.listen));
+    let input = [
+        Rule::AcceptLoopback,
+        Rule::AcceptEstablished,
+        Rule::AcceptIcmp,
+        Rule::AcceptIcmpv6,
+        Rule::AcceptServices4,
+        Rule::AcceptServices6,
+    ];
+    rules
+        .with(Chain::Input, input)
+        .with(Chain::Forward, forward)
+        .with(Chain::Postrouting, postrouting)
 }
 
 /// A client that its server reaches without the box, because both are behind one interface, has to come from the box's

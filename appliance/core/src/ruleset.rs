@@ -1,16 +1,14 @@
-//! The nftables table that the appliance owns, as typed rules: `inet lb` with an input filter, a forward filter and
-//! source NAT. A rule prints as one line and parses back from it; that line is also the rule's comment in the kernel.
+//! The nftables table that the appliance owns, as typed rules in its base chains: `inet lb`. What the chains are is data here;
+//! a rule prints as one line and parses back from it (`rule`).
 //! Must not: know netlink. A rule that the kernel holds and that is none of these is [`Rule::Foreign`].
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::net::IpAddr;
-use std::str::FromStr;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::IpNet;
-use thiserror::Error;
+use crate::model::VirtualKey;
 
-use crate::model::{IfName, VirtualKey};
+mod rule;
+
+pub use rule::{Rule, RuleError};
 
 /// The table's name; its family is `inet`, so one table serves IPv4 and IPv6.
 pub const TABLE: &str = "lb";
@@ -20,99 +18,125 @@ pub const TABLE: &str = "lb";
 pub struct Ruleset {
     /// Addresses and ports that clients may reach: the elements of the sets `services4` and `services6`.
     pub services: BTreeSet<VirtualKey>,
-    /// Hook input, priority 0, policy drop: what the box itself answers.
-    pub input: Vec<Rule>,
-    /// Hook forward, priority 0, policy accept.
-    pub forward: Vec<Rule>,
-    /// Hook postrouting, type nat, priority srcnat (100), policy accept.
-    pub postrouting: Vec<Rule>,
+    /// Never an empty list.
+    chains: BTreeMap<Chain, Vec<Rule>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rule {
-    /// Everything that arrives on the loopback interface.
-    AcceptLoopback,
-    /// Replies, and ICMP errors about flows that are known.
-    AcceptEstablished,
-    AcceptIcmp,
-    AcceptIcmpv6,
-    /// IPv4 destinations in the set `services4` (address . protocol . port).
-    AcceptServices4,
-    /// The same for `services6`.
-    AcceptServices6,
-    /// New connections may not be forwarded from this interface: it faces outside.
-    DropNewFrom(IfName),
-    Masquerade {
-        from: IpNet,
-        out: IfName,
-        /// This address of the interface; `None`: the one that the kernel picks.
-        to: Option<IpAddr>,
-    },
-    /// Clients of a service that stand beside its servers, behind the same interface: their connections take the box's
-    /// address there, or the server would answer past the box (the original destination is in `services4` or `services6`).
-    Hairpin {
-        from: IpNet,
-        out: IfName,
-    },
-    /// Not one of ours, or changed by somebody: what the kernel shows, for the operator's eyes.
-    Foreign(String),
+/// The base chains that the table may have, in the order in which a packet meets them. A chain is in the kernel while it
+/// has rules, for every chain costs each packet a call; those with a policy that drops always are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Chain {
+    /// Before connection tracking.
+    Raw,
+    /// Marks and changes of packets that arrive.
+    MangleIn,
+    /// Where the destination of new connections is changed.
+    Dstnat,
+    /// What the box itself answers.
+    Input,
+    Forward,
+    /// Changes of packets that leave.
+    MangleOut,
+    /// Where the source of new connections is changed.
+    Postrouting,
 }
 
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Rule::AcceptLoopback => f.write_str("accept loopback"),
-            Rule::AcceptEstablished => f.write_str("accept established,related"),
-            Rule::AcceptIcmp => f.write_str("accept icmp"),
-            Rule::AcceptIcmpv6 => f.write_str("accept icmpv6"),
-            Rule::AcceptServices4 => f.write_str("accept to services4"),
-            Rule::AcceptServices6 => f.write_str("accept to services6"),
-            Rule::DropNewFrom(name) => write!(f, "drop new from {name}"),
-            Rule::Masquerade { from, out, to: None } => write!(f, "masquerade {from} out {out}"),
-            Rule::Masquerade {
-                from,
-                out,
-                to: Some(to),
-            } => write!(f, "masquerade {from} out {out} to {to}"),
-            Rule::Hairpin { from, out } => write!(f, "hairpin {from} out {out}"),
-            Rule::Foreign(text) => write!(f, "foreign {text}"),
+/// Where a chain is hooked in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub name: &'static str,
+    pub kind: ChainKind,
+    pub hook: Hook,
+    /// enum nf_ip_hook_priorities.
+    pub priority: i32,
+    /// What becomes of a packet that no rule decides.
+    pub drops: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainKind {
+    Filter,
+    Nat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    Prerouting,
+    Input,
+    Forward,
+    Postrouting,
+}
+
+impl Chain {
+    pub const ALL: [Chain; 7] = [
+        Chain::Raw,
+        Chain::MangleIn,
+        Chain::Dstnat,
+        Chain::Input,
+        Chain::Forward,
+        Chain::MangleOut,
+        Chain::Postrouting,
+    ];
+
+    pub const fn place(self) -> Place {
+        use ChainKind::{Filter, Nat};
+        let (name, kind, hook, priority, drops) = match self {
+            Chain::Raw => ("raw", Filter, Hook::Prerouting, -300, false),
+            Chain::MangleIn => ("mangle_in", Filter, Hook::Prerouting, -150, false),
+            Chain::Dstnat => ("dstnat", Nat, Hook::Prerouting, -100, false),
+            Chain::Input => ("input", Filter, Hook::Input, 0, true),
+            Chain::Forward => ("forward", Filter, Hook::Forward, 0, false),
+            Chain::MangleOut => ("mangle_out", Filter, Hook::Postrouting, -150, false),
+            Chain::Postrouting => ("postrouting", Nat, Hook::Postrouting, 100, false),
+        };
+        Place {
+            name,
+            kind,
+            hook,
+            priority,
+            drops,
         }
+    }
+
+    pub const fn name(self) -> &'static str {
+        self.place().name
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` is not a rule of the table")]
-pub struct RuleError(String);
+impl Ruleset {
+    pub fn for_services(services: impl IntoIterator<Item = VirtualKey>) -> Ruleset {
+        Ruleset {
+            services: services.into_iter().collect(),
+            ..Ruleset::default()
+        }
+    }
 
-impl FromStr for Rule {
-    type Err = RuleError;
-    fn from_str(line: &str) -> Result<Self, RuleError> {
-        let bad = || RuleError(line.to_owned());
-        let words: Vec<&str> = line.split(' ').collect();
-        Ok(match words.as_slice() {
-            ["accept", "loopback"] => Rule::AcceptLoopback,
-            ["accept", "established,related"] => Rule::AcceptEstablished,
-            ["accept", "icmp"] => Rule::AcceptIcmp,
-            ["accept", "icmpv6"] => Rule::AcceptIcmpv6,
-            ["accept", "to", "services4"] => Rule::AcceptServices4,
-            ["accept", "to", "services6"] => Rule::AcceptServices6,
-            ["drop", "new", "from", name] => Rule::DropNewFrom(name.parse().map_err(|_| bad())?),
-            ["masquerade", from, "out", out] => Rule::Masquerade {
-                from: from.parse().map_err(|_| bad())?,
-                out: out.parse().map_err(|_| bad())?,
-                to: None,
-            },
-            ["masquerade", from, "out", out, "to", to] => Rule::Masquerade {
-                from: from.parse().map_err(|_| bad())?,
-                out: out.parse().map_err(|_| bad())?,
-                to: Some(to.parse().map_err(|_| bad())?),
-            },
-            ["hairpin", from, "out", out] => Rule::Hairpin {
-                from: from.parse().map_err(|_| bad())?,
-                out: out.parse().map_err(|_| bad())?,
-            },
-            _ => return Err(bad()),
-        })
+    /// The rules of a chain, in their order.
+    pub fn rules(&self, chain: Chain) -> &[Rule] {
+        self.chains.get(&chain).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn push(&mut self, chain: Chain, rule: Rule) {
+        self.chains.entry(chain).or_default().push(rule);
+    }
+
+    /// The same with these rules at the end of a chain.
+    #[must_use]
+    pub fn with(mut self, chain: Chain, rules: impl IntoIterator<Item = Rule>) -> Ruleset {
+        for rule in rules {
+            self.push(chain, rule);
+        }
+        self
+    }
+
+    /// Whether the table has this chain.
+    pub fn has(&self, chain: Chain) -> bool {
+        chain.place().drops || self.chains.contains_key(&chain)
+    }
+
+    /// Whether nothing but the services is different.
+    pub fn same_rules(&self, other: &Ruleset) -> bool {
+        self.chains == other.chains
     }
 }
 
@@ -121,34 +145,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rule_parses_back_from_its_line() {
-        let eth0: IfName = "eth0".parse().unwrap();
-        let rules = [
-            Rule::AcceptLoopback,
-            Rule::AcceptEstablished,
-            Rule::AcceptIcmp,
-            Rule::AcceptIcmpv6,
-            Rule::AcceptServices4,
-            Rule::AcceptServices6,
-            Rule::DropNewFrom(eth0.clone()),
-            Rule::Masquerade {
-                from: "172.16.0.0/24".parse().unwrap(),
-                out: eth0.clone(),
-                to: None,
-            },
-            Rule::Masquerade {
-                from: "2001:db8:1::/64".parse().unwrap(),
-                out: eth0.clone(),
-                to: Some("2001:db8::9".parse().unwrap()),
-            },
-            Rule::Hairpin {
-                from: "2001:db8::/64".parse().unwrap(),
-                out: eth0,
-            },
-        ];
-        for rule in rules {
-            assert_eq!(rule.to_string().parse::<Rule>(), Ok(rule));
-        }
-        assert!("accept everything".parse::<Rule>().is_err());
+    fn every_chain_has_a_name_of_its_own_and_all_are_in_the_order_of_a_packet() {
+        let names: BTreeSet<_> = Chain::ALL.iter().map(|chain| chain.name()).collect();
+        assert_eq!(names.len(), Chain::ALL.len());
+        assert!(Chain::ALL.is_sorted());
+    }
+
+    #[test]
+    fn a_chain_is_there_while_it_has_rules_and_the_filter_always() {
+        let rules = Ruleset::default();
+        assert!(rules.has(Chain::Input) && !rules.has(Chain::Forward));
+        assert_eq!(rules.clone().with(Chain::Forward, []), rules);
+        assert!(
+            rules
+                .with(Chain::Forward, [Rule::AcceptEstablished])
+                .has(Chain::Forward)
+        );
     }
 }

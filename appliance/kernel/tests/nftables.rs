@@ -10,7 +10,7 @@ use std::time::Instant;
 use lb_core::model::{Protocol, VirtualKey};
 use lb_core::plan::Step;
 use lb_core::ports::{KernelError, KernelPort};
-use lb_core::ruleset::{Rule, Ruleset};
+use lb_core::ruleset::{Chain, Rule, Ruleset};
 use lb_kernel::{Kernel, Parts};
 use namespace::{nft, sh};
 
@@ -51,36 +51,35 @@ fn hairpin(from: &str, out: &str) -> Rule {
 
 /// One of each rule, services of both families.
 fn everything() -> Ruleset {
-    Ruleset {
-        services: ["192.0.2.1:80/tcp", "192.0.2.1:443/tcp", "[2001:db8::1]:443/tcp"]
-            .iter()
-            .map(|key| key.parse().unwrap())
-            .collect(),
-        input: vec![
-            Rule::AcceptLoopback,
-            Rule::AcceptEstablished,
-            Rule::AcceptIcmp,
-            Rule::AcceptIcmpv6,
-            Rule::AcceptServices4,
-            Rule::AcceptServices6,
-        ],
-        forward: vec![
-            Rule::AcceptEstablished,
-            Rule::DropNewFrom("wan0".parse().unwrap()),
-            Rule::DropNewFrom("abcdefghijklmno".parse().unwrap()),
-        ],
-        postrouting: vec![
-            hairpin("172.16.0.0/24", "lan0"),
-            hairpin("2001:db8:1::/64", "lan0"),
-            masquerade("172.16.0.0/24", "wan0"),
-            masquerade("10.0.0.0/9", "wan0"),
-            masquerade("192.0.2.77/32", "wan0"),
-            masquerade("0.0.0.0/0", "wan1"),
-            masquerade("2001:db8:1::/48", "wan0"),
-            masquerade_to("172.16.0.9/32", "wan0", "192.0.2.9"),
-            masquerade_to("2001:db8:2::/64", "wan0", "2001:db8::9"),
-        ],
-    }
+    let services = ["192.0.2.1:80/tcp", "192.0.2.1:443/tcp", "[2001:db8::1]:443/tcp"];
+    let input = [
+        Rule::AcceptLoopback,
+        Rule::AcceptEstablished,
+        Rule::AcceptIcmp,
+        Rule::AcceptIcmpv6,
+        Rule::AcceptServices4,
+        Rule::AcceptServices6,
+    ];
+    let forward = [
+        Rule::AcceptEstablished,
+        Rule::DropNewFrom("wan0".parse().unwrap()),
+        Rule::DropNewFrom("abcdefghijklmno".parse().unwrap()),
+    ];
+    let postrouting = [
+        hairpin("172.16.0.0/24", "lan0"),
+        hairpin("2001:db8:1::/64", "lan0"),
+        masquerade("172.16.0.0/24", "wan0"),
+        masquerade("10.0.0.0/9", "wan0"),
+        masquerade("192.0.2.77/32", "wan0"),
+        masquerade("0.0.0.0/0", "wan1"),
+        masquerade("2001:db8:1::/48", "wan0"),
+        masquerade_to("172.16.0.9/32", "wan0", "192.0.2.9"),
+        masquerade_to("2001:db8:2::/64", "wan0", "2001:db8::9"),
+    ];
+    Ruleset::for_services(services.map(|key| key.parse().unwrap()))
+        .with(Chain::Input, input)
+        .with(Chain::Forward, forward)
+        .with(Chain::Postrouting, postrouting)
 }
 
 fn many(count: u32) -> BTreeSet<VirtualKey> {
@@ -134,12 +133,8 @@ isolated! {
 
     fn a_thousand_masquerades_fit() {
         let mut kernel = kernel();
-        let rules = Ruleset {
-            postrouting: (0..1_000)
-                .map(|n| masquerade(&format!("10.{}.{}.0/24", n / 256, n % 256), "wan0"))
-                .collect(),
-            ..Ruleset::default()
-        };
+        let masquerades = (0..1_000).map(|n| masquerade(&format!("10.{}.{}.0/24", n / 256, n % 256), "wan0"));
+        let rules = Ruleset::default().with(Chain::Postrouting, masquerades);
         replace(&mut kernel, &rules).unwrap();
         assert_eq!(seen(&mut kernel), Some(rules));
     }
@@ -149,15 +144,12 @@ isolated! {
         replace(&mut kernel, &everything()).unwrap();
         let before = sh("nft list ruleset");
         // Only a chain of type nat can masquerade.
-        let bad = Ruleset {
-            services: many(3_000),
-            input: vec![Rule::AcceptLoopback, masquerade("10.0.0.0/8", "wan0")],
-            ..Ruleset::default()
-        };
+        let bad = Ruleset::for_services(many(3_000))
+            .with(Chain::Input, [Rule::AcceptLoopback, masquerade("10.0.0.0/8", "wan0")]);
         let error = replace(&mut kernel, &bad).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "replace ruleset: 3000 services, 2 input, 0 forward, 0 postrouting: \
+            "replace ruleset: 3000 services, 2 input: \
              EOPNOTSUPP at add rule `masquerade 10.0.0.0/8 out wan0`"
         );
         assert_eq!(sh("nft list ruleset"), before);
@@ -165,7 +157,7 @@ isolated! {
     }
 
     fn a_foreign_rule_is_not_written() {
-        let rules = Ruleset { forward: vec![Rule::Foreign("x".to_owned())], ..Ruleset::default() };
+        let rules = Ruleset::default().with(Chain::Forward, [Rule::Foreign("x".to_owned())]);
         assert!(replace(&mut kernel(), &rules).is_err());
         assert_eq!(sh("nft list ruleset"), "");
     }
@@ -234,7 +226,7 @@ fn handle(comment: &str) -> String {
 /// What somebody does, and what the table that is read back then says.
 const SABOTAGE: &[(&str, &str)] = &[
     ("delete table inet lb", "None"),
-    ("flush table inet lb", "input: []"),
+    ("flush table inet lb", "chain forward is empty"),
     (
         "chain inet lb input { policy accept; }",
         "chain input: type filter hook 1 priority 0 policy 1",
@@ -332,7 +324,15 @@ const SABOTAGE: &[(&str, &str)] = &[
     ),
     (
         "flush chain inet lb forward; delete chain inet lb forward",
-        "chain forward is missing",
+        "chains: {Input: [AcceptLoopback, AcceptEstablished, AcceptIcmp, AcceptIcmpv6, AcceptServices4, AcceptServices6], Postrouting:",
+    ),
+    (
+        "flush chain inet lb input; delete chain inet lb input",
+        "chain input is missing",
+    ),
+    (
+        "add chain inet lb dstnat { type nat hook prerouting priority dstnat; }",
+        "chain dstnat is empty",
     ),
     (
         "flush chain inet lb forward; delete chain inet lb forward; add chain inet lb forward { type filter hook forward priority 7; }",

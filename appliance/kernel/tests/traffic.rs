@@ -3,7 +3,6 @@
 
 mod namespace;
 
-use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -11,7 +10,7 @@ use std::time::Duration;
 
 use lb_core::plan::Step;
 use lb_core::ports::KernelPort;
-use lb_core::ruleset::{Rule, Ruleset};
+use lb_core::ruleset::{Chain, Rule, Ruleset};
 use lb_kernel::{Kernel, Parts};
 use namespace::Peer;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -61,15 +60,17 @@ impl Network {
     }
 }
 
-fn input() -> Vec<Rule> {
-    vec![
+/// What the box answers, with these services.
+fn open_for(services: &[&str]) -> Ruleset {
+    let input = [
         Rule::AcceptLoopback,
         Rule::AcceptEstablished,
         Rule::AcceptIcmp,
         Rule::AcceptIcmpv6,
         Rule::AcceptServices4,
         Rule::AcceptServices6,
-    ]
+    ];
+    Ruleset::for_services(services.iter().map(|s| s.parse().unwrap())).with(Chain::Input, input)
 }
 
 /// Whether a connection from here gets through to a listener.
@@ -133,11 +134,8 @@ isolated! {
             echo_addresses("198.51.100.10:8080");
             assert!(reaches("198.51.100.1:81") && reaches("[2001:db8:a::1]:81"), "without rules everything is open");
         });
-        network.rules(Ruleset {
-            services: BTreeSet::from(["198.51.100.1:80/tcp", "[2001:db8:a::1]:80/tcp"].map(|s| s.parse().unwrap())),
-            input: input(),
-            ..Ruleset::default()
-        });
+        let services = ["198.51.100.1:80/tcp", "[2001:db8:a::1]:80/tcp"];
+        network.rules(open_for(&services));
         network.client.inside(|| {
             assert!(reaches("198.51.100.1:80") && reaches("[2001:db8:a::1]:80"), "services are open");
             assert!(!reaches("198.51.100.1:81"), "another port of the address");
@@ -161,18 +159,14 @@ isolated! {
 
     fn a_connection_outlives_a_replacement_of_the_table() {
         let mut network = Network::new();
-        let rules = Ruleset {
-            services: BTreeSet::from(["198.51.100.1:80/tcp".parse().unwrap()]),
-            input: input(),
-            ..Ruleset::default()
-        };
+        let rules = open_for(&["198.51.100.1:80/tcp"]);
         network.rules(rules.clone());
         let listener = TcpListener::bind("198.51.100.1:80").unwrap();
         let mut client = network.client.inside(|| TcpStream::connect("198.51.100.1:80").unwrap());
         let (mut server, _) = listener.accept().unwrap();
         server.set_read_timeout(Some(5 * PATIENCE)).unwrap();
-        for services in [BTreeSet::new(), rules.services.clone()] {
-                    network.rules(Ruleset { services, ..rules.clone() });
+        for rules in [open_for(&[]), rules] {
+            network.rules(rules);
             client.write_all(b"x").unwrap();
             server.read_exact(&mut [0]).unwrap();
         }
@@ -184,13 +178,12 @@ isolated! {
             echo_addresses("198.51.100.10:80");
             echo_addresses("[2001:db8:a::10]:80");
         });
-        let rules = |from: &str, from6: &str| Ruleset {
-            input: input(),
-            forward: vec![Rule::AcceptEstablished],
-            postrouting: [from, from6]
-                .map(|from| Rule::Masquerade { from: from.parse().unwrap(), out: "wan0".parse().unwrap(), to: None })
-                .into(),
-            ..Ruleset::default()
+        let masquerade =
+            |from: &str| Rule::Masquerade { from: from.parse().unwrap(), out: "wan0".parse().unwrap(), to: None };
+        let rules = |from: &str, from6: &str| {
+            open_for(&[])
+                .with(Chain::Forward, [Rule::AcceptEstablished])
+                .with(Chain::Postrouting, [from, from6].map(masquerade))
         };
         network.rules(rules("172.16.0.0/24", "2001:db8:b::/64"));
         network.server.inside(|| {
@@ -205,7 +198,7 @@ isolated! {
     fn nobody_outside_opens_a_connection_to_the_inside() {
         let mut network = Network::new();
         network.server.inside(|| echo_addresses("172.16.0.11:80"));
-        let rules = |forward: Vec<Rule>| Ruleset { input: input(), forward, ..Ruleset::default() };
+        let rules = |forward: Vec<Rule>| open_for(&[]).with(Chain::Forward, forward);
         network.rules(rules(vec![Rule::AcceptEstablished]));
         network.client.inside(|| assert!(reaches("172.16.0.11:80"), "the way is there"));
         network.rules(rules(vec![Rule::AcceptEstablished, Rule::DropNewFrom("wan0".parse().unwrap())]));

@@ -43,10 +43,13 @@ fn an_interface_is_found_by_its_mac_and_used_by_its_label() {
     assert!(network.links[&"enp2s0".parse().unwrap()].up);
     assert!(!network.links[&"enp1s0".parse().unwrap()].up);
     assert_eq!(
-        network.ruleset.postrouting[0].to_string(),
+        network.ruleset.rules(Chain::Postrouting)[0].to_string(),
         "masquerade 172.16.0.0/24 out enp2s0"
     );
-    assert_eq!(network.ruleset.forward[1].to_string(), "drop new from enp2s0");
+    assert_eq!(
+        network.ruleset.rules(Chain::Forward)[1].to_string(),
+        "drop new from enp2s0"
+    );
     assert_eq!(network.problems, Vec::<String>::new());
 }
 
@@ -66,7 +69,7 @@ fn a_missing_card_is_a_problem_and_the_rest_goes_on() {
         ]
     );
     assert!(network.forwarding);
-    assert_eq!(network.ruleset.postrouting, []);
+    assert_eq!(network.ruleset.rules(Chain::Postrouting), []);
 }
 
 #[test]
@@ -129,7 +132,7 @@ fn clients_beside_their_servers_are_hidden_unless_packets_stay_whole() {
         );
         let config = crate::config::parse(&text).unwrap();
         let network = network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
-        let rules = network.ruleset.postrouting.iter();
+        let rules = network.ruleset.rules(Chain::Postrouting).iter();
         rules.map(ToString::to_string).collect::<Vec<_>>()
     };
     let hairpins = ["hairpin 10.244.0.0/16 out eth1", "hairpin 172.16.0.0/24 out eth1"];

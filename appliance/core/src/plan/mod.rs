@@ -45,9 +45,6 @@ pub fn diff(network: &Network, pools: &Pools, observed: &Observed) -> Vec<Step> 
 }
 
 fn only_services_differ(network: &Network, observed: &Observed) -> bool {
-    observed.ruleset.as_ref().is_some_and(|seen| {
-        let wanted = &network.ruleset;
-        (&seen.input, &seen.forward, &seen.postrouting)
-            == (&wanted.input, &wanted.forward, &wanted.postrouting)
-    })
+    let seen = observed.ruleset.as_ref();
+    seen.is_some_and(|seen| seen.same_rules(&network.ruleset))
 }

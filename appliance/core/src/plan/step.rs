@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use crate::config::Route;
 use crate::model::{Forward, IfName, RealKey, VirtualKey, VirtualSettings, Weight};
 use crate::observed::{ForeignService, IpvsTimeouts, SysctlName};
-use crate::ruleset::Ruleset;
+use crate::ruleset::{Chain, Ruleset};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -109,14 +109,14 @@ impl fmt::Display for Step {
         match self {
             Step::SetHostname(name) => write!(f, "set hostname {name}"),
             Step::SetSysctl { name, value } => write!(f, "set sysctl {name} {value}"),
-            Step::ReplaceRuleset(rules) => write!(
-                f,
-                "replace ruleset: {} services, {} input, {} forward, {} postrouting",
-                rules.services.len(),
-                rules.input.len(),
-                rules.forward.len(),
-                rules.postrouting.len()
-            ),
+            Step::ReplaceRuleset(rules) => {
+                write!(f, "replace ruleset: {} services", rules.services.len())?;
+                let chains = Chain::ALL.iter().filter(|chain| rules.has(**chain));
+                for chain in chains {
+                    write!(f, ", {} {}", rules.rules(*chain).len(), chain.name())?;
+                }
+                Ok(())
+            }
             Step::DeleteRuleset => f.write_str("delete ruleset"),
             Step::SetLinkUp(link) => write!(f, "set link {link} up"),
             Step::SetLinkDown(link) => write!(f, "set link {link} down"),

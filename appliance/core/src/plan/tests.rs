@@ -14,7 +14,7 @@ use crate::fake::FakeKernel;
 use crate::model::{Forward, Persistence, Protocol, RealKey, Scheduler, VirtualKey, VirtualSettings, Weight};
 use crate::observed::{ForeignService, ObservedReal, ObservedVirtual};
 use crate::ports::KernelPort;
-use crate::ruleset::Rule;
+use crate::ruleset::{Chain, Rule};
 
 const MEMORY: u64 = 1 << 30;
 
@@ -134,7 +134,7 @@ fn inflict(kernel: &mut FakeKernel, damage: &Damage) {
         Damage::DropRules => state.ruleset = None,
         Damage::ForeignRule => {
             if let Some(rules) = &mut state.ruleset {
-                rules.input.insert(0, Rule::Foreign("accept".to_owned()));
+                rules.push(Chain::Input, Rule::Foreign("accept".to_owned()));
             }
         }
         Damage::LinkDown => {
@@ -354,7 +354,7 @@ fn a_service_is_opened_after_its_pool_is_filled() {
         [
             "add virtual 192.168.0.1:80/tcp scheduler rr",
             "add real 172.16.0.1:80 weight 1 nat to 192.168.0.1:80/tcp",
-            "replace ruleset: 1 services, 6 input, 1 forward, 0 postrouting",
+            "replace ruleset: 1 services, 6 input, 1 forward",
             "announce 192.168.0.1 on eth0",
         ]
     );

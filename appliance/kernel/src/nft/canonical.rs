@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use lb_core::ports::KernelFault;
-use lb_core::ruleset::Rule;
+use lb_core::ruleset::{Chain, Rule};
 use mnl::NlMessages;
 
+use super::encode;
 use super::message::{Attributes, Message, list};
-use super::{BaseChain, encode};
 use crate::fault;
 
 // include/uapi/linux/netfilter/nf_tables.h
@@ -65,7 +65,7 @@ impl SeenRule {
     }
 
     /// The rule that its comment claims, if its expressions are just those of that rule; else a foreign one.
-    pub(super) fn identify(&self, base: BaseChain) -> Result<Rule, KernelFault> {
+    pub(super) fn identify(&self, base: Chain) -> Result<Rule, KernelFault> {
         let claimed = self.comment.as_deref().and_then(|c| c.parse().ok());
         if let Some(rule) = claimed
             && fresh(base, &rule)?.is_some_and(|fresh| fresh.expressions == self.expressions)
@@ -99,7 +99,7 @@ pub(super) fn packets(rule: &Attributes<'_>) -> Result<u64, KernelFault> {
 }
 
 /// What we would send for this rule.
-fn fresh(base: BaseChain, rule: &Rule) -> Result<Option<SeenRule>, KernelFault> {
+fn fresh(base: Chain, rule: &Rule) -> Result<Option<SeenRule>, KernelFault> {
     let Some(transaction) = encode::sample(base, rule) else {
         return Ok(None);
     };
@@ -175,7 +175,7 @@ fn comment(mut userdata: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn rules() -> Vec<(BaseChain, Rule)> {
+    fn rules() -> Vec<(Chain, Rule)> {
         let eth0: lb_core::model::IfName = "eth0".parse().unwrap();
         let masquerade = |from: &str| Rule::Masquerade {
             from: from.parse().unwrap(),
@@ -192,22 +192,22 @@ mod tests {
             out: eth0.clone(),
         };
         vec![
-            (BaseChain::Input, Rule::AcceptLoopback),
-            (BaseChain::Input, Rule::AcceptEstablished),
-            (BaseChain::Input, Rule::AcceptIcmp),
-            (BaseChain::Input, Rule::AcceptIcmpv6),
-            (BaseChain::Input, Rule::AcceptServices4),
-            (BaseChain::Input, Rule::AcceptServices6),
-            (BaseChain::Forward, Rule::DropNewFrom(eth0.clone())),
-            (BaseChain::Postrouting, masquerade("0.0.0.0/0")),
-            (BaseChain::Postrouting, masquerade("172.16.0.0/24")),
-            (BaseChain::Postrouting, masquerade("172.16.0.1/32")),
-            (BaseChain::Postrouting, masquerade("2001:db8::/48")),
-            (BaseChain::Postrouting, address("172.16.0.0/24", "192.0.2.1")),
-            (BaseChain::Postrouting, address("172.16.0.0/24", "192.0.2.2")),
-            (BaseChain::Postrouting, address("2001:db8::/48", "2001:db8:9::1")),
-            (BaseChain::Postrouting, hairpin("172.16.0.0/24")),
-            (BaseChain::Postrouting, hairpin("2001:db8::/48")),
+            (Chain::Input, Rule::AcceptLoopback),
+            (Chain::Input, Rule::AcceptEstablished),
+            (Chain::Input, Rule::AcceptIcmp),
+            (Chain::Input, Rule::AcceptIcmpv6),
+            (Chain::Input, Rule::AcceptServices4),
+            (Chain::Input, Rule::AcceptServices6),
+            (Chain::Forward, Rule::DropNewFrom(eth0.clone())),
+            (Chain::Postrouting, masquerade("0.0.0.0/0")),
+            (Chain::Postrouting, masquerade("172.16.0.0/24")),
+            (Chain::Postrouting, masquerade("172.16.0.1/32")),
+            (Chain::Postrouting, masquerade("2001:db8::/48")),
+            (Chain::Postrouting, address("172.16.0.0/24", "192.0.2.1")),
+            (Chain::Postrouting, address("172.16.0.0/24", "192.0.2.2")),
+            (Chain::Postrouting, address("2001:db8::/48", "2001:db8:9::1")),
+            (Chain::Postrouting, hairpin("172.16.0.0/24")),
+            (Chain::Postrouting, hairpin("2001:db8::/48")),
         ]
     }
 
@@ -230,11 +230,11 @@ mod tests {
 
     #[test]
     fn a_comment_that_lies_makes_a_rule_foreign() {
-        let mut seen = fresh(BaseChain::Input, &Rule::AcceptIcmp).unwrap().unwrap();
+        let mut seen = fresh(Chain::Input, &Rule::AcceptIcmp).unwrap().unwrap();
         seen.comment = Some(Rule::AcceptEstablished.to_string());
-        assert!(matches!(seen.identify(BaseChain::Input), Ok(Rule::Foreign(_))));
+        assert!(matches!(seen.identify(Chain::Input), Ok(Rule::Foreign(_))));
         seen.comment = None;
-        assert!(matches!(seen.identify(BaseChain::Input), Ok(Rule::Foreign(_))));
+        assert!(matches!(seen.identify(Chain::Input), Ok(Rule::Foreign(_))));
     }
 
     #[test]

@@ -1,51 +1,23 @@
 //! The table `inet lb`: written in one transaction, removed, and read back as typed rules.
-//! Must not: know any other table. `raw` holds the `unsafe` of this module, `encode` turns rules into messages,
-//! `socket` exchanges them with the kernel, `read` and `canonical` turn the kernel's answers back into rules.
+//! Must not: know any other table. `raw` holds the `unsafe` of this module, `encode`, `rule` and `expressions` turn rules
+//! into messages, `socket` exchanges them with the kernel, `read` and `canonical` turn the kernel's answers back into rules.
 
 mod canonical;
 mod encode;
+mod expressions;
 mod message;
 mod raw;
 mod read;
+mod rule;
 mod services;
 mod socket;
 
 use lb_core::ports::KernelFault;
 use lb_core::ruleset::{Rule, Ruleset};
-use nftnl::{ChainType, Hook, Policy};
 
 use crate::fault;
 use encode::Transaction;
 use socket::{Answer, Socket};
-
-/// The base chains of the table. Rules are in no other chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BaseChain {
-    Input,
-    Forward,
-    Postrouting,
-}
-
-impl BaseChain {
-    const ALL: [BaseChain; 3] = [BaseChain::Input, BaseChain::Forward, BaseChain::Postrouting];
-
-    fn name(self) -> &'static str {
-        match self {
-            BaseChain::Input => "input",
-            BaseChain::Forward => "forward",
-            BaseChain::Postrouting => "postrouting",
-        }
-    }
-
-    /// Its type, hook, priority (enum nf_ip_hook_priorities: filter, srcnat) and policy.
-    fn place(self) -> (ChainType, Hook, i32, Policy) {
-        match self {
-            BaseChain::Input => (ChainType::Filter, Hook::In, 0, Policy::Drop),
-            BaseChain::Forward => (ChainType::Filter, Hook::Forward, 0, Policy::Accept),
-            BaseChain::Postrouting => (ChainType::Nat, Hook::PostRouting, 100, Policy::Accept),
-        }
-    }
-}
 
 /// Replaces the table by `rules`: all of it, or nothing when the kernel refuses any part.
 pub(crate) fn replace(rules: &Ruleset) -> Result<(), KernelFault> {

@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lb_core::model::VirtualKey;
 use lb_core::ports::KernelFault;
-use lb_core::ruleset::{Rule, Ruleset, TABLE};
-use nftnl::ChainType;
+use lb_core::ruleset::{Chain, ChainKind, Hook, Rule, Ruleset, TABLE};
 
-use super::BaseChain;
 use super::canonical::{SeenRule, packets};
 use super::message::{ATTR_TABLE, Attributes, Get, list};
 use super::services::ServiceSet;
@@ -25,6 +23,8 @@ const NFTA_CHAIN_FLAGS: u16 = 10;
 const NFTA_HOOK_HOOKNUM: u16 = 1;
 const NFTA_HOOK_PRIORITY: u16 = 2;
 const NFT_CHAIN_BASE: u32 = 1;
+const NF_DROP: u32 = 0;
+const NF_ACCEPT: u32 = 1;
 const NFTA_SET_NAME: u16 = 2;
 const NFTA_SET_FLAGS: u16 = 3;
 const NFTA_SET_KEY_TYPE: u16 = 4;
@@ -76,7 +76,7 @@ fn attempt(socket: &mut Socket) -> Result<Option<Ruleset>, KernelFault> {
     }
     let mut seen = Seen::default();
     if flags != 0 {
-        seen.foreign(BaseChain::Input, format!("table flags {flags:#x}"));
+        seen.foreign(Chain::Input, format!("table flags {flags:#x}"));
     }
     read_rules(socket, &mut seen)?;
     read_chains(socket, &mut seen)?;
@@ -84,7 +84,7 @@ fn attempt(socket: &mut Socket) -> Result<Option<Ruleset>, KernelFault> {
     for (get, what) in [(Get::Objects, "object"), (Get::Flowtables, "flowtable")] {
         for_ours(socket, get, |attributes| {
             let name = attributes.text(OBJECT_NAME);
-            seen.foreign(BaseChain::Input, format!("{what} {name}"));
+            seen.foreign(Chain::Input, format!("{what} {name}"));
             Ok(())
         })?;
     }
@@ -95,16 +95,8 @@ fn attempt(socket: &mut Socket) -> Result<Option<Ruleset>, KernelFault> {
 struct Seen(Ruleset);
 
 impl Seen {
-    fn push(&mut self, base: BaseChain, rule: Rule) {
-        match base {
-            BaseChain::Input => self.0.input.push(rule),
-            BaseChain::Forward => self.0.forward.push(rule),
-            BaseChain::Postrouting => self.0.postrouting.push(rule),
-        }
-    }
-
-    fn foreign(&mut self, base: BaseChain, text: String) {
-        self.push(base, Rule::Foreign(text));
+    fn foreign(&mut self, chain: Chain, text: String) {
+        self.0.push(chain, Rule::Foreign(text));
     }
 }
 
@@ -126,9 +118,9 @@ fn for_ours(
 fn read_rules(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> {
     for_ours(socket, Get::Rules, |attributes| {
         let rule = SeenRule::parse(attributes)?;
-        match BaseChain::ALL.into_iter().find(|b| b.name() == rule.chain) {
-            Some(base) => seen.push(base, rule.identify(base)?),
-            None => seen.foreign(BaseChain::Input, rule.describe()),
+        match Chain::ALL.into_iter().find(|b| b.name() == rule.chain) {
+            Some(base) => seen.0.push(base, rule.identify(base)?),
+            None => seen.foreign(Chain::Input, rule.describe()),
         }
         Ok(())
     })
@@ -138,8 +130,8 @@ pub(super) fn translated(socket: &mut Socket) -> Result<Vec<(Rule, u64)>, Kernel
     let mut counted = Vec::new();
     for_ours(socket, Get::Rules, |attributes| {
         let seen = SeenRule::parse(attributes)?;
-        if seen.chain == BaseChain::Postrouting.name() {
-            counted.push((seen.identify(BaseChain::Postrouting)?, packets(attributes)?));
+        if seen.chain == Chain::Postrouting.name() {
+            counted.push((seen.identify(Chain::Postrouting)?, packets(attributes)?));
         }
         Ok(())
     })?;
@@ -168,31 +160,40 @@ impl SeenChain {
         })
     }
 
-    fn wanted(base: BaseChain) -> SeenChain {
-        let (kind, hook, priority, policy) = base.place();
-        let kind = match kind {
-            ChainType::Filter => "filter",
-            ChainType::Route => "route",
-            ChainType::Nat => "nat",
+    fn wanted(base: Chain) -> SeenChain {
+        let place = base.place();
+        let kind = match place.kind {
+            ChainKind::Filter => "filter",
+            ChainKind::Nat => "nat",
         };
         SeenChain {
             kind: kind.to_owned(),
-            hook: hook as u32,
-            priority,
-            policy: policy as u32,
+            hook: hook_number(place.hook),
+            priority: place.priority,
+            policy: if place.drops { NF_DROP } else { NF_ACCEPT },
             flags: NFT_CHAIN_BASE,
         }
     }
 
     /// Where a chain that is not ours acts.
-    fn nearest(&self) -> BaseChain {
+    fn nearest(&self) -> Chain {
         let is_base = self.flags & NFT_CHAIN_BASE != 0;
         match self.hook as i32 {
-            libc::NF_INET_FORWARD if is_base => BaseChain::Forward,
-            libc::NF_INET_POST_ROUTING if is_base => BaseChain::Postrouting,
-            _ => BaseChain::Input,
+            libc::NF_INET_FORWARD if is_base => Chain::Forward,
+            libc::NF_INET_POST_ROUTING if is_base => Chain::Postrouting,
+            _ => Chain::Input,
         }
     }
+}
+
+fn hook_number(hook: Hook) -> u32 {
+    let number = match hook {
+        Hook::Prerouting => libc::NF_INET_PRE_ROUTING,
+        Hook::Input => libc::NF_INET_LOCAL_IN,
+        Hook::Forward => libc::NF_INET_FORWARD,
+        Hook::Postrouting => libc::NF_INET_POST_ROUTING,
+    };
+    number as u32
 }
 
 fn read_chains(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> {
@@ -202,9 +203,11 @@ fn read_chains(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> 
         chains.insert(attributes.text(NFTA_CHAIN_NAME), chain);
         Ok(())
     })?;
-    for base in BaseChain::ALL {
+    for base in Chain::ALL {
         let name = base.name();
         match chains.remove(name) {
+            // Without its chain there is no rule of it either, which the comparison sees.
+            None if !base.place().drops => {}
             None => seen.foreign(base, format!("chain {name} is missing")),
             Some(chain) if chain != SeenChain::wanted(base) => seen.foreign(
                 base,
@@ -213,6 +216,7 @@ fn read_chains(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> 
                     chain.kind, chain.hook, chain.priority, chain.policy, chain.flags
                 ),
             ),
+            Some(_) if !seen.0.has(base) => seen.foreign(base, format!("chain {name} is empty")),
             Some(_) => {}
         }
     }
@@ -235,13 +239,13 @@ fn read_services(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault
                 && !NFTA_SET_EXTRAS.iter().any(|kind| attributes.has(*kind))
         });
         if !as_made {
-            seen.foreign(BaseChain::Input, format!("set {name}"));
+            seen.foreign(Chain::Input, format!("set {name}"));
         }
         Ok(())
     })?;
     for set in ServiceSet::ALL {
         if missing.contains(&set) {
-            seen.foreign(BaseChain::Input, format!("set {} is missing", set.name()));
+            seen.foreign(Chain::Input, format!("set {} is missing", set.name()));
             continue;
         }
         let mut strays = Vec::new();
@@ -251,7 +255,7 @@ fn read_services(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault
             read_elements(set, elements, &mut seen.0.services, &mut strays)
         })?;
         for stray in strays {
-            seen.foreign(BaseChain::Input, stray);
+            seen.foreign(Chain::Input, stray);
         }
     }
     Ok(())

@@ -1,0 +1,136 @@
+//! One rule of the table: what it does, as the line that it prints as and parses back from. That line is also the rule's
+//! comment in the kernel. Must not: know netlink, or which chain a rule is in.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use thiserror::Error;
+
+use crate::model::IfName;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// Everything that arrives on the loopback interface.
+    AcceptLoopback,
+    /// Replies, and ICMP errors about flows that are known.
+    AcceptEstablished,
+    AcceptIcmp,
+    AcceptIcmpv6,
+    /// IPv4 destinations in the set `services4` (address . protocol . port).
+    AcceptServices4,
+    /// The same for `services6`.
+    AcceptServices6,
+    /// New connections may not be forwarded from this interface: it faces outside.
+    DropNewFrom(IfName),
+    Masquerade {
+        from: IpNet,
+        out: IfName,
+        /// This address of the interface; `None`: the one that the kernel picks.
+        to: Option<IpAddr>,
+    },
+    /// Clients of a service that stand beside its servers, behind the same interface: their connections take the box's
+    /// address there, or the server would answer past the box (the original destination is in `services4` or `services6`).
+    Hairpin {
+        from: IpNet,
+        out: IfName,
+    },
+    /// Not one of ours, or changed by somebody: what the kernel shows, for the operator's eyes.
+    Foreign(String),
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rule::AcceptLoopback => f.write_str("accept loopback"),
+            Rule::AcceptEstablished => f.write_str("accept established,related"),
+            Rule::AcceptIcmp => f.write_str("accept icmp"),
+            Rule::AcceptIcmpv6 => f.write_str("accept icmpv6"),
+            Rule::AcceptServices4 => f.write_str("accept to services4"),
+            Rule::AcceptServices6 => f.write_str("accept to services6"),
+            Rule::DropNewFrom(name) => write!(f, "drop new from {name}"),
+            Rule::Masquerade { from, out, to: None } => write!(f, "masquerade {from} out {out}"),
+            Rule::Masquerade {
+                from,
+                out,
+                to: Some(to),
+            } => write!(f, "masquerade {from} out {out} to {to}"),
+            Rule::Hairpin { from, out } => write!(f, "hairpin {from} out {out}"),
+            Rule::Foreign(text) => write!(f, "foreign {text}"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{0}` is not a rule of the table")]
+pub struct RuleError(String);
+
+impl FromStr for Rule {
+    type Err = RuleError;
+    fn from_str(line: &str) -> Result<Self, RuleError> {
+        let bad = || RuleError(line.to_owned());
+        let words: Vec<&str> = line.split(' ').collect();
+        Ok(match words.as_slice() {
+            ["accept", "loopback"] => Rule::AcceptLoopback,
+            ["accept", "established,related"] => Rule::AcceptEstablished,
+            ["accept", "icmp"] => Rule::AcceptIcmp,
+            ["accept", "icmpv6"] => Rule::AcceptIcmpv6,
+            ["accept", "to", "services4"] => Rule::AcceptServices4,
+            ["accept", "to", "services6"] => Rule::AcceptServices6,
+            ["drop", "new", "from", name] => Rule::DropNewFrom(name.parse().map_err(|_| bad())?),
+            ["masquerade", from, "out", out] => Rule::Masquerade {
+                from: from.parse().map_err(|_| bad())?,
+                out: out.parse().map_err(|_| bad())?,
+                to: None,
+            },
+            ["masquerade", from, "out", out, "to", to] => Rule::Masquerade {
+                from: from.parse().map_err(|_| bad())?,
+                out: out.parse().map_err(|_| bad())?,
+                to: Some(to.parse().map_err(|_| bad())?),
+            },
+            ["hairpin", from, "out", out] => Rule::Hairpin {
+                from: from.parse().map_err(|_| bad())?,
+                out: out.parse().map_err(|_| bad())?,
+            },
+            _ => return Err(bad()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_parses_back_from_its_line() {
+        let eth0: IfName = "eth0".parse().unwrap();
+        let rules = [
+            Rule::AcceptLoopback,
+            Rule::AcceptEstablished,
+            Rule::AcceptIcmp,
+            Rule::AcceptIcmpv6,
+            Rule::AcceptServices4,
+            Rule::AcceptServices6,
+            Rule::DropNewFrom(eth0.clone()),
+            Rule::Masquerade {
+                from: "172.16.0.0/24".parse().unwrap(),
+                out: eth0.clone(),
+                to: None,
+            },
+            Rule::Masquerade {
+                from: "2001:db8:1::/64".parse().unwrap(),
+                out: eth0.clone(),
+                to: Some("2001:db8::9".parse().unwrap()),
+            },
+            Rule::Hairpin {
+                from: "2001:db8::/64".parse().unwrap(),
+                out: eth0,
+            },
+        ];
+        for rule in rules {
+            assert_eq!(rule.to_string().parse::<Rule>(), Ok(rule));
+        }
+        assert!("accept everything".parse::<Rule>().is_err());
+    }
+}
