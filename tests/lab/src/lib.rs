@@ -25,6 +25,7 @@ pub mod cage;
 pub mod cluster;
 pub mod command;
 pub mod error;
+pub mod load;
 pub mod nginx;
 pub mod policy;
 pub mod story;

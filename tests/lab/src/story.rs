@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::{LabError, Result, cage, error};
+use crate::{LabError, Result, cage, error, load};
 
 /// The argument that tells a child process which story is its own.
 const TELL: &str = "--tell";
@@ -46,6 +46,9 @@ impl Story {
 
 /// The `main` of a test program made of stories. `prepare` runs once, outside, before the first one.
 pub fn main(stories: Vec<Story>, prepare: fn() -> Result<()>) -> ExitCode {
+    if let Some(code) = load::asked() {
+        return code;
+    }
     let told: Vec<String> = std::env::args().skip(1).take(2).collect();
     if let [flag, name] = told.as_slice()
         && flag == TELL
