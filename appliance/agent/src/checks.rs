@@ -44,7 +44,7 @@ impl Checks {
         for service in &config.virtual_servers {
             for real in &service.real_servers {
                 let key = ServerKey {
-                    service: service.listen,
+                    service: service.key,
                     server: real.address,
                 };
                 let machine = match old.remove(&key) {
@@ -179,7 +179,7 @@ impl Checks {
     pub fn is_open(&self, service: &VirtualServer) -> bool {
         let machine = |real: &RealServer| {
             let key = ServerKey {
-                service: service.listen,
+                service: service.key,
                 server: real.address,
             };
             self.entries.get(&key).map(|entry| &entry.machine)

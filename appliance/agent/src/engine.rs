@@ -218,7 +218,7 @@ impl Engine {
 
     /// The filter lets a service's clients in when its pool is ready, and what it has let in once stays open.
     fn watch_door(&mut self, key: &VirtualKey) {
-        let is_open = self.network.ruleset.services.contains(key);
+        let is_open = self.network.ruleset.admits(key);
         if !is_open
             && self
                 .service(key)
@@ -233,7 +233,7 @@ impl Engine {
             .as_ref()?
             .virtual_servers
             .iter()
-            .find(|v| v.listen == *key)
+            .find(|v| v.key == *key)
     }
 
     fn service_name(&self, key: &VirtualKey) -> String {
@@ -243,7 +243,7 @@ impl Engine {
 
     pub fn desired_pool(&self, service: &VirtualServer) -> desired::DesiredVirtual {
         let key = |server| ServerKey {
-            service: service.listen,
+            service: service.key,
             server,
         };
         desired::pool(service, |server| self.checks.in_pool(&key(server)))

@@ -164,7 +164,7 @@ impl Engine {
     fn wanted_pools(&self) -> Pools {
         let services = self.config.iter().flat_map(|c| &c.virtual_servers);
         services
-            .map(|service| (service.listen, self.desired_pool(service)))
+            .map(|service| (service.key, self.desired_pool(service)))
             .collect()
     }
 
@@ -223,7 +223,7 @@ impl Engine {
             self.reconcile.round == 1 && !self.reconcile.changed && self.reconcile.last_full.is_some();
         let opening = std::mem::take(&mut self.reconcile.opening);
         if !audit {
-            return log_steps(steps);
+            return self.log_steps(steps);
         }
         for step in steps {
             let expected = match step {
@@ -234,10 +234,10 @@ impl Engine {
                     .is_some_and(|key| self.reconcile.expected.contains(&key)),
             };
             if !expected {
-                log::warn!("repair: {step}");
+                log::warn!("repair: {}", self.line(step));
                 self.reconcile.repairs += 1;
             } else {
-                log_step(step);
+                self.log_step(step);
             }
         }
     }
@@ -293,7 +293,10 @@ impl Engine {
         }
         for (step, result) in &outcomes {
             match result {
-                Ok(()) => self.reconcile.steps.push(step.to_string()),
+                Ok(()) => {
+                    let line = self.line(step);
+                    self.reconcile.steps.push(line);
+                }
                 Err(error) => {
                     log::error!("{error}");
                     self.reconcile.failed.push(error.to_string());
@@ -359,7 +362,7 @@ impl Engine {
         if steps.is_empty() {
             return false;
         }
-        log_steps(&steps);
+        self.log_steps(&steps);
         self.reconcile.failed.clear();
         self.send(Job::Apply(steps));
         self.reconcile.phase = Phase::ApplyingPools;
@@ -375,6 +378,43 @@ impl Engine {
         for (step, _) in outcomes {
             self.observed.assume(step);
         }
+    }
+
+    /// The step as it is shown: a mark says nothing without its service's name.
+    fn line(&self, step: &Step) -> String {
+        let marked = step.service().filter(|key| matches!(key, VirtualKey::Mark(_)));
+        match marked.and_then(|key| self.service(&key)) {
+            Some(service) => format!("{step} ({})", service.name),
+            None => step.to_string(),
+        }
+    }
+
+    /// More steps than an operator reads, and than the log holds without losing what came before, are counted by their kinds.
+    fn log_steps(&self, steps: &[Step]) {
+        const MANY: usize = 200;
+        if steps.len() <= MANY {
+            return steps.iter().for_each(|step| self.log_step(step));
+        }
+        let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+        for step in steps {
+            let line = step.to_string();
+            let kind: Vec<&str> = line.split(' ').take(2).collect();
+            *kinds.entry(kind.join(" ")).or_default() += 1;
+        }
+        let counted: Vec<String> = kinds
+            .iter()
+            .map(|(kind, times)| format!("{times} x {kind}"))
+            .collect();
+        log::info!("{} steps: {}", steps.len(), counted.join(", "));
+    }
+
+    /// The many sysctls of a start are worth a line each only to those who look for them.
+    fn log_step(&self, step: &Step) {
+        let level = match step {
+            Step::SetSysctl { .. } => log::Level::Debug,
+            _ => log::Level::Info,
+        };
+        log::log!(level, "{}", self.line(step));
     }
 
     fn end_pass(&mut self) {
@@ -399,34 +439,6 @@ impl Engine {
         self.checking = true;
         self.become_ready();
     }
-}
-
-/// More steps than an operator reads, and than the log holds without losing what came before, are counted by their kinds.
-fn log_steps(steps: &[Step]) {
-    const MANY: usize = 200;
-    if steps.len() <= MANY {
-        return steps.iter().for_each(log_step);
-    }
-    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
-    for step in steps {
-        let line = step.to_string();
-        let kind: Vec<&str> = line.split(' ').take(2).collect();
-        *kinds.entry(kind.join(" ")).or_default() += 1;
-    }
-    let counted: Vec<String> = kinds
-        .iter()
-        .map(|(kind, times)| format!("{times} x {kind}"))
-        .collect();
-    log::info!("{} steps: {}", steps.len(), counted.join(", "));
-}
-
-/// The many sysctls of a start are worth a line each only to those who look for them.
-fn log_step(step: &Step) {
-    let level = match step {
-        Step::SetSysctl { .. } => log::Level::Debug,
-        _ => log::Level::Info,
-    };
-    log::log!(level, "{step}");
 }
 
 fn sysctl_names(network: &Network) -> BTreeSet<SysctlName> {

@@ -8,7 +8,7 @@ use lb_core::config::{Config, RealServer, VirtualServer};
 use lb_core::control::*;
 use lb_core::desired::FORWARDING;
 use lb_core::health::Outcome;
-use lb_core::model::ServerKey;
+use lb_core::model::{IfName, ServerKey, VirtualKey};
 use lb_core::observed::{Activity, ObservedLink};
 use lb_core::ruleset::{Chain, Rule};
 
@@ -136,7 +136,7 @@ impl Engine {
 
     fn pool_problem(&self, service: &VirtualServer) -> Option<String> {
         let key = |real: &RealServer| ServerKey {
-            service: service.listen,
+            service: service.key,
             server: real.address,
         };
         if service.real_servers.is_empty()
@@ -174,8 +174,12 @@ impl Engine {
     fn service_report(&self, service: &VirtualServer, activity: &Activity) -> ServiceReport {
         ServiceReport {
             name: service.name.clone(),
-            listen: std::net::SocketAddr::new(service.listen.address, service.listen.port).to_string(),
-            protocol: service.listen.protocol.to_string(),
+            listen: service.ports(),
+            protocol: service.protocols(),
+            fwmark: match service.key {
+                VirtualKey::Mark(key) => Some(format!("{:#010x}", key.mark)),
+                VirtualKey::Endpoint(_) => None,
+            },
             scheduler: service.settings.scheduler.to_string(),
             servers: service
                 .real_servers
@@ -187,7 +191,7 @@ impl Engine {
 
     fn server_report(&self, service: &VirtualServer, real: &RealServer, activity: &Activity) -> ServerReport {
         let key = ServerKey {
-            service: service.listen,
+            service: service.key,
             server: real.address,
         };
         let machine = self.checks.machine(&key);
@@ -272,17 +276,11 @@ impl Engine {
             });
             self.translation(&m.from, &m.out, rule.as_ref(), activity)
         });
-        let hairpins = self
-            .network
-            .ruleset
-            .rules(Chain::Postrouting)
-            .iter()
-            .filter_map(|rule| match rule {
-                Rule::Hairpin { from, out } => {
-                    Some(self.translation(from, out.as_str(), Some(rule), activity))
-                }
-                _ => None,
-            });
+        let rules = self.network.ruleset.rules(Chain::Postrouting).iter();
+        let hairpins = rules.filter_map(|rule| match rule {
+            Rule::Hairpin { from, out } => Some(self.hairpin(from, out, activity)),
+            _ => None,
+        });
         let routes = self.network.links.iter().flat_map(|(name, link)| {
             let seen = self.observed.links.get(name);
             link.routes.iter().map(move |route| RouteReport {
@@ -300,6 +298,27 @@ impl Engine {
             conntrack_count: activity.conntrack_count,
             conntrack_max: activity.conntrack_max,
         }
+    }
+
+    /// Of all services: those with a single port and those with several have a rule each.
+    fn hairpin(&self, from: &IpNet, out: &IfName, activity: &Activity) -> TranslationReport {
+        let (from, out) = (*from, out.clone());
+        let marked = Rule::HairpinMarked {
+            from,
+            out: out.clone(),
+        };
+        let plain = Rule::Hairpin {
+            from,
+            out: out.clone(),
+        };
+        let report = |rule: &Rule| self.translation(&from, out.as_str(), Some(rule), activity);
+        let mut all = report(&plain);
+        if self.network.ruleset.rules(Chain::Postrouting).contains(&marked) {
+            let more = report(&marked);
+            all.active &= more.active;
+            all.connections += more.connections;
+        }
+        all
     }
 
     /// `rule: None`: the interface is not there.

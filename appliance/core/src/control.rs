@@ -130,9 +130,13 @@ pub struct ServicesReport {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceReport {
     pub name: String,
-    /// `192.168.0.1:30080`.
+    /// `192.168.0.1:30080`; of a service of several ports all of them, `192.168.0.1:80, 192.168.0.1:30000-32767`.
     pub listen: String,
+    /// `tcp`, `tcp, udp`.
     pub protocol: String,
+    /// The mark by which IPVS tells a service of several ports, `0x4c12ab34`.
+    #[serde(default)]
+    pub fwmark: Option<String>,
     pub scheduler: String,
     pub servers: Vec<ServerReport>,
 }

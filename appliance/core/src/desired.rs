@@ -11,6 +11,7 @@ use crate::model::{Forward, IfName, RealKey, VirtualKey, VirtualSettings, Weight
 use crate::observed::{IpvsTimeouts, ObservedLink, SysctlName};
 use crate::ruleset::{Chain, Rule, Ruleset};
 
+mod groups;
 mod sysctl;
 #[cfg(test)]
 mod tests;
@@ -123,9 +124,10 @@ pub fn network(
             network.resolved.insert(interface.label.clone(), link);
         }
         network.ruleset = ruleset(config, &network.resolved, &open);
-        let listening = config.virtual_servers.iter().map(|v| v.listen);
-        let closed = listening.filter(|listen| !network.ruleset.services.contains(listen));
-        network.quiet = closed.map(|listen| listen.address).collect();
+        let services = config.virtual_servers.iter();
+        let closed = services.filter(|service| !network.ruleset.admits(&service.key));
+        let ranges = closed.flat_map(|service| &service.listen);
+        network.quiet = ranges.map(|range| range.address).collect();
     } else {
         network.ruleset = ruleset(&Config::empty(), &BTreeMap::new(), open);
     }
@@ -257,8 +259,9 @@ fn ruleset(
     }
     let mut forward = vec![Rule::AcceptEstablished];
     forward.extend(outside.into_iter().map(Rule::DropNewFrom));
-    let services = config.virtual_servers.iter().filter(|v| open(v));
-    let rules = Ruleset::for_services(services.map(|v| v.listen));
+    let services = || config.virtual_servers.iter().filter(|v| open(v));
+    let mut rules = Ruleset::for_services(services().filter_map(VirtualServer::endpoint));
+    rules.marks = services().flat_map(groups::marks).collect();
     let input = [
         Rule::AcceptLoopback,
         Rule::AcceptEstablished,
@@ -268,7 +271,9 @@ fn ruleset(
         Rule::AcceptServices6,
     ];
     rules
+        .with(Chain::MangleIn, groups::marking(config))
         .with(Chain::Input, input)
+        .with(Chain::Input, groups::any(config).then_some(Rule::AcceptMarked))
         .with(Chain::Forward, forward)
         .with(Chain::Postrouting, postrouting)
 }
@@ -279,10 +284,13 @@ fn hairpins(config: &Config, link: impl Fn(&str) -> Option<IfName>) -> Vec<Rule>
     let servers = config.virtual_servers.iter().flat_map(|v| &v.real_servers);
     let servers: BTreeSet<IpAddr> = servers.map(|real| real.address.address).collect();
     // Packets that are still for a service were not translated: their server answers the client by itself.
-    let mut rules = match config.virtual_servers.iter().any(forwards_whole) {
+    let mut plain = config.virtual_servers.iter().filter(|v| v.endpoint().is_some());
+    let mut rules = match plain.any(forwards_whole) {
         true => vec![Rule::AcceptServices4, Rule::AcceptServices6],
         false => Vec::new(),
     };
+    rules.extend(groups::whole(config));
+    let marked = groups::any(config);
     for interface in &config.interfaces {
         let Some(out) = link(&interface.label) else {
             continue;
@@ -296,6 +304,10 @@ fn hairpins(config: &Config, link: impl Fn(&str) -> Option<IfName>) -> Vec<Rule>
                     from: *from,
                     out: out.clone(),
                 });
+                rules.extend(marked.then(|| Rule::HairpinMarked {
+                    from: *from,
+                    out: out.clone(),
+                }));
             }
         }
     }

@@ -2,11 +2,14 @@
 //! Must not: know the configuration file's shape, the kernel's encodings, or how anything is shown beyond `Display`.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+mod keys;
+
+pub use keys::{Endpoint, KeyError, MarkKey, PortRange, RealKey, ServerKey, VirtualKey};
 
 /// The transport protocols that a virtual server can balance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -191,75 +194,6 @@ impl fmt::Display for VirtualSettings {
     }
 }
 
-/// Identity of a virtual server in IPVS: what the kernel looks up for each packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VirtualKey {
-    pub address: IpAddr,
-    pub port: u16,
-    pub protocol: Protocol,
-}
-
-/// `192.168.0.1:30080/tcp`, `[2001:db8::1]:443/tcp`.
-impl fmt::Display for VirtualKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}/{}",
-            SocketAddr::new(self.address, self.port),
-            self.protocol
-        )
-    }
-}
-
-impl FromStr for VirtualKey {
-    type Err = KeyError;
-    fn from_str(text: &str) -> Result<Self, KeyError> {
-        let bad = || KeyError(text.to_owned());
-        let (socket, protocol) = text.rsplit_once('/').ok_or_else(bad)?;
-        let socket: SocketAddr = socket.parse().map_err(|_| bad())?;
-        let protocol = Protocol::ALL
-            .into_iter()
-            .find(|p| p.as_str() == protocol)
-            .ok_or_else(bad)?;
-        Ok(VirtualKey {
-            address: socket.ip(),
-            port: socket.port(),
-            protocol,
-        })
-    }
-}
-
-/// A key's text form did not parse.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` is not ADDRESS:PORT/PROTOCOL")]
-pub struct KeyError(String);
-
-/// Identity of a real server within its virtual server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RealKey {
-    pub address: IpAddr,
-    pub port: u16,
-}
-
-impl RealKey {
-    pub fn socket(self) -> SocketAddr {
-        SocketAddr::new(self.address, self.port)
-    }
-}
-
-impl fmt::Display for RealKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.socket().fmt(f)
-    }
-}
-
-/// One server of one service: what a health machine belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServerKey {
-    pub service: VirtualKey,
-    pub server: RealKey,
-}
-
 /// A real server's share of new connections; 0 takes no new ones and keeps the old ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Weight(u32);
@@ -357,22 +291,6 @@ pub struct MacAddressError;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_print_and_parse_back() {
-        for text in ["192.168.0.1:30080/tcp", "[2001:db8::1]:443/tcp"] {
-            assert_eq!(text.parse::<VirtualKey>().unwrap().to_string(), text);
-        }
-        for text in [
-            "192.168.0.1:30080",
-            "192.168.0.1/tcp",
-            "a:1/tcp",
-            "1.2.3.4:5/icmp",
-            "1.2.3.4:70000/tcp",
-        ] {
-            assert!(text.parse::<VirtualKey>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn interface_names_are_the_kernels() {

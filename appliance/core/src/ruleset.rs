@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::VirtualKey;
+use crate::model::{Endpoint, PortRange, VirtualKey};
 
 mod rule;
 
@@ -17,7 +17,10 @@ pub const TABLE: &str = "lb";
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ruleset {
     /// Addresses and ports that clients may reach: the elements of the sets `services4` and `services6`.
-    pub services: BTreeSet<VirtualKey>,
+    pub services: BTreeSet<Endpoint>,
+    /// Ports that clients may reach as well, with the mark of their service: the elements of the maps `marks4` and `marks6`,
+    /// which the table has while a rule needs them.
+    pub marks: BTreeMap<PortRange, u32>,
     /// Never an empty list.
     chains: BTreeMap<Chain, Vec<Rule>>,
 }
@@ -104,7 +107,7 @@ impl Chain {
 }
 
 impl Ruleset {
-    pub fn for_services(services: impl IntoIterator<Item = VirtualKey>) -> Ruleset {
+    pub fn for_services(services: impl IntoIterator<Item = Endpoint>) -> Ruleset {
         Ruleset {
             services: services.into_iter().collect(),
             ..Ruleset::default()
@@ -134,9 +137,28 @@ impl Ruleset {
         chain.place().drops || self.chains.contains_key(&chain)
     }
 
-    /// Whether nothing but the services is different.
+    /// Whether clients of this service are let in.
+    pub fn admits(&self, service: &VirtualKey) -> bool {
+        match service {
+            VirtualKey::Endpoint(endpoint) => self.services.contains(endpoint),
+            VirtualKey::Mark(key) => self.marks.values().any(|mark| *mark == key.mark),
+        }
+    }
+
+    /// All rules, in the order of a packet's way.
+    pub fn all_rules(&self) -> impl Iterator<Item = &Rule> {
+        self.chains.values().flatten()
+    }
+
+    /// Whether nothing but the services is different, and the rules that come and go with services of several ports.
     pub fn same_rules(&self, other: &Ruleset) -> bool {
-        self.chains == other.chains
+        let others = |rules: &Ruleset, chain| -> Vec<Rule> {
+            let rules = rules.rules(chain).iter().filter(|rule| !rule.is_for_marks());
+            rules.cloned().collect()
+        };
+        Chain::ALL
+            .into_iter()
+            .all(|chain| others(self, chain) == others(other, chain))
     }
 }
 

@@ -49,7 +49,7 @@ fn plan(kernel: &mut FakeKernel, config: &Config, up: &BTreeSet<String>) -> (Net
         .iter()
         .map(|service| {
             (
-                service.listen,
+                service.key,
                 desired::pool(service, |key| up.contains(&key.to_string())),
             )
         })

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
-use lb_core::model::{Protocol, VirtualKey};
+use lb_core::model::{Endpoint, PortRange, Protocol};
 use lb_core::plan::Step;
 use lb_core::ports::{KernelError, KernelPort};
 use lb_core::ruleset::{Chain, Rule, Ruleset};
@@ -82,9 +82,43 @@ fn everything() -> Ruleset {
         .with(Chain::Postrouting, postrouting)
 }
 
-fn many(count: u32) -> BTreeSet<VirtualKey> {
+fn range(address: &str, protocol: Protocol, first: u16, last: u16) -> PortRange {
+    PortRange {
+        address: address.parse().unwrap(),
+        protocol,
+        first,
+        last,
+    }
+}
+
+/// The same, with services of several ports.
+fn with_marks() -> Ruleset {
+    let from = ["172.16.0.0/24", "2001:db8:1::/64"];
+    let hairpins = from.map(|from| Rule::HairpinMarked {
+        from: from.parse().unwrap(),
+        out: "lan0".parse().unwrap(),
+    });
+    let mut rules = everything()
+        .with(
+            Chain::MangleIn,
+            [Rule::AcceptReplies, Rule::MarkServices4, Rule::MarkServices6],
+        )
+        .with(Chain::Input, [Rule::AcceptMarked])
+        .with(Chain::Postrouting, [Rule::AcceptMarks4, Rule::AcceptMarks6])
+        .with(Chain::Postrouting, hairpins);
+    rules.marks = [
+        (range("192.0.2.1", Protocol::Tcp, 1, 65_535), 0x4c00_0001),
+        (range("192.0.2.1", Protocol::Udp, 30_000, 32_767), 0x4cff_fffe),
+        (range("192.0.2.2", Protocol::Sctp, 53, 53), 0x4c00_0001),
+        (range("2001:db8::1", Protocol::Tcp, 80, 8_080), 0x4c12_ab34),
+    ]
+    .into();
+    rules
+}
+
+fn many(count: u32) -> BTreeSet<Endpoint> {
     (0..count)
-        .map(|n| VirtualKey {
+        .map(|n| Endpoint {
             address: match n % 5 {
                 0 => IpAddr::V6(Ipv6Addr::from(0x2001_0db8 << 96 | u128::from(n))),
                 _ => IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + n / 3)),
@@ -113,6 +147,83 @@ isolated! {
         let shown = sh("nft --stateless list ruleset");
         let lines: Vec<&str> = shown.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
         assert_eq!(lines, include_str!("nftables.expected").lines().collect::<Vec<_>>());
+    }
+
+    fn ranges_of_ports_are_one_element_each_and_read_back() {
+        let mut kernel = kernel();
+        replace(&mut kernel, &with_marks()).unwrap();
+        assert_eq!(seen(&mut kernel), Some(with_marks()));
+        let shown = sh("nft --stateless list map inet lb marks4");
+        let shown: Vec<&str> = shown.split_whitespace().collect();
+        let shown = shown.join(" ");
+        for element in [
+            "192.0.2.1 . tcp . 1-65535 : 0x4c000001",
+            "192.0.2.1 . udp . 30000-32767 : 0x4cfffffe",
+            "192.0.2.2 . sctp . 53 : 0x4c000001",
+        ] {
+            assert!(shown.contains(element), "{element} in {shown}");
+        }
+        assert_eq!(shown.matches(" : 0x").count(), 3, "{shown}");
+        let chain = sh("nft --stateless list chain inet lb mangle_in");
+        assert_eq!(
+            chain.lines().map(str::trim).filter(|line| line.contains("comment")).collect::<Vec<_>>(),
+            [
+                "ct direction reply counter accept comment \"accept replies\"",
+                "meta mark set ip daddr . meta l4proto . th dport map @marks4 counter comment \"mark by marks4\"",
+                "meta mark set ip6 daddr . meta l4proto . th dport map @marks6 counter comment \"mark by marks6\"",
+            ]
+        );
+        // Without such services nothing of it is left.
+        replace(&mut kernel, &everything()).unwrap();
+        let shown = sh("nft list ruleset");
+        assert!(!shown.contains("mark"), "{shown}");
+        assert_eq!(seen(&mut kernel), Some(everything()));
+    }
+
+    fn thousands_of_ranges_fit() {
+        let mut kernel = kernel();
+        let mut rules = with_marks();
+        let ranges = (0..2_500u32).map(|n| {
+            let v4 = Ipv4Addr::from(0x0a00_0000 + n).to_string();
+            let v6 = Ipv6Addr::from(0x2001_0db8 << 96 | u128::from(n)).to_string();
+            let address = if n % 2 == 0 { v4 } else { v6 };
+            (range(&address, Protocol::Tcp, 30_000, 32_767), 0x4c00_0000 + n)
+        });
+        rules.marks = ranges.collect();
+        replace(&mut kernel, &rules).unwrap();
+        assert_eq!(seen(&mut kernel), Some(rules));
+    }
+
+    /// What somebody does to the marks shows as a difference.
+    fn every_change_of_the_marks_is_seen() {
+        let mut kernel = kernel();
+        for script in [
+            "delete element inet lb marks4 { 192.0.2.1 . udp . 30000-32767 }",
+            "delete element inet lb marks4 { 192.0.2.2 . sctp . 53 }; add element inet lb marks4 { 192.0.2.2 . sctp . 53 : 0x7 }",
+            "add element inet lb marks6 { 2001:db8::9 . tcp . 22 : 0x4c000001 }",
+            "add element inet lb marks4 { 192.0.2.9 . dccp . 53 : 0x4c000001 }",
+            "add element inet lb marks4 { 192.0.2.10-192.0.2.19 . tcp . 53 : 0x4c000001 }",
+            "flush map inet lb marks6",
+            "flush chain inet lb mangle_in",
+            "flush chain inet lb mangle_in; delete chain inet lb mangle_in",
+            "add rule inet lb mangle_in meta mark set 1",
+            "add map inet lb marks5 { type ipv4_addr : mark; }",
+        ] {
+            replace(&mut kernel, &with_marks()).unwrap();
+            nft(script);
+            assert_ne!(seen(&mut kernel), Some(with_marks()), "not seen: {script}");
+        }
+        replace(&mut kernel, &with_marks()).unwrap();
+        assert_eq!(seen(&mut kernel), Some(with_marks()));
+        // What would be right with such services is not without them.
+        for script in [
+            "add chain inet lb mangle_in { type filter hook prerouting priority -150; }",
+            "add map inet lb marks4 { type ipv4_addr . inet_proto . inet_service : mark; flags interval; }",
+        ] {
+            replace(&mut kernel, &everything()).unwrap();
+            nft(script);
+            assert_ne!(seen(&mut kernel), Some(everything()), "not seen: {script}");
+        }
     }
 
     fn five_thousand_services_fit() {
@@ -305,9 +416,9 @@ const SABOTAGE: &[(&str, &str)] = &[
     ),
     (
         "delete element inet lb services4 { 192.0.2.1 . tcp . 80 }",
-        "services: {VirtualKey",
+        "services: {Endpoint",
     ),
-    ("flush set inet lb services6", "services: {VirtualKey"),
+    ("flush set inet lb services6", "services: {Endpoint"),
     (
         "flush chain inet lb input; flush chain inet lb postrouting; delete set inet lb services6; add set inet lb services6 { type ipv6_addr . inet_proto . inet_service; counter; }",
         "set services6",

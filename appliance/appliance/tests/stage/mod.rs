@@ -193,6 +193,7 @@ pub fn services() -> ServicesReport {
         name: name.into(),
         listen: listen.into(),
         protocol: "tcp".into(),
+        fwmark: None,
         scheduler: "rr".into(),
         servers: vec![ServerReport {
             address: server.into(),

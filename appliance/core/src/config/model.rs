@@ -8,7 +8,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Forward, IfName, MacAddress, Protocol, RealKey, VirtualKey, VirtualSettings, Weight};
+use crate::model::{
+    Endpoint, Forward, IfName, MacAddress, PortRange, RealKey, VirtualKey, VirtualSettings, Weight,
+};
 use crate::observed::IpvsTimeouts;
 
 /// What /config/lb.toml asks for.
@@ -130,15 +132,38 @@ pub struct Masquerade {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VirtualServer {
     pub name: String,
-    pub listen: VirtualKey,
+    /// What IPVS knows it by: its only endpoint, or the mark of all its ports.
+    pub key: VirtualKey,
+    /// Where clients connect to, in the order of the file; every entry of the file once per protocol.
+    pub listen: Vec<PortRange>,
     pub settings: VirtualSettings,
     pub real_servers: Vec<RealServer>,
 }
 
 impl VirtualServer {
-    pub fn protocol(&self) -> Protocol {
-        self.listen.protocol
+    /// Of a service with one port of one protocol.
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        match self.key {
+            VirtualKey::Endpoint(endpoint) => Some(endpoint),
+            VirtualKey::Mark(_) => None,
+        }
     }
+
+    /// `192.168.0.1:80, 192.168.0.1:30000-32767`: as the file has it.
+    pub fn ports(&self) -> String {
+        once_each(self.listen.iter().map(PortRange::ports))
+    }
+
+    /// `tcp, udp`.
+    pub fn protocols(&self) -> String {
+        once_each(self.listen.iter().map(|range| range.protocol.to_string()))
+    }
+}
+
+fn once_each(words: impl Iterator<Item = String>) -> String {
+    let mut seen = BTreeSet::new();
+    let words: Vec<String> = words.filter(|word| seen.insert(word.clone())).collect();
+    words.join(", ")
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -198,6 +198,22 @@ impl<'t> Reader<'t> {
         vec![value]
     }
 
+    /// One value, or the elements of a list, which has some; `help` says what is to be in it.
+    pub fn one_or_more<'d, 'i>(&mut self, value: Value<'d, 'i>, help: &str) -> Vec<Value<'d, 'i>> {
+        let DeValue::Array(array) = value.node.get_ref() else {
+            return vec![value];
+        };
+        if array.is_empty() {
+            self.fault(
+                value.span(),
+                format!("`{}` is empty", value.key),
+                format!("allowed: {help}"),
+            );
+        }
+        let key = value.key;
+        array.iter().map(|node| Value { key, node }).collect()
+    }
+
     /// The value of a key that has no default.
     pub fn required<'d, 'i>(
         &mut self,

@@ -155,3 +155,49 @@ fn the_connection_tracking_table_follows_the_memory() {
     assert_eq!(of(0).0, "32768");
     assert_eq!(of(1 << 40).0, "4194304");
 }
+
+#[test]
+fn services_of_several_ports_are_marked_and_let_in_when_open() {
+    let kernel = FakeKernel::with_links(&["eth0", "eth1"]);
+    let rules = |forward: &str, open: bool| {
+        let text = format!(
+            "[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\"]\n\
+             [[interface]]\nname = \"eth1\"\naddresses = [\"172.16.0.254/24\"]\n\
+             [[virtual_server]]\nname = \"a\"\nlisten = \"192.168.0.1:1-65535\"\nforward = \"{forward}\"\n\
+             check = {{ port = 80 }}\n\
+             [[virtual_server.real_server]]\naddress = \"172.16.0.11\"\n"
+        );
+        let config = crate::config::parse(&text).unwrap();
+        network(Some(&config), &kernel.state.links, 1 << 30, |_| open)
+    };
+    let lines = |rules: &[Rule]| rules.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let open = rules("nat", true);
+    assert_eq!(
+        lines(open.ruleset.rules(Chain::MangleIn)),
+        ["accept replies", "mark by marks4"]
+    );
+    assert_eq!(open.ruleset.rules(Chain::Input).last(), Some(&Rule::AcceptMarked));
+    assert_eq!(
+        lines(open.ruleset.rules(Chain::Postrouting)),
+        [
+            "hairpin 172.16.0.0/24 out eth1",
+            "hairpin marked 172.16.0.0/24 out eth1"
+        ]
+    );
+    let range = open.ruleset.marks.keys().next().unwrap();
+    assert_eq!(
+        (range.to_string(), open.ruleset.marks.len()),
+        ("192.168.0.1:1-65535/tcp".to_owned(), 1)
+    );
+    assert!(open.quiet.is_empty());
+    // Closed: the same rules, but nobody gets a mark.
+    let closed = rules("nat", false);
+    assert!(closed.ruleset.marks.is_empty());
+    assert!(closed.ruleset.same_rules(&open.ruleset) && closed.ruleset != open.ruleset);
+    assert_eq!(closed.quiet, ["192.168.0.1".parse().unwrap()].into());
+    let whole = rules("direct", true);
+    assert_eq!(
+        lines(whole.ruleset.rules(Chain::Postrouting))[0],
+        "accept to marks4"
+    );
+}

@@ -49,10 +49,14 @@ pub fn diff_network(network: &Network, observed: &Observed) -> Vec<Step> {
 
 /// Clients that wait for an address may know of it once its services are open.
 pub fn announce_opened(network: &Network, observed: &Observed) -> Vec<Step> {
-    let before = observed.ruleset.as_ref().map(|rules| &rules.services);
-    let opened = network.ruleset.services.iter();
-    let opened = opened.filter(|service| !before.is_some_and(|before| before.contains(service)));
-    let mut addresses: BTreeSet<IpAddr> = opened.map(|service| service.address).collect();
+    let (before, after) = (observed.ruleset.as_ref(), &network.ruleset);
+    let services = after.services.iter();
+    let services = services.filter(|service| !before.is_some_and(|b| b.services.contains(service)));
+    // A service has all its ports or none.
+    let marks = after.marks.iter();
+    let marks = marks.filter(|(_, mark)| !before.is_some_and(|b| b.marks.values().any(|m| m == *mark)));
+    let mut addresses: BTreeSet<IpAddr> = services.map(|service| service.address).collect();
+    addresses.extend(marks.map(|(range, _)| range.address));
     // What is added now is announced with its link.
     addresses.retain(|address| {
         let holder = network.holder(*address).and_then(|name| observed.links.get(name));

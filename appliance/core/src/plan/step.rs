@@ -111,6 +111,9 @@ impl fmt::Display for Step {
             Step::SetSysctl { name, value } => write!(f, "set sysctl {name} {value}"),
             Step::ReplaceRuleset(rules) => {
                 write!(f, "replace ruleset: {} services", rules.services.len())?;
+                if !rules.marks.is_empty() {
+                    write!(f, ", {} ranges of ports", rules.marks.len())?;
+                }
                 let chains = Chain::ALL.iter().filter(|chain| rules.has(**chain));
                 for chain in chains {
                     write!(f, ", {} {}", rules.rules(*chain).len(), chain.name())?;

@@ -11,7 +11,7 @@ use crate::config::{
 };
 use crate::desired::{self, FORWARDING};
 use crate::fake::FakeKernel;
-use crate::model::{Forward, Persistence, Protocol, RealKey, Scheduler, VirtualKey, VirtualSettings, Weight};
+use crate::model::{Endpoint, Forward, Persistence, Protocol, RealKey, Scheduler, VirtualSettings, Weight};
 use crate::observed::{ForeignService, ObservedReal, ObservedVirtual};
 use crate::ports::KernelPort;
 use crate::ruleset::{Chain, Rule};
@@ -61,9 +61,11 @@ prop_compose! {
                 real_servers.push(server);
             }
         }
+        let endpoint = Endpoint { address: "192.168.0.1".parse().unwrap(), port, protocol: Protocol::Tcp };
         VirtualServer {
             name: format!("s{port}"),
-            listen: VirtualKey { address: "192.168.0.1".parse().unwrap(), port, protocol: Protocol::Tcp },
+            key: endpoint.into(),
+            listen: vec![endpoint.into()],
             settings: VirtualSettings {
                 persistence: persistence.map(|(timeout_s, prefix)| Persistence { timeout_s, prefix }),
                 ..Scheduler::ALL[scheduler].into()
@@ -87,7 +89,7 @@ prop_compose! {
             interfaces.push(interface("eth1", &["172.16.0.254/24".to_owned()].into(), None));
         }
         let mut seen = BTreeSet::new();
-        let virtual_servers = services.into_values().filter(|s| seen.insert(s.listen)).collect();
+        let virtual_servers = services.into_values().filter(|s| seen.insert(s.key)).collect();
         let masquerades = if masquerade {
             vec![Masquerade { from: "172.16.0.0/24".parse().unwrap(), out: "eth0".to_owned(), to: None }]
         } else {
@@ -204,7 +206,7 @@ fn plan_for(config: &Config, healthy: u8, observed: &Observed) -> Vec<Step> {
         .iter()
         .map(|service| {
             (
-                service.listen,
+                service.key,
                 desired::pool(service, |key| is_healthy(healthy, key)),
             )
         })
@@ -272,12 +274,12 @@ proptest! {
     ) {
         let with = |service: &VirtualServer| {
             let mut service = service.clone();
-            service.listen.port = 80;
+            service.key = "192.168.0.1:80/tcp".parse().unwrap();
             Config { virtual_servers: vec![service], ..Config::empty() }
         };
         let mut kernel = FakeKernel::with_links(&[]);
         converge(&mut kernel, &with(&before), healthy[0]);
-        let key = with(&after).virtual_servers[0].listen;
+        let key = with(&after).virtual_servers[0].key;
         let lived = live(kernel.state.virtual_servers.get(&key));
         let steps = plan_for(&with(&after), healthy[1], &kernel.state);
         let mut trial = kernel.clone();
@@ -308,7 +310,8 @@ fn the_filter_comes_first_and_forwarding_last() {
         interfaces: vec![interface("eth0", &["192.168.0.1/24".to_owned()].into(), None)],
         virtual_servers: vec![VirtualServer {
             name: "web".to_owned(),
-            listen: "192.168.0.1:80/tcp".parse().unwrap(),
+            key: "192.168.0.1:80/tcp".parse().unwrap(),
+            listen: vec!["192.168.0.1:80/tcp".parse::<Endpoint>().unwrap().into()],
             settings: Scheduler::Rr.into(),
             real_servers: vec![real(1, 1, WhenDown::Remove)],
         }],
@@ -331,7 +334,8 @@ fn a_service_is_opened_after_its_pool_is_filled() {
         interfaces: vec![interface("eth0", &["192.168.0.1/24".to_owned()].into(), None)],
         virtual_servers: vec![VirtualServer {
             name: "web".to_owned(),
-            listen: "192.168.0.1:80/tcp".parse().unwrap(),
+            key: "192.168.0.1:80/tcp".parse().unwrap(),
+            listen: vec!["192.168.0.1:80/tcp".parse::<Endpoint>().unwrap().into()],
             settings: Scheduler::Rr.into(),
             real_servers: vec![real(1, 1, WhenDown::Remove)],
         }],
@@ -406,7 +410,8 @@ fn a_route_that_changes_its_next_hop_is_replaced() {
 fn an_address_is_announced_when_a_service_is_open_there() {
     let service = VirtualServer {
         name: "web".to_owned(),
-        listen: "192.168.1.1:80/tcp".parse().unwrap(),
+        key: "192.168.1.1:80/tcp".parse().unwrap(),
+        listen: vec!["192.168.1.1:80/tcp".parse::<Endpoint>().unwrap().into()],
         settings: Scheduler::Wlc.into(),
         real_servers: vec![],
     };

@@ -22,6 +22,18 @@ pub enum Rule {
     AcceptServices4,
     /// The same for `services6`.
     AcceptServices6,
+    /// Replies to the box's own connections, and to those that it masquerades, are nobody's first packets, whatever their port.
+    AcceptReplies,
+    /// IPv4 packets to a range in the map `marks4` (address . protocol . port : mark) get its mark.
+    MarkServices4,
+    /// The same for `marks6`.
+    MarkServices6,
+    /// Packets that have got one of our marks.
+    AcceptMarked,
+    /// IPv4 destinations in the map `marks4`.
+    AcceptMarks4,
+    /// The same for `marks6`.
+    AcceptMarks6,
     /// New connections may not be forwarded from this interface: it faces outside.
     DropNewFrom(IfName),
     Masquerade {
@@ -36,8 +48,29 @@ pub enum Rule {
         from: IpNet,
         out: IfName,
     },
+    /// The same for services that are told by a mark.
+    HairpinMarked {
+        from: IpNet,
+        out: IfName,
+    },
     /// Not one of ours, or changed by somebody: what the kernel shows, for the operator's eyes.
     Foreign(String),
+}
+
+impl Rule {
+    /// There only because of services that are told by a mark.
+    pub fn is_for_marks(&self) -> bool {
+        matches!(
+            self,
+            Rule::AcceptReplies
+                | Rule::MarkServices4
+                | Rule::MarkServices6
+                | Rule::AcceptMarked
+                | Rule::AcceptMarks4
+                | Rule::AcceptMarks6
+                | Rule::HairpinMarked { .. }
+        )
+    }
 }
 
 impl fmt::Display for Rule {
@@ -49,6 +82,12 @@ impl fmt::Display for Rule {
             Rule::AcceptIcmpv6 => f.write_str("accept icmpv6"),
             Rule::AcceptServices4 => f.write_str("accept to services4"),
             Rule::AcceptServices6 => f.write_str("accept to services6"),
+            Rule::AcceptReplies => f.write_str("accept replies"),
+            Rule::MarkServices4 => f.write_str("mark by marks4"),
+            Rule::MarkServices6 => f.write_str("mark by marks6"),
+            Rule::AcceptMarked => f.write_str("accept marked"),
+            Rule::AcceptMarks4 => f.write_str("accept to marks4"),
+            Rule::AcceptMarks6 => f.write_str("accept to marks6"),
             Rule::DropNewFrom(name) => write!(f, "drop new from {name}"),
             Rule::Masquerade { from, out, to: None } => write!(f, "masquerade {from} out {out}"),
             Rule::Masquerade {
@@ -57,6 +96,7 @@ impl fmt::Display for Rule {
                 to: Some(to),
             } => write!(f, "masquerade {from} out {out} to {to}"),
             Rule::Hairpin { from, out } => write!(f, "hairpin {from} out {out}"),
+            Rule::HairpinMarked { from, out } => write!(f, "hairpin marked {from} out {out}"),
             Rule::Foreign(text) => write!(f, "foreign {text}"),
         }
     }
@@ -78,6 +118,12 @@ impl FromStr for Rule {
             ["accept", "icmpv6"] => Rule::AcceptIcmpv6,
             ["accept", "to", "services4"] => Rule::AcceptServices4,
             ["accept", "to", "services6"] => Rule::AcceptServices6,
+            ["accept", "replies"] => Rule::AcceptReplies,
+            ["mark", "by", "marks4"] => Rule::MarkServices4,
+            ["mark", "by", "marks6"] => Rule::MarkServices6,
+            ["accept", "marked"] => Rule::AcceptMarked,
+            ["accept", "to", "marks4"] => Rule::AcceptMarks4,
+            ["accept", "to", "marks6"] => Rule::AcceptMarks6,
             ["drop", "new", "from", name] => Rule::DropNewFrom(name.parse().map_err(|_| bad())?),
             ["masquerade", from, "out", out] => Rule::Masquerade {
                 from: from.parse().map_err(|_| bad())?,
@@ -90,6 +136,10 @@ impl FromStr for Rule {
                 to: Some(to.parse().map_err(|_| bad())?),
             },
             ["hairpin", from, "out", out] => Rule::Hairpin {
+                from: from.parse().map_err(|_| bad())?,
+                out: out.parse().map_err(|_| bad())?,
+            },
+            ["hairpin", "marked", from, "out", out] => Rule::HairpinMarked {
                 from: from.parse().map_err(|_| bad())?,
                 out: out.parse().map_err(|_| bad())?,
             },
@@ -112,6 +162,12 @@ mod tests {
             Rule::AcceptIcmpv6,
             Rule::AcceptServices4,
             Rule::AcceptServices6,
+            Rule::AcceptReplies,
+            Rule::MarkServices4,
+            Rule::MarkServices6,
+            Rule::AcceptMarked,
+            Rule::AcceptMarks4,
+            Rule::AcceptMarks6,
             Rule::DropNewFrom(eth0.clone()),
             Rule::Masquerade {
                 from: "172.16.0.0/24".parse().unwrap(),
@@ -125,6 +181,10 @@ mod tests {
             },
             Rule::Hairpin {
                 from: "2001:db8::/64".parse().unwrap(),
+                out: eth0.clone(),
+            },
+            Rule::HairpinMarked {
+                from: "172.16.0.0/24".parse().unwrap(),
                 out: eth0,
             },
         ];

@@ -248,7 +248,7 @@ impl Probe {
             settings: Scheduler::Wlc.into(),
         })?;
         self.step(add_real(service, server, 1))?;
-        let virtual_server = SocketAddr::new(service.address, service.port);
+        let virtual_server: SocketAddr = "127.0.0.1:8000".parse()?;
         let mut client = TcpStream::connect_timeout(&virtual_server, Duration::from_secs(5))?;
         let (mut peer, _) = listener.accept()?;
         let mut reader = KernelActivity::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 
-use lb_core::model::{RealKey, VirtualKey};
+use lb_core::model::{Endpoint, RealKey, VirtualKey};
 use lb_core::observed::ForeignService;
 use lb_wire::genl;
 use lb_wire::ipvs::{
@@ -64,6 +64,9 @@ impl Saboteur {
         limited: RealKey,
         routed: RealKey,
     ) -> Result<BTreeSet<ForeignService>, Fault> {
+        let VirtualKey::Endpoint(ours) = ours else {
+            return Err("the probe's services have one port".into());
+        };
         let key = ServiceKey::Address {
             protocol: ours.protocol.number().into(),
             address: ours.address,
@@ -91,7 +94,7 @@ impl Saboteur {
         self.foreign_services(ours)
     }
 
-    fn foreign_services(&self, ours: VirtualKey) -> Result<BTreeSet<ForeignService>, Fault> {
+    fn foreign_services(&self, ours: Endpoint) -> Result<BTreeSet<ForeignService>, Fault> {
         let mut foreign = BTreeSet::new();
         for (family, ipv6) in [(Family::V4, false), (Family::V6, true)] {
             let key = ServiceKey::Fwmark { family, mark: 42 };

@@ -191,6 +191,10 @@ mod tests {
             from: from.parse().unwrap(),
             out: eth0.clone(),
         };
+        let marked = |from: &str| Rule::HairpinMarked {
+            from: from.parse().unwrap(),
+            out: eth0.clone(),
+        };
         vec![
             (Chain::Input, Rule::AcceptLoopback),
             (Chain::Input, Rule::AcceptEstablished),
@@ -198,6 +202,14 @@ mod tests {
             (Chain::Input, Rule::AcceptIcmpv6),
             (Chain::Input, Rule::AcceptServices4),
             (Chain::Input, Rule::AcceptServices6),
+            (Chain::MangleIn, Rule::AcceptReplies),
+            (Chain::MangleIn, Rule::MarkServices4),
+            (Chain::MangleIn, Rule::MarkServices6),
+            (Chain::Input, Rule::AcceptMarked),
+            (Chain::Postrouting, Rule::AcceptMarks4),
+            (Chain::Postrouting, Rule::AcceptMarks6),
+            (Chain::Postrouting, marked("172.16.0.0/24")),
+            (Chain::Postrouting, marked("2001:db8::/48")),
             (Chain::Forward, Rule::DropNewFrom(eth0.clone())),
             (Chain::Postrouting, masquerade("0.0.0.0/0")),
             (Chain::Postrouting, masquerade("172.16.0.0/24")),

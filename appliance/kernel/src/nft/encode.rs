@@ -9,6 +9,7 @@ use lb_core::ruleset::{self, ChainKind, Rule, Ruleset};
 use nftnl::set::Set;
 use nftnl::{Batch, Chain, ChainType, FinalizedBatch, Hook, MsgType, Policy, ProtoFamily, Table};
 
+use super::marks::MarkMap;
 use super::rule::encode;
 use super::services::{Key, Key4, Key6, ServiceSet};
 
@@ -85,6 +86,11 @@ pub(super) fn replacement(rules: &Ruleset) -> Result<Transaction, KernelFault> {
     writer.write(&table, MsgType::Add, "table");
     let sets = Sets::new(&table, rules.services.iter().copied().map(Key::from));
     sets.write(&mut writer);
+    for map in MarkMap::ALL.into_iter().filter(|map| map.is_used(rules)) {
+        for (message, what) in map.messages(&rules.marks) {
+            writer.write(&message, MsgType::Add, what);
+        }
+    }
     for base in ruleset::Chain::ALL.into_iter().filter(|base| rules.has(*base)) {
         let chain = chain(base, &table);
         writer.write(&chain, MsgType::Add, format!("chain {}", base.name()));

@@ -67,19 +67,29 @@ pub(super) fn match_source(message: &mut nftnl::Rule<'_>, from: &IpNet) {
 }
 
 pub(super) fn match_services4(message: &mut nftnl::Rule<'_>, set: &Set<'_, Key4>) {
-    let address = NetworkHeaderField::Ipv4(Ipv4HeaderField::Daddr);
     match_byte(message, &Meta::NfProto, libc::NFPROTO_IPV4 as u8);
-    message.add_expr(&Payload::Network(address));
-    load_protocol_and_port(message, NFT_REG32_01, NFT_REG32_02);
+    load_key4(message);
     message.add_expr(&Lookup::new(set));
 }
 
 pub(super) fn match_services6(message: &mut nftnl::Rule<'_>, set: &Set<'_, Key6>) {
-    let address = NetworkHeaderField::Ipv6(Ipv6HeaderField::Daddr);
     match_byte(message, &Meta::NfProto, libc::NFPROTO_IPV6 as u8);
+    load_key6(message);
+    message.add_expr(&Lookup::new(set));
+}
+
+/// Destination, protocol and port of an IPv4 packet, one after the other from the first register on.
+pub(super) fn load_key4(message: &mut nftnl::Rule<'_>) {
+    let address = NetworkHeaderField::Ipv4(Ipv4HeaderField::Daddr);
+    message.add_expr(&Payload::Network(address));
+    load_protocol_and_port(message, NFT_REG32_01, NFT_REG32_02);
+}
+
+/// The same of an IPv6 packet.
+pub(super) fn load_key6(message: &mut nftnl::Rule<'_>) {
+    let address = NetworkHeaderField::Ipv6(Ipv6HeaderField::Daddr);
     message.add_expr(&Payload::Network(address));
     load_protocol_and_port(message, NFT_REG_2, NFT_REG32_05);
-    message.add_expr(&Lookup::new(set));
 }
 
 fn load_protocol_and_port(message: &mut nftnl::Rule<'_>, protocol: u32, port: u32) {

@@ -75,12 +75,21 @@ impl Get {
 const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 
 fn put_string(bytes: &mut Vec<u8>, kind: u16, text: &str) {
-    let length = 4 + text.len() as u16 + 1;
+    put_bytes(bytes, kind, &[text.as_bytes(), &[0]].concat());
+}
+
+/// One attribute, with the padding behind it.
+pub(super) fn put_bytes(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let length = 4 + value.len() as u16;
     bytes.extend(length.to_ne_bytes());
     bytes.extend(kind.to_ne_bytes());
-    bytes.extend(text.as_bytes());
-    bytes.push(0);
+    bytes.extend(value);
     bytes.resize(bytes.len().next_multiple_of(4), 0);
+}
+
+/// One attribute that holds others.
+pub(super) fn put_nested(bytes: &mut Vec<u8>, kind: u16, inner: &[u8]) {
+    put_bytes(bytes, kind | libc::NLA_F_NESTED as u16, inner);
 }
 
 /// A message's header, and what follows it.

@@ -5,6 +5,7 @@
 mod canonical;
 mod encode;
 mod expressions;
+mod marks;
 mod message;
 mod raw;
 mod read;

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lb_core::model::VirtualKey;
+use lb_core::model::Endpoint;
 use lb_core::ports::KernelFault;
 use lb_core::ruleset::{Chain, ChainKind, Hook, Rule, Ruleset, TABLE};
 
 use super::canonical::{SeenRule, packets};
+use super::marks::MarkMap;
 use super::message::{ATTR_TABLE, Attributes, Get, list};
 use super::services::ServiceSet;
 use super::socket::Socket;
@@ -228,8 +229,14 @@ fn read_chains(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> 
 
 fn read_services(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> {
     let mut missing = ServiceSet::ALL.to_vec();
+    let mut maps = Vec::new();
     for_ours(socket, Get::Sets, |attributes| {
         let name = attributes.text(NFTA_SET_NAME);
+        let map = MarkMap::ALL.into_iter().find(|map| map.name() == name);
+        if let Some(map) = map.filter(|map| map.is_used(&seen.0) && map.is_as_made(attributes)) {
+            maps.push(map);
+            return Ok(());
+        }
         let ours = ServiceSet::ALL.into_iter().find(|s| s.name() == name);
         missing.retain(|set| Some(*set) != ours);
         let as_made = ours.is_some_and(|set| {
@@ -243,6 +250,9 @@ fn read_services(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault
         }
         Ok(())
     })?;
+    for map in maps {
+        read_marks(socket, map, seen)?;
+    }
     for set in ServiceSet::ALL {
         if missing.contains(&set) {
             seen.foreign(Chain::Input, format!("set {} is missing", set.name()));
@@ -261,10 +271,28 @@ fn read_services(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault
     Ok(())
 }
 
+fn read_marks(socket: &mut Socket, map: MarkMap, seen: &mut Seen) -> Result<(), KernelFault> {
+    let mut strays = Vec::new();
+    socket.ask(Get::Elements, Some(map.name()), |message| {
+        let attributes = Attributes::of_message(message.payload)?;
+        for (_, element) in list(attributes.bytes(NFTA_SET_ELEM_LIST_ELEMENTS))? {
+            match map.range(&Attributes::parse(element)?) {
+                Some((range, mark)) => drop(seen.0.marks.insert(range, mark)),
+                None => strays.push(format!("element {element:02x?} of {}", map.name())),
+            }
+        }
+        Ok(())
+    })?;
+    for stray in strays {
+        seen.foreign(Chain::Input, stray);
+    }
+    Ok(())
+}
+
 fn read_elements(
     set: ServiceSet,
     elements: &[u8],
-    services: &mut BTreeSet<VirtualKey>,
+    services: &mut BTreeSet<Endpoint>,
     strays: &mut Vec<String>,
 ) -> Result<(), KernelFault> {
     for (_, element) in list(elements)? {

@@ -14,6 +14,7 @@ use nftnl::{Chain, ProtoFamily};
 
 use super::encode::Sets;
 use super::expressions::*;
+use super::marks::{self, MarkMap};
 use super::raw::{ConntrackOriginal, IntoRegister, ToOneAddress};
 use crate::fault;
 
@@ -47,6 +48,34 @@ pub(super) fn encode<'c>(
         Rule::AcceptServices6 => {
             match_services6(&mut message, &sets.v6);
             Verdict::Accept
+        }
+        Rule::AcceptReplies => {
+            marks::match_replies(&mut message);
+            Verdict::Accept
+        }
+        Rule::AcceptMarked => {
+            marks::match_marked(&mut message);
+            Verdict::Accept
+        }
+        Rule::AcceptMarks4 => {
+            marks::match_destination(&mut message, MarkMap::V4);
+            Verdict::Accept
+        }
+        Rule::AcceptMarks6 => {
+            marks::match_destination(&mut message, MarkMap::V6);
+            Verdict::Accept
+        }
+        Rule::MarkServices4 => {
+            marks::set_mark(&mut message, MarkMap::V4);
+            return comment(message, rule);
+        }
+        Rule::MarkServices6 => {
+            marks::set_mark(&mut message, MarkMap::V6);
+            return comment(message, rule);
+        }
+        Rule::HairpinMarked { from, out } => {
+            marks::hairpin(&mut message, from, out);
+            return comment(message, rule);
         }
         Rule::DropNewFrom(link) => {
             match_name(&mut message, &Meta::IifName, link.as_str());

@@ -4,18 +4,18 @@
 use std::ffi::CStr;
 use std::net::IpAddr;
 
-use lb_core::model::{Protocol, VirtualKey};
+use lb_core::model::{Endpoint, Protocol};
 use nftnl::set::SetKey;
 
 /// nft's data types (enum datatypes of its datatype.h), which it reads from a set's key type to print elements.
-const IPV4_ADDRESS: u32 = 7;
-const IPV6_ADDRESS: u32 = 8;
+pub(super) const IPV4_ADDRESS: u32 = 7;
+pub(super) const IPV6_ADDRESS: u32 = 8;
 const INET_PROTOCOL: u32 = 12;
 const INET_SERVICE: u32 = 13;
 /// nft gives each field of a concatenation 6 bits (TYPE_BITS).
 const TYPE_BITS: u32 = 6;
 
-const fn key_type(address: u32) -> u32 {
+pub(super) const fn key_type(address: u32) -> u32 {
     ((address << TYPE_BITS) | INET_PROTOCOL) << TYPE_BITS | INET_SERVICE
 }
 
@@ -52,24 +52,33 @@ impl ServiceSet {
     }
 
     /// The service that a key means; `None` for what a configuration cannot hold, such as another protocol.
-    pub(super) fn service(self, key: &[u8]) -> Option<VirtualKey> {
-        let (address, rest): (IpAddr, _) = match self {
-            ServiceSet::V4 => key
-                .split_first_chunk::<4>()
-                .map(|(a, rest)| ((*a).into(), rest))?,
-            ServiceSet::V6 => key
-                .split_first_chunk::<16>()
-                .map(|(a, rest)| ((*a).into(), rest))?,
-        };
-        let &[protocol, 0, 0, 0, high, low, 0, 0] = rest else {
-            return None;
-        };
-        Some(VirtualKey {
-            address,
-            port: u16::from_be_bytes([high, low]),
-            protocol: Protocol::ALL.into_iter().find(|p| p.number() == protocol)?,
-        })
+    pub(super) fn service(self, key: &[u8]) -> Option<Endpoint> {
+        match self {
+            ServiceSet::V4 => endpoint4(key),
+            ServiceSet::V6 => endpoint6(key),
+        }
     }
+}
+
+pub(super) fn endpoint4(key: &[u8]) -> Option<Endpoint> {
+    let (address, rest) = key.split_first_chunk::<4>()?;
+    endpoint((*address).into(), rest)
+}
+
+pub(super) fn endpoint6(key: &[u8]) -> Option<Endpoint> {
+    let (address, rest) = key.split_first_chunk::<16>()?;
+    endpoint((*address).into(), rest)
+}
+
+fn endpoint(address: IpAddr, rest: &[u8]) -> Option<Endpoint> {
+    let &[protocol, 0, 0, 0, high, low, 0, 0] = rest else {
+        return None;
+    };
+    Some(Endpoint {
+        address,
+        port: u16::from_be_bytes([high, low]),
+        protocol: Protocol::ALL.into_iter().find(|p| p.number() == protocol)?,
+    })
 }
 
 /// A key of `services4`.
@@ -82,8 +91,8 @@ pub(super) enum Key {
     V6(Key6),
 }
 
-impl From<VirtualKey> for Key {
-    fn from(service: VirtualKey) -> Key {
+impl From<Endpoint> for Key {
+    fn from(service: Endpoint) -> Key {
         match service.address {
             IpAddr::V4(a) => Key::V4(Key4(a.octets(), service.protocol, service.port)),
             IpAddr::V6(a) => Key::V6(Key6(a.octets(), service.protocol, service.port)),
@@ -109,7 +118,7 @@ impl SetKey for Key6 {
     }
 }
 
-fn concatenation(address: &[u8], protocol: Protocol, port: u16) -> Box<[u8]> {
+pub(super) fn concatenation(address: &[u8], protocol: Protocol, port: u16) -> Box<[u8]> {
     let [high, low] = port.to_be_bytes();
     let rest = [protocol.number(), 0, 0, 0, high, low, 0, 0];
     [address, &rest].concat().into_boxed_slice()
@@ -125,7 +134,7 @@ mod tests {
             ("192.0.2.1:443/tcp", ServiceSet::V4),
             ("[2001:db8::1]:6443/tcp", ServiceSet::V6),
         ] {
-            let service: VirtualKey = text.parse().unwrap();
+            let service: Endpoint = text.parse().unwrap();
             let (data, length) = match Key::from(service) {
                 Key::V4(key) => (key.data(), Key4::LEN),
                 Key::V6(key) => (key.data(), Key6::LEN),

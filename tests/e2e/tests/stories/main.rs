@@ -7,6 +7,7 @@ mod bad_config;
 mod bad_input;
 mod drift;
 mod gateway;
+mod groups;
 mod hairpin;
 mod machine;
 mod power;
@@ -53,6 +54,11 @@ fn main() -> ExitCode {
             "packets_are_forwarded_whole",
             150,
             protocols::packets_are_forwarded_whole,
+        ),
+        Story::new(
+            "many_ports_are_one_service",
+            240,
+            groups::many_ports_are_one_service,
         ),
         Story::new("ipv6_is_balanced", 150, protocols::ipv6_is_balanced),
         Story::new("one_change_among_many", 300, scale::one_change_among_many),

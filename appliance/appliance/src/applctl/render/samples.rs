@@ -42,6 +42,7 @@ pub fn service(name: &str, listen: &str, servers: Vec<ServerReport>) -> ServiceR
         name: name.into(),
         listen: listen.into(),
         protocol: "tcp".into(),
+        fwmark: None,
         scheduler: "rr".into(),
         servers,
     }

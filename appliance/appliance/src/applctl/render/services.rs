@@ -63,11 +63,14 @@ fn title(service: &ServiceReport, screen: &Screen) -> String {
         _ => Tone::Good,
     };
     let name = clean(&service.name);
-    let address = clean(&format!(
-        "{}/{}  {}",
-        service.listen, service.protocol, service.scheduler
-    ))
-    .into_owned();
+    let address = match &service.fwmark {
+        None => format!("{}/{}  {}", service.listen, service.protocol, service.scheduler),
+        Some(mark) => format!(
+            "{}  {}  {}  fwmark {mark}",
+            service.listen, service.protocol, service.scheduler
+        ),
+    };
+    let address = clean(&address).into_owned();
     let state = format!("{} of {} up", count(up as u64), some(all, "server"));
     let whole = width(&name) + 2 + width(&address) + 2 + width(&state);
     let (strong, state) = (screen.paint(Tone::Strong, &name), screen.paint(tone, &state));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Forward, Protocol, RealKey, Scheduler, VirtualKey, Weight};
+use crate::model::{Endpoint, Forward, Protocol, RealKey, Scheduler, Weight};
 use crate::observed::IpvsTimeouts;
 
 const SCENARIO: &str = include_str!("../../../../../tests/configs/good/scenario.toml");
@@ -20,13 +20,15 @@ fn interface(name: &str, address: &str) -> Interface {
 }
 
 fn service(name: &str, port: u16, real_servers: Vec<RealServer>) -> VirtualServer {
+    let endpoint = Endpoint {
+        address: "192.168.0.1".parse().unwrap(),
+        port,
+        protocol: Protocol::Tcp,
+    };
     VirtualServer {
         name: name.to_owned(),
-        listen: VirtualKey {
-            address: "192.168.0.1".parse().unwrap(),
-            port,
-            protocol: Protocol::Tcp,
-        },
+        key: endpoint.into(),
+        listen: vec![endpoint.into()],
         settings: Scheduler::Rr.into(),
         real_servers,
     }

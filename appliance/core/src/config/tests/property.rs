@@ -11,7 +11,8 @@ use unicode_width::UnicodeWidthStr;
 
 use super::*;
 use crate::model::{
-    Forward, MacAddress, Persistence, Protocol, RealKey, Scheduler, VirtualKey, VirtualSettings, Weight,
+    Endpoint, Forward, MacAddress, MarkKey, Persistence, PortRange, Protocol, RealKey, Scheduler, VirtualKey,
+    VirtualSettings, Weight,
 };
 use crate::observed::IpvsTimeouts;
 
@@ -216,14 +217,15 @@ fn interface(index: usize) -> impl Strategy<Value = Interface> {
     })
 }
 
-fn real_server(v4: bool, named: bool) -> impl Strategy<Value = RealServer> {
+/// `bare`: without a port.
+fn real_server(v4: bool, named: bool, bare: bool) -> impl Strategy<Value = RealServer> {
     let weight = (0..=Weight::MAX).prop_map(|n| Weight::new(n).unwrap());
     let place = (0usize..4, 2_000u16..40_000, 1u16..);
     (place, weight, any::<bool>(), check(named)).prop_map(
         move |((net, number, port), weight, inhibit, check)| RealServer {
             address: RealKey {
                 address: host(net, v4, number),
-                port,
+                port: if bare { 0 } else { port },
             },
             weight,
             forward: Forward::Nat,
@@ -237,33 +239,69 @@ fn real_server(v4: bool, named: bool) -> impl Strategy<Value = RealServer> {
     )
 }
 
+/// One port or several ranges that are apart, with one protocol or more.
+fn ranges(interfaces: usize) -> impl Strategy<Value = Vec<PortRange>> {
+    let ports = prop::collection::btree_set(1u16.., 1..5);
+    let protocols = prop::sample::subsequence(Protocol::ALL.to_vec(), 1..=3);
+    (0..interfaces, any::<bool>(), ports, protocols).prop_map(|(net, v4, ports, protocols)| {
+        let ports: Vec<u16> = ports.into_iter().collect();
+        let range = |pair: &[u16]| {
+            let (first, last) = (pair[0], *pair.last().unwrap());
+            let address = host(net, v4, 0);
+            protocols.clone().into_iter().map(move |protocol| PortRange {
+                address,
+                protocol,
+                first,
+                last,
+            })
+        };
+        ports.chunks(2).flat_map(range).collect()
+    })
+}
+
+fn key(listen: &[PortRange]) -> VirtualKey {
+    match listen {
+        [only] if only.first == only.last => VirtualKey::Endpoint(Endpoint {
+            address: only.address,
+            port: only.first,
+            protocol: only.protocol,
+        }),
+        _ => VirtualKey::Mark(MarkKey {
+            mark: 0,
+            ipv6: listen[0].address.is_ipv6(),
+        }),
+    }
+}
+
 fn virtual_server(interfaces: usize) -> impl Strategy<Value = VirtualServer> {
-    let protocol = prop::sample::select(Protocol::ALL.to_vec());
-    let listen = (0..interfaces, any::<bool>(), 1u16.., protocol);
     let settings = (
         prop::sample::select(Scheduler::ALL.to_vec()),
         prop::option::of((1u32..=2_678_400, 1u8..=32)),
         any::<bool>(),
     );
-    (listen, settings, "[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,20}").prop_flat_map(
-        |((net, v4, port, protocol), (scheduler, persistence, one_packet), name)| {
-            let listen = VirtualKey {
-                address: host(net, v4, 0),
-                port,
-                protocol,
-            };
+    (ranges(interfaces), settings, "[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,20}").prop_flat_map(
+        |(listen, (scheduler, persistence, one_packet), name)| {
+            let all = |protocol| listen.iter().all(|range| range.protocol == protocol);
             let settings = VirtualSettings {
                 scheduler,
                 persistence: persistence.map(|(timeout_s, prefix)| Persistence { timeout_s, prefix }),
-                one_packet: one_packet && protocol == Protocol::Udp,
+                one_packet: one_packet && all(Protocol::Udp),
             };
-            let servers = real_server(v4, protocol != Protocol::Tcp);
+            let key = key(&listen);
+            let grouped = matches!(key, VirtualKey::Mark(_));
+            let bare = grouped && (persistence.is_some() || listen[0].first % 2 == 0);
+            let servers = real_server(!key.is_ipv6(), bare || !all(Protocol::Tcp), bare);
             prop::collection::vec(servers, 0..5).prop_map(move |servers| {
-                let unique: BTreeMap<RealKey, RealServer> =
-                    servers.into_iter().map(|s| (s.address, s)).collect();
+                let identity = |server: &RealServer| match grouped {
+                    true => (server.address.address, 0),
+                    false => (server.address.address, server.address.port),
+                };
+                let unique: BTreeMap<_, RealServer> =
+                    servers.into_iter().map(|s| (identity(&s), s)).collect();
                 VirtualServer {
                     name: name.clone(),
-                    listen,
+                    key,
+                    listen: listen.clone(),
                     settings,
                     real_servers: unique.into_values().collect(),
                 }
@@ -272,16 +310,29 @@ fn virtual_server(interfaces: usize) -> impl Strategy<Value = VirtualServer> {
     )
 }
 
+fn apart(a: &VirtualServer, b: &VirtualServer) -> bool {
+    let meet = |a: &PortRange, b: &PortRange| {
+        (a.address, a.protocol) == (b.address, b.protocol) && a.first <= b.last && b.first <= a.last
+    };
+    !a.listen
+        .iter()
+        .any(|range| b.listen.iter().any(|other| meet(range, other)))
+}
+
 fn config() -> impl Strategy<Value = Config> {
     (1usize..4, "[a-zA-Z0-9]([a-zA-Z0-9-]{0,20}[a-zA-Z0-9])?").prop_flat_map(|(count, hostname)| {
         let interfaces: Vec<_> = (0..count).map(interface).collect();
         let services = prop::collection::vec(virtual_server(count), 0..6);
         let outs = prop::collection::btree_set((0u8..200, 0..count), 0..3);
         (interfaces, services, outs).prop_map(move |(interfaces, services, outs)| {
-            let mut by_key: BTreeMap<VirtualKey, VirtualServer> =
-                services.into_iter().map(|s| (s.listen, s)).collect();
-            let mut names = std::collections::BTreeSet::new();
-            by_key.retain(|_, service| names.insert(service.name.clone()));
+            let mut virtual_servers: Vec<VirtualServer> = Vec::new();
+            for service in services {
+                let fits = |other: &VirtualServer| apart(other, &service) && other.name != service.name;
+                if virtual_servers.iter().all(fits) {
+                    virtual_servers.push(service);
+                }
+            }
+            super::super::marks::assign(&mut virtual_servers);
             let masquerade = |(second, out): (u8, usize)| Masquerade {
                 from: ipnet::IpNet::new(IpAddr::V4(Ipv4Addr::new(172, second, 0, 0)), 16).unwrap(),
                 out: interfaces[out].label.clone(),
@@ -296,7 +347,7 @@ fn config() -> impl Strategy<Value = Config> {
                 },
                 masquerades: outs.into_iter().map(masquerade).collect(),
                 interfaces: interfaces.clone(),
-                virtual_servers: by_key.into_values().collect(),
+                virtual_servers,
             }
         })
     })
@@ -341,24 +392,28 @@ fn written(config: &Config) -> String {
         let _ = write!(text, "[[masquerade]]\nfrom = \"{from}\"\nout = \"{out}\"\n");
     }
     for service in &config.virtual_servers {
-        let listen = RealKey {
-            address: service.listen.address,
-            port: service.listen.port,
+        let list = |words: &str| {
+            let words: Vec<String> = words.split(", ").map(|word| format!("\"{word}\"")).collect();
+            match words.as_slice() {
+                [only] => only.clone(),
+                all => format!("[{}]", all.join(", ")),
+            }
         };
         let _ = write!(
             text,
-            "[[virtual_server]]\nname = \"{}\"\nlisten = \"{listen}\"\n",
-            service.name
+            "[[virtual_server]]\nname = \"{}\"\nlisten = {}\n",
+            service.name,
+            list(&service.ports())
         );
         let VirtualSettings {
             scheduler,
             persistence,
             one_packet,
         } = service.settings;
-        let protocol = service.listen.protocol;
+        let protocol = list(&service.protocols());
         let _ = write!(
             text,
-            "scheduler = \"{scheduler}\"\nprotocol = \"{protocol}\"\none_packet = {one_packet}\n"
+            "scheduler = \"{scheduler}\"\nprotocol = {protocol}\none_packet = {one_packet}\n"
         );
         if let Some(Persistence { timeout_s, prefix }) = persistence {
             let _ = writeln!(

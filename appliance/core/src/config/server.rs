@@ -1,0 +1,232 @@
+//! `[[virtual_server.real_server]]`: the servers of one service, and which of them cannot serve it.
+//! Must not: look at interfaces but through what they own and reach.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+use super::address::{Purpose, family, unusable};
+use super::check::CheckKeys;
+use super::fault::Wrong;
+use super::listen::{Listen, endpoint};
+use super::model::{RealServer, WhenDown};
+use super::reader::{Reader, Section, Value};
+use super::shape;
+use super::topology::Topology;
+use crate::model::{Forward, RealKey, Weight};
+
+/// What the servers of one service have in common.
+pub(super) struct Pool<'t> {
+    topology: &'t Topology,
+    listen: &'t Listen,
+    check: CheckKeys,
+    forward: Forward,
+    persistent: bool,
+    /// A server was read whose check would be the default: TCP to the traffic's port.
+    unchecked: Cell<bool>,
+    /// The same, and it has no port of its own.
+    portless: Cell<bool>,
+}
+
+impl<'t> Pool<'t> {
+    pub fn new(
+        topology: &'t Topology,
+        listen: &'t Listen,
+        check: CheckKeys,
+        forward: Forward,
+        persistent: bool,
+    ) -> Pool<'t> {
+        Pool {
+            topology,
+            listen,
+            check,
+            forward,
+            persistent,
+            unchecked: Cell::new(false),
+            portless: Cell::new(false),
+        }
+    }
+
+    pub fn has_default_check(&self) -> bool {
+        self.unchecked.get()
+    }
+
+    pub fn has_portless_default(&self) -> bool {
+        self.portless.get()
+    }
+
+    pub fn read(&self, reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Vec<RealServer> {
+        let help =
+            "write [[virtual_server.real_server]] on a line of its own, and its keys on the lines below";
+        let mut seen = BTreeMap::new();
+        let sections = reader.tables(section, "real_server", &shape::REAL_SERVER, help);
+        sections
+            .iter()
+            .filter_map(|section| self.real_server(reader, section, &mut seen))
+            .collect()
+    }
+
+    fn real_server(
+        &self,
+        reader: &mut Reader<'_>,
+        section: &Section<'_, '_>,
+        seen: &mut BTreeMap<RealKey, Range<usize>>,
+    ) -> Option<RealServer> {
+        let address = self.address(reader, section, seen);
+        let weight = match section.value("weight") {
+            Some(value) => reader
+                .integer(value, 0..=Weight::MAX)
+                .and_then(|n| Weight::new(n.into_inner())),
+            None => Some(Weight::ONE),
+        };
+        let when_down = section.value("when_down");
+        let when_down = reader.word_or(when_down, WhenDown::default(), &["inhibit", "remove"], &[]);
+        let own = CheckKeys::read(reader, section.value("check"));
+        let own_schedule = own.moves_schedule();
+        let check = own.over(&self.check);
+        if !check.names_target() {
+            self.unchecked.set(true);
+            let portless = address.is_some_and(|address| address.port == 0);
+            self.portless.set(self.portless.get() || portless);
+        }
+        if own_schedule {
+            check.judge_jitter(reader);
+        }
+        Some(RealServer {
+            address: address?,
+            weight: weight?,
+            forward: self.forward,
+            when_down: when_down?,
+            check: check.params(),
+        })
+    }
+
+    fn address(
+        &self,
+        reader: &mut Reader<'_>,
+        section: &Section<'_, '_>,
+        seen: &mut BTreeMap<RealKey, Range<usize>>,
+    ) -> Option<RealKey> {
+        let value = reader.required(
+            section,
+            "address",
+            "add where the server is: address = \"172.16.0.11:80\"",
+        )?;
+        let key = self.server(reader, value)?;
+        let wrong = self.misplaced(key.address);
+        let wrong = wrong
+            .or_else(|| self.misported(key))
+            .or_else(|| self.misforwarded(key));
+        if let Some(wrong) = wrong {
+            reader.faults.add(value.span(), wrong);
+        }
+        // IPVS could tell two ports of one server apart; clients of several ports could not.
+        let identity = RealKey {
+            port: if self.listen.group { 0 } else { key.port },
+            ..key
+        };
+        if let Some(first) = seen.get(&identity) {
+            let help = format!(
+                "first given on {}; for more of the load, give it a higher `weight`",
+                reader.line(first)
+            );
+            reader.fault(
+                value.span(),
+                format!("the server {identity} is there twice"),
+                help,
+            );
+        } else {
+            seen.insert(identity, value.span());
+        }
+        Some(key)
+    }
+
+    /// `ADDRESS:PORT`, and for a service of several ports also `ADDRESS`.
+    fn server(&self, reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<RealKey> {
+        let bare = value.text().filter(|_| self.listen.group);
+        let Some(address) = bare.and_then(|text| text.parse::<IpAddr>().ok()) else {
+            let socket: SocketAddr = endpoint(reader, value, Purpose::Server)?;
+            return Some(RealKey {
+                address: socket.ip(),
+                port: socket.port(),
+            });
+        };
+        if let Some(wrong) = unusable(address, Purpose::Server) {
+            reader.faults.add(value.span(), wrong);
+            return None;
+        }
+        Some(RealKey { address, port: 0 })
+    }
+
+    /// Where a server of several ports cannot have all of them mapped to one.
+    fn misported(&self, key: RealKey) -> Option<Wrong> {
+        if !self.listen.group || key.port == 0 {
+            return None;
+        }
+        let reason = if self.forward != Forward::Nat {
+            format!("with forward = \"{}\" packets arrive as they are", self.forward)
+        } else if self.persistent {
+            // ip_vs_sched_persist: of a mark's service only a port that equals the service's, which is 0, is mapped.
+            "with `persistence` IPVS maps no ports of such a service".to_owned()
+        } else {
+            return None;
+        };
+        let message = format!(
+            "`{key}` cannot have the ports of its service mapped to {}",
+            key.port
+        );
+        let help = format!("{reason}; give the address without a port: \"{}\"", key.address);
+        Some(Wrong::new(message, help))
+    }
+
+    /// What a server cannot do that answers its clients by itself.
+    fn misforwarded(&self, key: RealKey) -> Option<Wrong> {
+        let forward = self.forward;
+        if forward == Forward::Nat {
+            return None;
+        }
+        if let Some(listen) = self.listen.endpoint().filter(|listen| listen.port != key.port) {
+            let message = format!(
+                "`{key}` has another port than its service, which listens on {}",
+                listen.port
+            );
+            let help = format!(
+                "with forward = \"{forward}\" packets arrive as they are; give the port {}",
+                listen.port
+            );
+            return Some(Wrong::new(message, help));
+        }
+        if forward == Forward::Direct && self.topology.networks_of(key.address).next().is_none() {
+            let message = format!("`{}` is on no network of the appliance", key.address);
+            let help =
+                "with forward = \"direct\" a server is reached by its MAC address; use \"tunnel\" or \"nat\"";
+            return Some(Wrong::new(message, help));
+        }
+        None
+    }
+
+    /// Why traffic for this service cannot go to this address.
+    fn misplaced(&self, address: IpAddr) -> Option<Wrong> {
+        if let Some(interface) = self.topology.owner(address) {
+            let message = format!("`{address}` is the appliance's own address");
+            let help = format!(
+                "it is one of {}; a server is another machine",
+                self.topology.names[interface]
+            );
+            return Some(Wrong::new(message, help));
+        }
+        if let Some((what, network)) = self.topology.not_a_host(address) {
+            let message = format!("`{address}` is {what} of {network}");
+            return Some(Wrong::new(message, "give the address of the server itself"));
+        }
+        let listen = self.listen.address;
+        let listen = listen.filter(|listen| listen.is_ipv4() != address.is_ipv4())?;
+        let (ours, theirs) = (family(listen), family(address));
+        let message = format!("`{address}` is {theirs}, and its service listens on {ours}");
+        Some(Wrong::new(
+            message,
+            format!("a service stays within one family; give an {ours} address"),
+        ))
+    }
+}

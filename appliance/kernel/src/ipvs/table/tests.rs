@@ -1,0 +1,245 @@
+//! What is dumped and what is asked for mean the same services and servers.
+
+use lb_wire::ipvs::Stats;
+
+use super::*;
+
+const DCCP: u16 = 33;
+
+fn web() -> VirtualKey {
+    "192.168.0.1:30080/tcp".parse().unwrap()
+}
+
+fn server(last: u8) -> RealKey {
+    RealKey {
+        address: [172, 16, 0, last].into(),
+        port: 30080,
+    }
+}
+
+/// As the kernel dumps a service that we added.
+fn listed(key: ServiceKey, scheduler: &str) -> ServiceEntry {
+    let service = Service {
+        flags: SVC_F_HASHED,
+        ..Service::plain(key, scheduler)
+    };
+    ServiceEntry {
+        service,
+        stats: Stats::default(),
+    }
+}
+
+fn listed_server(last: u8, weight: u32) -> DestEntry {
+    DestEntry {
+        dest: Dest {
+            weight,
+            ..dest(&server(last), Weight::ONE, Forward::Nat)
+        },
+        active_connections: 2,
+        inactive_connections: 5,
+        persistent_connections: 0,
+        stats: Stats {
+            connections: 70_000_000_000,
+            ..Stats::default()
+        },
+    }
+}
+
+fn only(entry: ServiceEntry, server: DestEntry) -> ObservedVirtual {
+    let table = observed(&[(entry, vec![server])]);
+    table.virtual_servers.into_values().next().unwrap()
+}
+
+#[test]
+fn what_we_add_is_what_we_observe() {
+    let seen = only(listed(service_key(&web()), "wrr"), listed_server(11, 3));
+    let real = ObservedReal {
+        weight: Weight::new(3).unwrap(),
+        forward: Some(Forward::Nat),
+        thresholds: false,
+    };
+    let expected = ObservedVirtual {
+        settings: Some(Scheduler::Wrr.into()),
+        servers: [(server(11), real)].into(),
+    };
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn each_foreign_setting_of_a_service_shows() {
+    let key = service_key(&web());
+    let changes: [fn(&mut Service); 4] = [
+        |s| s.flags |= 0x100,
+        |s| s.netmask = [255, 255, 255, 0],
+        |s| s.timeout_s = 300,
+        |s| s.pe_name = Some("sip".to_owned()),
+    ];
+    for change in changes {
+        let mut entry = listed(key, "rr");
+        change(&mut entry.service);
+        assert_eq!(only(entry, listed_server(11, 1)).settings, None);
+    }
+    let unknown = only(listed(key, "none"), listed_server(11, 1));
+    assert_eq!(unknown.settings, None);
+}
+
+#[test]
+fn settings_read_back_as_they_were_asked_for() {
+    for service_name in ["192.168.0.1:53/udp", "[2001:db8::1]:53/udp"] {
+        let key: VirtualKey = service_name.parse().unwrap();
+        for (prefix, one_packet) in [(1, false), (24, true), (32, false)] {
+            let wanted = VirtualSettings {
+                scheduler: Scheduler::Sh,
+                persistence: Some(Persistence {
+                    timeout_s: 300,
+                    prefix,
+                }),
+                one_packet,
+            };
+            let mut seen = service(service_key(&key), &wanted);
+            assert_eq!(settings(&seen), None, "the kernel sets the flag of its table");
+            seen.flags |= SVC_F_HASHED;
+            assert_eq!(settings(&seen), Some(wanted));
+        }
+    }
+    let web = service_key(&web());
+    let persistent = |netmask| Service {
+        flags: SVC_F_HASHED | SVC_F_PERSISTENT,
+        timeout_s: 9,
+        netmask,
+        ..Service::plain(web, "rr")
+    };
+    let prefix = |netmask| {
+        settings(&persistent(netmask))
+            .and_then(|s| s.persistence)
+            .map(|p| p.prefix)
+    };
+    assert_eq!(prefix([255, 255, 254, 0]), Some(23));
+    assert_eq!(prefix([255, 0, 255, 0]), None);
+}
+
+#[test]
+fn each_foreign_setting_of_a_server_shows() {
+    let key = service_key(&web());
+    let see = |change: fn(&mut Dest)| {
+        let mut entry = listed_server(11, 1);
+        change(&mut entry.dest);
+        only(listed(key, "rr"), entry).servers[&server(11)]
+    };
+    assert!(see(|d| d.upper_threshold = 10).thresholds);
+    assert!(see(|d| d.lower_threshold = 10).thresholds);
+    assert_eq!(
+        see(|d| d.forward = ForwardMethod::DirectRoute).forward,
+        Some(Forward::Direct)
+    );
+    assert_eq!(see(|d| d.forward = ForwardMethod::LocalNode).forward, None);
+    let heavy = see(|d| d.weight = Weight::MAX + 1);
+    assert!(heavy.thresholds);
+    assert_eq!(heavy.weight.value(), Weight::MAX);
+    assert!(!see(|d| d.weight = Weight::MAX).thresholds);
+}
+
+#[test]
+fn services_outside_our_model_are_foreign_and_can_be_deleted() {
+    let address = "192.0.2.1".parse().unwrap();
+    let keys = [
+        ServiceKey::Fwmark {
+            family: Family::V4,
+            mark: 7,
+        },
+        ServiceKey::Fwmark {
+            family: Family::V6,
+            mark: 7,
+        },
+        ServiceKey::Address {
+            protocol: DCCP,
+            address,
+            port: 53,
+        },
+        ServiceKey::Address {
+            protocol: 300,
+            address,
+            port: 0,
+        },
+    ];
+    let entries: Vec<Entry> = keys.map(|key| (listed(key, "rr"), Vec::new())).into();
+    let table = observed(&entries);
+    assert!(table.virtual_servers.is_empty());
+    assert!(keys.iter().all(|key| !is_ours(key)));
+    let deleted: BTreeSet<ServiceKey> = table.foreign_services.iter().map(foreign_key).collect();
+    assert_eq!(deleted, keys.into());
+    assert!(activity(&entries).is_empty());
+}
+
+#[test]
+fn a_mark_of_our_range_is_a_service_of_ours() {
+    for text in ["fwmark 0x4c00000a/ipv4", "fwmark 0x4cfffff0/ipv6"] {
+        let key: VirtualKey = text.parse().unwrap();
+        let listed = listed(service_key(&key), "rr");
+        let seen = observed(&[(listed, Vec::new())]);
+        assert_eq!(seen.virtual_servers[&key].settings, Some(Scheduler::Rr.into()));
+        assert!(seen.foreign_services.is_empty());
+    }
+}
+
+#[test]
+fn activity_belongs_to_a_server_of_a_service() {
+    let entries = [(listed(service_key(&web()), "rr"), vec![listed_server(11, 1)])];
+    let key = ServerKey {
+        service: web(),
+        server: server(11),
+    };
+    let counted = ServerActivity {
+        active_connections: 2,
+        inactive_connections: 5,
+        connections: 70_000_000_000,
+    };
+    assert_eq!(activity(&entries), [(key, counted)].into());
+}
+
+#[test]
+fn steps_of_ipvs_are_requests_and_others_are_not() {
+    let (service, server, settings) = (web(), server(11), VirtualSettings::from(Scheduler::Wlc));
+    let (weight, forward) = (Weight::ZERO, Forward::Nat);
+    let wire = Service::plain(service_key(&service), "wlc");
+    let key = wire.key;
+    let to = dest(&server, weight, forward);
+    let cases = [
+        (
+            Step::AddVirtual { service, settings },
+            IpvsMessage::new_service(&wire),
+        ),
+        (
+            Step::EditVirtual { service, settings },
+            IpvsMessage::set_service(&wire),
+        ),
+        (Step::DeleteVirtual(service), IpvsMessage::del_service(&key)),
+        (
+            Step::AddReal {
+                service,
+                server,
+                weight,
+                forward,
+            },
+            IpvsMessage::new_dest(&key, &to),
+        ),
+        (
+            Step::EditReal {
+                service,
+                server,
+                weight,
+                forward,
+            },
+            IpvsMessage::set_dest(&key, &to),
+        ),
+        (
+            Step::DeleteReal { service, server },
+            IpvsMessage::del_dest(&key, &to.key),
+        ),
+    ];
+    for (step, expected) in cases {
+        assert_eq!(request(&step), Some(expected), "{step}");
+    }
+    assert_eq!(to.weight, 0);
+    assert_eq!(request(&Step::DeleteRuleset), None);
+}
