@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lb_core::config::MAX_BYTES;
 use lb_core::control::{ConnectionReport, ConnectionsReport, Request, Response};
-use lb_core::observed::Activity;
+use lb_core::observed::{Activity, Wanted};
 use lb_core::ports::ActivityPort;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -75,11 +75,9 @@ async fn answer(request: Request, activity: SharedActivity, events: mpsc::Sender
     if let Request::Connections { limit } = request {
         return connections(activity, limit).await;
     }
-    let counted = match request {
-        Request::Status | Request::Services { .. } | Request::Interfaces | Request::Gateway => {
-            Some(count(activity).await)
-        }
-        _ => None,
+    let counted = match wanted(&request, &events).await {
+        Some(wanted) => Some(count(activity, wanted).await),
+        None => None,
     };
     let (reply, answer) = oneshot::channel();
     let event = Event::Request {
@@ -93,9 +91,30 @@ async fn answer(request: Request, activity: SharedActivity, events: mpsc::Sender
     answer.await.unwrap_or_else(|_| error("the agent is ending"))
 }
 
+/// How much of what counts belongs into the answer: servers can be tens of thousands, and one service's are few.
+async fn wanted(request: &Request, events: &mpsc::Sender<Event>) -> Option<Wanted> {
+    match request {
+        Request::Status | Request::Interfaces | Request::Gateway => Some(Wanted::Machine),
+        Request::Services { name: None } => Some(Wanted::Servers),
+        Request::Counters { service: None } => Some(Wanted::Services(None)),
+        Request::Services { name: Some(name) } | Request::Counters { service: Some(name) } => {
+            let (reply, found) = oneshot::channel();
+            let name = name.clone();
+            let asked = events.send(Event::Find { name, reply }).await;
+            let found = if asked.is_ok() {
+                found.await.ok().flatten()
+            } else {
+                None
+            };
+            Some(Wanted::Services(found))
+        }
+        _ => None,
+    }
+}
+
 /// What counts; nothing is better than no answer at all.
-async fn count(activity: SharedActivity) -> Activity {
-    let counted = task::spawn_blocking(move || lock(&activity).activity()).await;
+async fn count(activity: SharedActivity, wanted: Wanted) -> Activity {
+    let counted = task::spawn_blocking(move || lock(&activity).activity(wanted)).await;
     match counted {
         Ok(Ok(counted)) => counted,
         Ok(Err(fault)) => {
@@ -140,5 +159,53 @@ fn lock(activity: &SharedActivity) -> std::sync::MutexGuard<'_, Box<dyn Activity
 fn error(message: &str) -> Response {
     Response::Error {
         message: message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lb_core::model::VirtualKey;
+
+    /// Asked with an engine behind that knows one service.
+    async fn wanted_for(request: Request) -> Option<Wanted> {
+        let (events, mut inbox) = mpsc::channel(1);
+        tokio::spawn(async move {
+            while let Some(Event::Find { name, reply }) = inbox.recv().await {
+                reply.send((name == "web").then(web)).unwrap();
+            }
+        });
+        wanted(&request, &events).await
+    }
+
+    fn web() -> VirtualKey {
+        "192.0.2.1:80/tcp".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn servers_are_read_only_where_they_are_shown() {
+        let name = |name: &str| Some(name.to_owned());
+        for (request, expected) in [
+            (Request::Status, Some(Wanted::Machine)),
+            (Request::Interfaces, Some(Wanted::Machine)),
+            (Request::Gateway, Some(Wanted::Machine)),
+            (Request::Version, None),
+            (Request::Services { name: None }, Some(Wanted::Servers)),
+            (
+                Request::Services { name: name("web") },
+                Some(Wanted::Services(Some(web()))),
+            ),
+            (
+                Request::Services { name: name("x") },
+                Some(Wanted::Services(None)),
+            ),
+            (Request::Counters { service: None }, Some(Wanted::Services(None))),
+            (
+                Request::Counters { service: name("web") },
+                Some(Wanted::Services(Some(web()))),
+            ),
+        ] {
+            assert_eq!(wanted_for(request.clone()).await, expected, "{request:?}");
+        }
     }
 }

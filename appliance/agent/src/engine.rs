@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use lb_core::config::{Config, VirtualServer};
 use lb_core::control::{ConfigSource, HealthWord, Request, Response};
 use lb_core::desired::{self, Network};
+use lb_core::drops::DropWatch;
 use lb_core::health::{CheckResult, Health, Outcome};
 use lb_core::model::{ServerKey, VirtualKey};
 use lb_core::observed::{Activity, Observed};
@@ -33,6 +34,11 @@ pub enum Event {
     Observed(Result<Observed, KernelError>),
     Applied(Outcomes),
     LinksChanged,
+    /// The key of the service with this name.
+    Find {
+        name: String,
+        reply: oneshot::Sender<Option<VirtualKey>>,
+    },
     Request {
         request: Request,
         activity: Option<Activity>,
@@ -57,6 +63,8 @@ pub struct Engine {
     pub network: Network,
     pub observed: Observed,
     pub reconcile: Reconcile,
+    /// Fed by whoever asks, first by the console when it starts.
+    pub drops: DropWatch,
     jobs: std_mpsc::Sender<Job>,
     events: mpsc::Sender<Event>,
     /// Checks are made, now that the network has been set up once.
@@ -107,6 +115,7 @@ impl Engine {
             network: Network::default(),
             observed: Observed::default(),
             reconcile: Reconcile::default(),
+            drops: DropWatch::default(),
             places,
             jobs,
             events,
@@ -129,6 +138,11 @@ impl Engine {
             Event::Observed(observed) => self.on_observed(observed),
             Event::Applied(outcomes) => self.on_applied(outcomes),
             Event::LinksChanged => self.reconcile.audit_soon(),
+            Event::Find { name, reply } => {
+                let mut all = self.config.iter().flat_map(|c| &c.virtual_servers);
+                // The client may have gone: nobody misses the answer.
+                let _ = reply.send(all.find(|s| s.name == name).map(|s| s.key));
+            }
             Event::Request {
                 request,
                 activity,
@@ -278,7 +292,12 @@ impl Engine {
             Request::ConfigApply => self.apply_file(reply),
             other => {
                 // The client may have gone: nobody misses the answer.
-                let _ = reply.send(self.report(&other, &activity.unwrap_or_default()));
+                let activity = activity.unwrap_or_default();
+                if activity.read_at_ms > 0 {
+                    self.drops
+                        .note(Instant::now(), &activity.tracking, &activity.softnet);
+                }
+                let _ = reply.send(self.report(&other, &activity));
             }
         }
     }

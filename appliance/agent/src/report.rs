@@ -1,16 +1,19 @@
 //! What is known, as the reports of `lb_core::control`. Must not: change anything or format for humans.
 
+mod interfaces;
+mod services;
+
 use std::error::Error;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use lb_core::config::{Config, RealServer, VirtualServer};
+use lb_core::config::{RealServer, VirtualServer};
 use lb_core::control::*;
 use lb_core::desired::FORWARDING;
-use lb_core::health::Outcome;
-use lb_core::model::{IfName, ServerKey, VirtualKey};
-use lb_core::observed::{Activity, ObservedLink};
+use lb_core::model::{IfName, ServerKey};
+use lb_core::observed::Activity;
 use lb_core::ruleset::{Chain, Rule};
+use lb_core::traffic::Tracking;
 
 use crate::engine::Engine;
 use crate::{Places, apply, system};
@@ -42,6 +45,7 @@ impl Engine {
             Request::Services { name } => self.services(name.as_deref(), activity),
             Request::Interfaces => Response::Interfaces(self.interfaces(activity)),
             Request::Gateway => Response::Gateway(self.gateway(activity)),
+            Request::Counters { service } => self.counters(service.as_deref(), activity),
             Request::ConfigShow => self.config_text(),
             Request::ConfigCheck { text: Some(text) } => Response::Check(apply::check(text.as_bytes()).1),
             Request::ConfigCheck { text: None } => match self.file() {
@@ -89,8 +93,8 @@ impl Engine {
                 resident_kb: system::resident_kb(pid),
                 init_resident_kb: if init.is_some() { system::resident_kb(1) } else { 0 },
             },
-            conntrack_count: activity.conntrack_count,
-            conntrack_max: activity.conntrack_max,
+            conntrack_count: activity.tracking.count,
+            conntrack_max: activity.tracking.max,
             init,
         }
     }
@@ -125,12 +129,13 @@ impl Engine {
         problems.extend(self.checks.unchecked_problem());
         let failed = self.reconcile.last_failed.iter();
         problems.extend(failed.map(|f| format!("the kernel refused: {f}; it is tried again every 10 s")));
-        if activity.conntrack_count * 100 > activity.conntrack_max * CONNTRACK_ALARM {
+        let Tracking { count, max, .. } = activity.tracking;
+        if count * 100 > max * CONNTRACK_ALARM {
             problems.push(format!(
-                "the connection tracking table holds {} of {} entries; give the machine more memory",
-                activity.conntrack_count, activity.conntrack_max
+                "the connection tracking table holds {count} of {max} entries; give the machine more memory"
             ));
         }
+        problems.extend(self.drops.problems(Instant::now()));
         problems
     }
 
@@ -148,122 +153,6 @@ impl Engine {
         Some(format!(
             "service {name} has no server that is up; `services {name}` says why"
         ))
-    }
-
-    fn services(&self, name: Option<&str>, activity: &Activity) -> Response {
-        let all = self.config.iter().flat_map(|c| &c.virtual_servers);
-        let chosen: Vec<_> = all.filter(|s| name.is_none_or(|n| s.name == n)).collect();
-        if let (Some(name), true) = (name, chosen.is_empty()) {
-            let names: Vec<_> = self.config.iter().flat_map(service_names).collect();
-            let known = if names.is_empty() {
-                "none".to_owned()
-            } else {
-                names.join(", ")
-            };
-            return Response::Error {
-                message: format!("there is no service `{name}`; the services are: {known}"),
-            };
-        }
-        let services = chosen
-            .into_iter()
-            .map(|s| self.service_report(s, activity))
-            .collect();
-        Response::Services(ServicesReport { services })
-    }
-
-    fn service_report(&self, service: &VirtualServer, activity: &Activity) -> ServiceReport {
-        ServiceReport {
-            name: service.name.clone(),
-            listen: service.ports(),
-            protocol: service.protocols(),
-            fwmark: match service.key {
-                VirtualKey::Mark(key) => Some(format!("{:#010x}", key.mark)),
-                VirtualKey::Endpoint(_) => None,
-            },
-            scheduler: service.settings.scheduler.to_string(),
-            servers: service
-                .real_servers
-                .iter()
-                .map(|r| self.server_report(service, r, activity))
-                .collect(),
-        }
-    }
-
-    fn server_report(&self, service: &VirtualServer, real: &RealServer, activity: &Activity) -> ServerReport {
-        let key = ServerKey {
-            service: service.key,
-            server: real.address,
-        };
-        let machine = self.checks.machine(&key);
-        let seen = self
-            .observed
-            .virtual_servers
-            .get(&key.service)
-            .and_then(|v| v.servers.get(&key.server));
-        let now = Instant::now();
-        ServerReport {
-            address: real.address.to_string(),
-            health: machine.map_or(HealthWord::Unproven, |m| m.word()),
-            since_ms: machine.map_or(0, |m| ms(now.saturating_duration_since(m.since()))),
-            weight: seen.map_or(0, |r| r.weight.value()),
-            configured_weight: real.weight.value(),
-            active_connections: activity.servers.get(&key).map_or(0, |a| a.active_connections),
-            last_check: machine.and_then(|m| m.last()).map(|last| LastCheckReport {
-                ok: last.outcome == Outcome::Pass,
-                reason: match &last.outcome {
-                    Outcome::Pass => "connected".to_owned(),
-                    Outcome::Fail(why) | Outcome::CannotCheck(why) => why.clone(),
-                },
-                latency_ms: (last.latency.as_secs_f64() * 1e6).round() / 1e3,
-                age_ms: ms(now.saturating_duration_since(last.ended)),
-            }),
-        }
-    }
-
-    fn interfaces(&self, activity: &Activity) -> InterfacesReport {
-        let named = self
-            .network
-            .resolved
-            .iter()
-            .map(|(label, link)| (Some(label.clone()), link.clone()));
-        let taken: Vec<_> = self.network.resolved.values().flatten().cloned().collect();
-        let others = self
-            .observed
-            .links
-            .iter()
-            .filter(|(name, l)| !l.loopback && l.mac.is_some() && !taken.contains(name));
-        let others = others.map(|(name, _)| (None, Some(name.clone())));
-        let interfaces = named.chain(others).map(|(label, name)| {
-            let seen = name.as_ref().and_then(|n| self.observed.links.get(n));
-            let counters = name
-                .as_ref()
-                .and_then(|n| activity.links.get(n))
-                .copied()
-                .unwrap_or_default();
-            InterfaceReport {
-                label,
-                link: name.map(|n| n.to_string()),
-                mac: seen.and_then(|l| l.mac).map(|m| m.to_string()),
-                state: link_state(seen).to_owned(),
-                mtu: seen.map(|l| l.mtu),
-                addresses: seen
-                    .iter()
-                    .flat_map(|l| &l.addresses)
-                    .map(|a| a.to_string())
-                    .collect(),
-                rx_bytes: counters.rx_bytes,
-                rx_packets: counters.rx_packets,
-                rx_errors: counters.rx_errors,
-                rx_dropped: counters.rx_dropped,
-                tx_bytes: counters.tx_bytes,
-                tx_packets: counters.tx_packets,
-                tx_errors: counters.tx_errors,
-                tx_dropped: counters.tx_dropped,
-            }
-        });
-        InterfacesReport {
-            interfaces: interfaces.collect(),
-        }
     }
 
     fn gateway(&self, activity: &Activity) -> GatewayReport {
@@ -291,12 +180,13 @@ impl Engine {
             })
         });
         GatewayReport {
+            read_at_ms: activity.read_at_ms,
             forwarding: self.observed.sysctls.get(FORWARDING[0]).is_some_and(|v| v == "1"),
             masquerades: masquerades.collect(),
             hairpins: hairpins.collect(),
             routes: routes.collect(),
-            conntrack_count: activity.conntrack_count,
-            conntrack_max: activity.conntrack_max,
+            conntrack: activity.tracking,
+            backlog_dropped: activity.softnet.dropped,
         }
     }
 
@@ -341,23 +231,11 @@ impl Engine {
             },
             active: rule.is_some_and(|rule| held.contains(rule)),
             connections: counted.map_or(0, |(_, connections)| *connections),
+            connections_per_second: None,
         }
     }
 }
 
-fn service_names(config: &Config) -> Vec<&str> {
-    config.virtual_servers.iter().map(|s| s.name.as_str()).collect()
-}
-
-fn link_state(seen: Option<&ObservedLink>) -> &'static str {
-    match seen {
-        None => "missing",
-        Some(link) if !link.admin_up => "down",
-        Some(link) if !link.carrier => "no-carrier",
-        Some(_) => "up",
-    }
-}
-
-fn ms(duration: Duration) -> u64 {
+pub(crate) fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -18,7 +18,7 @@ use lb_core::control::{
 };
 use lb_core::fake::FakeKernel;
 use lb_core::model::{RealKey, VirtualKey};
-use lb_core::observed::{Activity, ConnectionTable, Observed, SysctlName};
+use lb_core::observed::{Activity, ConnectionTable, Observed, SysctlName, Wanted};
 use lb_core::plan::Step;
 use lb_core::ports::{ActivityPort, KernelError, KernelPort, LinkEvents};
 
@@ -100,7 +100,7 @@ impl KernelPort for Shared {
 struct NoActivity;
 
 impl ActivityPort for NoActivity {
-    fn activity(&mut self) -> Result<Activity, KernelError> {
+    fn activity(&mut self, _wanted: Wanted) -> Result<Activity, KernelError> {
         Ok(Activity::default())
     }
     fn connections(&mut self, _limit: usize) -> Result<ConnectionTable, KernelError> {

@@ -53,6 +53,9 @@ fn services_json_is_the_documented_document_and_nothing_else() {
         "weight",
         "configured_weight",
         "active_connections",
+        "inactive_connections",
+        "traffic",
+        "rates",
         "last_check",
     ] {
         assert!(server.get(key).is_some(), "{key}");
@@ -61,6 +64,36 @@ fn services_json_is_the_documented_document_and_nothing_else() {
     for key in ["ok", "reason", "latency_ms", "age_ms"] {
         assert!(server["last_check"].get(key).is_some(), "{key}");
     }
+}
+
+#[test]
+fn rates_are_what_was_counted_between_two_readings() {
+    let agent = FakeAgent::well();
+    let output = applctl(&agent, &["services", "nginx", "--rate", "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let service = &document["services"][0];
+    for counted in [service, &service["servers"][0]] {
+        let rate = counted["rates"]["connections_per_second"].as_f64().unwrap();
+        assert!((999.0..1001.0).contains(&rate), "{document:#}");
+        assert!(
+            counted["rates"]["over_ms"].as_u64().unwrap() >= 4000,
+            "{document:#}"
+        );
+    }
+    assert_eq!(agent.asked().len(), 2);
+    let output = applctl(&agent, &["services", "--rate"]);
+    assert!(
+        text(&output.stdout).contains("CONN/s"),
+        "{}",
+        text(&output.stdout)
+    );
+    assert!(text(&output.stdout).contains("1.0 k"), "{}", text(&output.stdout));
+    let output = applctl(&agent, &["services", "--traffic"]);
+    assert!(
+        text(&output.stdout).contains("OUT BYTES"),
+        "{}",
+        text(&output.stdout)
+    );
 }
 
 #[test]
@@ -261,7 +294,10 @@ fn a_reader_that_goes_away_is_no_reason_to_panic() {
             .cycle()
             .take(20_000)
             .collect();
-        encode(&Response::Services(ServicesReport { services }))
+        encode(&Response::Services(ServicesReport {
+            read_at_ms: 1,
+            services,
+        }))
     });
     for words in [
         &["services"][..],

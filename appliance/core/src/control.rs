@@ -2,7 +2,12 @@
 //! On the control socket a request is one line of JSON and so is its response. Human output and `--json` render the
 //! same report structs. Must not: format for humans, or know the socket.
 
+mod counters;
+
 use serde::{Deserialize, Serialize};
+
+use crate::traffic::{LinkCounters, LinkRates, Tracking, Traffic, TrafficRates};
+pub use counters::*;
 
 /// Where the agent listens.
 pub const SOCKET: &str = "/run/lb/control.sock";
@@ -19,6 +24,10 @@ pub enum Request {
     },
     Interfaces,
     Gateway,
+    /// The machine, its links and all services in one line each; and the servers of this service.
+    Counters {
+        service: Option<String>,
+    },
     /// At most this many connections are listed.
     Connections {
         limit: usize,
@@ -49,6 +58,7 @@ pub enum Response {
     Services(ServicesReport),
     Interfaces(InterfacesReport),
     Gateway(GatewayReport),
+    Counters(CountersReport),
     Connections(ConnectionsReport),
     Config(ConfigText),
     Check(CheckReport),
@@ -124,6 +134,8 @@ pub struct AgentStatus {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServicesReport {
+    /// When the counters were read, since the kernel started; 0 if they could not be read.
+    pub read_at_ms: u64,
     pub services: Vec<ServiceReport>,
 }
 
@@ -138,6 +150,10 @@ pub struct ServiceReport {
     #[serde(default)]
     pub fwmark: Option<String>,
     pub scheduler: String,
+    /// `null`: the kernel does not hold it.
+    pub traffic: Option<Traffic>,
+    /// `null`: not asked for, or counted anew since the reading before.
+    pub rates: Option<TrafficRates>,
     pub servers: Vec<ServerReport>,
 }
 
@@ -151,7 +167,14 @@ pub struct ServerReport {
     /// In the kernel now; 0 also when the server is not in the table.
     pub weight: u32,
     pub configured_weight: u32,
+    /// Established.
     pub active_connections: u32,
+    /// All others that are still in the table.
+    pub inactive_connections: u32,
+    /// `null`: the server is not in the kernel's table.
+    pub traffic: Option<Traffic>,
+    /// `null`: not asked for, or counted anew since the reading before.
+    pub rates: Option<TrafficRates>,
     /// `None` before the first check has ended.
     pub last_check: Option<LastCheckReport>,
 }
@@ -185,12 +208,14 @@ pub struct LastCheckReport {
     pub age_ms: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InterfacesReport {
+    /// When the counters were read, since the kernel started; 0 if they could not be read.
+    pub read_at_ms: u64,
     pub interfaces: Vec<InterfaceReport>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InterfaceReport {
     /// The file's name for it; `None` for a link that the file does not name.
     pub label: Option<String>,
@@ -209,21 +234,41 @@ pub struct InterfaceReport {
     pub tx_packets: u64,
     pub tx_errors: u64,
     pub tx_dropped: u64,
+    /// `null`: not asked for, or counted anew since the reading before.
+    pub rates: Option<LinkRates>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+impl InterfaceReport {
+    pub fn counters(&self) -> LinkCounters {
+        LinkCounters {
+            rx_bytes: self.rx_bytes,
+            rx_packets: self.rx_packets,
+            rx_errors: self.rx_errors,
+            rx_dropped: self.rx_dropped,
+            tx_bytes: self.tx_bytes,
+            tx_packets: self.tx_packets,
+            tx_errors: self.tx_errors,
+            tx_dropped: self.tx_dropped,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GatewayReport {
+    /// When the counters were read, since the kernel started; 0 if they could not be read.
+    pub read_at_ms: u64,
     /// net.ipv4.ip_forward.
     pub forwarding: bool,
     pub masquerades: Vec<TranslationReport>,
     /// Clients beside their servers, whose address is hidden from these.
     pub hairpins: Vec<TranslationReport>,
     pub routes: Vec<RouteReport>,
-    pub conntrack_count: u64,
-    pub conntrack_max: u64,
+    pub conntrack: Tracking,
+    /// Packets that were dropped because a processor's queue was full, since the kernel started.
+    pub backlog_dropped: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TranslationReport {
     pub from: String,
     pub out: String,
@@ -233,6 +278,8 @@ pub struct TranslationReport {
     pub active: bool,
     /// Connections that it has translated since the rules were last loaded.
     pub connections: u64,
+    /// `null`: not asked for, or counted anew since the reading before.
+    pub connections_per_second: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 pub mod config;
 pub mod control;
 pub mod desired;
+pub mod drops;
 pub mod fake;
 pub mod health;
 pub mod mirror;
@@ -11,4 +12,6 @@ pub mod model;
 pub mod observed;
 pub mod plan;
 pub mod ports;
+pub mod rates;
 pub mod ruleset;
+pub mod traffic;

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use crate::config::Route;
 use crate::model::{Forward, IfName, MacAddress, RealKey, ServerKey, VirtualKey, VirtualSettings, Weight};
 use crate::ruleset::{Rule, Ruleset};
+use crate::traffic::{LinkCounters, Memory, Processor, Softnet, Tracking, Traffic};
 
 /// A sysctl by its path below /proc/sys, such as `net/ipv4/ip_forward`.
 pub type SysctlName = String;
@@ -117,16 +118,41 @@ impl fmt::Display for ForeignService {
     }
 }
 
-/// What counts and ages: read for the operator's eyes, never compared.
+/// How much of what counts and ages is wanted: the servers can be tens of thousands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The machine, its links and what its rules have translated.
+    Machine,
+    /// The machine and its links, each service as a whole, and the servers of this one.
+    Services(Option<VirtualKey>),
+    /// Each service and each server.
+    Servers,
+}
+
+/// What counts and ages: read for the operator's eyes, never compared. What was not wanted is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Activity {
+    /// When, since the kernel started (CLOCK_BOOTTIME); 0: nothing was read.
+    pub read_at_ms: u64,
+    pub services: BTreeMap<VirtualKey, ServiceActivity>,
     pub servers: BTreeMap<ServerKey, ServerActivity>,
+    /// Hash buckets of IPVS's connection table.
+    pub ipvs_buckets: u64,
     pub links: BTreeMap<IfName, LinkCounters>,
     /// Connections that the rules of the postrouting chain have translated since they were loaded.
     pub translated: Vec<(Rule, u64)>,
-    /// Entries in the connection tracking table, and its limit.
-    pub conntrack_count: u64,
-    pub conntrack_max: u64,
+    pub tracking: Tracking,
+    pub softnet: Softnet,
+    pub processors: Vec<Processor>,
+    pub memory: Memory,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ServiceActivity {
+    pub traffic: Traffic,
+    /// Of all its servers.
+    pub active_connections: u64,
+    pub inactive_connections: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -135,20 +161,7 @@ pub struct ServerActivity {
     pub active_connections: u32,
     /// IPVS_DEST_ATTR_INACT_CONNS: all others that are still in the table.
     pub inactive_connections: u32,
-    /// Connections scheduled to this server since it was added.
-    pub connections: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LinkCounters {
-    pub rx_bytes: u64,
-    pub rx_packets: u64,
-    pub rx_errors: u64,
-    pub rx_dropped: u64,
-    pub tx_bytes: u64,
-    pub tx_packets: u64,
-    pub tx_errors: u64,
-    pub tx_dropped: u64,
+    pub traffic: Traffic,
 }
 
 /// IPVS's connection table (/proc/net/ip_vs_conn), cut to a number of entries.

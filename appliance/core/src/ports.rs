@@ -6,7 +6,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::observed::{Activity, ConnectionTable, Observed, SysctlName};
+use crate::observed::{Activity, ConnectionTable, Observed, SysctlName, Wanted};
 use crate::plan::Step;
 
 /// Reads and changes the kernel's state. Blocking: the holder calls it from a thread of its own.
@@ -20,7 +20,7 @@ pub trait KernelPort: Send {
 
 /// Reads what counts and ages. Separate from [`KernelPort`], so that looking never waits for a change.
 pub trait ActivityPort: Send {
-    fn activity(&mut self) -> Result<Activity, KernelError>;
+    fn activity(&mut self, wanted: Wanted) -> Result<Activity, KernelError>;
 
     /// At most `limit` connections, and how many there are.
     fn connections(&mut self, limit: usize) -> Result<ConnectionTable, KernelError>;

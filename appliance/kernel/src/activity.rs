@@ -1,28 +1,38 @@
-//! What counts and ages: IPVS's connections per server, link counters, connection tracking, IPVS's connection table.
-//! Must not: change anything, or fail as a whole because the kernel lacks one of the sources.
+//! What counts and ages: IPVS's services and servers, link counters, connection tracking, the processors and the memory,
+//! IPVS's connection table. Must not: change anything, or fail as a whole because the kernel lacks one of the sources.
 
 mod connections;
 mod link_counters;
+mod machine;
+mod pools;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 
-use lb_core::model::{IfName, ServerKey};
-use lb_core::observed::{Activity, ConnectionTable, LinkCounters, ServerActivity};
+use lb_core::model::{IfName, VirtualKey};
+use lb_core::observed::{Activity, ConnectionTable, Wanted};
 use lb_core::ports::{ActivityPort, KernelError};
 use lb_core::ruleset::Rule;
+use lb_core::traffic::{LinkCounters, Tracking};
 
 use crate::fault;
 use crate::ipvs::Ipvs;
 use crate::nft;
+use pools::Pools;
 
 /// One line per link, with all counters in 64 bits (net/core/net-procfs.c).
 const NET_DEV: &str = "/proc/net/dev";
 /// One line per connection (net/netfilter/ipvs/ip_vs_conn.c).
 const IP_VS_CONN: &str = "/proc/net/ip_vs_conn";
+/// Services and servers (net/netfilter/ipvs/ip_vs_ctl.c).
+const IP_VS: &str = "/proc/net/ip_vs";
 const CONNTRACK_COUNT: &str = "/proc/sys/net/netfilter/nf_conntrack_count";
 const CONNTRACK_MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
+const CONNTRACK_STAT: &str = "/proc/net/stat/nf_conntrack";
+const SOFTNET_STAT: &str = "/proc/net/softnet_stat";
+const STAT: &str = "/proc/stat";
+const MEMINFO: &str = "/proc/meminfo";
 
 /// Reads the kernel's counters, over an IPVS socket of its own.
 #[derive(Debug, Default)]
@@ -36,35 +46,104 @@ impl KernelActivity {
         KernelActivity::default()
     }
 
-    /// A kernel without IPVS has no servers.
-    fn servers(&mut self) -> Result<BTreeMap<ServerKey, ServerActivity>, KernelError> {
-        let ipvs = match &mut self.ipvs {
-            Some(ipvs) => ipvs,
-            none => match Ipvs::open() {
-                Ok(ipvs) => none.insert(ipvs),
-                Err(error) if error.fault.errno == Some(libc::ENOENT) => return Ok(BTreeMap::new()),
+    /// `None`: a kernel without IPVS.
+    fn ipvs(&mut self) -> Result<Option<&mut Ipvs>, KernelError> {
+        if self.ipvs.is_none() {
+            match Ipvs::open() {
+                Ok(ipvs) => self.ipvs = Some(ipvs),
+                Err(error) if error.fault.errno == Some(libc::ENOENT) => return Ok(None),
                 Err(error) => return Err(error),
-            },
+            }
+        }
+        Ok(self.ipvs.as_mut())
+    }
+
+    /// Services, and the servers of `of`, or of all.
+    fn balanced(
+        &mut self,
+        activity: &mut Activity,
+        of: impl Fn(&VirtualKey) -> bool,
+    ) -> Result<(), KernelError> {
+        let Some(ipvs) = self.ipvs()? else {
+            return Ok(());
         };
-        ipvs.activity()
+        (activity.services, activity.servers) = ipvs.activity(of)?;
+        Ok(())
+    }
+
+    /// All of it, for the price of one file.
+    fn sums(activity: &mut Activity) -> Result<(), KernelError> {
+        let pools = pools()?;
+        activity.ipvs_buckets = pools.buckets;
+        for (key, (active, inactive)) in pools.connections {
+            if let Some(service) = activity.services.get_mut(&key) {
+                (service.active_connections, service.inactive_connections) = (active, inactive);
+            }
+        }
+        Ok(())
     }
 }
 
 impl ActivityPort for KernelActivity {
-    fn activity(&mut self) -> Result<Activity, KernelError> {
-        Ok(Activity {
-            servers: self.servers()?,
+    fn activity(&mut self, wanted: Wanted) -> Result<Activity, KernelError> {
+        let mut activity = Activity {
             links: links()?,
-            translated: translated()?,
-            conntrack_count: number(CONNTRACK_COUNT)?,
-            conntrack_max: number(CONNTRACK_MAX)?,
-        })
+            tracking: tracking()?,
+            softnet: machine::softnet(&text(SOFTNET_STAT)?),
+            processors: machine::processors(&text(STAT)?),
+            memory: machine::memory(&text(MEMINFO)?),
+            ..Activity::default()
+        };
+        match wanted {
+            Wanted::Machine => activity.translated = translated()?,
+            Wanted::Services(of) => self.balanced(&mut activity, |key| Some(*key) == of)?,
+            Wanted::Servers => self.balanced(&mut activity, |_| true)?,
+        }
+        // Next to the reading of IPVS's counters, which takes the longest.
+        activity.read_at_ms = since_boot_ms();
+        if wanted != Wanted::Machine {
+            KernelActivity::sums(&mut activity)?;
+        }
+        Ok(activity)
     }
 
     /// Fails without IPVS: no table is not an empty table.
     fn connections(&mut self, limit: usize) -> Result<ConnectionTable, KernelError> {
         let read = || connections::read(BufReader::new(File::open(IP_VS_CONN)?), limit);
         read().map_err(|error| reading(IP_VS_CONN, &error))
+    }
+}
+
+/// Counts on while the machine is suspended, and starts at 0 only with the kernel, as its counters do.
+fn since_boot_ms() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds * 1000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+fn pools() -> Result<Pools, KernelError> {
+    match File::open(IP_VS) {
+        Ok(file) => {
+            pools::read(BufReader::with_capacity(64 << 10, file)).map_err(|error| reading(IP_VS, &error))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Pools::default()),
+        Err(error) => Err(reading(IP_VS, &error)),
+    }
+}
+
+fn tracking() -> Result<Tracking, KernelError> {
+    Ok(Tracking {
+        count: number(CONNTRACK_COUNT)?,
+        max: number(CONNTRACK_MAX)?,
+        ..machine::tracking(&text(CONNTRACK_STAT)?)
+    })
+}
+
+/// Empty where the kernel has no such file.
+fn text(path: &str) -> Result<String, KernelError> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        other => other.map_err(|error| reading(path, &error)),
     }
 }
 
@@ -102,6 +181,18 @@ mod tests {
     fn every_machine_has_a_loopback() {
         let links = links().unwrap();
         assert!(links.contains_key(&"lo".parse().unwrap()), "{links:?}");
+    }
+
+    #[test]
+    fn every_machine_has_processors_and_memory() {
+        let activity = KernelActivity::new().activity(Wanted::Services(None)).unwrap();
+        assert!(activity.processors.iter().any(|p| p.busy_ms > 0), "{activity:?}");
+        let memory = activity.memory;
+        assert!(
+            memory.available_kb > 0 && memory.available_kb < memory.total_kb,
+            "{memory:?}"
+        );
+        assert!(activity.read_at_ms > 0 && activity.translated.is_empty());
     }
 
     #[test]

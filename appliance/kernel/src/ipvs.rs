@@ -2,15 +2,18 @@
 //! Must not: decide, empty the table, or give up on entries that are none of ours.
 
 mod connection;
+mod counted;
 mod table;
 
 use std::collections::BTreeMap;
 
-use lb_core::model::ServerKey;
-use lb_core::observed::{IpvsTimeouts, ServerActivity};
+use lb_core::model::{ServerKey, VirtualKey};
+use lb_core::observed::{IpvsTimeouts, ServerActivity, ServiceActivity};
 use lb_core::plan::Step;
 use lb_core::ports::{KernelError, KernelFault};
-use lb_wire::ipvs::{DestEntry, EntryError, FAMILY_NAME, IpvsAttribute, IpvsMessage, ServiceEntry, Timeouts};
+use lb_wire::ipvs::{
+    DestEntry, EntryError, FAMILY_NAME, IpvsAttribute, IpvsMessage, ServiceEntry, ServiceKey, Timeouts,
+};
 
 use crate::fault;
 use connection::{Connection, ExchangeError};
@@ -34,6 +37,8 @@ struct Link {
 
 /// A service and its servers, as dumped.
 type Entry = (ServiceEntry, Vec<DestEntry>);
+pub type ServiceActivities = BTreeMap<VirtualKey, ServiceActivity>;
+pub type ServerActivities = BTreeMap<ServerKey, ServerActivity>;
 
 impl Ipvs {
     /// Fails with ENOENT if the kernel has no IPVS.
@@ -46,7 +51,7 @@ impl Ipvs {
     /// not say when a service came or went meanwhile; who sees such a gap reads again.
     pub fn dump(&mut self) -> Result<IpvsTable, KernelError> {
         let entries = self
-            .entries()
+            .entries(table::is_ours)
             .map_err(|fault| fault::during("list IPVS", fault))?;
         let mut seen = table::observed(&entries);
         seen.timeouts = Some(
@@ -56,13 +61,17 @@ impl Ipvs {
         Ok(seen)
     }
 
-    /// Connections of every server of a service that can be ours. The kernel adds up the totals every two seconds, and
-    /// not at all while net.ipv4.vs.run_estimation is 0 (ip_vs_est.c).
-    pub fn activity(&mut self) -> Result<BTreeMap<ServerKey, ServerActivity>, KernelError> {
+    /// What every service that can be ours has counted, and the servers of those that are `opened`. The kernel adds up
+    /// traffic every two seconds, and not at all while net.ipv4.vs.run_estimation is 0 (ip_vs_est.c).
+    pub fn activity(
+        &mut self,
+        opened: impl Fn(&VirtualKey) -> bool,
+    ) -> Result<(ServiceActivities, ServerActivities), KernelError> {
+        let opened = |key: &ServiceKey| table::identity(key).is_ok_and(|key| opened(&key));
         let entries = self
-            .entries()
+            .entries(opened)
             .map_err(|fault| fault::during("list IPVS counters", fault))?;
-        Ok(table::activity(&entries))
+        Ok((counted::services(&entries), counted::servers(&entries)))
     }
 
     /// Carries out a step that concerns IPVS.
@@ -86,12 +95,13 @@ impl Ipvs {
         })
     }
 
-    fn entries(&mut self) -> Result<Vec<Entry>, KernelFault> {
+    /// All services, and servers of those that are `opened`.
+    fn entries(&mut self, opened: impl Fn(&ServiceKey) -> bool) -> Result<Vec<Entry>, KernelFault> {
         let services = self.list(&IpvsMessage::dump_services())?;
         let services = services.iter().filter_map(service_entry);
         services
             .map(|service| {
-                let servers = match table::is_ours(&service.service.key) {
+                let servers = match opened(&service.service.key) {
                     true => self.list(&IpvsMessage::dump_dests(&service.service.key))?,
                     false => Vec::new(),
                 };

@@ -258,13 +258,20 @@ mod tests {
         assert_eq!(candidates("services n"), ["nginx "]);
         assert_eq!(
             candidates("services "),
-            ["nginx ", "kube-apiserver ", "\"two words\" ", "--json "]
+            [
+                "nginx ",
+                "kube-apiserver ",
+                "\"two words\" ",
+                "--traffic ",
+                "--rate ",
+                "--json "
+            ]
         );
         assert_eq!(
             complete("services \"two w", &Fixed),
             (9, vec!["\"two words\" ".to_owned()])
         );
-        assert_eq!(candidates("services nginx "), ["--json "]);
+        assert_eq!(candidates("services nginx --rate "), ["--traffic ", "--json "]);
         assert_eq!(candidates("config check /co"), ["/config/"]);
     }
 
@@ -274,7 +281,10 @@ mod tests {
         let some = |insert: &str, display: &str| Some((insert.to_owned(), display.to_owned()));
         assert_eq!(hint("stat"), some("us", "us [--json]"));
         assert_eq!(hint("conf"), some("ig", "ig show | check | put | apply"));
-        assert_eq!(hint("services "), some("", "[NAME] [--json]"));
+        assert_eq!(
+            hint("services "),
+            some("", "[NAME] [--traffic] [--rate] [--json]")
+        );
         assert_eq!(hint("config check"), some("", " [FILE] [--json]"));
         assert_eq!(hint("clear"), None);
         assert_eq!(hint("con"), None);

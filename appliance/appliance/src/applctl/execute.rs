@@ -4,14 +4,17 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lb_core::config::MAX_BYTES;
 use lb_core::control::{
     CheckReport, ConfigText, INIT_REPORT, InitReport, Request, Response, SOCKET, VersionReport,
 };
+use lb_core::rates;
+use lb_core::traffic::TRAFFIC_WINDOW_MS;
 use serde::Serialize;
 
-use super::client::ask;
+use super::client::{AskError, ask};
 use super::console::size;
 use super::failure::Failure;
 use super::help;
@@ -21,8 +24,11 @@ use super::log::{Log, Wanted};
 use super::parse::{Invocation, Parsed, command_of};
 use super::power::{self, Power};
 use super::put::{self, Received};
-use super::render::{self, Screen, wrap};
+use super::render::{self, Figures, Screen, wrap};
 use super::tree::{self, Action};
+
+/// Links count at once; a second is short enough to wait for.
+const LINK_WINDOW: Duration = Duration::from_secs(1);
 
 /// Where things are.
 #[derive(Debug, Clone)]
@@ -86,11 +92,9 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         |option, default| usize::try_from(invocation.number(option).unwrap_or(default)).unwrap_or(usize::MAX);
     let response = match invocation.command.action {
         Action::Status => context.ask(&Request::Status)?,
-        Action::Services => context.ask(&Request::Services {
-            name: invocation.arguments.first().cloned(),
-        })?,
-        Action::Interfaces => context.ask(&Request::Interfaces)?,
-        Action::Gateway => context.ask(&Request::Gateway)?,
+        Action::Services => return services(invocation, context),
+        Action::Interfaces => rated(&Request::Interfaces, LINK_WINDOW, invocation, context)?,
+        Action::Gateway => rated(&Request::Gateway, LINK_WINDOW, invocation, context)?,
         Action::Connections => context.ask(&Request::Connections {
             limit: limit(tree::LIMIT, tree::LIMIT_DEFAULT),
         })?,
@@ -119,8 +123,46 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
     answer(response, invocation.json(), context)
 }
 
+/// The answer, with rates where they are asked for: then it is the second of two.
+fn rated(
+    request: &Request,
+    window: Duration,
+    invocation: &Invocation,
+    context: &Context<'_>,
+) -> Result<Response, Failure> {
+    let first = context.ask(request)?;
+    if !invocation.has(tree::RATE) {
+        return Ok(first);
+    }
+    if !context.interrupt.pause(window).map_err(Failure::Terminal)? {
+        return Err(AskError::Interrupted.into());
+    }
+    let mut second = context.ask(request)?;
+    rates::between(&first, &mut second);
+    Ok(second)
+}
+
+fn services(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Failure> {
+    let request = Request::Services {
+        name: invocation.arguments.first().cloned(),
+    };
+    let window = Duration::from_millis(TRAFFIC_WINDOW_MS);
+    let response = rated(&request, window, invocation, context)?;
+    let shown = match (invocation.has(tree::RATE), invocation.has(tree::TRAFFIC)) {
+        (true, _) => Some(Figures::Rates),
+        (false, true) => Some(Figures::Totals),
+        (false, false) => None,
+    };
+    match (&response, shown) {
+        (Response::Services(report), Some(figures)) if !invocation.json() => {
+            context.print(&render::traffic(report, figures, &context.screen))
+        }
+        _ => answer(response, invocation.json(), context),
+    }
+}
+
 impl Context<'_> {
-    fn ask(&self, request: &Request) -> Result<Response, Failure> {
+    pub fn ask(&self, request: &Request) -> Result<Response, Failure> {
         match ask(&self.places.socket, request, self.interrupt)? {
             Response::Error { message } => Err(Failure::Refused(message)),
             response => Ok(response),
@@ -155,6 +197,7 @@ fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Result<V
             Response::Services(report) => context.print_json(report),
             Response::Interfaces(report) => context.print_json(report),
             Response::Gateway(report) => context.print_json(report),
+            Response::Counters(report) => context.print_json(report),
             Response::Connections(report) => context.print_json(report),
             Response::Config(report) => context.print_json(report),
             Response::Check(report) => context.print_json(report),

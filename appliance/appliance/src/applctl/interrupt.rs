@@ -52,6 +52,26 @@ impl Interrupt {
         self.wait(fd, PollFlags::IN, limit)
     }
 
+    /// Lets so much time pass. False: Ctrl-C came first.
+    pub fn pause(&self, time: Duration) -> io::Result<bool> {
+        let deadline = Instant::now() + time;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).ok();
+            let mut fds = [PollFd::from_borrowed_fd(self.pipe.as_fd(), PollFlags::IN)];
+            match poll(&mut fds, timeout.as_ref()) {
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+                Ok(0) if deadline <= Instant::now() => return Ok(true),
+                Ok(0) => {}
+                Ok(_) => {
+                    self.clear();
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
     pub fn wait_writable(&self, fd: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<Wake> {
         self.wait(fd, PollFlags::OUT, limit)
     }
@@ -111,5 +131,10 @@ mod tests {
         signal_hook::low_level::raise(SIGINT).unwrap();
         interrupt.clear();
         assert_eq!(wait(10_000), Wake::Ready);
+        let start = Instant::now();
+        assert!(interrupt.pause(Duration::from_millis(20)).unwrap());
+        assert!(start.elapsed() >= Duration::from_millis(20));
+        signal_hook::low_level::raise(SIGINT).unwrap();
+        assert!(!interrupt.pause(Duration::from_secs(60)).unwrap());
     }
 }

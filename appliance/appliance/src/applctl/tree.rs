@@ -75,6 +75,8 @@ pub const LIMIT: &str = "--limit";
 pub const LAST: &str = "--last";
 pub const FOLLOW: &str = "--follow";
 pub const ALL: &str = "--all";
+pub const RATE: &str = "--rate";
+pub const TRAFFIC: &str = "--traffic";
 
 const JSON_CHOICE: Choice = Choice {
     name: JSON,
@@ -82,6 +84,14 @@ const JSON_CHOICE: Choice = Choice {
     number: None,
 };
 const JSON_ONLY: &[Choice] = &[JSON_CHOICE];
+const RATE_AND_JSON: &[Choice] = &[
+    Choice {
+        name: RATE,
+        summary: "read the counters twice, one second apart, and show the rates",
+        number: None,
+    },
+    JSON_CHOICE,
+];
 
 /// Lines that `log` shows without `--last`.
 pub const LAST_DEFAULT: u64 = 50;
@@ -125,14 +135,28 @@ const COMMANDS: &[Command] = &[
         summary: "each service and its servers: health, weight, connections",
         about: "HEALTH is `up` or `down` by the checks, `unproven` before the first check has ended, and \
                 `cannot-check` when the check could not be made at all (our own link is down). FOR is how long that \
-                has been so. WEIGHT is the one that the kernel uses now; `0/1` means that 1 is configured.",
+                has been so. WEIGHT is the one that the kernel uses now; `0/1` means that 1 is configured. \
+                Connections, packets and bytes are counted since the service or the server was added to the kernel's \
+                table, IN from clients and OUT to them; k, M and G are thousands, millions and so on.",
         arguments: &[Argument {
             name: "NAME",
             values: Values::Services,
             many: false,
         }],
-        options: JSON_ONLY,
-        examples: &["services", "services nginx", "services --json"],
+        options: &[
+            Choice {
+                name: TRAFFIC,
+                summary: "show what each server has counted, instead of its check",
+                number: None,
+            },
+            Choice {
+                name: RATE,
+                summary: "read the counters twice, four seconds apart, and show the rates",
+                number: None,
+            },
+            JSON_CHOICE,
+        ],
+        examples: &["services", "services nginx --traffic", "services --rate --json"],
         ..LEAF
     },
     Command {
@@ -140,16 +164,17 @@ const COMMANDS: &[Command] = &[
         action: Action::Interfaces,
         summary: "links, their addresses and counters",
         about: "Links that lb.toml does not name are listed too, without a name of the file.",
-        options: JSON_ONLY,
-        examples: &["interfaces"],
+        options: RATE_AND_JSON,
+        examples: &["interfaces", "interfaces --rate"],
         ..LEAF
     },
     Command {
         name: "gateway",
         action: Action::Gateway,
         summary: "forwarding, masquerade, routes and connection tracking",
-        options: JSON_ONLY,
-        examples: &["gateway"],
+        about: "Connections are counted since the rules were last loaded, what was dropped since the machine started.",
+        options: RATE_AND_JSON,
+        examples: &["gateway", "gateway --rate"],
         ..LEAF
     },
     Command {

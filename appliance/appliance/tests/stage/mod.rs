@@ -8,11 +8,12 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lb_core::control::*;
+use lb_core::traffic::{Memory, Processor, Softnet, Tracking, Traffic};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
@@ -121,6 +122,7 @@ pub fn answer(request: &Request) -> Response {
         Request::Services { name: Some(name) } => {
             match services().services.into_iter().find(|s| s.name == *name) {
                 Some(service) => Response::Services(ServicesReport {
+                    read_at_ms: read_at_ms(),
                     services: vec![service],
                 }),
                 None => Response::Error {
@@ -141,7 +143,11 @@ pub fn answer(request: &Request) -> Response {
             text: "hostname = \"lb\"\n".into(),
         }),
         Request::ConfigCheck { .. } => Response::Check(check()),
-        Request::Interfaces => Response::Interfaces(InterfacesReport { interfaces: vec![] }),
+        Request::Interfaces => Response::Interfaces(InterfacesReport {
+            read_at_ms: read_at_ms(),
+            interfaces: vec![],
+        }),
+        Request::Counters { service } => Response::Counters(counters(service.as_deref())),
         Request::Connections { limit } => Response::Connections(ConnectionsReport {
             total: *limit as u64,
             connections: vec![],
@@ -188,6 +194,70 @@ pub fn status() -> StatusReport {
     }
 }
 
+/// The scripted appliance runs for as long as the test's process does, and a second.
+pub fn read_at_ms() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    1000 + u64::try_from(START.elapsed().as_millis()).unwrap()
+}
+
+/// So many connections, packets and bytes as there were milliseconds, times so much: a thousand per second.
+pub fn traffic(times: u64) -> Traffic {
+    let count = read_at_ms() * times;
+    Traffic {
+        connections: count,
+        in_packets: 2 * count,
+        in_bytes: 100 * count,
+        out_packets: count,
+        out_bytes: 1000 * count,
+    }
+}
+
+/// Its services as a list of their own, nginx ten times as busy as the other.
+pub fn counters(service: Option<&str>) -> CountersReport {
+    let read_at_ms = read_at_ms();
+    let all = services().services;
+    CountersReport {
+        hostname: "lb".into(),
+        read_at_ms,
+        processors: vec![Processor {
+            busy_ms: read_at_ms / 4,
+            idle_ms: read_at_ms,
+        }],
+        load: None,
+        memory: Memory {
+            total_kb: 244_000,
+            available_kb: 122_000,
+        },
+        conntrack: Tracking {
+            count: 1,
+            max: 65_536,
+            ..Tracking::default()
+        },
+        softnet: Softnet::default(),
+        ipvs: BalancedReport {
+            active_connections: 6,
+            inactive_connections: 2,
+            table_buckets: 4096,
+        },
+        interfaces: vec![],
+        services: all
+            .iter()
+            .map(|s| ServiceCounters {
+                name: s.name.clone(),
+                listen: s.listen.clone(),
+                protocol: s.protocol.clone(),
+                servers_up: 1,
+                servers: 1,
+                active_connections: 3,
+                inactive_connections: 1,
+                traffic: Some(traffic(if s.name == "nginx" { 10 } else { 1 })),
+                rates: None,
+            })
+            .collect(),
+        service: all.into_iter().find(|s| Some(s.name.as_str()) == service),
+    }
+}
+
 pub fn services() -> ServicesReport {
     let service = |name: &str, listen: &str, server: &str| ServiceReport {
         name: name.into(),
@@ -195,6 +265,8 @@ pub fn services() -> ServicesReport {
         protocol: "tcp".into(),
         fwmark: None,
         scheduler: "rr".into(),
+        traffic: Some(traffic(1)),
+        rates: None,
         servers: vec![ServerReport {
             address: server.into(),
             health: HealthWord::Up,
@@ -202,6 +274,9 @@ pub fn services() -> ServicesReport {
             weight: 1,
             configured_weight: 1,
             active_connections: 3,
+            inactive_connections: 1,
+            traffic: Some(traffic(1)),
+            rates: None,
             last_check: Some(LastCheckReport {
                 ok: true,
                 reason: "connected".into(),
@@ -211,6 +286,7 @@ pub fn services() -> ServicesReport {
         }],
     };
     ServicesReport {
+        read_at_ms: read_at_ms(),
         services: vec![
             service("kube-apiserver", "192.168.0.1:6443", "172.16.0.1:6443"),
             service("nginx", "192.168.0.1:30080", "172.16.0.11:30080"),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use lb_core::desired::{DesiredReal, DesiredVirtual};
 use lb_core::fake::FakeKernel;
 use lb_core::model::{Forward, RealKey, Scheduler, ServerKey, VirtualKey, Weight};
-use lb_core::observed::ForeignService;
+use lb_core::observed::{ForeignService, Wanted};
 use lb_core::plan::{Step, diff_foreign, diff_pools};
 use lb_core::ports::{ActivityPort, KernelPort};
 use lb_kernel::{Ipvs, KernelActivity};
@@ -285,7 +285,7 @@ impl Probe {
         self.agree("scale")?;
         println!("dump and comparison: {:?}", start.elapsed());
         let start = Instant::now();
-        let servers = KernelActivity::new().activity()?.servers.len();
+        let servers = KernelActivity::new().activity(Wanted::Servers)?.servers.len();
         println!("counters of {servers} servers: {:?}", start.elapsed());
         self.clear()
     }
@@ -295,8 +295,8 @@ impl Probe {
 fn counted_once(reader: &mut KernelActivity, key: &ServerKey) -> Outcome {
     let start = Instant::now();
     loop {
-        let counted = reader.activity()?.servers[key];
-        match (counted.active_connections, counted.connections) {
+        let counted = reader.activity(Wanted::Servers)?.servers[key];
+        match (counted.active_connections, counted.traffic.connections) {
             (1, 1) => return Ok(()),
             (1, 0) if start.elapsed() < Duration::from_secs(20) => {
                 std::thread::sleep(Duration::from_millis(100))

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lb_core::model::IfName;
-use lb_core::observed::LinkCounters;
+use lb_core::traffic::LinkCounters;
 
 /// Lines that are no link's, such as the two of the heading, are passed over.
 pub(super) fn parse(text: &str) -> BTreeMap<IfName, LinkCounters> {

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lb_core::model::{
-    Endpoint, Forward, MarkKey, Persistence, Protocol, RealKey, Scheduler, ServerKey, VirtualKey,
-    VirtualSettings, Weight,
+    Endpoint, Forward, MarkKey, Persistence, Protocol, RealKey, Scheduler, VirtualKey, VirtualSettings,
+    Weight,
 };
-use lb_core::observed::{ForeignService, IpvsTimeouts, ObservedReal, ObservedVirtual, ServerActivity};
+use lb_core::observed::{ForeignService, IpvsTimeouts, ObservedReal, ObservedVirtual};
 use lb_core::plan::Step;
 use lb_wire::ipvs::{
     Dest, DestEntry, DestKey, Family, ForwardMethod, IpvsMessage, SVC_F_HASHED, SVC_F_ONEPACKET,
@@ -46,34 +46,12 @@ pub(super) fn observed(entries: &[Entry]) -> IpvsTable {
     table
 }
 
-pub(super) fn activity(entries: &[Entry]) -> BTreeMap<ServerKey, ServerActivity> {
-    let mut activity = BTreeMap::new();
-    for (entry, servers) in entries {
-        let Ok(service) = identity(&entry.service.key) else {
-            continue;
-        };
-        for server in servers {
-            let key = ServerKey {
-                service,
-                server: real_key(server.dest.key),
-            };
-            let counted = ServerActivity {
-                active_connections: server.active_connections,
-                inactive_connections: server.inactive_connections,
-                connections: server.stats.connections,
-            };
-            activity.insert(key, counted);
-        }
-    }
-    activity
-}
-
 pub(super) fn is_ours(key: &ServiceKey) -> bool {
     identity(key).is_ok()
 }
 
 /// The service as one that a configuration can name, or else as a foreign one.
-fn identity(key: &ServiceKey) -> Result<VirtualKey, ForeignService> {
+pub(super) fn identity(key: &ServiceKey) -> Result<VirtualKey, ForeignService> {
     match *key {
         ServiceKey::Fwmark { family, mark } => {
             let ipv6 = family == Family::V6;
@@ -157,7 +135,7 @@ fn observed_real(entry: &DestEntry) -> (RealKey, ObservedReal) {
     (real_key(dest.key), seen)
 }
 
-fn real_key(key: DestKey) -> RealKey {
+pub(super) fn real_key(key: DestKey) -> RealKey {
     RealKey {
         address: key.address,
         port: key.port,

@@ -8,12 +8,14 @@ mod services;
 mod status;
 mod table;
 mod text;
+mod traffic;
 mod units;
 
 use lb_core::control::Response;
 
 pub use status::{banner, without_agent};
 pub use text::{Screen, Tone, clean, wrap};
+pub use traffic::{Figures, traffic};
 pub use units::{count, some};
 
 /// A report as a human reads it; it ends with a line feed. An error has no report.
@@ -23,6 +25,8 @@ pub fn report(response: &Response, screen: &Screen) -> String {
         Response::Services(report) => services::services(report, screen),
         Response::Interfaces(report) => network::interfaces(report, screen),
         Response::Gateway(report) => network::gateway(report, screen),
+        // `top` has a view of its own.
+        Response::Counters(_) => String::new(),
         Response::Connections(report) => connections::connections(report, screen),
         Response::Config(report) => config::show(report),
         Response::Check(report) => config::check(report, screen),

@@ -2,10 +2,11 @@
 //! Must not: say why something is not active; `status` has the reason.
 
 use lb_core::control::{GatewayReport, InterfaceReport, InterfacesReport, TranslationReport};
+use lb_core::traffic::Tracking;
 
 use super::table::{Cell, line, total, widths};
 use super::text::{Screen, Tone, clean, labelled, width, wrap};
-use super::units::{bytes, count};
+use super::units::{bytes, count, rate};
 
 pub fn interfaces(report: &InterfacesReport, screen: &Screen) -> String {
     if report.interfaces.is_empty() {
@@ -60,7 +61,24 @@ fn interface(interface: &InterfaceReport, screen: &Screen) -> String {
         };
         text.push_str(&format!("  {counters}\n"));
     }
+    if let Some(rates) = &interface.rates {
+        let now = format!(
+            "in {}bit/s, {} packets/s; out {}bit/s, {} packets/s; lost {}/s",
+            prefixed(rates.rx_bits_per_second),
+            rate(rates.rx_packets_per_second),
+            prefixed(rates.tx_bits_per_second),
+            rate(rates.tx_packets_per_second),
+            rate(rates.lost_packets_per_second)
+        );
+        text.push_str(&format!("  now        {}\n", wrap(&now, screen.width - 13, 13)));
+    }
     text
+}
+
+/// `8.1 M` as it is, `512` with a blank behind it: a unit follows.
+fn prefixed(value: f64) -> String {
+    let text = rate(value);
+    if text.contains(' ') { text } else { text + " " }
 }
 
 fn title(interface: &InterfaceReport, screen: &Screen) -> String {
@@ -127,8 +145,38 @@ pub fn gateway(report: &GatewayReport, screen: &Screen) -> String {
         .iter()
         .map(|r| (format!("{} via {} on {}", r.to, r.via, r.link), r.active));
     text.push_str(&listed("Routes", routes.collect(), screen));
-    text.push_str(&tracked(report.conntrack_count, report.conntrack_max, screen));
+    text.push_str(&tracked(report.conntrack.count, report.conntrack.max, screen));
+    text.push_str(&dropped(report, screen));
     text
+}
+
+/// What the machine could not take since it started.
+fn dropped(report: &GatewayReport, screen: &Screen) -> String {
+    let Tracking {
+        dropped,
+        early_dropped,
+        ..
+    } = report.conntrack;
+    let mut parts = Vec::new();
+    if dropped > 0 {
+        parts.push(format!("{} packets, the table was full", count(dropped)));
+    }
+    if early_dropped > 0 {
+        parts.push(format!(
+            "{} connections gave way in a full table",
+            count(early_dropped)
+        ));
+    }
+    if report.backlog_dropped > 0 {
+        parts.push(format!(
+            "{} packets, a processor did not keep up",
+            count(report.backlog_dropped)
+        ));
+    }
+    match parts.is_empty() {
+        true => labelled("Dropped", "nothing", Tone::Plain, screen),
+        false => labelled("Dropped", &parts.join("; "), Tone::Doubtful, screen),
+    }
 }
 
 fn translations(reports: &[TranslationReport]) -> Vec<(String, bool)> {
@@ -139,6 +187,7 @@ fn translations(reports: &[TranslationReport]) -> Vec<(String, bool)> {
             to,
             active,
             connections,
+            connections_per_second,
         } = report;
         let counted = match (*active, *connections) {
             (false, _) => String::new(),
@@ -146,7 +195,11 @@ fn translations(reports: &[TranslationReport]) -> Vec<(String, bool)> {
             (true, n) => format!(", {} connections", count(n)),
         };
         let to = to.as_ref().map(|to| format!(" as {to}")).unwrap_or_default();
-        (format!("{from} out of {out}{to}{counted}"), *active)
+        let pace = connections_per_second
+            .filter(|_| *active)
+            .map(|pace| format!(", {}/s", rate(pace)))
+            .unwrap_or_default();
+        (format!("{from} out of {out}{to}{counted}{pace}"), *active)
     };
     reports.iter().map(line).collect()
 }

@@ -1,6 +1,29 @@
 //! Reports for tests: the network of the sample file, an appliance in trouble, and everything as long as it can be.
 
 use lb_core::control::*;
+use lb_core::traffic::{LinkRates, Tracking, Traffic, TrafficRates};
+
+/// Counters with as many digits as this.
+pub fn counted(scale: u64) -> Traffic {
+    Traffic {
+        connections: 12 * scale,
+        in_packets: 123 * scale,
+        in_bytes: 9_876 * scale,
+        out_packets: 110 * scale,
+        out_bytes: 54_321 * scale,
+    }
+}
+
+pub fn paced(scale: f64) -> TrafficRates {
+    TrafficRates {
+        connections_per_second: 0.25 * scale,
+        in_packets_per_second: 12.5 * scale,
+        in_bytes_per_second: 1_234.0 * scale,
+        out_packets_per_second: 11.5 * scale,
+        out_bytes_per_second: 5_678.9 * scale,
+        over_ms: 4_000,
+    }
+}
 
 pub fn server(
     address: &str,
@@ -15,6 +38,9 @@ pub fn server(
         weight: weight.0,
         configured_weight: weight.1,
         active_connections: 12,
+        inactive_connections: 30,
+        traffic: (weight.0 > 0).then(|| counted(1_000)),
+        rates: (weight.0 > 0).then(|| paced(1.0)),
         last_check: check,
     }
 }
@@ -44,6 +70,8 @@ pub fn service(name: &str, listen: &str, servers: Vec<ServerReport>) -> ServiceR
         protocol: "tcp".into(),
         fwmark: None,
         scheduler: "rr".into(),
+        traffic: Some(counted(1_000_000)),
+        rates: Some(paced(1_000.0)),
         servers,
     }
 }
@@ -60,6 +88,7 @@ pub fn services() -> ServicesReport {
         ),
     ];
     ServicesReport {
+        read_at_ms: 11_100_000,
         services: vec![
             service("kube-apiserver", "192.168.0.1:6443", kube),
             service("nginx", "192.168.0.1:30080", nginx),
@@ -88,6 +117,7 @@ pub fn long_services(number: usize) -> ServicesReport {
     };
     let name = |at: usize| format!("service-{at}-{}", "long-name-".repeat(8));
     ServicesReport {
+        read_at_ms: 11_100_000,
         services: (0..number)
             .map(|at| service(&name(at), LONG_IPV6, servers()))
             .collect(),
@@ -196,8 +226,10 @@ pub fn interfaces() -> InterfacesReport {
         tx_packets: 12,
         tx_errors: 0,
         tx_dropped: 0,
+        rates: None,
     };
     InterfacesReport {
+        read_at_ms: 11_100_000,
         interfaces: vec![
             link(
                 Some("eth0"),
@@ -221,8 +253,34 @@ pub fn interfaces() -> InterfacesReport {
     }
 }
 
+pub fn interfaces_rated() -> InterfacesReport {
+    let mut report = interfaces();
+    for interface in report.interfaces.iter_mut().filter(|i| i.link.is_some()) {
+        interface.rates = Some(LinkRates {
+            rx_bits_per_second: 123_456_789.0,
+            rx_packets_per_second: 10_234.5,
+            lost_packets_per_second: 0.0,
+            tx_bits_per_second: 480.0,
+            tx_packets_per_second: 0.5,
+            over_ms: 1_000,
+        });
+    }
+    report
+}
+
+pub fn gateway_rated() -> GatewayReport {
+    let mut report = gateway();
+    report.masquerades[0].connections_per_second = Some(12.0);
+    report.hairpins[0].connections_per_second = Some(0.0);
+    report.conntrack.dropped = 1_234;
+    report.conntrack.early_dropped = 5;
+    report.backlog_dropped = 67;
+    report
+}
+
 pub fn gateway() -> GatewayReport {
     GatewayReport {
+        read_at_ms: 11_100_000,
         forwarding: true,
         masquerades: vec![
             TranslationReport {
@@ -231,6 +289,7 @@ pub fn gateway() -> GatewayReport {
                 to: None,
                 active: true,
                 connections: 12_345,
+                connections_per_second: None,
             },
             TranslationReport {
                 from: "2001:db8:1111:2222::/64".into(),
@@ -238,6 +297,7 @@ pub fn gateway() -> GatewayReport {
                 to: Some("2001:db8::9".into()),
                 active: false,
                 connections: 0,
+                connections_per_second: None,
             },
         ],
         hairpins: vec![TranslationReport {
@@ -246,6 +306,7 @@ pub fn gateway() -> GatewayReport {
             to: None,
             active: true,
             connections: 1,
+            connections_per_second: None,
         }],
         routes: vec![RouteReport {
             to: "0.0.0.0/0".into(),
@@ -253,8 +314,12 @@ pub fn gateway() -> GatewayReport {
             link: "eth0".into(),
             active: true,
         }],
-        conntrack_count: 42,
-        conntrack_max: 65_536,
+        conntrack: Tracking {
+            count: 42,
+            max: 65_536,
+            ..Tracking::default()
+        },
+        backlog_dropped: 0,
     }
 }
 

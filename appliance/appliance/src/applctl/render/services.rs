@@ -5,7 +5,7 @@ use lb_core::control::{HealthWord, ServerReport, ServiceReport, ServicesReport};
 
 use super::table::{Cell, heads, line, total, widths};
 use super::text::{Screen, Tone, clean, width, wrap};
-use super::units::{count, latency, some, span};
+use super::units::{amount, bytes, count, latency, some, span};
 
 const INDENT: usize = 2;
 const HEADS: [&str; 5] = ["SERVER", "HEALTH", "FOR", "WEIGHT", "CONNS"];
@@ -22,6 +22,7 @@ pub fn services(report: &ServicesReport, screen: &Screen) -> String {
 
 fn service(service: &ServiceReport, screen: &Screen) -> String {
     let mut text = title(service, screen);
+    text.push_str(&counted(service, screen));
     let cells: Vec<Vec<Cell>> = service.servers.iter().map(fields).collect();
     let checks: Vec<String> = service.servers.iter().map(check).collect();
     let Some(first) = cells.first() else {
@@ -85,6 +86,25 @@ fn title(service: &ServiceReport, screen: &Screen) -> String {
         wrap(&address, screen.width - INDENT, INDENT),
         ""
     )
+}
+
+/// What the service has counted; nothing where the kernel does not hold it.
+fn counted(service: &ServiceReport, screen: &Screen) -> String {
+    let Some(traffic) = &service.traffic else {
+        return String::new();
+    };
+    let flow = |what: &str, sum, packets| {
+        let plural = if packets == 1 { "" } else { "s" };
+        format!("{what} {}, {} packet{plural}", bytes(sum), amount(packets))
+    };
+    let plural = if traffic.connections == 1 { "" } else { "s" };
+    let text = format!(
+        "{} connection{plural}; {}; {}",
+        amount(traffic.connections),
+        flow("in", traffic.in_bytes, traffic.in_packets),
+        flow("out", traffic.out_bytes, traffic.out_packets)
+    );
+    format!("{:INDENT$}{}\n", "", wrap(&text, screen.width - INDENT, INDENT))
 }
 
 fn fields(server: &ServerReport) -> Vec<Cell> {

@@ -42,11 +42,15 @@ fn reports() -> Vec<(&'static str, Response)> {
         ("services-long.txt", Response::Services(samples::long_services(1))),
         (
             "services-none.txt",
-            Response::Services(ServicesReport { services: vec![] }),
+            Response::Services(ServicesReport {
+                read_at_ms: 1,
+                services: vec![],
+            }),
         ),
         (
             "services-empty.txt",
             Response::Services(ServicesReport {
+                read_at_ms: 1,
                 services: vec![samples::service("idle", "192.168.0.1:80", vec![])],
             }),
         ),
@@ -55,9 +59,17 @@ fn reports() -> Vec<(&'static str, Response)> {
         ("interfaces.txt", Response::Interfaces(samples::interfaces())),
         (
             "interfaces-none.txt",
-            Response::Interfaces(InterfacesReport { interfaces: vec![] }),
+            Response::Interfaces(InterfacesReport {
+                read_at_ms: 1,
+                interfaces: vec![],
+            }),
+        ),
+        (
+            "interfaces-rated.txt",
+            Response::Interfaces(samples::interfaces_rated()),
         ),
         ("gateway.txt", Response::Gateway(samples::gateway())),
+        ("gateway-rated.txt", Response::Gateway(samples::gateway_rated())),
         ("connections.txt", Response::Connections(samples::connections())),
         (
             "connections-none.txt",
@@ -98,6 +110,22 @@ fn narrow_and_wide_screens_are_filled_and_not_passed() {
             if !matches!(response, Response::Check(_)) && name != "apply-refused.txt" {
                 fits(&report(&response, &Screen::plain(width)), width);
             }
+        }
+    }
+}
+
+#[test]
+fn traffic_is_a_table_of_what_is_known() {
+    let (short, long) = (samples::services(), samples::long_services(1));
+    for (name, report, figures) in [
+        ("services-traffic.txt", &short, Figures::Totals),
+        ("services-rate.txt", &short, Figures::Rates),
+        ("services-rate-long.txt", &long, Figures::Rates),
+    ] {
+        let text = traffic(report, figures, &Screen::plain(80));
+        golden(name, &text);
+        for width in [40, 80, 120] {
+            fits(&traffic(report, figures, &Screen::plain(width)), width);
         }
     }
 }
@@ -164,12 +192,23 @@ fn figures_of_broken_json_do_no_harm() {
     server.weight = u32::MAX;
     server.configured_weight = 0;
     server.active_connections = u32::MAX;
+    server.traffic = Some(lb_core::traffic::Traffic {
+        in_bytes: u64::MAX,
+        connections: u64::MAX,
+        ..Default::default()
+    });
+    server.rates = Some(samples::paced(f64::NAN));
     server.last_check = Some(LastCheckReport {
         ok: true,
         reason: "x".repeat(300),
         latency_ms: f64::INFINITY,
         age_ms: u64::MAX,
     });
+    services.services[0].rates = Some(samples::paced(f64::MAX));
+    services.services[0].traffic = Some(samples::counted(u64::MAX / 60_000));
+    for figures in [Figures::Totals, Figures::Rates] {
+        fits(&traffic(&services, figures, &Screen::plain(80)), 80);
+    }
     fits(&report(&Response::Services(services), &Screen::plain(80)), 80);
     let mut status = samples::status();
     status.uptime_ms = u64::MAX;

@@ -55,20 +55,49 @@ pub fn latency(ms: f64) -> String {
 
 /// `512 B`, `8.1 MB`; decimal units, as network people count.
 pub fn bytes(number: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if number < 1000 {
         return format!("{number} B");
     }
-    let mut value = number as f64;
-    let mut unit = "B";
-    for next in UNITS {
+    let (value, prefix) = scaled(number as f64);
+    format!("{value:.1} {prefix}B")
+}
+
+/// `999`, `8.1 M`: seven characters at most.
+pub fn amount(number: u64) -> String {
+    if number < 1000 {
+        return number.to_string();
+    }
+    let (value, prefix) = scaled(number as f64);
+    format!("{value:.1} {prefix}")
+}
+
+/// Something per second: `0`, `0.25`, `7.5`, `512`, `8.1 M`; seven characters at most. What is not a rate (broken JSON
+/// can say anything) reads as `?`.
+pub fn rate(value: f64) -> String {
+    match value {
+        value if !value.is_finite() || value < 0.0 => "?".to_owned(),
+        0.0 => "0".to_owned(),
+        value if value < 0.995 => format!("{value:.2}"),
+        value if value < 9.95 => format!("{value:.1}"),
+        value if value < 999.5 => format!("{value:.0}"),
+        value => {
+            let (value, prefix) = scaled(value.max(1000.0));
+            format!("{value:.1} {prefix}")
+        }
+    }
+}
+
+/// Powers of 1000, as network people count.
+fn scaled(mut value: f64) -> (f64, &'static str) {
+    let mut prefix = "";
+    for next in ["k", "M", "G", "T", "P", "E"] {
         if value < 999.95 {
             break;
         }
         value /= 1000.0;
-        unit = next;
+        prefix = next;
     }
-    format!("{value:.1} {unit}")
+    (value.min(999.9), prefix)
 }
 
 #[cfg(test)]
@@ -104,6 +133,32 @@ mod tests {
         assert_eq!(
             [exact(12), exact(2310), exact(999)],
             ["12 ms", "2.31 s", "999 ms"]
+        );
+    }
+
+    #[test]
+    fn amounts_and_rates_are_short() {
+        assert_eq!(
+            [0, 999, 1000, 999_950, 12_345_678, u64::MAX].map(amount),
+            ["0", "999", "1.0 k", "1.0 M", "12.3 M", "18.4 E"]
+        );
+        assert_eq!(
+            [
+                0.0,
+                0.004,
+                0.25,
+                7.54,
+                512.4,
+                999.6,
+                8_100_000.0,
+                1e300,
+                f64::NAN,
+                -1.0
+            ]
+            .map(rate),
+            [
+                "0", "0.00", "0.25", "7.5", "512", "1.0 k", "8.1 M", "999.9 E", "?", "?"
+            ]
         );
     }
 

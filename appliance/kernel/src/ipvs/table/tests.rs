@@ -168,7 +168,6 @@ fn services_outside_our_model_are_foreign_and_can_be_deleted() {
     assert!(keys.iter().all(|key| !is_ours(key)));
     let deleted: BTreeSet<ServiceKey> = table.foreign_services.iter().map(foreign_key).collect();
     assert_eq!(deleted, keys.into());
-    assert!(activity(&entries).is_empty());
 }
 
 #[test]
@@ -180,21 +179,6 @@ fn a_mark_of_our_range_is_a_service_of_ours() {
         assert_eq!(seen.virtual_servers[&key].settings, Some(Scheduler::Rr.into()));
         assert!(seen.foreign_services.is_empty());
     }
-}
-
-#[test]
-fn activity_belongs_to_a_server_of_a_service() {
-    let entries = [(listed(service_key(&web()), "rr"), vec![listed_server(11, 1)])];
-    let key = ServerKey {
-        service: web(),
-        server: server(11),
-    };
-    let counted = ServerActivity {
-        active_connections: 2,
-        inactive_connections: 5,
-        connections: 70_000_000_000,
-    };
-    assert_eq!(activity(&entries), [(key, counted)].into());
 }
 
 #[test]

@@ -1,0 +1,153 @@
+//! Services and servers as reports: their health, their weight, and what they have counted.
+//! Must not: change anything or format for humans.
+
+use std::time::Instant;
+
+use lb_core::config::{Config, RealServer, VirtualServer};
+use lb_core::control::*;
+use lb_core::health::Outcome;
+use lb_core::model::{ServerKey, VirtualKey};
+use lb_core::observed::Activity;
+
+use super::ms;
+use crate::engine::Engine;
+
+impl Engine {
+    pub fn services(&self, name: Option<&str>, activity: &Activity) -> Response {
+        let all = self.config.iter().flat_map(|c| &c.virtual_servers);
+        let chosen: Vec<_> = all.filter(|s| name.is_none_or(|n| s.name == n)).collect();
+        if let (Some(name), true) = (name, chosen.is_empty()) {
+            let names: Vec<_> = self.config.iter().flat_map(service_names).collect();
+            let known = if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            };
+            return Response::Error {
+                message: format!("there is no service `{name}`; the services are: {known}"),
+            };
+        }
+        let services = chosen
+            .into_iter()
+            .map(|s| self.service_report(s, activity))
+            .collect();
+        Response::Services(ServicesReport {
+            read_at_ms: activity.read_at_ms,
+            services,
+        })
+    }
+
+    fn service_report(&self, service: &VirtualServer, activity: &Activity) -> ServiceReport {
+        ServiceReport {
+            name: service.name.clone(),
+            listen: service.ports(),
+            protocol: service.protocols(),
+            fwmark: match service.key {
+                VirtualKey::Mark(key) => Some(format!("{:#010x}", key.mark)),
+                VirtualKey::Endpoint(_) => None,
+            },
+            scheduler: service.settings.scheduler.to_string(),
+            traffic: activity.services.get(&service.key).map(|a| a.traffic),
+            rates: None,
+            servers: service
+                .real_servers
+                .iter()
+                .map(|r| self.server_report(service, r, activity))
+                .collect(),
+        }
+    }
+
+    fn server_report(&self, service: &VirtualServer, real: &RealServer, activity: &Activity) -> ServerReport {
+        let key = ServerKey {
+            service: service.key,
+            server: real.address,
+        };
+        let machine = self.checks.machine(&key);
+        let seen = self
+            .observed
+            .virtual_servers
+            .get(&key.service)
+            .and_then(|v| v.servers.get(&key.server));
+        let counted = activity.servers.get(&key);
+        let now = Instant::now();
+        ServerReport {
+            address: real.address.to_string(),
+            health: machine.map_or(HealthWord::Unproven, |m| m.word()),
+            since_ms: machine.map_or(0, |m| ms(now.saturating_duration_since(m.since()))),
+            weight: seen.map_or(0, |r| r.weight.value()),
+            configured_weight: real.weight.value(),
+            active_connections: counted.map_or(0, |a| a.active_connections),
+            inactive_connections: counted.map_or(0, |a| a.inactive_connections),
+            traffic: counted.map(|a| a.traffic),
+            rates: None,
+            last_check: machine.and_then(|m| m.last()).map(|last| LastCheckReport {
+                ok: last.outcome == Outcome::Pass,
+                reason: match &last.outcome {
+                    Outcome::Pass => "connected".to_owned(),
+                    Outcome::Fail(why) | Outcome::CannotCheck(why) => why.clone(),
+                },
+                latency_ms: (last.latency.as_secs_f64() * 1e6).round() / 1e3,
+                age_ms: ms(now.saturating_duration_since(last.ended)),
+            }),
+        }
+    }
+
+    /// Each service in one line; servers only of the one that was asked for.
+    pub fn counters(&self, name: Option<&str>, activity: &Activity) -> Response {
+        let mut service = None;
+        if let Some(name) = name {
+            match self.services(Some(name), activity) {
+                Response::Services(report) => service = report.services.into_iter().next(),
+                other => return other,
+            }
+        }
+        let all = self.config.iter().flat_map(|c| &c.virtual_servers);
+        let services: Vec<_> = all.map(|s| self.service_counters(s, activity)).collect();
+        let sum = |of: fn(&ServiceCounters) -> u64| services.iter().map(of).sum();
+        Response::Counters(CountersReport {
+            hostname: self.observed.hostname.clone(),
+            read_at_ms: activity.read_at_ms,
+            processors: activity.processors.clone(),
+            load: None,
+            memory: activity.memory,
+            conntrack: activity.tracking,
+            softnet: activity.softnet,
+            ipvs: BalancedReport {
+                active_connections: sum(|s| s.active_connections),
+                inactive_connections: sum(|s| s.inactive_connections),
+                table_buckets: activity.ipvs_buckets,
+            },
+            interfaces: self.interfaces(activity).interfaces,
+            services,
+            service,
+        })
+    }
+
+    fn service_counters(&self, service: &VirtualServer, activity: &Activity) -> ServiceCounters {
+        let up = |real: &&RealServer| {
+            let key = ServerKey {
+                service: service.key,
+                server: real.address,
+            };
+            self.checks
+                .machine(&key)
+                .is_some_and(|m| m.word() == HealthWord::Up)
+        };
+        let counted = activity.services.get(&service.key);
+        ServiceCounters {
+            name: service.name.clone(),
+            listen: service.ports(),
+            protocol: service.protocols(),
+            servers_up: service.real_servers.iter().filter(up).count(),
+            servers: service.real_servers.len(),
+            active_connections: counted.map_or(0, |a| a.active_connections),
+            inactive_connections: counted.map_or(0, |a| a.inactive_connections),
+            traffic: counted.map(|a| a.traffic),
+            rates: None,
+        }
+    }
+}
+
+fn service_names(config: &Config) -> Vec<&str> {
+    config.virtual_servers.iter().map(|s| s.name.as_str()).collect()
+}
