@@ -4,7 +4,7 @@
 mod stage;
 
 use std::num::NonZero;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stage::{FakeAgent, Kind, SCREEN, SERIAL, Terminal, answer, encode, find};
 
@@ -406,4 +406,117 @@ fn put_with_json_shows_the_document_only() {
     let document: serde_json::Value = serde_json::from_str(document).unwrap();
     assert_eq!(document["applied"], true);
     assert_eq!(agent.put(), ["hostname = \"x\"\n"]);
+}
+
+/// The screen of 24 by 80 after all that has come so far.
+fn screen(terminal: &Terminal) -> String {
+    let size = |n| NonZero::new(n).unwrap();
+    let mut screen = vt100::Parser::new(size(24), size(80), 0);
+    screen.process(&terminal.output());
+    screen.screen().contents()
+}
+
+fn shows(terminal: &Terminal, what: &str, holds: impl Fn(&str) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds(&screen(terminal)) {
+        assert!(Instant::now() < deadline, "{what}:\n{}", screen(terminal));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The first line of the list, which has the marker at first.
+fn first(screen: &str) -> &str {
+    screen.lines().find(|l| l.starts_with('>')).unwrap_or_default()
+}
+
+#[test]
+fn top_is_entered_sorted_opened_and_left() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    let asked = agent.asked().len();
+    terminal.send("top --interval 1s\r");
+    shows(&terminal, "rates of four seconds, the busiest first", |s| {
+        first(s).starts_with(">nginx") && first(s).contains("10.0 k")
+    });
+    terminal.send("n");
+    shows(&terminal, "by name", |s| first(s).starts_with(">kube-apiserver"));
+    terminal.send("\x1b[B");
+    shows(&terminal, "the marker moves", |s| first(s).starts_with(">nginx"));
+    terminal.send("\r");
+    shows(&terminal, "the servers of nginx", |s| {
+        first(s).starts_with(">172.16.0.11:30080")
+    });
+    terminal.send("\x1b");
+    shows(&terminal, "back, by a lone Escape", |s| {
+        first(s).starts_with(">nginx")
+    });
+    // A terminal that does not answer is drawn anew all the same.
+    terminal.send("\x0c");
+    shows(&terminal, "the same after Ctrl-L", |s| {
+        first(s).starts_with(">nginx")
+    });
+    for request in &agent.asked()[asked..] {
+        assert!(
+            matches!(request, lb_core::control::Request::Counters { .. }),
+            "only what is shown is asked for: {request:?}"
+        );
+    }
+    terminal.send("q");
+    terminal.prompt();
+    shows(&terminal, "an empty screen with the prompt", |s| {
+        s.trim() == stage::prompt().trim()
+    });
+    assert!(terminal.command("version").contains("Kernel"));
+}
+
+#[test]
+fn top_is_left_with_ctrl_c_and_survives_the_agent() {
+    let mut agent = FakeAgent::absent();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("top\r");
+    shows(&terminal, "why there is nothing to see", |s| {
+        s.contains("the agent is not running")
+    });
+    agent.arrive();
+    shows(&terminal, "services as soon as there is an agent", |s| {
+        s.contains(">kube-apiserver") && s.contains("q quit")
+    });
+    // What is typed ahead of the prompt is not lost.
+    terminal.send("\x03");
+    terminal.prompt();
+    assert!(terminal.command("version").contains("Kernel"));
+    assert!(
+        terminal
+            .command("top nowhere --once")
+            .contains("there is no service")
+    );
+}
+
+#[test]
+fn top_sends_only_what_changes() {
+    let agent = FakeAgent::start(|request| match request {
+        lb_core::control::Request::Counters { .. } => {
+            let mut report = stage::counters(None);
+            report.services.iter_mut().for_each(|s| s.traffic = None);
+            encode(&lb_core::control::Response::Counters(report))
+        }
+        other => encode(&answer(other)),
+    });
+    let mut terminal = Terminal::start(SCREEN, &agent);
+    terminal.send("top --interval 1\r");
+    terminal.expect("q quit");
+    shows(&terminal, "the load, known since the second reading", |s| {
+        s.contains("cpu 20%")
+    });
+    let (before, asked) = (terminal.output().len(), agent.asked().len());
+    while agent.asked().len() < asked + 3 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let sent = terminal.output().len() - before;
+    assert!(
+        sent < 200,
+        "{sent} bytes for three readings in which only the time changed"
+    );
+    terminal.send("q");
+    terminal.prompt();
 }

@@ -97,6 +97,60 @@ fn rates_are_what_was_counted_between_two_readings() {
 }
 
 #[test]
+fn top_prints_documents_for_scripts_and_text_for_logs() {
+    let agent = FakeAgent::well();
+    let output = applctl(
+        &agent,
+        &["top", "nginx", "--json", "--interval", "1s", "--count", "2"],
+    );
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let documents: Vec<Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(documents.len(), 2);
+    for document in &documents {
+        let rate = |counted: &Value| counted["rates"]["connections_per_second"].as_f64().unwrap();
+        assert!(
+            (990.0..1010.0).contains(&rate(&document["services"][0])),
+            "{document:#}"
+        );
+        assert!(
+            (9900.0..10100.0).contains(&rate(&document["services"][1])),
+            "{document:#}"
+        );
+        assert!(
+            (990.0..1010.0).contains(&rate(&document["service"]["servers"][0])),
+            "{document:#}"
+        );
+        assert_eq!(document["load"]["average_percent"], 20.0);
+    }
+    // Five readings a second apart span the four seconds that a first rate needs.
+    assert_eq!(agent.asked().len(), 6);
+    let output = applctl(&agent, &["top", "--interval=4"]);
+    let said = text(&output.stdout);
+    assert!(
+        output.status.success() && said.contains(">nginx") && said.contains("10.0 k"),
+        "{said}"
+    );
+    assert!(!output.stdout.contains(&0x1b) && !said.contains("quit"), "{said}");
+    for words in [
+        &["top", "--interval", "0"][..],
+        &["top", "--interval"],
+        &["top", "--count", "2s"],
+    ] {
+        let output = applctl(&agent, words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+    }
+    let output = applctl(&FakeAgent::absent(), &["top", "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(
+        document["error"].as_str().unwrap().contains("not running"),
+        "{document}"
+    );
+}
+
+#[test]
 fn every_error_is_one_json_document_where_json_was_asked_for() {
     let cases: [(FakeAgent, &[&str], i32); 5] = [
         (FakeAgent::absent(), &["status", "--json"], 1),

@@ -14,6 +14,9 @@ use crate::traffic::{
 /// A reading that came a little early still spans its time.
 const LEAST_WINDOW_MS: u64 = TRAFFIC_WINDOW_MS * 39 / 40;
 
+/// Two readings for one look (somebody opened a service) are too close to be compared with each other.
+const LEAST_LINK_MS: u64 = 450;
+
 /// Fills in the rates of `after`, which answers the same request as `before`.
 pub fn between(before: &Response, after: &mut Response) {
     match (before, after) {
@@ -115,12 +118,13 @@ impl History {
         if report.read_at_ms == 0 {
             return;
         }
-        if self.readings.back().is_some_and(|r| r.at_ms >= report.read_at_ms) {
+        if self.readings.back().is_some_and(|r| r.at_ms > report.read_at_ms) {
             // Another clock: another machine, or this one after a reboot.
             self.readings.clear();
         }
         let reading = Reading::of(report);
-        if let Some(last) = self.readings.back() {
+        let settled = |r: &&Reading| reading.at_ms - r.at_ms >= LEAST_LINK_MS;
+        if let Some(last) = self.readings.iter().rev().find(settled) {
             let over_ms = reading.at_ms - last.at_ms;
             report.load = Load::between(&last.processors, &reading.processors);
             for interface in &mut report.interfaces {

@@ -25,6 +25,7 @@ use super::parse::{Invocation, Parsed, command_of};
 use super::power::{self, Power};
 use super::put::{self, Received};
 use super::render::{self, Figures, Screen, wrap};
+use super::top;
 use super::tree::{self, Action};
 
 /// Links count at once; a second is short enough to wait for.
@@ -103,6 +104,7 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         Action::ConfigPut => config_put(invocation.json(), context)?,
         Action::ConfigApply => context.ask(&Request::ConfigApply)?,
         Action::Version => Response::Version(version(context.places)),
+        Action::Top => return top::run(invocation, context),
         Action::Log => {
             let wanted = Wanted {
                 last: limit(tree::LAST, tree::LAST_DEFAULT),
@@ -169,7 +171,7 @@ impl Context<'_> {
         }
     }
 
-    fn print(&mut self, text: &str) -> Result<Verdict, Failure> {
+    pub fn print(&mut self, text: &str) -> Result<Verdict, Failure> {
         self.out
             .write_all(text.as_bytes())
             .and_then(|()| self.out.flush())

@@ -58,8 +58,8 @@ pub fn about(command: &Command, path: &str, screen: &Screen) -> String {
                 choice.name.to_owned()
             };
             text.push_str(&format!(
-                "    {name:<12}{}\n",
-                wrap(choice.summary, screen.width - 16, 16)
+                "    {name:<14}{}\n",
+                wrap(choice.summary, screen.width - 18, 18)
             ));
         }
     }

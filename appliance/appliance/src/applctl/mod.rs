@@ -20,6 +20,7 @@ mod render;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod top;
 mod tree;
 
 use std::env;

@@ -74,8 +74,11 @@ pub enum UsageError {
         near: Option<&'static str>,
         known: Vec<&'static str>,
     },
-    #[error("`{option}` needs a number after it, as in `{option} 50`")]
-    MissingNumber { option: &'static str },
+    #[error("`{option}` needs a number after it, as in `{option} {example}`")]
+    MissingNumber {
+        option: &'static str,
+        example: &'static str,
+    },
     #[error("`{option}` takes a number from {low} to {high}, not `{word}`")]
     BadNumber {
         option: &'static str,
@@ -259,11 +262,12 @@ fn option<'a>(
     };
     let value = match value {
         Some(value) => value,
-        None => words
-            .next()
-            .ok_or(UsageError::MissingNumber { option: choice.name })?,
+        None => words.next().ok_or(UsageError::MissingNumber {
+            option: choice.name,
+            example: if choice.unit.is_empty() { "50" } else { "2s" },
+        })?,
     };
-    match value.parse() {
+    match value.strip_suffix(choice.unit).unwrap_or(value).parse() {
         Ok(number) if (low..=high).contains(&number) => Ok((choice.name, Some(number))),
         _ => Err(UsageError::BadNumber {
             option: choice.name,

@@ -9,6 +9,7 @@ pub enum Action {
     Interfaces,
     Gateway,
     Connections,
+    Top,
     Log,
     ConfigShow,
     ConfigCheck,
@@ -68,6 +69,8 @@ pub struct Choice {
     pub summary: &'static str,
     /// The range of its number; `None` for a plain switch.
     pub number: Option<(u64, u64)>,
+    /// What the number counts, which may stand behind it: `2s`. Empty: nothing may.
+    pub unit: &'static str,
 }
 
 pub const JSON: &str = "--json";
@@ -77,18 +80,23 @@ pub const FOLLOW: &str = "--follow";
 pub const ALL: &str = "--all";
 pub const RATE: &str = "--rate";
 pub const TRAFFIC: &str = "--traffic";
+pub const INTERVAL: &str = "--interval";
+pub const COUNT: &str = "--count";
+pub const ONCE: &str = "--once";
 
 const JSON_CHOICE: Choice = Choice {
     name: JSON,
     summary: "print one JSON document and nothing else",
     number: None,
+    unit: "",
 };
 const JSON_ONLY: &[Choice] = &[JSON_CHOICE];
 const RATE_AND_JSON: &[Choice] = &[
     Choice {
         name: RATE,
-        summary: "read the counters twice, one second apart, and show the rates",
+        summary: "read the counters twice, 1 s apart, and show the rates",
         number: None,
+        unit: "",
     },
     JSON_CHOICE,
 ];
@@ -148,11 +156,13 @@ const COMMANDS: &[Command] = &[
                 name: TRAFFIC,
                 summary: "show what each server has counted, instead of its check",
                 number: None,
+                unit: "",
             },
             Choice {
                 name: RATE,
-                summary: "read the counters twice, four seconds apart, and show the rates",
+                summary: "read the counters twice, 4 s apart, and show the rates",
                 number: None,
+                unit: "",
             },
             JSON_CHOICE,
         ],
@@ -186,10 +196,55 @@ const COMMANDS: &[Command] = &[
                 name: LIMIT,
                 summary: "list at most N (default 50)",
                 number: Some((0, 1_000_000)),
+                unit: "",
             },
             JSON_CHOICE,
         ],
         examples: &["connections", "connections --limit 1000 --json"],
+        ..LEAF
+    },
+    Command {
+        name: "top",
+        action: Action::Top,
+        summary: "a live view of how busy services, links and the machine are",
+        about: "q or Ctrl-C leaves. Arrows and pages move the marker, Enter shows the servers of the service under it, \
+                Esc goes back. c, p, i, o, a and n sort by new connections, packets, bytes in, bytes out, active \
+                connections or name. + and - change the pace, Ctrl-L draws the screen anew. Rates of services are the \
+                average of four seconds at least, because the kernel adds its counters up every two; `-` is a rate that \
+                is not known yet. With --once, --count or --json, or into a pipe, it prints instead, first when rates are \
+                known; of several JSON documents each is one line.",
+        arguments: &[Argument {
+            name: "NAME",
+            values: Values::Services,
+            many: false,
+        }],
+        options: &[
+            Choice {
+                name: INTERVAL,
+                summary: "seconds between two readings (default 2s)",
+                number: Some((1, 3_600)),
+                unit: "s",
+            },
+            Choice {
+                name: COUNT,
+                summary: "print N times, once per interval, then end",
+                number: Some((1, 1_000_000)),
+                unit: "",
+            },
+            Choice {
+                name: ONCE,
+                summary: "print one text and end",
+                number: None,
+                unit: "",
+            },
+            JSON_CHOICE,
+        ],
+        examples: &[
+            "top",
+            "top nginx",
+            "top --once",
+            "top --json --interval 1s --count 60",
+        ],
         ..LEAF
     },
     Command {
@@ -203,16 +258,19 @@ const COMMANDS: &[Command] = &[
                 name: FOLLOW,
                 summary: "go on with new messages until Ctrl-C",
                 number: None,
+                unit: "",
             },
             Choice {
                 name: LAST,
                 summary: "show the last N messages (default 50)",
                 number: Some((0, 1_000_000)),
+                unit: "",
             },
             Choice {
                 name: ALL,
                 summary: "show every message of the kernel",
                 number: None,
+                unit: "",
             },
             JSON_CHOICE,
         ],

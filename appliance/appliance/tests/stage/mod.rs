@@ -147,6 +147,11 @@ pub fn answer(request: &Request) -> Response {
             read_at_ms: read_at_ms(),
             interfaces: vec![],
         }),
+        Request::Counters { service: Some(name) } if counters(Some(name)).service.is_none() => {
+            Response::Error {
+                message: format!("there is no service `{name}`; the services are: nginx"),
+            }
+        }
         Request::Counters { service } => Response::Counters(counters(service.as_deref())),
         Request::Connections { limit } => Response::Connections(ConnectionsReport {
             total: *limit as u64,

@@ -203,6 +203,26 @@ fn services_are_averaged_over_a_window_and_links_from_one_reading_to_the_next() 
 }
 
 #[test]
+fn a_second_reading_at_once_disturbs_nothing() {
+    let mut history = History::default();
+    for at in [1_000, 3_000, 3_000, 3_001] {
+        history.rate(&mut counters(at, Some(bytes(at))));
+    }
+    let mut report = counters(5_000, Some(bytes(5_000)));
+    history.rate(&mut report);
+    assert_eq!(told(&report), Some((1_000.0, 4_000)));
+    let link = report.interfaces[0].rates.unwrap();
+    assert_eq!((link.rx_bits_per_second, link.over_ms), (8_000.0, 1_999));
+    let mut report = counters(5_001, Some(bytes(5_000)));
+    history.rate(&mut report);
+    assert_eq!(
+        report.interfaces[0].rates.unwrap().over_ms,
+        2_000,
+        "not over a millisecond"
+    );
+}
+
+#[test]
 fn a_reset_within_the_window_ends_it_although_the_counter_is_higher_again() {
     let mut history = History::default();
     for (second, count) in [(1, Some(100)), (2, Some(0)), (3, Some(150))] {

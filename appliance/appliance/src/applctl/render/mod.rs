@@ -16,7 +16,7 @@ use lb_core::control::Response;
 pub use status::{banner, without_agent};
 pub use text::{Screen, Tone, clean, wrap};
 pub use traffic::{Figures, traffic};
-pub use units::{count, some};
+pub use units::{amount, count, rate, some, span};
 
 /// A report as a human reads it; it ends with a line feed. An error has no report.
 pub fn report(response: &Response, screen: &Screen) -> String {

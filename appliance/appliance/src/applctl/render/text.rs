@@ -28,6 +28,20 @@ pub enum Tone {
     Bad,
 }
 
+impl Tone {
+    /// The parameter of SGR; empty where nothing is set.
+    pub fn code(self) -> &'static str {
+        match self {
+            Tone::Plain => "",
+            Tone::Strong => "1",
+            Tone::Faint => "2",
+            Tone::Good => "32",
+            Tone::Doubtful => "33",
+            Tone::Bad => "31",
+        }
+    }
+}
+
 impl Screen {
     /// For a terminal of that many columns.
     pub fn terminal(columns: usize, colour: bool) -> Screen {
@@ -44,15 +58,8 @@ impl Screen {
 
     /// The text between the escape sequences of its tone (ECMA-48, SGR).
     pub fn paint<'a>(&self, tone: Tone, text: &'a str) -> Cow<'a, str> {
-        let code = match tone {
-            Tone::Plain => return text.into(),
-            Tone::Strong => "1",
-            Tone::Faint => "2",
-            Tone::Good => "32",
-            Tone::Doubtful => "33",
-            Tone::Bad => "31",
-        };
-        if self.colour && !text.is_empty() {
+        let code = tone.code();
+        if self.colour && !text.is_empty() && !code.is_empty() {
             format!("\x1b[{code}m{text}\x1b[0m").into()
         } else {
             text.into()
