@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use lb_core::config::{RealServer, VirtualServer};
 use lb_core::control::*;
-use lb_core::desired::FORWARDING;
+use lb_core::desired::{FORWARDING, masquerade_rules};
 use lb_core::model::{IfName, ServerKey};
 use lb_core::observed::Activity;
 use lb_core::ruleset::{Chain, Rule};
@@ -158,12 +158,11 @@ impl Engine {
     fn gateway(&self, activity: &Activity) -> GatewayReport {
         let masquerades = self.config.iter().flat_map(|c| &c.masquerades).map(|m| {
             let out = self.network.resolved.get(&m.out).cloned().flatten();
-            let rule = out.map(|out| Rule::Masquerade {
-                from: m.from,
-                out,
-                to: m.to,
-            });
-            self.translation(&m.from, &m.out, rule.as_ref(), activity)
+            let rules = out.map(|out| masquerade_rules(m, &out)).unwrap_or_default();
+            TranslationReport {
+                to: m.to.iter().map(ToString::to_string).collect(),
+                ..self.translation(&m.from, &m.out, &rules, activity)
+            }
         });
         let rules = self.network.ruleset.rules(Chain::Postrouting).iter();
         let hairpins = rules.filter_map(|rule| match rule {
@@ -201,7 +200,8 @@ impl Engine {
             from,
             out: out.clone(),
         };
-        let report = |rule: &Rule| self.translation(&from, out.as_str(), Some(rule), activity);
+        let report =
+            |rule: &Rule| self.translation(&from, out.as_str(), std::slice::from_ref(rule), activity);
         let mut all = report(&plain);
         if self.network.ruleset.rules(Chain::Postrouting).contains(&marked) {
             let more = report(&marked);
@@ -211,29 +211,32 @@ impl Engine {
         all
     }
 
-    /// `rule: None`: the interface is not there.
-    fn translation(
-        &self,
-        from: &IpNet,
-        out: &str,
-        rule: Option<&Rule>,
-        activity: &Activity,
-    ) -> TranslationReport {
-        let held = self.observed.ruleset.as_ref();
-        let held = held.map_or(&[][..], |rules| rules.rules(Chain::Postrouting));
-        let counted = activity.translated.iter().find(|(seen, _)| Some(seen) == rule);
+    /// No rules: the interface is not there.
+    fn translation(&self, from: &IpNet, out: &str, rules: &[Rule], activity: &Activity) -> TranslationReport {
         TranslationReport {
             from: from.to_string(),
             out: out.to_owned(),
-            to: match rule {
-                Some(Rule::Masquerade { to, .. }) => to.map(|address| address.to_string()),
-                _ => None,
-            },
-            active: rule.is_some_and(|rule| held.contains(rule)),
-            connections: counted.map_or(0, |(_, connections)| *connections),
+            to: Vec::new(),
+            active: self.holds(rules, Chain::Postrouting),
+            connections: counted(rules, activity),
             connections_per_second: None,
         }
     }
+
+    /// Whether the kernel has all of them.
+    fn holds(&self, rules: &[Rule], chain: Chain) -> bool {
+        let held = self.observed.ruleset.as_ref();
+        let held = held.map_or(&[][..], |held| held.rules(chain));
+        !rules.is_empty() && rules.iter().all(|rule| held.contains(rule))
+    }
+}
+
+/// The connections that these rules have translated.
+fn counted(rules: &[Rule], activity: &Activity) -> u64 {
+    let seen = activity.translated.iter();
+    seen.filter(|(rule, _)| rules.contains(rule))
+        .map(|(_, connections)| connections)
+        .sum()
 }
 
 pub(crate) fn ms(duration: Duration) -> u64 {

@@ -272,8 +272,8 @@ pub struct GatewayReport {
 pub struct TranslationReport {
     pub from: String,
     pub out: String,
-    /// The address that they take; `null`: the interface's.
-    pub to: Option<String>,
+    /// The addresses that they take, in order; none: the interface's.
+    pub to: Vec<String>,
     /// Whether the kernel holds the rule.
     pub active: bool,
     /// Connections that it has translated since the rules were last loaded.

@@ -9,13 +9,15 @@ use ipnet::IpNet;
 use crate::config::{Config, Interface, LinkSelector, Route, VirtualServer, WhenDown};
 use crate::model::{Forward, IfName, RealKey, VirtualKey, VirtualSettings, Weight};
 use crate::observed::{IpvsTimeouts, ObservedLink, SysctlName};
-use crate::ruleset::{Chain, Rule, Ruleset};
+use crate::ruleset::{Chain, Rule, Ruleset, Way};
 
+mod gateway;
 mod groups;
 mod sysctl;
 #[cfg(test)]
 mod tests;
 
+pub use gateway::masquerade_rules;
 pub use sysctl::{FORWARDING, sysctls};
 
 /// Everything but IPVS.
@@ -123,13 +125,13 @@ pub fn network(
             }
             network.resolved.insert(interface.label.clone(), link);
         }
-        network.ruleset = ruleset(config, &network.resolved, &open);
+        network.ruleset = ruleset(config, &network.resolved, links, &open);
         let services = config.virtual_servers.iter();
         let closed = services.filter(|service| !network.ruleset.admits(&service.key));
         let ranges = closed.flat_map(|service| &service.listen);
         network.quiet = ranges.map(|range| range.address).collect();
     } else {
-        network.ruleset = ruleset(&Config::empty(), &BTreeMap::new(), open);
+        network.ruleset = ruleset(&Config::empty(), &BTreeMap::new(), links, open);
     }
     network.timeouts = config.map_or(IpvsTimeouts::DEFAULT, |config| config.timeouts);
     network.sysctls = sysctls(memory_bytes, &network.timeouts, network.links.keys());
@@ -237,6 +239,7 @@ fn resolve(
 fn ruleset(
     config: &Config,
     resolved: &BTreeMap<String, Option<IfName>>,
+    links: &BTreeMap<IfName, ObservedLink>,
     open: impl Fn(&VirtualServer) -> bool,
 ) -> Ruleset {
     let link = |label: &str| resolved.get(label).cloned().flatten();
@@ -247,11 +250,7 @@ fn ruleset(
     masquerades.sort_by_key(|masquerade| std::cmp::Reverse(masquerade.from.prefix_len()));
     for masquerade in masquerades {
         if let Some(out) = link(&masquerade.out) {
-            postrouting.push(Rule::Masquerade {
-                from: masquerade.from,
-                out: out.clone(),
-                to: masquerade.to,
-            });
+            postrouting.extend(gateway::masquerade_rules(masquerade, &out));
             if !outside.contains(&out) {
                 outside.push(out);
             }
@@ -270,11 +269,23 @@ fn ruleset(
         Rule::AcceptServices4,
         Rule::AcceptServices6,
     ];
+    let clamps = |way| {
+        let interfaces = config.interfaces.iter();
+        let clamps = interfaces.filter_map(move |interface| {
+            let name = link(&interface.label)?;
+            let mtu = interface.mtu.or(links.get(&name).map(|seen| seen.mtu));
+            Some(gateway::clamps(interface, &name, mtu, way))
+        });
+        clamps.flatten()
+    };
     rules
+        // Before replies leave the chain.
+        .with(Chain::MangleIn, clamps(Way::In))
         .with(Chain::MangleIn, groups::marking(config))
         .with(Chain::Input, input)
         .with(Chain::Input, groups::any(config).then_some(Rule::AcceptMarked))
         .with(Chain::Forward, forward)
+        .with(Chain::MangleOut, clamps(Way::Out))
         .with(Chain::Postrouting, postrouting)
 }
 

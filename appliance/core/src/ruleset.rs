@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::{Endpoint, PortRange, VirtualKey};
 
 mod rule;
+mod translation;
 
 pub use rule::{Rule, RuleError};
+pub use translation::{Family, Lent, PortForward, Way};
 
 /// The table's name; its family is `inet`, so one table serves IPv4 and IPv6.
 pub const TABLE: &str = "lb";

@@ -27,19 +27,11 @@ fn replace(kernel: &mut Kernel, rules: &Ruleset) -> Result<(), KernelError> {
 }
 
 fn masquerade(from: &str, out: &str) -> Rule {
-    Rule::Masquerade {
-        from: from.parse().unwrap(),
-        out: out.parse().unwrap(),
-        to: None,
-    }
+    line(&format!("masquerade {from} out {out}"))
 }
 
-fn masquerade_to(from: &str, out: &str, to: &str) -> Rule {
-    Rule::Masquerade {
-        from: from.parse().unwrap(),
-        out: out.parse().unwrap(),
-        to: Some(to.parse().unwrap()),
-    }
+fn line(line: &str) -> Rule {
+    line.parse().unwrap()
 }
 
 fn hairpin(from: &str, out: &str) -> Rule {
@@ -62,6 +54,12 @@ fn everything() -> Ruleset {
     ];
     let forward = [
         Rule::AcceptEstablished,
+        line("accept forwarded tcp 192.0.2.1:2222 to 172.16.0.11:22"),
+        line("accept forwarded udp 192.0.2.1:5000-5010 to 172.16.0.11 from 192.0.2.0/24"),
+        line(&format!(
+            "accept {}",
+            FORWARD_V6.replacen("forward", "forwarded", 1)
+        )),
         Rule::DropNewFrom("wan0".parse().unwrap()),
         Rule::DropNewFrom("abcdefghijklmno".parse().unwrap()),
     ];
@@ -73,14 +71,32 @@ fn everything() -> Ruleset {
         masquerade("192.0.2.77/32", "wan0"),
         masquerade("0.0.0.0/0", "wan1"),
         masquerade("2001:db8:1::/48", "wan0"),
-        masquerade_to("172.16.0.9/32", "wan0", "192.0.2.9"),
-        masquerade_to("2001:db8:2::/64", "wan0", "2001:db8::9"),
+        line("masquerade 172.16.0.9/32 out wan0 to 192.0.2.9"),
+        line("masquerade 2001:db8:2::/64 out wan0 to 2001:db8::9"),
+        line("masquerade 172.16.1.0/24 out wan0 to 192.0.2.20-192.0.2.29"),
+        line("masquerade 2001:db8:3::/64 out wan0 to 2001:db8::9-2001:db8::a"),
+        line("masquerade 172.16.2.0/24 out wan0 to 192.0.2.5 share 0 of 2"),
+        line("masquerade 2001:db8:4::/64 out wan0 to 2001:db8::7 share 1 of 2"),
+        line("hairpin forwarded 172.16.0.0/24 out lan0"),
     ];
+    let dstnat = [
+        line("forward tcp 192.0.2.1:2222 to 172.16.0.11:22"),
+        line("forward udp 192.0.2.1:5000-5010 to 172.16.0.11 from 192.0.2.0/24"),
+        line(FORWARD_V6),
+    ];
+    let clamp = |way| ["ipv4", "ipv6"].map(|ip| line(&format!("clamp mss 1432 {ip} {way} wan0")));
     Ruleset::for_services(services.map(|key| key.parse().unwrap()))
+        .with(Chain::MangleIn, clamp("in"))
+        .with(Chain::Dstnat, dstnat)
         .with(Chain::Input, input)
         .with(Chain::Forward, forward)
+        .with(Chain::MangleOut, clamp("out"))
         .with(Chain::Postrouting, postrouting)
 }
+
+/// As long as a line can be.
+const FORWARD_V6: &str = "forward sctp [2001:db8:1111:2222:3333:4444:5555:6666]:65534-65535 \
+                          to 2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff from 2001:db8:1111:2222:3333:4444:5555:0/112";
 
 fn range(address: &str, protocol: Protocol, first: u16, last: u16) -> PortRange {
     PortRange {
@@ -316,6 +332,9 @@ isolated! {
         for (script, foreign) in SABOTAGE {
             replace(&mut kernel, &everything()).unwrap();
             let script = script.replace("ICMP_HANDLE", &handle("accept icmp"));
+            let script = script.replace("FORWARD_HANDLE", &handle("\"forward tcp"));
+            let script = script.replace("POOL_HANDLE", &handle("192.0.2.20-192.0.2.29\""));
+            let script = script.replace("CLAMP_HANDLE", &handle("1432 ipv4 out"));
             nft(&script.replace("DROP_HANDLE", &handle("drop new from wan0")));
             let seen = seen(&mut kernel);
             assert_ne!(seen, Some(everything()), "not seen: {script}");
@@ -435,15 +454,38 @@ const SABOTAGE: &[(&str, &str)] = &[
     ),
     (
         "flush chain inet lb forward; delete chain inet lb forward",
-        "chains: {Input: [AcceptLoopback, AcceptEstablished, AcceptIcmp, AcceptIcmpv6, AcceptServices4, AcceptServices6], Postrouting:",
+        "AcceptServices6], MangleOut:",
     ),
     (
         "flush chain inet lb input; delete chain inet lb input",
         "chain input is missing",
     ),
+    ("flush chain inet lb dstnat", "chain dstnat is empty"),
     (
-        "add chain inet lb dstnat { type nat hook prerouting priority dstnat; }",
-        "chain dstnat is empty",
+        "add chain inet lb raw { type filter hook prerouting priority raw; }",
+        "chain raw is empty",
+    ),
+    // Forwarded elsewhere, or for others.
+    (
+        "replace rule inet lb dstnat handle FORWARD_HANDLE ip daddr 192.0.2.1 tcp dport 2222 counter dnat ip to 172.16.0.12:22 comment \"forward tcp 192.0.2.1:2222 to 172.16.0.11:22\"",
+        "(forward tcp 192.0.2.1:2222 to 172.16.0.11:22)",
+    ),
+    (
+        "replace rule inet lb dstnat handle FORWARD_HANDLE ip daddr 192.0.2.1 tcp dport 2223 counter dnat ip to 172.16.0.11:22 comment \"forward tcp 192.0.2.1:2222 to 172.16.0.11:22\"",
+        "(forward tcp 192.0.2.1:2222 to 172.16.0.11:22)",
+    ),
+    // A pool with another end, and one whose clients do not keep their addresses.
+    (
+        "replace rule inet lb postrouting handle POOL_HANDLE ip saddr 172.16.1.0/24 oifname \"wan0\" counter snat ip to 192.0.2.20-192.0.2.28 persistent comment \"masquerade 172.16.1.0/24 out wan0 to 192.0.2.20-192.0.2.29\"",
+        "(masquerade 172.16.1.0/24 out wan0 to 192.0.2.20-192.0.2.29)",
+    ),
+    (
+        "replace rule inet lb postrouting handle POOL_HANDLE ip saddr 172.16.1.0/24 oifname \"wan0\" counter snat ip to 192.0.2.20-192.0.2.29 comment \"masquerade 172.16.1.0/24 out wan0 to 192.0.2.20-192.0.2.29\"",
+        "(masquerade 172.16.1.0/24 out wan0 to 192.0.2.20-192.0.2.29)",
+    ),
+    (
+        "replace rule inet lb mangle_out handle CLAMP_HANDLE oifname \"wan0\" meta nfproto ipv4 tcp flags syn counter tcp option maxseg size set 1431 comment \"clamp mss 1432 ipv4 out wan0\"",
+        "(clamp mss 1432 ipv4 out wan0)",
     ),
     (
         "flush chain inet lb forward; delete chain inet lb forward; add chain inet lb forward { type filter hook forward priority 7; }",

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use lb_core::plan::Step;
 use lb_core::ports::KernelPort;
-use lb_core::ruleset::{Chain, Rule, Ruleset};
+use lb_core::ruleset::{Chain, Lent, Rule, Ruleset};
 use lb_kernel::{Kernel, Parts};
-use namespace::Peer;
+use namespace::{Peer, sh};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// A packet that is dropped shows as nothing for this long; one that passes needs far less.
@@ -101,6 +101,26 @@ fn own_address_at(address: &str) -> String {
     text
 }
 
+/// The same from one of several addresses.
+fn own_address_from(own: &str, to: &str) -> String {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let own: SocketAddr = format!("{own}:0").parse().unwrap();
+    socket.bind(&own.into()).unwrap();
+    let to: SocketAddr = to.parse().unwrap();
+    socket.connect_timeout(&to.into(), 5 * PATIENCE).unwrap();
+    let mut text = String::new();
+    (&socket).read_to_string(&mut text).unwrap();
+    text
+}
+
+/// The largest segment that this end may send on a connection to there, as the other end's first packet said.
+fn segment(to: &str) -> u32 {
+    let to: SocketAddr = to.parse().unwrap();
+    let stream = TcpStream::connect_timeout(&to, 5 * PATIENCE).unwrap();
+    // Before anything is sent, TCP_MAXSEG is the limit less the options that every segment carries (12 bytes of timestamps).
+    12 + socket2::SockRef::from(&stream).tcp_mss().unwrap()
+}
+
 /// Whether an echo request is answered.
 fn answers_ping(address: IpAddr) -> bool {
     // Type, code, checksum (for IPv6 the kernel fills it in), identifier 1, sequence number 1.
@@ -179,7 +199,7 @@ isolated! {
             echo_addresses("[2001:db8:a::10]:80");
         });
         let masquerade =
-            |from: &str| Rule::Masquerade { from: from.parse().unwrap(), out: "wan0".parse().unwrap(), to: None };
+            |from: &str| Rule::Masquerade { from: from.parse().unwrap(), out: "wan0".parse().unwrap(), to: Lent::Picked };
         let rules = |from: &str, from6: &str| {
             open_for(&[])
                 .with(Chain::Forward, [Rule::AcceptEstablished])
@@ -207,5 +227,70 @@ isolated! {
             echo_addresses("198.51.100.10:80");
         });
         network.server.inside(|| assert_eq!(own_address_at("198.51.100.10:80"), "172.16.0.11", "outwards is open"));
+    }
+    /// Every client keeps its address, whatever it connects to; ten addresses all have clients.
+    fn a_pool_lends_every_client_the_same_address_every_time() {
+        let mut network = Network::new();
+        let pool: Vec<String> = (20..30).map(|n| format!("198.51.100.{n}")).collect();
+        for address in &pool {
+            sh(&format!("ip address add {address}/32 dev wan0"));
+        }
+        network.client.sh("ip address add 198.51.100.11/24 dev eth0");
+        let clients: Vec<String> = (100..160).map(|n| format!("172.16.0.{n}")).collect();
+        let added: Vec<String> = clients.iter().map(|c| format!("ip address add {c}/24 dev eth0")).collect();
+        network.server.sh(&added.join("; "));
+        network.client.inside(|| {
+            echo_addresses("198.51.100.10:80");
+            echo_addresses("198.51.100.11:80");
+        });
+        let gap = "masquerade 172.16.0.0/24 out wan0 to 198.51.100.2";
+        for rules in [
+            vec!["masquerade 172.16.0.0/24 out wan0 to 198.51.100.20-198.51.100.29".to_owned()],
+            (0..10).map(|n| format!("{gap}{n} share {n} of 10")).collect(),
+        ] {
+            let rules = rules.iter().map(|line| line.parse().unwrap());
+            network.rules(open_for(&[]).with(Chain::Postrouting, rules));
+            let mut lent = std::collections::BTreeMap::<String, usize>::new();
+            for client in &clients {
+                let seen = network.server.inside(|| {
+                    ["198.51.100.10:80", "198.51.100.11:80", "198.51.100.10:80"].map(|to| own_address_from(client, to))
+                });
+                assert!(seen.iter().all(|address| *address == seen[0]), "{client}: {seen:?}");
+                *lent.entry(seen[0].clone()).or_default() += 1;
+            }
+            assert_eq!(lent.keys().cloned().collect::<Vec<_>>(), pool, "{lent:?}");
+            assert!(lent.values().all(|clients| *clients <= 20), "{lent:?}");
+        }
+    }
+
+    /// Both ends are told, by the other's first packet, whichever of them begins; what is small enough is left.
+    fn segments_are_limited_in_both_directions() {
+        let mut network = Network::new();
+        network.client.inside(|| {
+            echo_addresses("198.51.100.10:80");
+            echo_addresses("[2001:db8:a::10]:80");
+        });
+        network.server.inside(|| {
+            echo_addresses("172.16.0.11:80");
+            echo_addresses("[2001:db8:b::11]:80");
+        });
+        network.client.sh("ip -6 route add 2001:db8:b::/64 via 2001:db8:a::1");
+        let mss = |network: &Network| {
+            let outwards = network.server.inside(|| [segment("198.51.100.10:80"), segment("[2001:db8:a::10]:80")]);
+            let inwards = network.client.inside(|| [segment("172.16.0.11:80"), segment("[2001:db8:b::11]:80")]);
+            [outwards, inwards]
+        };
+        network.rules(open_for(&[]));
+        assert_eq!(mss(&network), [[1460, 1440]; 2], "what an MTU of 1500 allows");
+        let clamp = |v4: u16, v6: u16| {
+            let rule = |ip: &str, way: &str, bytes| format!("clamp mss {bytes} {ip} {way} wan0").parse::<Rule>().unwrap();
+            open_for(&[])
+                .with(Chain::MangleIn, [rule("ipv4", "in", v4), rule("ipv6", "in", v6)])
+                .with(Chain::MangleOut, [rule("ipv4", "out", v4), rule("ipv6", "out", v6)])
+        };
+        network.rules(clamp(1300, 1280));
+        assert_eq!(mss(&network), [[1300, 1280]; 2]);
+        network.rules(clamp(9000, 9000));
+        assert_eq!(mss(&network), [[1460, 1440]; 2], "never raised");
     }
 }

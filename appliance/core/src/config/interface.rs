@@ -2,13 +2,13 @@
 //! Must not: know what services listen on.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use ipnet::IpNet;
 
 use super::address::{Purpose, explain_prefix, not_a_host, unusable};
 use super::fault::{Wrong, quoted};
-use super::model::{Interface, LinkSelector};
+use super::model::{Interface, LinkSelector, MssClamp};
 use super::reader::{Reader, Section, Value};
 use super::route::{self, Hops};
 use super::shape;
@@ -19,6 +19,8 @@ use crate::model::{IfName, MacAddress};
 const MTU_MIN: u32 = 68;
 const MTU_MIN_V6: u32 = 1280;
 const MTU_MAX: u32 = 65_535;
+/// Less is no use to anybody (RFC 9293: 536 is what everybody takes), more does not fit into a jumbo frame.
+const MSS: RangeInclusive<u32> = 500..=9_000;
 
 /// Reads all interfaces. One that has faults may be left out: there is no configuration then.
 pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>) -> (Vec<Interface>, Topology) {
@@ -40,6 +42,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>) -> (Vec<Inte
         topology.names.push(label);
         let addresses = addresses(reader, section, &mut topology, index);
         let mtu = mtu(reader, section, &addresses);
+        let mss_clamp = mss_clamp(reader, section);
         let next = Hops::read(reader, section);
         if let Some((label, selector)) = named {
             interfaces.push(Interface {
@@ -48,6 +51,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>) -> (Vec<Inte
                 addresses,
                 gateway: next.gateway.as_ref().map(|gateway| *gateway.get_ref()),
                 mtu,
+                mss_clamp,
                 routes: next.routes(),
             });
         }
@@ -240,6 +244,28 @@ fn mtu(reader: &mut Reader<'_>, section: &Section<'_, '_>, addresses: &[IpNet]) 
         );
     }
     Some(mtu.into_inner())
+}
+
+fn mss_clamp(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<MssClamp> {
+    let value = section.value("mss_clamp")?;
+    match value.boolean() {
+        Some(true) => return Some(MssClamp::Mtu),
+        Some(false) => return None,
+        None => {}
+    }
+    if !value.is_integer() {
+        let help = format!(
+            "allowed: true (what fits into the interface's mtu), or {} to {} bytes",
+            MSS.start(),
+            MSS.end()
+        );
+        reader
+            .faults
+            .add(value.span(), value.mismatch("true or a number of bytes", &help));
+        return None;
+    }
+    let bytes = reader.integer(value, MSS)?.into_inner();
+    u16::try_from(bytes).ok().map(MssClamp::Bytes)
 }
 
 fn report_overlaps(reader: &mut Reader<'_>, topology: &Topology) {

@@ -1,8 +1,9 @@
-//! `[[masquerade]]`: whose connections take the address of the interface that they leave through.
+//! `[[masquerade]]`: whose connections take an address of the interface that they leave through.
 //! Must not: know services.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use ipnet::IpNet;
 
@@ -14,6 +15,9 @@ use super::route::network;
 use super::shape;
 use super::topology::Topology;
 use crate::model::MacAddress;
+
+/// Each address is one of an interface's: nobody lists more.
+const MAX_POOL: usize = 256;
 
 pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>, topology: &Topology) -> Vec<Masquerade> {
     let help = "write [[masquerade]] on a line of its own, then from = \"172.16.0.0/24\" and out = \"eth0\"";
@@ -35,9 +39,10 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>, topology: &T
         let (Some(from), Some(out)) = (from, out) else {
             continue;
         };
-        let to = section
-            .value("to")
-            .and_then(|value| address(reader, value, topology, &out, from.get_ref()));
+        let to = match section.value("to") {
+            Some(value) => pool(reader, value, topology, &out, from.get_ref()),
+            None => Vec::new(),
+        };
         if let Some(first) = seen.get(&(*from.get_ref(), out.clone())) {
             let message = format!(
                 "connections from {} through {out} are masqueraded twice",
@@ -57,36 +62,118 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>, topology: &T
     masquerades
 }
 
-/// An address of the interface `out`, of the family of `from`.
-fn address(
+/// The addresses in order: one, a range, or a list of both. Each is one of the interface `out`, of the family of `from`.
+fn pool(
     reader: &mut Reader<'_>,
     value: Value<'_, '_>,
     topology: &Topology,
     out: &str,
     from: &IpNet,
-) -> Option<IpAddr> {
-    let interface = topology.labels.get(out).copied();
-    let owned = topology.owned(from.addr().is_ipv4());
-    let here = owned.filter(|address| topology.owner(*address) == interface);
-    let allowed = match some_of(here) {
-        here if here.is_empty() => format!("{out} has no {} address", family(from.addr())),
-        here => format!("the addresses of {out}: {here}"),
+) -> Vec<IpAddr> {
+    let lender = Lender {
+        topology,
+        out,
+        v4: from.addr().is_ipv4(),
     };
-    let to = reader
-        .leaf::<IpAddr>(value, |value| {
-            value.mismatch("an address without prefix length", &allowed)
-        })?
-        .into_inner();
-    let same_family = to.is_ipv4() == from.addr().is_ipv4();
-    if (topology.owner(to) == interface && same_family) || reader.damage.hides_interfaces() {
-        return Some(to);
+    let mut pool: BTreeMap<IpAddr, Range<usize>> = BTreeMap::new();
+    for value in reader.one_or_more(value, &lender.allowed()) {
+        for address in lender.addresses(reader, value) {
+            if let Some(first) = pool.get(&address) {
+                let help = format!("first given on {}; give each address once", reader.line(first));
+                reader.fault(value.span(), format!("`{address}` is in the pool twice"), help);
+                break;
+            }
+            pool.insert(address, value.span());
+        }
     }
-    let message = match same_family {
-        true => format!("`{to}` is no address of {out}, so that answers would not come back"),
-        false => format!("`{to}` is {}, and `from` is {}", family(to), family(from.addr())),
-    };
-    reader.fault(value.span(), message, allowed);
-    None
+    if pool.len() > MAX_POOL {
+        let message = format!("a pool of {} addresses", pool.len());
+        reader.fault(value.span(), message, format!("allowed: up to {MAX_POOL}"));
+    }
+    pool.into_keys().collect()
+}
+
+/// The interface whose addresses are lent.
+struct Lender<'t> {
+    topology: &'t Topology,
+    out: &'t str,
+    v4: bool,
+}
+
+impl Lender<'_> {
+    fn owns(&self, address: IpAddr) -> bool {
+        let interface = self.topology.labels.get(self.out).copied();
+        self.topology.owner(address) == interface
+    }
+
+    fn allowed(&self) -> String {
+        let out = self.out;
+        let here = self.topology.owned(self.v4).filter(|address| self.owns(*address));
+        match some_of(here) {
+            here if here.is_empty() => {
+                let family = if self.v4 { "IPv4" } else { "IPv6" };
+                format!("{out} has no {family} address")
+            }
+            here => format!("the addresses of {out}: {here}"),
+        }
+    }
+
+    /// One, or all of a range; none after a fault.
+    fn addresses(&self, reader: &mut Reader<'_>, value: Value<'_, '_>) -> Vec<IpAddr> {
+        let allowed = self.allowed();
+        let Some(text) = value.text() else {
+            let wanted = "an address without prefix length, a range, or a list of them";
+            reader.faults.add(value.span(), value.mismatch(wanted, &allowed));
+            return Vec::new();
+        };
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let ends = (first.trim().parse::<IpAddr>(), last.trim().parse::<IpAddr>());
+        let (Ok(first), Ok(last)) = ends else {
+            let message = format!("{} is no address, nor a range of them", quoted(text));
+            reader.fault(value.span(), message, allowed);
+            return Vec::new();
+        };
+        let wrong = match (first, last) {
+            (first, _) if first.is_ipv4() != self.v4 => {
+                let ours = if self.v4 { "IPv4" } else { "IPv6" };
+                Some(format!("`{first}` is {}, and `from` is {ours}", family(first)))
+            }
+            (first, last) if first.is_ipv4() != last.is_ipv4() => Some(format!(
+                "{} begins in one family and ends in another",
+                quoted(text)
+            )),
+            (first, last) if first > last => Some(format!("{} ends before it begins", quoted(text))),
+            _ => None,
+        };
+        if let Some(message) = wrong {
+            reader.fault(value.span(), message, allowed);
+            return Vec::new();
+        }
+        let addresses: Vec<IpAddr> = in_range(first, last).take(MAX_POOL + 1).collect();
+        let foreign = addresses.iter().find(|address| !self.owns(**address));
+        if let Some(foreign) = foreign.filter(|_| !reader.damage.hides_interfaces()) {
+            let message = format!(
+                "`{foreign}` is no address of {}, so that answers would not come back",
+                self.out
+            );
+            reader.fault(value.span(), message, allowed);
+            return Vec::new();
+        }
+        addresses
+    }
+}
+
+/// All addresses from one to another of its family.
+fn in_range(first: IpAddr, last: IpAddr) -> Box<dyn Iterator<Item = IpAddr>> {
+    match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            Box::new((u32::from(first)..=u32::from(last)).map(|bits| IpAddr::V4(bits.into())))
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) => {
+            Box::new((u128::from(first)..=u128::from(last)).map(|bits| IpAddr::V6(bits.into())))
+        }
+        _ => Box::new(std::iter::empty()),
+    }
 }
 
 /// The label of an interface of this file.

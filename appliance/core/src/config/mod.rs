@@ -31,8 +31,8 @@ use toml::de::DeTable;
 
 pub use fault::{Fault, Faults};
 pub use model::{
-    CheckKind, CheckParams, Config, HostName, Interface, LinkSelector, Masquerade, RealServer, Route,
-    VirtualServer, WhenDown,
+    CheckKind, CheckParams, Config, HostName, Interface, LinkSelector, Masquerade, MssClamp, RealServer,
+    Route, VirtualServer, WhenDown,
 };
 pub use warnings::warnings;
 

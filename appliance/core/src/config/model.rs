@@ -96,7 +96,16 @@ pub struct Interface {
     /// Next hop of the default route of its address family.
     pub gateway: Option<IpAddr>,
     pub mtu: Option<u32>,
+    pub mss_clamp: Option<MssClamp>,
     pub routes: Vec<Route>,
+}
+
+/// The largest segment that TCP connections through an interface may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MssClamp {
+    /// What fits into the interface's MTU.
+    Mtu,
+    Bytes(u16),
 }
 
 impl Interface {
@@ -125,8 +134,9 @@ pub struct Masquerade {
     pub from: IpNet,
     /// Label of an interface of this file.
     pub out: String,
-    /// One of that interface's addresses; `None`: the one that the kernel picks.
-    pub to: Option<IpAddr>,
+    /// Addresses of that interface, in order, none twice: a client keeps the one that it gets. None: the one that the
+    /// kernel picks.
+    pub to: Vec<IpAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -69,6 +69,10 @@ impl Value<'_, '_> {
         self.node.get_ref().is_integer()
     }
 
+    pub fn boolean(&self) -> Option<bool> {
+        self.node.get_ref().as_bool()
+    }
+
     pub fn is_number(&self) -> bool {
         self.is_integer() || self.node.get_ref().is_float()
     }

@@ -31,7 +31,15 @@ pub(super) const TIMEOUTS: Shape = Shape {
 
 pub(super) const INTERFACE: Shape = Shape {
     title: "[[interface]]",
-    keys: &["name", "match", "addresses", "gateway", "mtu", "routes"],
+    keys: &[
+        "name",
+        "match",
+        "addresses",
+        "gateway",
+        "mtu",
+        "mss_clamp",
+        "routes",
+    ],
     aliases: &[],
 };
 

@@ -11,6 +11,7 @@ fn by_mac(label: &str, mac: &str) -> Interface {
         addresses: vec!["192.168.0.1/24".parse().unwrap()],
         gateway: None,
         mtu: None,
+        mss_clamp: None,
         routes: vec![],
     }
 }
@@ -24,7 +25,7 @@ fn config(interface: Interface) -> Config {
         masquerades: vec![Masquerade {
             from: "172.16.0.0/24".parse().unwrap(),
             out,
-            to: None,
+            to: vec![],
         }],
         virtual_servers: vec![],
     }
@@ -200,4 +201,39 @@ fn services_of_several_ports_are_marked_and_let_in_when_open() {
         lines(whole.ruleset.rules(Chain::Postrouting))[0],
         "accept to marks4"
     );
+}
+
+#[test]
+fn a_pool_is_one_rule_where_it_can_be_and_segments_are_limited_both_ways() {
+    let mut kernel = FakeKernel::with_links(&["eth0", "eth1"]);
+    kernel.state.links.get_mut(&"eth0".parse().unwrap()).unwrap().mtu = 1500;
+    let text = include_str!("../../../../tests/configs/good/gateway.toml");
+    let config = crate::config::parse(text).unwrap();
+    let network = network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
+    let rules = |chain| {
+        let rules = network.ruleset.rules(chain).iter();
+        rules.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        rules(Chain::Postrouting),
+        [
+            "masquerade 2001:db8:1::/64 out eth0 to 2001:db8::1-2001:db8::2",
+            "masquerade 172.16.0.0/24 out eth0 to 192.168.0.20-192.168.0.21",
+            "masquerade 172.16.1.0/24 out eth0 to 192.168.0.20 share 0 of 3",
+            "masquerade 172.16.1.0/24 out eth0 to 192.168.0.21 share 1 of 3",
+            "masquerade 172.16.1.0/24 out eth0 to 192.168.0.30 share 2 of 3",
+        ]
+    );
+    assert_eq!(
+        rules(Chain::MangleIn),
+        [
+            "clamp mss 1460 ipv4 in eth0",
+            "clamp mss 1440 ipv6 in eth0",
+            "clamp mss 1240 ipv4 in eth1",
+            "clamp mss 1240 ipv6 in eth1",
+        ]
+    );
+    let out = rules(Chain::MangleOut);
+    assert_eq!(out[0], "clamp mss 1460 ipv4 out eth0");
+    assert_eq!(out.len(), 4);
 }

@@ -25,6 +25,7 @@ fn interface(name: &str, addresses: &BTreeSet<String>, gateway: Option<&str>) ->
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
         gateway: gateway.map(|g| g.parse().unwrap()),
         mtu: None,
+        mss_clamp: None,
         routes: vec![],
     }
 }
@@ -91,7 +92,7 @@ prop_compose! {
         let mut seen = BTreeSet::new();
         let virtual_servers = services.into_values().filter(|s| seen.insert(s.key)).collect();
         let masquerades = if masquerade {
-            vec![Masquerade { from: "172.16.0.0/24".parse().unwrap(), out: "eth0".to_owned(), to: None }]
+            vec![Masquerade { from: "172.16.0.0/24".parse().unwrap(), out: "eth0".to_owned(), to: vec![] }]
         } else {
             vec![]
         };

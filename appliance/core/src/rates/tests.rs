@@ -158,7 +158,7 @@ fn rates_of_links_and_translations() {
             masquerades: vec![TranslationReport {
                 from: "172.16.0.0/24".into(),
                 out: "eth0".into(),
-                to: None,
+                to: vec![],
                 active: true,
                 connections,
                 connections_per_second: None,

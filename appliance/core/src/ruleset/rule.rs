@@ -2,12 +2,12 @@
 //! comment in the kernel. Must not: know netlink, or which chain a rule is in.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
 use thiserror::Error;
 
+use super::{Family, Lent, PortForward, Way};
 use crate::model::IfName;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +39,12 @@ pub enum Rule {
     Masquerade {
         from: IpNet,
         out: IfName,
-        /// This address of the interface; `None`: the one that the kernel picks.
-        to: Option<IpAddr>,
+        to: Lent,
     },
+    /// New connections to ports of the box go on to another machine.
+    Forward(PortForward),
+    /// Such connections may be forwarded, wherever they come from.
+    AcceptForwarded(PortForward),
     /// Clients of a service that stand beside its servers, behind the same interface: their connections take the box's
     /// address there, or the server would answer past the box (the original destination is in `services4` or `services6`).
     Hairpin {
@@ -52,6 +55,18 @@ pub enum Rule {
     HairpinMarked {
         from: IpNet,
         out: IfName,
+    },
+    /// The same for forwarded ports: clients beside the machine that these lead to, or that machine itself.
+    HairpinForwarded {
+        from: IpNet,
+        out: IfName,
+    },
+    /// TCP connections that begin through this interface are told to send no larger segments than this.
+    ClampMss {
+        link: IfName,
+        way: Way,
+        family: Family,
+        bytes: u16,
     },
     /// Not one of ours, or changed by somebody: what the kernel shows, for the operator's eyes.
     Foreign(String),
@@ -89,12 +104,16 @@ impl fmt::Display for Rule {
             Rule::AcceptMarks4 => f.write_str("accept to marks4"),
             Rule::AcceptMarks6 => f.write_str("accept to marks6"),
             Rule::DropNewFrom(name) => write!(f, "drop new from {name}"),
-            Rule::Masquerade { from, out, to: None } => write!(f, "masquerade {from} out {out}"),
-            Rule::Masquerade {
-                from,
-                out,
-                to: Some(to),
-            } => write!(f, "masquerade {from} out {out} to {to}"),
+            Rule::Masquerade { from, out, to } => write!(f, "masquerade {from} out {out}{to}"),
+            Rule::Forward(forward) => write!(f, "forward {forward}"),
+            Rule::AcceptForwarded(forward) => write!(f, "accept forwarded {forward}"),
+            Rule::HairpinForwarded { from, out } => write!(f, "hairpin forwarded {from} out {out}"),
+            Rule::ClampMss {
+                link,
+                way,
+                family,
+                bytes,
+            } => write!(f, "clamp mss {bytes} {family} {way} {link}"),
             Rule::Hairpin { from, out } => write!(f, "hairpin {from} out {out}"),
             Rule::HairpinMarked { from, out } => write!(f, "hairpin marked {from} out {out}"),
             Rule::Foreign(text) => write!(f, "foreign {text}"),
@@ -125,15 +144,30 @@ impl FromStr for Rule {
             ["accept", "to", "marks4"] => Rule::AcceptMarks4,
             ["accept", "to", "marks6"] => Rule::AcceptMarks6,
             ["drop", "new", "from", name] => Rule::DropNewFrom(name.parse().map_err(|_| bad())?),
-            ["masquerade", from, "out", out] => Rule::Masquerade {
+            ["masquerade", from, "out", out, to @ ..] => Rule::Masquerade {
                 from: from.parse().map_err(|_| bad())?,
                 out: out.parse().map_err(|_| bad())?,
-                to: None,
+                to: Lent::from_words(to).ok_or_else(bad)?,
             },
-            ["masquerade", from, "out", out, "to", to] => Rule::Masquerade {
+            ["forward", forward @ ..] => Rule::Forward(PortForward::from_words(forward).ok_or_else(bad)?),
+            ["accept", "forwarded", forward @ ..] => {
+                Rule::AcceptForwarded(PortForward::from_words(forward).ok_or_else(bad)?)
+            }
+            ["hairpin", "forwarded", from, "out", out] => Rule::HairpinForwarded {
                 from: from.parse().map_err(|_| bad())?,
                 out: out.parse().map_err(|_| bad())?,
-                to: Some(to.parse().map_err(|_| bad())?),
+            },
+            ["clamp", "mss", bytes, family, way, link] => Rule::ClampMss {
+                link: link.parse().map_err(|_| bad())?,
+                way: Way::ALL
+                    .into_iter()
+                    .find(|w| w.as_str() == *way)
+                    .ok_or_else(bad)?,
+                family: Family::ALL
+                    .into_iter()
+                    .find(|f| f.as_str() == *family)
+                    .ok_or_else(bad)?,
+                bytes: bytes.parse().map_err(|_| bad())?,
             },
             ["hairpin", from, "out", out] => Rule::Hairpin {
                 from: from.parse().map_err(|_| bad())?,
@@ -169,28 +203,48 @@ mod tests {
             Rule::AcceptMarks4,
             Rule::AcceptMarks6,
             Rule::DropNewFrom(eth0.clone()),
-            Rule::Masquerade {
-                from: "172.16.0.0/24".parse().unwrap(),
-                out: eth0.clone(),
-                to: None,
-            },
-            Rule::Masquerade {
-                from: "2001:db8:1::/64".parse().unwrap(),
-                out: eth0.clone(),
-                to: Some("2001:db8::9".parse().unwrap()),
-            },
             Rule::Hairpin {
                 from: "2001:db8::/64".parse().unwrap(),
                 out: eth0.clone(),
             },
             Rule::HairpinMarked {
                 from: "172.16.0.0/24".parse().unwrap(),
+                out: eth0.clone(),
+            },
+            Rule::HairpinForwarded {
+                from: "172.16.0.0/24".parse().unwrap(),
                 out: eth0,
             },
+        ];
+        let lines = [
+            "masquerade 172.16.0.0/24 out eth0",
+            "masquerade 2001:db8:1::/64 out eth0 to 2001:db8::9",
+            "masquerade 172.16.0.0/24 out eth0 to 192.0.2.1-192.0.2.9",
+            "masquerade 172.16.0.0/24 out eth0 to 192.0.2.1 share 0 of 2",
+            "forward tcp 192.0.2.1:80 to 172.16.0.11",
+            "forward udp 192.0.2.1:80-90 to 172.16.0.11 from 10.0.0.0/8",
+            "forward sctp [2001:db8::1]:80 to [2001:db8:1::11]:8080",
+            "forward tcp [2001:db8::1]:80 to 2001:db8:1::11 from 2001:db8::/48",
+            "accept forwarded tcp 192.0.2.1:80 to 172.16.0.11:8080 from 10.0.0.0/8",
+            "clamp mss 1452 ipv4 in eth0",
+            "clamp mss 1432 ipv6 out eth0",
         ];
         for rule in rules {
             assert_eq!(rule.to_string().parse::<Rule>(), Ok(rule));
         }
-        assert!("accept everything".parse::<Rule>().is_err());
+        for line in lines {
+            assert_eq!(line.parse::<Rule>().unwrap().to_string(), line);
+        }
+        for line in [
+            "accept everything",
+            "masquerade 172.16.0.0/24 out eth0 to 192.0.2.1-2001:db8::1",
+            "masquerade 172.16.0.0/24 out eth0 to 192.0.2.1 share 2 of 2",
+            "forward tcp 192.0.2.1:80 to 2001:db8::1",
+            "forward tcp 192.0.2.1:80-90 to 172.16.0.11:8080",
+            "forward tcp 192.0.2.1:90-80 to 172.16.0.11",
+            "clamp mss 1452 ipv4 up eth0",
+        ] {
+            assert!(line.parse::<Rule>().is_err(), "{line}");
+        }
     }
 }

@@ -177,16 +177,9 @@ mod tests {
 
     fn rules() -> Vec<(Chain, Rule)> {
         let eth0: lb_core::model::IfName = "eth0".parse().unwrap();
-        let masquerade = |from: &str| Rule::Masquerade {
-            from: from.parse().unwrap(),
-            out: eth0.clone(),
-            to: None,
-        };
-        let address = |from: &str, to: &str| Rule::Masquerade {
-            from: from.parse().unwrap(),
-            out: eth0.clone(),
-            to: Some(to.parse().unwrap()),
-        };
+        let line = |line: &str| -> Rule { line.parse().unwrap() };
+        let masquerade = |from: &str| line(&format!("masquerade {from} out eth0"));
+        let address = |from: &str, to: &str| line(&format!("masquerade {from} out eth0 to {to}"));
         let hairpin = |from: &str| Rule::Hairpin {
             from: from.parse().unwrap(),
             out: eth0.clone(),
@@ -220,6 +213,58 @@ mod tests {
             (Chain::Postrouting, address("2001:db8::/48", "2001:db8:9::1")),
             (Chain::Postrouting, hairpin("172.16.0.0/24")),
             (Chain::Postrouting, hairpin("2001:db8::/48")),
+            (
+                Chain::Postrouting,
+                address("172.16.0.0/24", "192.0.2.1-192.0.2.2"),
+            ),
+            (
+                Chain::Postrouting,
+                address("172.16.0.0/24", "192.0.2.1 share 0 of 2"),
+            ),
+            (
+                Chain::Postrouting,
+                address("172.16.0.0/24", "192.0.2.1 share 1 of 2"),
+            ),
+            (
+                Chain::Postrouting,
+                address("172.16.0.0/24", "192.0.2.1 share 1 of 3"),
+            ),
+            (
+                Chain::Postrouting,
+                address("2001:db8::/48", "2001:db8:9::1-2001:db8:9::2"),
+            ),
+            (
+                Chain::Postrouting,
+                line("hairpin forwarded 172.16.0.0/24 out eth0"),
+            ),
+            (Chain::Dstnat, line("forward tcp 192.0.2.1:80 to 172.16.0.11")),
+            (Chain::Dstnat, line("forward udp 192.0.2.1:80 to 172.16.0.11")),
+            (Chain::Dstnat, line("forward tcp 192.0.2.1:80-81 to 172.16.0.11")),
+            (Chain::Dstnat, line("forward tcp 192.0.2.1:80 to 172.16.0.11:80")),
+            (
+                Chain::Dstnat,
+                line("forward tcp 192.0.2.1:80 to 172.16.0.11 from 10.0.0.0/8"),
+            ),
+            (
+                Chain::Dstnat,
+                line("forward tcp [2001:db8::1]:80 to 2001:db8:1::11"),
+            ),
+            (
+                Chain::Forward,
+                line("accept forwarded tcp 192.0.2.1:80 to 172.16.0.11"),
+            ),
+            (
+                Chain::Forward,
+                line("accept forwarded tcp 192.0.2.1:80-90 to 172.16.0.11"),
+            ),
+            (
+                Chain::Forward,
+                line("accept forwarded sctp [2001:db8::1]:80 to 2001:db8:1::11 from 2001:db8::/48"),
+            ),
+            (Chain::MangleIn, line("clamp mss 1452 ipv4 in eth0")),
+            (Chain::MangleIn, line("clamp mss 1453 ipv4 in eth0")),
+            (Chain::MangleOut, line("clamp mss 1452 ipv4 out eth0")),
+            (Chain::MangleOut, line("clamp mss 1452 ipv6 out eth0")),
         ]
     }
 

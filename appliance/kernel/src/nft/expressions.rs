@@ -5,13 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use nftnl::expr::{
-    Bitwise, Cmp, CmpOp, Conntrack, Ipv4HeaderField, Ipv6HeaderField, Lookup, Meta, NetworkHeaderField,
-    Payload, States, TcpHeaderField, TransportHeaderField,
+    Bitwise, Cmp, CmpOp, Conntrack, ConntrackStatus, Ipv4HeaderField, Ipv6HeaderField, Lookup, Meta,
+    NetworkHeaderField, Payload, States, TcpHeaderField, TransportHeaderField,
 };
-use nftnl::nftnl_sys::{NFTNL_EXPR_META_DREG, NFTNL_EXPR_PAYLOAD_DREG};
+use nftnl::nftnl_sys::{
+    NFTNL_EXPR_CT_DIR, NFTNL_EXPR_CT_DREG, NFTNL_EXPR_CT_KEY, NFTNL_EXPR_META_DREG, NFTNL_EXPR_PAYLOAD_DREG,
+};
 use nftnl::set::Set;
 
-use super::raw::IntoRegister;
+use super::raw::{Bare, IntoRegister, Number};
 use super::services::{Key4, Key6};
 
 /// Registers of 4 bytes as the kernel reports them back: those at a multiple of 16 bytes by the old names
@@ -42,28 +44,117 @@ pub(super) fn match_state(message: &mut nftnl::Rule<'_>, states: States) {
     message.add_expr(&Cmp::new(CmpOp::Neq, 0u32));
 }
 
-pub(super) fn match_source(message: &mut nftnl::Rule<'_>, from: &IpNet) {
-    let (family, field, zero) = match from {
-        IpNet::V4(_) => (
-            libc::NFPROTO_IPV4,
-            NetworkHeaderField::Ipv4(Ipv4HeaderField::Saddr),
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        ),
-        IpNet::V6(_) => (
-            libc::NFPROTO_IPV6,
-            NetworkHeaderField::Ipv6(Ipv6HeaderField::Saddr),
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        ),
+pub(super) fn match_family(message: &mut nftnl::Rule<'_>, v4: bool) {
+    let family = if v4 {
+        libc::NFPROTO_IPV4
+    } else {
+        libc::NFPROTO_IPV6
     };
     match_byte(message, &Meta::NfProto, family as u8);
+}
+
+pub(super) fn match_source(message: &mut nftnl::Rule<'_>, from: &IpNet) {
+    match_family(message, from.addr().is_ipv4());
+    match_source_within(message, from);
+}
+
+/// The same when the family is known.
+pub(super) fn match_source_within(message: &mut nftnl::Rule<'_>, from: &IpNet) {
     if from.prefix_len() == 0 {
         return;
     }
-    message.add_expr(&Payload::Network(field));
+    load_source(message, from.addr().is_ipv4());
     if from.prefix_len() < from.max_prefix_len() {
+        let zero = match from {
+            IpNet::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpNet::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
         message.add_expr(&Bitwise::new(from.netmask(), zero));
     }
     message.add_expr(&Cmp::new(CmpOp::Eq, from.network()));
+}
+
+pub(super) fn load_source(message: &mut nftnl::Rule<'_>, v4: bool) {
+    message.add_expr(&Payload::Network(match v4 {
+        true => NetworkHeaderField::Ipv4(Ipv4HeaderField::Saddr),
+        false => NetworkHeaderField::Ipv6(Ipv6HeaderField::Saddr),
+    }));
+}
+
+/// When the family is known.
+pub(super) fn match_destination(message: &mut nftnl::Rule<'_>, to: IpAddr) {
+    message.add_expr(&Payload::Network(match to {
+        IpAddr::V4(_) => NetworkHeaderField::Ipv4(Ipv4HeaderField::Daddr),
+        IpAddr::V6(_) => NetworkHeaderField::Ipv6(Ipv6HeaderField::Daddr),
+    }));
+    message.add_expr(&Cmp::new(CmpOp::Eq, to));
+}
+
+/// The destination port is at the same place for every transport protocol that has ports.
+pub(super) fn match_port(message: &mut nftnl::Rule<'_>, first: u16, last: u16) {
+    let field = TransportHeaderField::Tcp(TcpHeaderField::Dport);
+    message.add_expr(&Payload::Transport(field));
+    match_loaded_port(message, first, last);
+}
+
+fn match_loaded_port(message: &mut nftnl::Rule<'_>, first: u16, last: u16) {
+    let (low, high) = (first.to_be_bytes(), last.to_be_bytes());
+    if first == last {
+        return message.add_expr(&Cmp::new(CmpOp::Eq, &low[..]));
+    }
+    message.add_expr(&Cmp::new(CmpOp::Gte, &low[..]));
+    message.add_expr(&Cmp::new(CmpOp::Lte, &high[..]));
+}
+
+/// Connections whose destination was changed.
+pub(super) fn match_forwarded(message: &mut nftnl::Rule<'_>) {
+    message.add_expr(&Conntrack::Status);
+    message.add_expr(&Bitwise::new(ConntrackStatus::DST_NAT.bits(), 0u32));
+    message.add_expr(&Cmp::new(CmpOp::Neq, 0u32));
+}
+
+/// What the connection's first packet was sent to.
+pub(super) fn match_original_destination(
+    message: &mut nftnl::Rule<'_>,
+    address: IpAddr,
+    first: u16,
+    last: u16,
+) {
+    let key = match address {
+        IpAddr::V4(_) => libc::NFT_CT_DST_IP,
+        IpAddr::V6(_) => libc::NFT_CT_DST_IP6,
+    };
+    load_original(message, key as u32, NFT_REG_1);
+    message.add_expr(&Cmp::new(CmpOp::Eq, address));
+    load_original(message, libc::NFT_CT_PROTO_DST as u32, NFT_REG_1);
+    match_loaded_port(message, first, last);
+}
+
+/// `ct original ...`: a field of the tuple that the connection's first packet had. `key`: NFT_CT_*.
+pub(super) fn load_original(message: &mut nftnl::Rule<'_>, key: u32, register: u32) {
+    const IP_CT_DIR_ORIGINAL: u8 = 0;
+    message.add_expr(&Bare {
+        name: c"ct",
+        numbers: &[
+            (NFTNL_EXPR_CT_KEY, Number::Word(key)),
+            (NFTNL_EXPR_CT_DREG, Number::Word(register)),
+            (NFTNL_EXPR_CT_DIR, Number::Byte(IP_CT_DIR_ORIGINAL)),
+        ],
+    });
+}
+
+/// TCP packets that begin a connection, in either direction.
+pub(super) fn match_syn(message: &mut nftnl::Rule<'_>) {
+    const SYN: u8 = 0x02;
+    match_byte(message, &Meta::L4Proto, libc::IPPROTO_TCP as u8);
+    // In bytes, whatever nftnl calls them.
+    let flags = TransportHeaderField::Raw {
+        offset_bits: 13,
+        length_bits: 1,
+    };
+    message.add_expr(&Payload::Transport(flags));
+    message.add_expr(&Bitwise::new(SYN, 0u8));
+    message.add_expr(&Cmp::new(CmpOp::Neq, 0u8));
 }
 
 pub(super) fn match_services4(message: &mut nftnl::Rule<'_>, set: &Set<'_, Key4>) {

@@ -1,5 +1,5 @@
 //! The table `inet lb`: written in one transaction, removed, and read back as typed rules.
-//! Must not: know any other table. `raw` holds the `unsafe` of this module, `encode`, `rule` and `expressions` turn rules
+//! Must not: know any other table. `raw` holds the `unsafe` of this module, `encode`, `rule`, `translation` and `expressions` turn rules
 //! into messages, `socket` exchanges them with the kernel, `read` and `canonical` turn the kernel's answers back into rules.
 
 mod canonical;
@@ -12,6 +12,7 @@ mod read;
 mod rule;
 mod services;
 mod socket;
+mod translation;
 
 use lb_core::ports::KernelFault;
 use lb_core::ruleset::{Rule, Ruleset};
@@ -36,8 +37,8 @@ pub(crate) fn read() -> Result<Option<Ruleset>, KernelFault> {
     read::ruleset(&mut open()?)
 }
 
-/// The rules of the postrouting chain, each with the number of connections that it has translated: such a chain sees the
-/// first packet of each. Empty without a table.
+/// The rules that translate addresses, each with the number of connections that it has translated: a chain of type nat sees
+/// the first packet of each. Empty without a table.
 pub(crate) fn translated() -> Result<Vec<(Rule, u64)>, KernelFault> {
     read::translated(&mut open()?)
 }

@@ -7,9 +7,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
-use nftnl::expr::{Expression, Nat};
-use nftnl::nftnl_sys;
-use nftnl::{MsgType, NlMsg, Rule};
+use nftnl::expr::Expression;
+use nftnl::{MsgType, NlMsg, Rule, nftnl_sys};
 
 pub(super) fn fd(socket: &mnl::Socket) -> BorrowedFd<'_> {
     // SAFETY: the descriptor belongs to the socket and stays open as long as it is borrowed.
@@ -53,44 +52,34 @@ impl<E: Expression> Expression for IntoRegister<E> {
     }
 }
 
-/// `ct original ...`: a field of the tuple that the connection's first packet had.
-pub(super) struct ConntrackOriginal {
-    /// NFT_CT_*.
-    pub key: u32,
-    pub register: u32,
+/// An expression that nftnl has no type for, or one with attributes that its type leaves out.
+pub(super) struct Bare<'a> {
+    pub name: &'static CStr,
+    /// NFTNL_EXPR_*, in any order.
+    pub numbers: &'a [(u32, Number)],
 }
 
-impl Expression for ConntrackOriginal {
+/// A value in the width that the attribute has.
+#[derive(Clone, Copy)]
+pub(super) enum Number {
+    Byte(u8),
+    Word(u32),
+}
+
+impl Expression for Bare<'_> {
     fn to_expr(&self, _rule: &Rule<'_>) -> NonNull<nftnl_sys::nftnl_expr> {
-        // IP_CT_DIR_ORIGINAL
-        const ORIGINAL: u8 = 0;
-        // SAFETY: the name is a C string; the attributes are those of this type, in their widths.
-        let expr = unsafe {
-            let expr = nftnl_sys::nftnl_expr_alloc(c"ct".as_ptr());
-            nftnl_sys::nftnl_expr_set_u32(expr, nftnl_sys::NFTNL_EXPR_CT_KEY as u16, self.key);
-            nftnl_sys::nftnl_expr_set_u32(expr, nftnl_sys::NFTNL_EXPR_CT_DREG as u16, self.register);
-            nftnl_sys::nftnl_expr_set_u8(expr, nftnl_sys::NFTNL_EXPR_CT_DIR as u16, ORIGINAL);
-            expr
-        };
-        NonNull::new(expr).expect("memory for an expression")
-    }
-}
-
-/// An address translation with what the kernel adds to it by itself, so that it reads back as it was written: a range of one
-/// address, and the flag that there is an address.
-pub(super) struct ToOneAddress(pub Nat);
-
-impl Expression for ToOneAddress {
-    fn to_expr(&self, rule: &Rule<'_>) -> NonNull<nftnl_sys::nftnl_expr> {
-        // NF_NAT_RANGE_MAP_IPS (include/uapi/linux/netfilter/nf_nat.h)
-        const MAP_IPS: u32 = 1;
-        let last = nftnl_sys::NFTNL_EXPR_NAT_REG_ADDR_MAX as u16;
-        let flags = nftnl_sys::NFTNL_EXPR_NAT_FLAGS as u16;
-        let expr = self.0.to_expr(rule);
-        // SAFETY: `expr` was just allocated and is ours alone; both attributes are 32 bits wide.
-        unsafe {
-            nftnl_sys::nftnl_expr_set_u32(expr.as_ptr(), last, self.0.ip_register.to_raw());
-            nftnl_sys::nftnl_expr_set_u32(expr.as_ptr(), flags, MAP_IPS);
+        // SAFETY: the name is a C string.
+        let expr = unsafe { nftnl_sys::nftnl_expr_alloc(self.name.as_ptr()) };
+        let expr = NonNull::new(expr).expect("memory for an expression");
+        for (attribute, number) in self.numbers {
+            let attribute = *attribute as u16;
+            // SAFETY: `expr` was just allocated and is ours alone; an attribute that its type does not have is refused.
+            unsafe {
+                match *number {
+                    Number::Byte(byte) => nftnl_sys::nftnl_expr_set_u8(expr.as_ptr(), attribute, byte),
+                    Number::Word(word) => nftnl_sys::nftnl_expr_set_u32(expr.as_ptr(), attribute, word),
+                }
+            }
         }
         expr
     }
@@ -168,4 +157,41 @@ unsafe impl NlMsg for Plain {
             (*header).nlmsg_len += self.attributes.len() as u32;
         }
     }
+}
+/// A rule with its comment. nftnl's own comments end at 125 bytes; the kernel takes 256 (NFT_USERDATA_MAXLEN) with type,
+/// length and NUL.
+pub(super) struct Commented<'c> {
+    pub rule: Rule<'c>,
+    /// At most 253 bytes.
+    pub comment: String,
+}
+
+// SAFETY: what is written stays within the space for the largest message, of which a rule takes a small part.
+unsafe impl NlMsg for Commented<'_> {
+    unsafe fn write(&self, buffer: *mut c_void, sequence: u32, kind: MsgType) {
+        let attribute = user_data(&self.comment);
+        // SAFETY: the buffer is the caller's, as long as the largest message; after the rule it holds a header whose first
+        // four bytes are its length, a multiple of 4.
+        unsafe {
+            self.rule.write(buffer, sequence, kind);
+            let length = buffer.cast::<u32>();
+            let end = buffer.cast::<u8>().add(*length as usize);
+            end.copy_from_nonoverlapping(attribute.as_ptr(), attribute.len());
+            *length += attribute.len() as u32;
+        }
+    }
+}
+
+/// NFTA_RULE_USERDATA with one entry: type, length, and the text with its NUL.
+fn user_data(comment: &str) -> Vec<u8> {
+    const NFTA_RULE_USERDATA: u16 = 7;
+    const UDATA_COMMENT: u8 = 0;
+    let length = u8::try_from(comment.len() + 1).expect("a rule's line has at most 253 bytes");
+    let mut bytes = (4 + 2 + u16::from(length)).to_ne_bytes().to_vec();
+    bytes.extend(NFTA_RULE_USERDATA.to_ne_bytes());
+    bytes.extend([UDATA_COMMENT, length]);
+    bytes.extend(comment.as_bytes());
+    bytes.push(0);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
 }

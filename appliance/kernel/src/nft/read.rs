@@ -42,7 +42,7 @@ const NFTA_GEN_ID: u16 = 1;
 const OBJECT_NAME: u16 = 2;
 
 /// A table that changes between the parts of the dump is read again, this many times.
-const ATTEMPTS: usize = 10;
+const ATTEMPTS: usize = 50;
 
 pub(super) fn ruleset(socket: &mut Socket) -> Result<Option<Ruleset>, KernelFault> {
     for _ in 0..ATTEMPTS {
@@ -131,8 +131,9 @@ pub(super) fn translated(socket: &mut Socket) -> Result<Vec<(Rule, u64)>, Kernel
     let mut counted = Vec::new();
     for_ours(socket, Get::Rules, |attributes| {
         let seen = SeenRule::parse(attributes)?;
-        if seen.chain == Chain::Postrouting.name() {
-            counted.push((seen.identify(Chain::Postrouting)?, packets(attributes)?));
+        let chain = Chain::ALL.into_iter().find(|chain| chain.name() == seen.chain);
+        if let Some(chain) = chain.filter(|chain| chain.place().kind == ChainKind::Nat) {
+            counted.push((seen.identify(chain)?, packets(attributes)?));
         }
         Ok(())
     })?;

@@ -28,7 +28,7 @@ pub fn nodes_leave_by_their_address() -> Told {
         .as_array()
         .into_iter()
         .flatten()
-        .filter(|masquerade| masquerade["to"] == OWN_ADDRESS)
+        .filter(|masquerade| masquerade["to"][0] == OWN_ADDRESS)
         .filter_map(|masquerade| masquerade["connections"].as_u64())
         .sum();
     assert_eq!(counted, 5, "{gateway:#}");

@@ -194,7 +194,11 @@ fn translations(reports: &[TranslationReport]) -> Vec<(String, bool)> {
             (true, 1) => ", 1 connection".to_owned(),
             (true, n) => format!(", {} connections", count(n)),
         };
-        let to = to.as_ref().map(|to| format!(" as {to}")).unwrap_or_default();
+        let to = match to.as_slice() {
+            [] => String::new(),
+            [only] => format!(" as {only}"),
+            [first, .., last] => format!(" as {} addresses from {first} to {last}", to.len()),
+        };
         let pace = connections_per_second
             .filter(|_| *active)
             .map(|pace| format!(", {}/s", rate(pace)))

@@ -286,7 +286,7 @@ pub fn gateway() -> GatewayReport {
             TranslationReport {
                 from: "172.16.0.0/24".into(),
                 out: "eth0".into(),
-                to: None,
+                to: vec![],
                 active: true,
                 connections: 12_345,
                 connections_per_second: None,
@@ -294,7 +294,7 @@ pub fn gateway() -> GatewayReport {
             TranslationReport {
                 from: "2001:db8:1111:2222::/64".into(),
                 out: "eth-outside".into(),
-                to: Some("2001:db8::9".into()),
+                to: vec!["2001:db8::9".into()],
                 active: false,
                 connections: 0,
                 connections_per_second: None,
@@ -303,7 +303,7 @@ pub fn gateway() -> GatewayReport {
         hairpins: vec![TranslationReport {
             from: "172.16.0.0/24".into(),
             out: "eth1".into(),
-            to: None,
+            to: vec![],
             active: true,
             connections: 1,
             connections_per_second: None,

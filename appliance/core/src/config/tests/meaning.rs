@@ -15,6 +15,7 @@ fn interface(name: &str, address: &str) -> Interface {
         addresses: vec![address.parse().unwrap()],
         gateway: None,
         mtu: None,
+        mss_clamp: None,
         routes: vec![],
     }
 }
@@ -69,7 +70,7 @@ fn the_scenario_is_what_its_file_says() {
         masquerades: vec![Masquerade {
             from: "172.16.0.0/24".parse().unwrap(),
             out: "eth0".to_owned(),
-            to: None,
+            to: vec![],
         }],
         virtual_servers: vec![
             service(

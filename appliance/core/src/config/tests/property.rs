@@ -187,11 +187,15 @@ fn host(interface: usize, v4: bool, number: u16) -> IpAddr {
 
 fn interface(index: usize) -> impl Strategy<Value = Interface> {
     let mtu = prop::option::of(1_280u32..=65_535);
+    let clamp = prop::option::of(prop_oneof![
+        Just(MssClamp::Mtu),
+        (500u16..=9_000).prop_map(MssClamp::Bytes)
+    ]);
     let hops = (
         any::<bool>(),
         prop::collection::btree_map(0u8..=255, any::<u16>(), 0..4),
     );
-    (0u8..3, mtu, hops).prop_map(move |(kind, mtu, (gateway, routes))| {
+    (0u8..3, (mtu, clamp), hops).prop_map(move |(kind, (mtu, mss_clamp), (gateway, routes))| {
         let mac = MacAddress([2, 0, 0, 0, 0, index as u8]);
         let (label, selector) = match kind {
             0 => (
@@ -204,14 +208,20 @@ fn interface(index: usize) -> impl Strategy<Value = Interface> {
         let prefix = |v4, length| ipnet::IpNet::new(host(index, v4, 0), length).unwrap();
         let route = |(third, via): (u8, u16)| Route {
             to: ipnet::IpNet::new(IpAddr::V4(Ipv4Addr::new(172, index as u8, third, 0)), 24).unwrap(),
-            via: host(index, true, 2 + via % 1_000),
+            via: host(index, true, 10 + via % 1_000),
         };
         Interface {
             label,
             selector,
-            addresses: vec![prefix(true, 16), prefix(false, 64)],
+            addresses: vec![
+                prefix(true, 16),
+                prefix(false, 64),
+                host(index, true, 1).into(),
+                host(index, true, 3).into(),
+            ],
             gateway: (gateway && index == 0).then(|| host(index, true, 50_000)),
             mtu,
+            mss_clamp,
             routes: routes.into_iter().map(route).collect(),
         }
     })
@@ -323,7 +333,7 @@ fn config() -> impl Strategy<Value = Config> {
     (1usize..4, "[a-zA-Z0-9]([a-zA-Z0-9-]{0,20}[a-zA-Z0-9])?").prop_flat_map(|(count, hostname)| {
         let interfaces: Vec<_> = (0..count).map(interface).collect();
         let services = prop::collection::vec(virtual_server(count), 0..6);
-        let outs = prop::collection::btree_set((0u8..200, 0..count), 0..3);
+        let outs = prop::collection::btree_set((0u8..200, 0..count, 0u8..8), 0..3);
         (interfaces, services, outs).prop_map(move |(interfaces, services, outs)| {
             let mut virtual_servers: Vec<VirtualServer> = Vec::new();
             for service in services {
@@ -333,10 +343,20 @@ fn config() -> impl Strategy<Value = Config> {
                 }
             }
             super::super::marks::assign(&mut virtual_servers);
-            let masquerade = |(second, out): (u8, usize)| Masquerade {
+            let mut seen = std::collections::BTreeSet::new();
+            let outs: Vec<_> = outs
+                .into_iter()
+                .filter(|(second, out, _)| seen.insert((*second, *out)))
+                .collect();
+            let masquerade = |(second, out, lent): (u8, usize, u8)| Masquerade {
                 from: ipnet::IpNet::new(IpAddr::V4(Ipv4Addr::new(172, second, 0, 0)), 16).unwrap(),
                 out: interfaces[out].label.clone(),
-                to: None,
+                to: [0u16, 1, 3]
+                    .iter()
+                    .enumerate()
+                    .filter(|(bit, _)| lent & (1 << bit) != 0)
+                    .map(|(_, number)| host(out, true, *number))
+                    .collect(),
             };
             Config {
                 hostname: HostName::new(&hostname).unwrap(),
@@ -351,6 +371,10 @@ fn config() -> impl Strategy<Value = Config> {
             }
         })
     })
+}
+
+fn follows(first: IpAddr, last: IpAddr) -> bool {
+    matches!((first, last), (IpAddr::V4(a), IpAddr::V4(b)) if u32::from(a) + 1 == u32::from(b))
 }
 
 /// The configuration as a file.
@@ -384,12 +408,24 @@ fn written(config: &Config) -> String {
             .mtu
             .iter()
             .for_each(|mtu| text.push_str(&format!("mtu = {mtu}\n")));
+        let _ = match interface.mss_clamp {
+            None => Ok(()),
+            Some(MssClamp::Mtu) => writeln!(text, "mss_clamp = true"),
+            Some(MssClamp::Bytes(bytes)) => writeln!(text, "mss_clamp = {bytes}"),
+        };
         for Route { to, via } in &interface.routes {
             let _ = write!(text, "[[interface.routes]]\nto = \"{to}\"\nvia = \"{via}\"\n");
         }
     }
-    for Masquerade { from, out, .. } in &config.masquerades {
+    for Masquerade { from, out, to } in &config.masquerades {
         let _ = write!(text, "[[masquerade]]\nfrom = \"{from}\"\nout = \"{out}\"\n");
+        let quoted: Vec<String> = to.iter().map(|address| format!("\"{address}\"")).collect();
+        let _ = match to.as_slice() {
+            [] => Ok(()),
+            [only] => writeln!(text, "to = \"{only}\""),
+            [first, last] if follows(*first, *last) => writeln!(text, "to = \"{first}-{last}\""),
+            _ => writeln!(text, "to = [{}]", quoted.join(", ")),
+        };
     }
     for service in &config.virtual_servers {
         let list = |words: &str| {
