@@ -58,4 +58,15 @@ figures: image ## sizes, boot times, failed requests, memory: the image beside k
 	@set -e; kernel=$$(image/kernel/build); \
 	cargo run --quiet --package lb-bench -- figures --kernel "$$kernel/bzImage" --image $(IMAGE)
 
+# Parts: datapath. A fast look at the appliance's own datapath, without a release build:
+#   make bench PART=datapath ONLY=appliance QUICK=1 PROFILE=test-image IMAGE=build/lb-test.img
+.PHONY: bench
+bench: image ## what work costs, beside keepalived, iptables, HAProxy: PART=a,b ONLY=appliance QUICK=1 (25 min; 2 with these)
+	@image/deps run
+	@cargo build --quiet --package lb-e2e --bin saboteur
+	@set -e; kernel=$$(image/kernel/build); \
+	target=$$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
+	cargo run --quiet --package lb-bench -- compare --kernel "$$kernel/bzImage" --image $(IMAGE) \
+		--saboteur "$$target/debug/saboteur" $(if $(PART),--part $(PART)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+
 include tests/tests.mk

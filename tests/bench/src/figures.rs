@@ -215,7 +215,7 @@ fn load_average() -> f64 {
 }
 
 /// `QEMU emulator version 7.2.22 (Debian ...)` is its first line.
-fn qemu_version() -> Result<String> {
+pub fn qemu_version() -> Result<String> {
     let said = command::run(&["qemu-system-x86_64", "--version"])?;
     Ok(said.split_whitespace().nth(3).unwrap_or("unknown").to_owned())
 }

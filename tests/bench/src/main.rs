@@ -3,14 +3,22 @@
 
 mod boot;
 mod client;
+mod compare;
+mod configs;
+mod datapath;
 mod error;
 mod figures;
+mod gauge;
+mod machine;
 mod memory;
 mod packages;
+mod ratios;
+mod reload;
 mod roots;
 mod stream;
 mod system;
 mod table;
+mod traffic;
 
 use std::fs;
 use std::io::Write;
@@ -18,13 +26,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use lb_lab::{LabError, build_dir, cage, nginx};
 
+use compare::{Comparison, Part};
 pub use error::{BenchError, Result, io};
 use figures::{Figures, Plan};
+use machine::Side;
 use packages::Packages;
 use system::Parts;
+use traffic::Amounts;
 
 #[derive(Debug, Parser)]
 #[command(name = "bench", about = "Takes the appliance's figures")]
@@ -35,8 +46,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Measure everything and print the table
+    /// Measure sizes, boots, failed requests and memory, and print the table
     Figures(FiguresArguments),
+    /// Measure what the work costs, beside keepalived, iptables and HAProxy on the same kernel, and print the table
+    Compare(CompareArguments),
     /// Ask SERVER for / until it answers with 200, and say so; what host01 runs
     #[command(hide = true)]
     Client { server: SocketAddr },
@@ -67,9 +80,45 @@ struct FiguresArguments {
     stream_seconds: u64,
 }
 
+#[derive(Debug, Args)]
+struct CompareArguments {
+    /// The kernel of both sides
+    #[arg(long)]
+    kernel: PathBuf,
+    /// The appliance's image
+    #[arg(long, default_value = "build/lb.img")]
+    image: PathBuf,
+    /// The test program that reads the busy time inside of both sides
+    #[arg(long)]
+    saboteur: PathBuf,
+    /// What is measured; by default all
+    #[arg(long, value_delimiter = ',')]
+    part: Vec<Part>,
+    /// Leave the other side out
+    #[arg(long)]
+    only: Option<Side>,
+    /// A tenth of the traffic: figures within some percent
+    #[arg(long)]
+    quick: bool,
+    /// Instead of the usual number
+    #[arg(long)]
+    connections: Option<u64>,
+    #[arg(long)]
+    requests: Option<u64>,
+    #[arg(long)]
+    megabytes: Option<u64>,
+    /// Where every sample is kept, as JSON
+    #[arg(long, default_value = "build/bench.json")]
+    json: PathBuf,
+}
+
 fn main() -> ExitCode {
+    if let Some(played) = lb_lab::load::asked() {
+        return played;
+    }
     let done = match Arguments::parse().command {
         Action::Figures(arguments) => figures(&arguments),
+        Action::Compare(arguments) => compare(&arguments),
         Action::Client { server } => client(server),
     };
     done.unwrap_or_else(|failure| {
@@ -85,22 +134,24 @@ fn client(server: SocketAddr) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Progress, apart from the report.
+pub fn say(line: &str) {
+    eprintln!("bench: {line}");
+}
+
 /// Outside of the cage what needs the machine's network and tools, then inside it the measuring.
 fn figures(arguments: &FiguresArguments) -> Result<ExitCode> {
-    let directory = build_dir().join("bench");
-    fs::create_dir_all(&directory).map_err(io("create", &directory))?;
     let parts = Parts {
         image: arguments.image.clone(),
         kernel: arguments.kernel.clone(),
-        config: arguments.config.clone(),
-        directory: directory.clone(),
+        directory: directory()?,
     };
     if !cage::inside() {
         cage::check()?;
         cage::check_tun()?;
         nginx::unpack()?;
-        let packages = Packages::unpack(&directory)?;
-        parts.make_disks(&packages)?;
+        let packages = Packages::unpack(&parts.directory)?;
+        parts.make_disks(&packages, &arguments.config)?;
     }
     cage::enter()?;
     let plan = Plan {
@@ -108,9 +159,68 @@ fn figures(arguments: &FiguresArguments) -> Result<ExitCode> {
         disk_boots: arguments.disk_boots,
         stream_seconds: arguments.stream_seconds,
     };
-    let figures = Figures::measure(plan, &parts, &Packages::unpack(&directory)?)?;
+    let figures = Figures::measure(plan, &parts, &Packages::unpack(&parts.directory)?)?;
     fs::write(&arguments.json, figures.to_json()?).map_err(io("write", &arguments.json))?;
     let _ = write!(std::io::stdout(), "{}", table::render(&figures));
     let met = table::goals(&figures).iter().all(|goal| goal.met);
     Ok(if met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The like of [`figures`].
+fn compare(arguments: &CompareArguments) -> Result<ExitCode> {
+    let parts = Parts {
+        image: arguments.image.clone(),
+        kernel: arguments.kernel.clone(),
+        directory: directory()?,
+    };
+    if !cage::inside() {
+        cage::check()?;
+        cage::check_tun()?;
+        nginx::unpack()?;
+        let packages = Packages::unpack(&parts.directory)?;
+        parts.make_watched_disks(&packages, &arguments.saboteur)?;
+    }
+    cage::enter()?;
+    let packages = Packages::unpack(&parts.directory)?;
+    let comparison = Comparison::measure(arguments.plan(), &parts, &packages)?;
+    fs::write(&arguments.json, comparison.to_json()?).map_err(io("write", &arguments.json))?;
+    let _ = write!(std::io::stdout(), "{}", ratios::render(&comparison));
+    let missed = ratios::rows(&comparison)
+        .iter()
+        .any(|row| row.met() == Some(false));
+    Ok(if missed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+impl CompareArguments {
+    fn plan(&self) -> compare::Plan {
+        let usual = if self.quick {
+            Amounts::QUICK
+        } else {
+            Amounts::WHOLE
+        };
+        compare::Plan {
+            parts: if self.part.is_empty() {
+                Part::value_variants().to_vec()
+            } else {
+                self.part.clone()
+            },
+            amounts: Amounts {
+                connections: self.connections.unwrap_or(usual.connections),
+                requests: self.requests.unwrap_or(usual.requests),
+                megabytes: self.megabytes.unwrap_or(usual.megabytes),
+            },
+            only: self.only,
+        }
+    }
+}
+
+/// Where everything is made that a run needs.
+fn directory() -> Result<PathBuf> {
+    let directory = build_dir().join("bench");
+    fs::create_dir_all(&directory).map_err(io("create", &directory))?;
+    Ok(directory)
 }

@@ -47,8 +47,25 @@ pub fn of_keepalived(vm: &Vm) -> Result<Resident> {
     Err(LabError::Unexpected(format!("no keepalived among the processes:\n{shown}")).into())
 }
 
+/// From the document of `saboteur resident`: now, and at the most.
+pub fn of_watched_appliance(said: &str) -> Result<(Resident, Resident)> {
+    let document: BTreeMap<String, Option<u64>> =
+        serde_json::from_str(said).map_err(|source| BenchError::Json {
+            what: "the saboteur's answer".into(),
+            source,
+        })?;
+    let of = |suffix: &str| {
+        let programs = ["init", "agent"].map(|program| {
+            let kilobytes = document.get(&format!("{program}{suffix}"));
+            (program.to_owned(), kilobytes.copied().flatten().unwrap_or(0))
+        });
+        Resident(BTreeMap::from(programs))
+    };
+    Ok((of("_kb"), of("_peak_kb")))
+}
+
 /// Lines of guest/reference/resident; processes with one name are added up.
-fn parse(shown: &str) -> Resident {
+pub fn parse(shown: &str) -> Resident {
     let line = Regex::new(r"(?m)^resident (\S+) \d+ (\d+)$").expect("the pattern is constant");
     let mut resident = Resident::default();
     for found in line.captures_iter(shown) {
@@ -61,6 +78,15 @@ fn parse(shown: &str) -> Resident {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_saboteur_tells_now_and_the_most() {
+        let said = r#"{"agent_kb":9000,"agent_peak_kb":21000,"init_kb":1500,"init_peak_kb":null}"#;
+        let (now, peak) = of_watched_appliance(said).unwrap();
+        assert_eq!(now.sum(&["init", "agent"]), 10_500);
+        assert_eq!(peak.sum(&["init", "agent"]), 21_000);
+        assert!(of_watched_appliance("no agent").is_err());
+    }
 
     #[test]
     fn processes_of_one_program_are_added_up() {

@@ -1,4 +1,4 @@
-//! Debian's keepalived with what it needs, downloaded and unpacked below build/, never installed; and the shared objects
+//! Debian's keepalived, haproxy, ipvsadm and iptables with what they need, downloaded and unpacked below build/, never installed; and the shared objects
 //! that one of its programs loads. Downloading needs the machine's own network, so it happens outside of the cage.
 //! Must not: run anything that it unpacked.
 
@@ -13,7 +13,14 @@ use lb_lab::{LabError, command};
 use crate::{BenchError, Result, io};
 
 /// What the reference is made of; its libraries follow from the packages' dependencies.
-pub const PACKAGES: [&str; 3] = ["keepalived", "nftables", "busybox-static"];
+pub const PACKAGES: [&str; 6] = [
+    "keepalived",
+    "nftables",
+    "busybox-static",
+    "haproxy",
+    "ipvsadm",
+    "iptables",
+];
 /// Where Debian's packages put shared objects.
 const LIBRARY_DIRECTORIES: [&str; 2] = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
 /// The versions of [`PACKAGES`] that were unpacked, one `NAME VERSION` a line.
@@ -29,8 +36,9 @@ impl Packages {
     /// Downloads and unpacks once; later calls find what is there.
     pub fn unpack(directory: &Path) -> Result<Packages> {
         let root = directory.join("packages");
-        if root.join(VERSIONS).exists() {
-            return Ok(Packages { root });
+        let found = Packages { root: root.clone() };
+        if PACKAGES.iter().all(|package| found.version(package).is_ok()) {
+            return Ok(found);
         }
         let (downloads, fresh) = (directory.join("downloads"), directory.join("packages.new"));
         for path in [&downloads, &fresh] {
@@ -50,6 +58,7 @@ impl Packages {
         }
         let list = fresh.join(VERSIONS);
         fs::write(&list, versions).map_err(io("write", &list))?;
+        let _ = fs::remove_dir_all(&root);
         fs::rename(&fresh, &root).map_err(io("rename", &fresh))?;
         fs::remove_dir_all(&downloads).map_err(io("remove", &downloads))?;
         Ok(Packages { root })
@@ -135,7 +144,7 @@ fn download(packages: &[String], directory: &Path) -> Result<()> {
         return Ok(());
     }
     Err(LabError::Missing(format!(
-        "keepalived's packages cannot be downloaded: {}\nAs root: apt-get update",
+        "the reference's packages cannot be downloaded: {}\nAs root: apt-get update",
         String::from_utf8_lossy(&done.stderr).trim()
     ))
     .into())

@@ -1,5 +1,5 @@
-//! The root file systems that the appliance is measured against: keepalived with the least around it, and an init that does
-//! nothing. Uncompressed, so that neither is slowed down by a choice of ours: the goals are set by their best.
+//! The root file systems that the appliance is measured against: keepalived with the least around it, all that people balance
+//! with today, and an init that does nothing. Uncompressed, so that neither is slowed down by a choice of ours: the goals are set by their best.
 //! Must not: put anything into them that runs and is not needed.
 
 use std::fs;
@@ -9,33 +9,54 @@ use std::path::{Path, PathBuf};
 use lb_lab::command;
 
 use crate::packages::Packages;
-use crate::{Result, io};
+use crate::{Result, configs, io};
 
-/// Where the kernel mounts things or programs leave their files.
-const DIRECTORIES: [&str; 5] = ["dev", "proc", "sys", "run", "tmp"];
-/// Programs of the reference that have shared objects.
-const PROGRAMS: [&str; 2] = ["usr/sbin/keepalived", "usr/sbin/nft"];
+/// Where the kernel mounts things or programs leave their files; the last two are for the saboteur.
+const DIRECTORIES: [&str; 7] = [
+    "dev",
+    "proc",
+    "sys",
+    "run",
+    "tmp",
+    "saboteur/proc",
+    "saboteur/dev",
+];
 const LOADER: &str = "lib64/ld-linux-x86-64.so.2";
 const BUSYBOX: &str = "bin/busybox";
-const APPLETS: [&str; 6] = [
+const APPLETS: [&str; 7] = [
     "bin/sh",
     "bin/hostname",
     "bin/mount",
     "bin/ip",
     "bin/sleep",
+    "bin/kill",
     "sbin/init",
 ];
-const FILES: [(&str, &str); 9] = [
+/// Where iptables finds what its rules are made of.
+const XTABLES: &str = "usr/lib/x86_64-linux-gnu/xtables";
+/// The programs of keepalived's root that have shared objects.
+const KEEPALIVED: [&str; 2] = ["usr/sbin/keepalived", "usr/sbin/nft"];
+/// Those of the reference's.
+const REFERENCE: [&str; 4] = [
+    "usr/sbin/keepalived",
+    "usr/sbin/haproxy",
+    "usr/sbin/xtables-nft-multi",
+    "sbin/ipvsadm",
+];
+/// Files that both have.
+const COMMON: [(&str, &str); 4] = [
     ("etc/hosts", include_str!("../guest/reference/hosts")),
     (
         "etc/nsswitch.conf",
         include_str!("../guest/reference/nsswitch.conf"),
     ),
+    ("etc/profile", include_str!("../guest/reference/profile")),
+    ("etc/resident", include_str!("../guest/reference/resident")),
+];
+const KEEPALIVED_FILES: [(&str, &str); 5] = [
     ("etc/inittab", include_str!("../guest/reference/inittab")),
     ("etc/rcS", include_str!("../guest/reference/rcS")),
     ("etc/ready", include_str!("../guest/reference/ready")),
-    ("etc/resident", include_str!("../guest/reference/resident")),
-    ("etc/profile", include_str!("../guest/reference/profile")),
     (
         "etc/nftables.conf",
         include_str!("../guest/reference/nftables.conf"),
@@ -45,15 +66,59 @@ const FILES: [(&str, &str); 9] = [
         include_str!("../guest/reference/keepalived.conf"),
     ),
 ];
+const REFERENCE_FILES: [(&str, &str); 4] = [
+    ("etc/inittab", include_str!("../guest/comparison/inittab")),
+    ("etc/rcS", include_str!("../guest/comparison/rcS")),
+    ("etc/start", include_str!("../guest/comparison/start")),
+    (
+        "etc/haproxy/haproxy.cfg",
+        include_str!("../guest/comparison/haproxy.cfg"),
+    ),
+];
 const NOTHING: &str = include_str!("../guest/nothing.rs");
 
 /// keepalived under busybox's init, with nft and ip for its network.
 pub fn keepalived(packages: &Packages, kernel: &Path, directory: &Path) -> Result<PathBuf> {
     let root = fresh(&directory.join("keepalived.root"), kernel)?;
-    for (name, text) in FILES {
+    furnish(&root, packages, &KEEPALIVED_FILES, &KEEPALIVED)?;
+    squash(&root, &directory.join("keepalived.squashfs"))
+}
+
+/// Everything that people balance and masquerade with today; what of it runs is said when it has booted. The saboteur
+/// in front of init is the one that says it, and reads the busy time.
+pub fn reference(packages: &Packages, kernel: &Path, saboteur: &Path, directory: &Path) -> Result<PathBuf> {
+    let root = fresh(&directory.join("reference.root"), kernel)?;
+    furnish(&root, packages, &REFERENCE_FILES, &REFERENCE)?;
+    let configs = [
+        ("etc/keepalived/keepalived.conf", configs::balanced_conf()),
+        (configs::MANY_CONF, configs::MANY.conf(false)),
+        (configs::CHANGED_CONF, configs::MANY.conf(true)),
+    ];
+    for (path, text) in configs {
+        write(&root.join(path), &text)?;
+    }
+    let iptables = root.join("usr/sbin/iptables");
+    symlink("xtables-nft-multi", &iptables).map_err(io("make the link", &iptables))?;
+    let extensions = packages.root.join(XTABLES);
+    for entry in fs::read_dir(&extensions).map_err(io("list", &extensions))? {
+        let file = entry.map_err(io("list", &extensions))?.path();
+        copy(
+            &file,
+            &root.join(XTABLES).join(file.file_name().unwrap_or_default()),
+        )?;
+    }
+    copy(saboteur, &root.join("usr/bin/saboteur"))?;
+    // Its path is absolute, and so replaces the packages' root.
+    copy_objects(&root, packages, &saboteur.to_string_lossy())?;
+    squash(&root, &directory.join("reference.squashfs"))
+}
+
+/// busybox, `programs` with the shared objects that they load, and `files`.
+fn furnish(root: &Path, packages: &Packages, files: &[(&str, &str)], programs: &[&str]) -> Result<()> {
+    for (name, text) in COMMON.iter().chain(files) {
         write(&root.join(name), text)?;
     }
-    for file in [BUSYBOX, LOADER].iter().chain(&PROGRAMS) {
+    for file in [BUSYBOX, LOADER].iter().chain(programs) {
         copy(&packages.root.join(file), &root.join(file))?;
     }
     for applet in APPLETS {
@@ -61,14 +126,19 @@ pub fn keepalived(packages: &Packages, kernel: &Path, directory: &Path) -> Resul
         create_parent(&link)?;
         symlink(format!("/{BUSYBOX}"), &link).map_err(io("make the link", &link))?;
     }
-    for program in PROGRAMS {
-        for object in packages.shared_objects(program)? {
-            // The loader looks here by itself; /usr/lib need not be there.
-            let name = object.file_name().unwrap_or_default();
-            copy(&object, &root.join("lib/x86_64-linux-gnu").join(name))?;
-        }
+    for program in programs {
+        copy_objects(root, packages, program)?;
     }
-    squash(&root, &directory.join("keepalived.squashfs"))
+    Ok(())
+}
+
+fn copy_objects(root: &Path, packages: &Packages, program: &str) -> Result<()> {
+    for object in packages.shared_objects(program)? {
+        // The loader looks here by itself; /usr/lib need not be there.
+        let name = object.file_name().unwrap_or_default();
+        copy(&object, &root.join("lib/x86_64-linux-gnu").join(name))?;
+    }
+    Ok(())
 }
 
 /// guest/nothing.rs as /sbin/init, and no other file.

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use lb_e2e::Artifacts;
 use lb_image::config_volume::{self, LB_TOML};
 use lb_image::layout::{SLOT_A, SLOT_B, SLOT_RESERVE};
 use lb_lab::vm::copy_sparse;
@@ -58,8 +59,6 @@ impl fmt::Display for System {
 pub struct Parts {
     pub image: PathBuf,
     pub kernel: PathBuf,
-    /// The appliance's lb.toml for the lab.
-    pub config: PathBuf,
     pub directory: PathBuf,
 }
 
@@ -68,18 +67,37 @@ impl Parts {
         self.directory.join(format!("{system}.img"))
     }
 
-    /// Makes the disks of all three.
-    pub fn make_disks(&self, packages: &Packages) -> Result<()> {
+    /// Makes the disks of all three; `config` is the appliance's lb.toml for the lab.
+    pub fn make_disks(&self, packages: &Packages, config: &Path) -> Result<()> {
         self.check()?;
         let nothing = roots::nothing(&self.kernel, &self.directory)?;
-        self.disk_with_root(System::Nothing, &nothing)?;
+        self.disk_with_root(&self.disk(System::Nothing), &nothing)?;
         let keepalived = roots::keepalived(packages, &self.kernel, &self.directory)?;
-        self.disk_with_root(System::Keepalived, &keepalived)?;
+        self.disk_with_root(&self.disk(System::Keepalived), &keepalived)?;
         let disk = self.disk(System::Appliance);
         copy_sparse(&self.image, &disk)?;
-        let text = fs::read(&self.config).map_err(io("read", &self.config))?;
+        let text = fs::read(config).map_err(io("read", config))?;
         config_volume::write(&disk, LB_TOML, &text)
             .map_err(|source| BenchError::Config { image: disk, source })
+    }
+
+    /// The disk of the reference; see roots.rs.
+    pub fn reference_disk(&self) -> PathBuf {
+        self.directory.join("reference.img")
+    }
+
+    /// The appliance's image with the saboteur in front of its init.
+    pub fn watched(&self) -> Artifacts {
+        Artifacts::of(self.image.clone(), &self.directory.join("watched"))
+    }
+
+    /// Makes the disks of the two sides that are watched from the inside while they work.
+    pub fn make_watched_disks(&self, packages: &Packages, saboteur: &Path) -> Result<()> {
+        self.check()?;
+        let saboteur = fs::canonicalize(saboteur).map_err(io("find", saboteur))?;
+        self.watched().refresh(&saboteur)?;
+        let reference = roots::reference(packages, &self.kernel, &saboteur, &self.directory)?;
+        self.disk_with_root(&self.reference_disk(), &reference)
     }
 
     fn check(&self) -> Result<()> {
@@ -95,8 +113,8 @@ impl Parts {
         Ok(())
     }
 
-    /// The image with `squashfs` in both slots.
-    fn disk_with_root(&self, system: System, squashfs: &Path) -> Result<()> {
+    /// The image with `squashfs` in both slots, as `disk`.
+    fn disk_with_root(&self, disk: &Path, squashfs: &Path) -> Result<()> {
         let mut root = fs::read(squashfs).map_err(io("read", squashfs))?;
         let room = SLOT_A.size - SLOT_RESERVE;
         let size = root.len() as u64;
@@ -115,7 +133,7 @@ impl Parts {
         for slot in [SLOT_A, SLOT_B] {
             file.write_all_at(&root, slot.start).map_err(io("write", &full))?;
         }
-        copy_sparse(&full, &self.disk(system))?;
+        copy_sparse(&full, disk)?;
         fs::remove_file(&full).map_err(io("remove", &full))
     }
 }

@@ -34,12 +34,33 @@ impl Artifacts {
     /// `LB_DISK_IMAGE`, or build/lb.img.
     pub fn locate() -> Artifacts {
         let image = std::env::var_os("LB_DISK_IMAGE").map(PathBuf::from);
-        let directory = build_dir().join("e2e");
+        let image = image.unwrap_or_else(|| build_dir().join("lb.img"));
+        Artifacts::of(image, &build_dir().join("e2e"))
+    }
+
+    /// Of this image, with what is made from it in a directory of its own.
+    pub fn of(image: PathBuf, directory: &Path) -> Artifacts {
         Artifacts {
-            image: image.unwrap_or_else(|| build_dir().join("lb.img")),
+            image,
             sabotage_image: directory.join("sabotage.img"),
             kernel: directory.join("root/boot/vmlinuz"),
         }
+    }
+
+    /// Holds nothing but what is made from the image.
+    pub fn directory(&self) -> PathBuf {
+        self.sabotage_image
+            .parent()
+            .map(PathBuf::from)
+            .unwrap_or_default()
+    }
+
+    /// Makes the saboteur's image, unless it is newer than what it is made of.
+    pub fn refresh(&self, saboteur: &Path) -> Result<()> {
+        if is_newer_than(&self.sabotage_image, &[self.image.as_path(), saboteur]) {
+            return Ok(());
+        }
+        sabotage_image::build(self, saboteur)
     }
 
     /// What the boot loader would hand to the kernel for this slot, with another first process.
@@ -66,11 +87,7 @@ pub fn prepare(saboteur: &Path) -> Result<()> {
             artifacts.image.display()
         )));
     }
-    let sources = [artifacts.image.as_path(), saboteur];
-    if is_newer_than(&artifacts.sabotage_image, &sources) {
-        return Ok(());
-    }
-    sabotage_image::build(&artifacts, saboteur)
+    artifacts.refresh(saboteur)
 }
 
 fn is_newer_than(made: &Path, sources: &[&Path]) -> bool {

@@ -40,6 +40,11 @@ impl Saboteur {
         self.run(&words)
     }
 
+    /// A file of /proc, read without starting a program.
+    pub fn proc(&self, path: &str) -> Result<String> {
+        self.run(&["proc", path])
+    }
+
     /// SIGKILL to the agent; its pid.
     pub fn kill_agent(&self) -> Result<u32> {
         let said = self.sh("saboteur kill-agent")?;

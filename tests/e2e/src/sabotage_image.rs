@@ -21,9 +21,9 @@ const TOOLS: [(&str, &[&str]); 3] = [
     ("/usr/bin/ip", &["iproute2"]),
 ];
 
-/// Makes the image anew.
+/// Makes the image anew, in a directory that holds nothing else.
 pub fn build(artifacts: &Artifacts, saboteur: &Path) -> Result<()> {
-    let directory = build_dir().join("e2e");
+    let directory = artifacts.directory();
     let root = directory.join("root");
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&directory).map_err(LabError::io(format!("create {}", directory.display())))?;

@@ -1,7 +1,8 @@
 //! Damage on demand inside the appliance's VM. This test-only program is put into a copy of the root image and started
 //! in init's place: it leaves a child that listens on the virtio serial port `saboteur` and becomes the real init.
 //! A request is one line, a JSON array of words that is run as a command in init's root; so is the answer:
-//! `{"status":0,"stdout":"","stderr":""}`. The product has no hook for any of this.
+//! `{"status":0,"stdout":"","stderr":""}`. `["proc","PATH"]` reads a file of /proc without starting anything, for those who
+//! measure what the machine does. The product has no hook for any of this.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -95,6 +96,14 @@ fn answer(line: &str) -> serde_json::Value {
         Ok(words) => words,
         Err(error) => return refused(error.to_string()),
     };
+    if let [verb, path] = words.as_slice()
+        && verb == "proc"
+    {
+        return match fs::read_to_string(format!("{PROC}/{path}")) {
+            Ok(text) => json!({ "status": 0, "stdout": text, "stderr": "" }),
+            Err(error) => refused(error.to_string()),
+        };
+    }
     // init has taken /dev with it.
     let run = |nothing| {
         let mut command = Command::new(MYSELF);
@@ -177,12 +186,18 @@ fn fill(path: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Resident kilobytes of init and agent, as one JSON document.
+/// Resident kilobytes of init and agent, now and at their most, as one JSON document.
 fn resident() -> io::Result<()> {
-    let agent = agent()?.and_then(|pid| status_field(pid.as_raw_nonzero().get(), "VmRSS:"));
+    let agent = agent()?.map(|pid| pid.as_raw_nonzero().get());
+    let of_agent = |field: &str| agent.and_then(|pid| status_field(pid, field));
     println!(
         "{}",
-        json!({ "init_kb": status_field(1, "VmRSS:"), "agent_kb": agent })
+        json!({
+            "init_kb": status_field(1, "VmRSS:"),
+            "init_peak_kb": status_field(1, "VmHWM:"),
+            "agent_kb": of_agent("VmRSS:"),
+            "agent_peak_kb": of_agent("VmHWM:"),
+        })
     );
     Ok(())
 }

@@ -14,6 +14,10 @@ const PROBE_STATUS: i32 = (0x2a << 1) | 1;
 /// Ten times what firmware and boot sector take where KVM works.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
+/// `-accel` and `-icount` of a machine whose clock counts: each instruction takes one nanosecond of the guest's time, and
+/// while its processor rests, its time is the host's. So the time that it is busy is the number of its instructions.
+pub const COUNTING: [&str; 2] = ["tcg,thread=single", "shift=0,sleep=on"];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accel {
     Kvm,

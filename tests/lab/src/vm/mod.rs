@@ -66,6 +66,8 @@ pub struct VmOptions {
     pub read_only: bool,
     pub memory_mb: u32,
     pub smp: u32,
+    /// Its time counts its instructions; see [`accel::COUNTING`]. Meant for one processor.
+    pub counting: bool,
     /// In the order in which the guest numbers them.
     pub nics: Vec<Nic>,
     /// Names of virtio serial ports; [`Vm::port`] is the other end.
@@ -85,6 +87,7 @@ impl VmOptions {
             read_only: false,
             memory_mb: 256,
             smp: 2,
+            counting: false,
             nics: Vec::new(),
             ports: Vec::new(),
             prompt: "lb> ".into(),
@@ -312,7 +315,13 @@ fn arguments(options: &VmOptions, directory: &Path) -> Result<Vec<String>> {
     let fixed = "-nodefaults -no-user-config -display none -vga std -device virtio-rng-pci";
     let mut line: Vec<String> = fixed.split(' ').map(String::from).collect();
     let mut add = |option: &str, value: String| line.extend([option.to_owned(), value]);
-    add("-accel", Accel::choose(directory).argument().into());
+    if options.counting {
+        let [accel, icount] = accel::COUNTING;
+        add("-accel", accel.into());
+        add("-icount", icount.into());
+    } else {
+        add("-accel", Accel::choose(directory).argument().into());
+    }
     add("-m", options.memory_mb.to_string());
     add("-smp", options.smp.to_string());
     add("-qmp", format!("unix:{here}/qmp,server=on,wait=off"));

@@ -1,0 +1,264 @@
+//! The table of `bench compare`: both sides, their ratio, and the goal where there is one. Must not: measure.
+
+use std::fmt::Write;
+
+use crate::compare::Comparison;
+use crate::configs::{MANY, MOST, Many};
+use crate::datapath::{Datapath, Worker};
+use crate::machine::Side;
+use crate::reload::{Deed, Reload};
+use crate::traffic::{Unit, Way};
+
+const WHAT: usize = 58;
+const CELL: usize = 13;
+const RATIO: usize = 8;
+
+/// One line: the lower a value, the better.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    pub what: String,
+    pub kind: Kind,
+    pub ours: Option<f64>,
+    pub theirs: Option<f64>,
+    /// A second reference.
+    pub proxy: Option<f64>,
+    pub goal: Option<Goal>,
+}
+
+/// How a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Instructions,
+    Seconds,
+    Bytes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Goal {
+    AtMost(f64),
+    /// The reference takes at least so many times as much.
+    Times(f64),
+}
+
+impl Kind {
+    fn write(self, value: f64) -> String {
+        match self {
+            Kind::Instructions if value >= 1e9 => format!("{:.2} G", value / 1e9),
+            Kind::Instructions if value >= 1e7 => format!("{:.1} M", value / 1e6),
+            Kind::Instructions if value >= 1e6 => format!("{:.0} k", value / 1e3),
+            Kind::Instructions => format!("{:.1} k", value / 1e3),
+            Kind::Seconds => format!("{value:.3} s"),
+            Kind::Bytes => format!("{:.2} MB", value / 1e6),
+        }
+    }
+}
+
+impl Row {
+    /// Whether the goal is met; `None` without one, or without the figures for it.
+    pub fn met(&self) -> Option<bool> {
+        let ours = self.ours?;
+        Some(match self.goal? {
+            Goal::AtMost(most) => ours <= most,
+            Goal::Times(least) => ours * least <= self.theirs?,
+        })
+    }
+
+    fn goal(&self) -> String {
+        let Some(goal) = self.goal else {
+            return String::new();
+        };
+        let text = match goal {
+            Goal::AtMost(most) => format!("at most {}", self.kind.write(most)),
+            Goal::Times(least) => format!("{least:.0} times less"),
+        };
+        let verdict = match self.met() {
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "not measured",
+        };
+        format!("{text}: {verdict}")
+    }
+}
+
+/// The whole report.
+pub fn render(comparison: &Comparison) -> String {
+    let mut text = heading(comparison);
+    for row in rows(comparison) {
+        let write = |value: Option<f64>| value.map_or("-".to_owned(), |value| row.kind.write(value));
+        let ratio = |value: Option<f64>| match (row.ours, value) {
+            (Some(ours), Some(value)) if value > 0.0 => write_ratio(ours / value),
+            _ => "-".to_owned(),
+        };
+        let cells = [
+            write(row.ours),
+            write(row.theirs),
+            ratio(row.theirs),
+            write(row.proxy),
+            ratio(row.proxy),
+        ];
+        text.push_str(&line(&row.what, &cells, &row.goal()));
+    }
+    text
+}
+
+/// With as many digits as tell something.
+fn write_ratio(ratio: f64) -> String {
+    if ratio < 0.1 {
+        format!("{ratio:.4}")
+    } else {
+        format!("{ratio:.2}")
+    }
+}
+
+fn heading(comparison: &Comparison) -> String {
+    let versions: Vec<String> = comparison
+        .versions
+        .iter()
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect();
+    let amounts = comparison.plan.amounts;
+    let mut text = format!(
+        "Linux {} on both sides, under QEMU {}. Reference: Debian's {}.\n\
+         Instructions of the guest, each figure over {} connections, {} requests or {} MB; k: 1,000; MB: 1,000,000 bytes.\n\n",
+        comparison.kernel,
+        comparison.qemu,
+        versions.join(", "),
+        amounts.connections,
+        amounts.requests,
+        amounts.megabytes
+    );
+    let names = ["appliance", "reference", "ratio", "HAProxy", "ratio"].map(String::from);
+    text.push_str(&line("", &names, "goal"));
+    text
+}
+
+fn line(what: &str, cells: &[String; 5], goal: &str) -> String {
+    let [ours, theirs, ratio, proxy, second] = cells;
+    let mut text = String::new();
+    let _ = write!(
+        text,
+        "{what:<WHAT$} {ours:>CELL$} {theirs:>CELL$} {ratio:>RATIO$} {proxy:>CELL$} {second:>RATIO$}  {goal}"
+    );
+    format!("{}\n", text.trim_end())
+}
+
+/// Rows of the parts that were measured.
+pub fn rows(comparison: &Comparison) -> Vec<Row> {
+    let mut rows = comparison.datapath.as_ref().map(datapath).unwrap_or_default();
+    let accel = comparison.accel;
+    rows.extend(
+        comparison
+            .reload
+            .iter()
+            .flat_map(|measured| reload(measured, accel)),
+    );
+    rows
+}
+
+fn datapath(datapath: &Datapath) -> Vec<Row> {
+    let goals = [
+        (Way::Balanced, Unit::Connection, Some(95e3)),
+        (Way::Balanced, Unit::Request, Some(20e3)),
+        (Way::Balanced, Unit::Megabyte, None),
+        (Way::Gateway, Unit::Connection, Some(95e3)),
+        (Way::Gateway, Unit::Request, Some(11.5e3)),
+        (Way::Gateway, Unit::Megabyte, Some(570e3)),
+    ];
+    let row = |(way, unit, most): (Way, Unit, Option<f64>)| {
+        let reference = match way {
+            Way::Balanced => "IPVS by keepalived",
+            Way::Gateway => "iptables MASQUERADE",
+        };
+        Row {
+            what: format!("{} ({reference}), per {}", way.as_str(), unit.as_str()),
+            kind: Kind::Instructions,
+            ours: datapath.each(Worker::Appliance, way, unit),
+            theirs: datapath.each(Worker::Reference, way, unit),
+            proxy: datapath.each(Worker::Haproxy, way, unit),
+            goal: most.map(Goal::AtMost),
+        }
+    };
+    goals.into_iter().map(row).collect()
+}
+
+/// The goals in seconds are for a machine that is not emulated.
+fn reload(reload: &Reload, accel: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (many, deed, times, most) in [
+        (MANY, Deed::Start, Some(10.0), None),
+        (MANY, Deed::Change, Some(100.0), Some(0.1)),
+        (MOST, Deed::Start, None, Some(3.0)),
+        (MOST, Deed::Change, None, Some(0.1)),
+    ] {
+        rows.extend(deed_rows(reload, many, deed, accel, times, most));
+    }
+    rows.extend([MANY, MOST].map(|many| memory_row(reload, many)));
+    rows
+}
+
+fn deed_rows(
+    reload: &Reload,
+    many: Many,
+    deed: Deed,
+    accel: &str,
+    times: Option<f64>,
+    most: Option<f64>,
+) -> [Row; 3] {
+    let what = match deed {
+        Deed::Start => "start until all are in the kernel",
+        Deed::Change => "one changed until the kernel has it",
+    };
+    let value =
+        |side, of: fn(&crate::reload::Timing) -> Option<f64>| reload.timing(side, many, deed).and_then(of);
+    let row = |what: String, kind, of: fn(&crate::reload::Timing) -> Option<f64>, goal| Row {
+        what,
+        kind,
+        ours: value(Side::Appliance, of),
+        theirs: value(Side::Reference, of),
+        proxy: None,
+        goal,
+    };
+    let seconds = |timing: &crate::reload::Timing| timing.seconds;
+    [
+        row(
+            format!("{} servers: {what} ({accel})", many.total()),
+            Kind::Seconds,
+            seconds,
+            times.map(Goal::Times),
+        ),
+        row(
+            "  instructions for it".into(),
+            Kind::Instructions,
+            |timing| timing.instructions,
+            None,
+        ),
+        row(
+            "  derived: at 1 GHz, one a nanosecond".into(),
+            Kind::Seconds,
+            |timing| timing.instructions.map(|count| count / 1e9),
+            most.map(Goal::AtMost),
+        ),
+    ]
+}
+
+fn memory_row(reload: &Reload, many: Many) -> Row {
+    let of = |side: Side, programs: [&str; 2]| {
+        let found = reload
+            .memory
+            .iter()
+            .find(|memory| (memory.side, memory.servers) == (side, many.total()))?;
+        let most = found.now.sum(&programs).max(found.peak.sum(&programs));
+        Some(most as f64 * 1024.0)
+    };
+    Row {
+        what: format!("{} servers: resident, init and daemon, at most", many.total()),
+        kind: Kind::Bytes,
+        ours: of(Side::Appliance, ["init", "agent"]),
+        theirs: of(Side::Reference, ["init", "keepalived"]),
+        proxy: None,
+        goal: (many == MOST).then_some(Goal::AtMost(25e6)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

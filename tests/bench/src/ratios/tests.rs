@@ -1,0 +1,155 @@
+//! A made-up run on the limits of its goals, and what spoils it.
+
+use super::*;
+use crate::compare::{Part, Plan};
+use crate::datapath::Cost;
+use crate::gauge::Span;
+use crate::memory::Resident;
+use crate::reload::{Memory, Timing};
+use crate::traffic::Amounts;
+use std::collections::BTreeMap;
+
+/// Costs that come to `each` instructions for a unit, on top of a background of a tenth.
+fn cost(worker: Worker, way: Way, unit: Unit, each: u64) -> Cost {
+    let span = Span {
+        elapsed: 1_000_000,
+        busy: each * 10 + 100_000,
+    };
+    let background = Span {
+        elapsed: 1_000,
+        busy: 100,
+    };
+    Cost {
+        worker,
+        way,
+        unit,
+        amount: 10,
+        span,
+        background,
+    }
+}
+
+fn timing(side: Side, many: Many, deed: Deed, seconds: f64) -> Timing {
+    Timing {
+        side,
+        servers: many.total(),
+        deed,
+        seconds: Some(seconds),
+        instructions: Some(seconds * 1e9),
+    }
+}
+
+fn good() -> Comparison {
+    let ours = [
+        (Way::Balanced, Unit::Connection, 95_000),
+        (Way::Balanced, Unit::Request, 20_000),
+        (Way::Gateway, Unit::Connection, 95_000),
+        (Way::Gateway, Unit::Request, 11_500),
+        (Way::Gateway, Unit::Megabyte, 570_000),
+    ];
+    let mut costs: Vec<Cost> = ours
+        .iter()
+        .map(|(way, unit, each)| cost(Worker::Appliance, *way, *unit, *each))
+        .collect();
+    costs.push(cost(Worker::Haproxy, Way::Balanced, Unit::Connection, 190_000));
+    let resident = |kilobytes| Resident(BTreeMap::from([("agent".to_owned(), kilobytes)]));
+    Comparison {
+        plan: Plan {
+            parts: vec![Part::Datapath, Part::Reload],
+            amounts: Amounts::WHOLE,
+            only: None,
+        },
+        kernel: "6.12.1-lb".into(),
+        qemu: "7.2.22".into(),
+        versions: vec![("keepalived".into(), "1:2.2.7-1".into())],
+        accel: "tcg",
+        datapath: Some(Datapath { costs }),
+        reload: Some(Reload {
+            timings: vec![
+                timing(Side::Appliance, MANY, Deed::Start, 0.7),
+                timing(Side::Reference, MANY, Deed::Start, 7.0),
+                timing(Side::Appliance, MANY, Deed::Change, 0.1),
+                timing(Side::Reference, MANY, Deed::Change, 10.0),
+                timing(Side::Appliance, MOST, Deed::Start, 3.0),
+                timing(Side::Appliance, MOST, Deed::Change, 0.1),
+            ],
+            memory: vec![Memory {
+                side: Side::Appliance,
+                servers: MOST.total(),
+                now: resident(20_000),
+                peak: resident(24_414),
+            }],
+        }),
+    }
+}
+
+fn missed(comparison: &Comparison) -> Vec<String> {
+    rows(comparison)
+        .into_iter()
+        .filter(|row| row.goal.is_some() && row.met() != Some(true))
+        .map(|row| row.what)
+        .collect()
+}
+
+#[test]
+fn a_run_on_the_limits_is_good() {
+    assert_eq!(missed(&good()), Vec::<String>::new());
+}
+
+#[test]
+fn each_goal_of_the_datapath_can_be_missed() {
+    for index in 0..5 {
+        let mut run = good();
+        run.datapath.as_mut().unwrap().costs[index].span.busy += 10;
+        assert_eq!(missed(&run).len(), 1, "{index}");
+    }
+}
+
+#[test]
+fn each_goal_of_the_reload_can_be_missed() {
+    // Ours grow: 5,000 servers' change has two goals.
+    for (index, goals) in [(0, 1), (2, 2), (4, 1), (5, 1)] {
+        let mut run = good();
+        let timing = &mut run.reload.as_mut().unwrap().timings[index];
+        timing.seconds = timing.seconds.map(|seconds| seconds * 1.01);
+        timing.instructions = timing.instructions.map(|count| count * 1.01);
+        assert_eq!(missed(&run).len(), goals, "{index}");
+    }
+    let mut run = good();
+    run.reload.as_mut().unwrap().memory[0].peak = Resident(BTreeMap::from([("agent".to_owned(), 24_415)]));
+    assert_eq!(missed(&run).len(), 1);
+}
+
+#[test]
+fn what_was_not_measured_has_no_verdict() {
+    let mut run = good();
+    run.reload = None;
+    run.datapath = Some(Datapath::default());
+    assert!(rows(&run).iter().all(|row| row.met().is_none()));
+    assert!(render(&run).contains("not measured"));
+}
+
+#[test]
+fn the_table_shows_both_sides_the_ratio_and_the_verdict() {
+    let mut run = good();
+    run.datapath.as_mut().unwrap().costs.push(cost(
+        Worker::Reference,
+        Way::Balanced,
+        Unit::Connection,
+        100_000,
+    ));
+    let text = render(&run);
+    let line = text.lines().find(|line| line.contains("per connection")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert!(
+        words.ends_with(&[
+            "95.0", "k", "100.0", "k", "0.95", "190.0", "k", "0.50", "at", "most", "95.0", "k:", "met"
+        ]),
+        "{line}"
+    );
+    let change = text
+        .lines()
+        .find(|line| line.contains("5000 servers: one changed"));
+    assert!(change.unwrap().contains("0.0100"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 150), "{text}");
+}
