@@ -1,6 +1,7 @@
 //! Byte offsets of a text as lines and columns.
 //! Must not: know what the text means, or how it is shown.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 /// Where something is, as an operator counts: both from 1, columns in characters.
@@ -14,33 +15,42 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Lines<'t> {
     text: &'t str,
-    /// Offset of each line's first byte; the first is after a byte order mark.
-    starts: Vec<usize>,
+    /// See [`Lines::starts`]: a file without faults is never asked for a line.
+    found: OnceCell<Vec<usize>>,
 }
 
 impl<'t> Lines<'t> {
     pub fn new(text: &'t str) -> Lines<'t> {
-        let first = if text.starts_with('\u{feff}') {
-            '\u{feff}'.len_utf8()
-        } else {
-            0
-        };
-        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let starts = std::iter::once(first)
-            .chain(newlines.map(|(at, _)| at + 1))
-            .collect();
-        Lines { text, starts }
+        Lines {
+            text,
+            found: OnceCell::new(),
+        }
+    }
+
+    /// Offset of each line's first byte; the first is after a byte order mark.
+    fn starts(&self) -> &[usize] {
+        self.found.get_or_init(|| {
+            let mark = '\u{feff}';
+            let first = if self.text.starts_with(mark) {
+                mark.len_utf8()
+            } else {
+                0
+            };
+            let newlines = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+            let starts = std::iter::once(first);
+            starts.chain(newlines.map(|(at, _)| at + 1)).collect()
+        })
     }
 
     /// The number of the line that holds this byte.
     pub fn number(&self, offset: usize) -> usize {
-        self.starts.partition_point(|start| *start <= offset).max(1)
+        self.starts().partition_point(|start| *start <= offset).max(1)
     }
 
     /// The bytes of a line, without its end.
     pub fn range(&self, number: usize) -> Range<usize> {
-        let start = self.starts[number - 1];
-        let end = self.starts.get(number).map_or(self.text.len(), |next| next - 1);
+        let start = self.starts()[number - 1];
+        let end = self.starts().get(number).map_or(self.text.len(), |next| next - 1);
         let line = &self.text[start..end];
         start..start + line.strip_suffix('\r').unwrap_or(line).len()
     }
@@ -51,14 +61,14 @@ impl<'t> Lines<'t> {
 
     /// The nearest offset at or before this one at which a character of the text begins or the text ends.
     pub fn clamp(&self, offset: usize) -> usize {
-        self.text.floor_char_boundary(offset).max(self.starts[0])
+        self.text.floor_char_boundary(offset).max(self.starts()[0])
     }
 
     /// For ascending offsets: each byte of a line is looked at once, however many places are asked for.
     pub fn places(&self) -> Places<'_, 't> {
         Places {
             lines: self,
-            offset: self.starts[0],
+            offset: self.starts()[0],
             place: Place { line: 1, column: 1 },
         }
     }
@@ -78,7 +88,7 @@ impl Places<'_, '_> {
         let line = self.lines.number(offset);
         if line != self.place.line {
             self.place = Place { line, column: 1 };
-            self.offset = self.lines.starts[line - 1];
+            self.offset = self.lines.starts()[line - 1];
         }
         self.place.column += self.lines.text[self.offset..offset].chars().count();
         self.offset = offset;

@@ -1,5 +1,5 @@
 //! lb.toml: text in, [`Config`] or every fault at once out.
-//! The way: `syntax` (text to TOML) → `reader` (values one by one, through serde) → `interface`, `masquerade`, `service`
+//! The way: `parts` (a large text service by service) → `syntax` (text to TOML) → `reader` (values one by one, through serde) → `interface`, `masquerade`, `service`
 //! (types that cannot be wrong). Must not: read files, know the kernel, or decide anything about forwarding.
 
 mod address;
@@ -11,6 +11,8 @@ mod listen;
 mod marks;
 mod masquerade;
 mod model;
+mod outline;
+mod parts;
 mod reader;
 mod render;
 mod route;
@@ -38,9 +40,10 @@ pub use warnings::warnings;
 
 use fault::{Wrong, quoted};
 use reader::{Reader, Section};
+use service::Services;
 
 /// The largest lb.toml that is read: some 1,000 services with 40 servers each, every key spelled out.
-pub const MAX_BYTES: usize = 4 << 20;
+pub const MAX_BYTES: usize = 8 << 20;
 
 /// Parses and validates the bytes of lb.toml.
 pub fn parse_bytes(bytes: &[u8]) -> Result<Config, Faults> {
@@ -54,6 +57,11 @@ pub fn parse_bytes(bytes: &[u8]) -> Result<Config, Faults> {
 /// Parses and validates the text of lb.toml.
 pub fn parse(text: &str) -> Result<Config, Faults> {
     refuse_size(text.len())?;
+    parts::parse(text).unwrap_or_else(|| parse_whole(text))
+}
+
+/// All of the text as one document.
+fn parse_whole(text: &str) -> Result<Config, Faults> {
     syntax::refuse_excess(text).map_err(|wrong| Faults::one(0..0, wrong))?;
     let mut reader = Reader::new(text);
     let blanked;
@@ -61,10 +69,18 @@ pub fn parse(text: &str) -> Result<Config, Faults> {
         Ok(document) => document,
         Err(_) => {
             blanked = syntax::blank_faulty(&mut reader);
-            syntax::parse_rest(&blanked, &mut reader)
+            syntax::parse_rest(&blanked, 0, &mut reader)
         }
     };
-    let config = config(&mut reader, document.get_ref());
+    let root = reader.top_level(document.get_ref(), 0);
+    let config = config(&mut reader, &root, |reader, services| {
+        services.read(reader, &root);
+        Some(())
+    });
+    conclude(config.unwrap_or_else(Config::empty), reader)
+}
+
+fn conclude(config: Config, reader: Reader<'_>) -> Result<Config, Faults> {
     if reader.faults.is_empty() {
         Ok(config)
     } else {
@@ -96,20 +112,27 @@ fn not_utf8(bytes: &[u8], at: usize) -> Faults {
     )
 }
 
-fn config(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Config {
-    let root = reader.section(document, 0..0, &shape::ROOT);
-    let hostname = hostname(reader, &root);
-    let timeouts = timeouts::read(reader, &root);
-    let (interfaces, topology) = interface::read(reader, &root);
-    let masquerades = masquerade::read(reader, &root, &topology);
-    let virtual_servers = service::read(reader, &root, &topology);
-    Config {
+/// `read_services` may find that they cannot be read.
+fn config(
+    reader: &mut Reader<'_>,
+    root: &Section<'_, '_>,
+    read_services: impl FnOnce(&mut Reader<'_>, &mut Services<'_>) -> Option<()>,
+) -> Option<Config> {
+    let hostname = hostname(reader, root);
+    let timeouts = timeouts::read(reader, root);
+    let (interfaces, topology) = interface::read(reader, root);
+    let masquerades = masquerade::read(reader, root, &topology);
+    let mut services = Services::new(&topology);
+    read_services(reader, &mut services)?;
+    let mut virtual_servers = services.read;
+    marks::assign(&mut virtual_servers);
+    Some(Config {
         hostname,
         timeouts,
         interfaces,
         masquerades,
         virtual_servers,
-    }
+    })
 }
 
 fn hostname(reader: &mut Reader<'_>, root: &Section<'_, '_>) -> HostName {

@@ -5,7 +5,7 @@ use std::ops::{Range, RangeInclusive};
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::de::{DeArray, DeTable, DeValue, ValueDeserializer};
 
 use super::fault::{FaultList, Wrong, alternatives, quoted};
 use super::lines::Lines;
@@ -26,6 +26,8 @@ pub(super) struct Reader<'t> {
 pub(super) struct Section<'d, 'i> {
     /// Its header, or all of an inline table.
     pub span: Range<usize>,
+    /// Where the part of the file begins that was parsed.
+    base: usize,
     table: &'d DeTable<'i>,
     shape: &'static Shape,
     /// Values of unknown keys, under the key that was most likely meant: what is in them is judged all the same, and
@@ -37,6 +39,7 @@ pub(super) struct Section<'d, 'i> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Value<'d, 'i> {
     pub key: &'static str,
+    base: usize,
     node: &'d Spanned<DeValue<'i>>,
 }
 
@@ -44,21 +47,28 @@ impl<'d, 'i> Section<'d, 'i> {
     pub fn value(&self, key: &'static str) -> Option<Value<'d, 'i>> {
         debug_assert!(self.shape.has(key), "`{key}` is read, but not allowed");
         let guessed = || self.guessed.iter().find(|value| value.key == key).copied();
+        let base = self.base;
         self.table
             .get(key)
-            .map(|node| Value { key, node })
+            .map(|node| Value { key, base, node })
             .or_else(guessed)
     }
 
     /// Where the key itself stands.
     pub fn key_span(&self, key: &str) -> Option<Range<usize>> {
-        self.table.get_key_value(key).map(|(key, _)| key.span())
+        self.table
+            .get_key_value(key)
+            .map(|(key, _)| moved(key.span(), self.base))
     }
 }
 
-impl Value<'_, '_> {
+impl<'d, 'i> Value<'d, 'i> {
+    fn elements(&self, array: &'d DeArray<'i>) -> Vec<Value<'d, 'i>> {
+        array.iter().map(|node| Value { node, ..*self }).collect()
+    }
+
     pub fn span(&self) -> Range<usize> {
-        self.node.span()
+        moved(self.node.span(), self.base)
     }
 
     pub fn text(&self) -> Option<&str> {
@@ -115,11 +125,17 @@ impl<'t> Reader<'t> {
         self.lines.text().get(span.clone()).unwrap_or_default()
     }
 
+    /// Opens the top level of the part of the file that begins at `base`.
+    pub fn top_level<'d, 'i>(&mut self, document: &'d DeTable<'i>, base: usize) -> Section<'d, 'i> {
+        self.section(document, 0..0, base, &super::shape::ROOT)
+    }
+
     /// Opens a table; its unknown keys are faults.
-    pub fn section<'d, 'i>(
+    fn section<'d, 'i>(
         &mut self,
         table: &'d DeTable<'i>,
         span: Range<usize>,
+        base: usize,
         shape: &'static Shape,
     ) -> Section<'d, 'i> {
         let mut guessed = Vec::new();
@@ -129,15 +145,16 @@ impl<'t> Reader<'t> {
                 continue;
             }
             let name = key.get_ref();
-            guessed.extend(shape.closest(name).map(|key| Value { key, node }));
+            guessed.extend(shape.closest(name).map(|key| Value { key, base, node }));
             self.fault(
-                key.span(),
+                moved(key.span(), base),
                 format!("unknown key {} in {}", quoted(name), shape.title),
                 shape.help(name),
             );
         }
         Section {
             span,
+            base,
             table,
             shape,
             guessed,
@@ -152,7 +169,7 @@ impl<'t> Reader<'t> {
         help: &str,
     ) -> Option<Section<'d, 'i>> {
         match value.node.get_ref() {
-            DeValue::Table(table) => Some(self.section(table, value.span(), shape)),
+            DeValue::Table(table) => Some(self.section(table, value.span(), value.base, shape)),
             _ => {
                 self.faults.add(value.span(), value.mismatch("a table", help));
                 None
@@ -168,19 +185,30 @@ impl<'t> Reader<'t> {
         shape: &'static Shape,
         help: &str,
     ) -> Vec<Section<'d, 'i>> {
+        let values = self.unopened_tables(parent, key, help);
+        values
+            .into_iter()
+            .filter_map(|value| self.table(value, shape, help))
+            .collect()
+    }
+
+    /// The same for those who open one after the other.
+    pub fn unopened_tables<'d, 'i>(
+        &mut self,
+        parent: &Section<'d, 'i>,
+        key: &'static str,
+        help: &str,
+    ) -> Vec<Value<'d, 'i>> {
         let Some(value) = parent.value(key) else {
             return Vec::new();
         };
         if let DeValue::Array(array) = value.node.get_ref() {
-            return array
-                .iter()
-                .filter_map(|node| self.table(Value { key, node }, shape, help))
-                .collect();
+            return value.elements(array);
         }
         self.faults
             .add(value.span(), value.mismatch("a list of tables", help));
         match value.node.get_ref() {
-            DeValue::Table(table) => vec![self.section(table, value.span(), shape)],
+            DeValue::Table(_) => vec![value],
             _ => Vec::new(),
         }
     }
@@ -196,7 +224,7 @@ impl<'t> Reader<'t> {
             return Vec::new();
         };
         if let DeValue::Array(array) = value.node.get_ref() {
-            return array.iter().map(|node| Value { key, node }).collect();
+            return value.elements(array);
         }
         self.faults.add(value.span(), value.mismatch("a list", help));
         vec![value]
@@ -214,8 +242,7 @@ impl<'t> Reader<'t> {
                 format!("allowed: {help}"),
             );
         }
-        let key = value.key;
-        array.iter().map(|node| Value { key, node }).collect()
+        value.elements(array)
     }
 
     /// The value of a key that has no default.
@@ -325,6 +352,11 @@ impl<'t> Reader<'t> {
         self.faults.add(value.span(), explain(value));
         None
     }
+}
+
+/// A place within a part of the file, as a place of the file.
+fn moved(span: Range<usize>, base: usize) -> Range<usize> {
+    span.start + base..span.end + base
 }
 
 /// `"a", "b" or "c"`.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use super::check::CheckKeys;
 use super::fault::quoted;
 use super::listen::{self, Listen, TakenPorts};
-use super::marks;
 use super::model::VirtualServer;
 use super::reader::{Reader, Section};
 use super::server::Pool;
@@ -30,21 +29,31 @@ struct Taken {
     ports: TakenPorts,
 }
 
-/// Reads all services. One that has faults may be left out: there is no configuration then.
-pub(super) fn read(
-    reader: &mut Reader<'_>,
-    root: &Section<'_, '_>,
-    topology: &Topology,
-) -> Vec<VirtualServer> {
-    let help = "write [[virtual_server]] on a line of its own, and its keys on the lines below";
-    let mut taken = Taken::default();
-    let sections = reader.tables(root, "virtual_server", &shape::VIRTUAL_SERVER, help);
-    let mut services: Vec<VirtualServer> = sections
-        .iter()
-        .filter_map(|section| virtual_server(reader, section, topology, &mut taken))
-        .collect();
-    marks::assign(&mut services);
-    services
+/// Reads services, wherever they stand. One that has faults may be left out: there is no configuration then.
+pub(super) struct Services<'p> {
+    topology: &'p Topology,
+    taken: Taken,
+    pub read: Vec<VirtualServer>,
+}
+
+impl<'p> Services<'p> {
+    pub fn new(topology: &'p Topology) -> Services<'p> {
+        Services {
+            topology,
+            taken: Taken::default(),
+            read: Vec::new(),
+        }
+    }
+
+    pub fn read(&mut self, reader: &mut Reader<'_>, root: &Section<'_, '_>) {
+        let help = "write [[virtual_server]] on a line of its own, and its keys on the lines below";
+        for value in reader.unopened_tables(root, "virtual_server", help) {
+            if let Some(section) = reader.table(value, &shape::VIRTUAL_SERVER, help) {
+                let service = virtual_server(reader, &section, self.topology, &mut self.taken);
+                self.read.extend(service);
+            }
+        }
+    }
 }
 
 fn virtual_server(

@@ -15,8 +15,7 @@ use super::shape;
 use super::statements::{Statement, split};
 use super::syntax_words::{explain, open_string};
 
-/// The parser keeps some 50 bytes for each word and sign of the text. This many are three times what a file of 1,000
-/// services with 40 servers each has. Reading such a file takes about 100 MB: it is one for a larger machine.
+/// The parser keeps some 50 bytes for each word and sign of a text that is not read in parts.
 const MAX_TOKENS: usize = 1_250_000;
 
 /// What could not be read, as far as conclusions from the absence of something depend on it.
@@ -158,8 +157,9 @@ fn note(damage: &mut Damage, statement: &str, header: &str, header_start: usize)
     }
 }
 
-/// Parses what is left. Its faults are about statements together: keys and tables that are there twice.
-pub(super) fn parse_rest<'i>(source: &'i str, reader: &mut Reader<'_>) -> Spanned<DeTable<'i>> {
+/// Parses what is left, or the part of it that begins at `base`. Its faults are about statements together: keys and tables
+/// that are there twice.
+pub(super) fn parse_rest<'i>(source: &'i str, base: usize, reader: &mut Reader<'_>) -> Spanned<DeTable<'i>> {
     let (document, errors) = DeTable::parse_recoverable(source);
     for (handled, error) in errors.iter().enumerate() {
         if reader.faults.is_full() {
@@ -168,8 +168,8 @@ pub(super) fn parse_rest<'i>(source: &'i str, reader: &mut Reader<'_>) -> Spanne
             break;
         }
         reader.damage.everything |= error.message() != DUPLICATE || in_header(source, error);
-        let (span, wrong) = explain_together(source, error, reader);
-        reader.faults.add(span, wrong);
+        let (span, wrong) = explain_together(source, error, base, reader);
+        reader.faults.add(span.start + base..span.end + base, wrong);
     }
     document
 }
@@ -189,7 +189,7 @@ fn in_header(source: &str, error: &Error) -> bool {
     line_of(source, at).1.trim_start().starts_with('[')
 }
 
-fn explain_together(source: &str, error: &Error, reader: &Reader<'_>) -> (Range<usize>, Wrong) {
+fn explain_together(source: &str, error: &Error, base: usize, reader: &Reader<'_>) -> (Range<usize>, Wrong) {
     let span = error.span().unwrap_or(0..0);
     let (start, line) = line_of(source, source.floor_char_boundary(span.start));
     if error.message() != DUPLICATE {
@@ -206,7 +206,7 @@ fn explain_together(source: &str, error: &Error, reader: &Reader<'_>) -> (Range<
         return (span, Wrong::new(message, help));
     }
     let mut help = "a key may be given once in its table; remove one of the two".to_owned();
-    if let Some(first) = first_of(source, key, span.start) {
+    if let Some(first) = first_of(source, key, span.start).map(|first| base + first) {
         help = format!("first given on {}; {help}", reader.line(&(first..first)));
     }
     (span, Wrong::new(format!("{shown} is given twice"), help))

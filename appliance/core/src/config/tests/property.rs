@@ -40,7 +40,7 @@ fn harmless(bytes: &[u8]) -> Result<(), TestCaseError> {
 }
 
 /// Pieces of files, good and bad, of which wilder ones are made.
-fn piece() -> impl Strategy<Value = String> {
+pub(super) fn piece() -> impl Strategy<Value = String> {
     let words = [
         "[[interface]]\n",
         "[interface]\n",
@@ -329,7 +329,7 @@ fn apart(a: &VirtualServer, b: &VirtualServer) -> bool {
         .any(|range| b.listen.iter().any(|other| meet(range, other)))
 }
 
-fn config() -> impl Strategy<Value = Config> {
+pub(super) fn config() -> impl Strategy<Value = Config> {
     (1usize..4, "[a-zA-Z0-9]([a-zA-Z0-9-]{0,20}[a-zA-Z0-9])?").prop_flat_map(|(count, hostname)| {
         let interfaces: Vec<_> = (0..count).map(interface).collect();
         let services = prop::collection::vec(virtual_server(count), 0..6);
@@ -378,7 +378,7 @@ fn follows(first: IpAddr, last: IpAddr) -> bool {
 }
 
 /// The configuration as a file.
-fn written(config: &Config) -> String {
+pub(super) fn written(config: &Config) -> String {
     let mut text = format!("hostname = \"{}\"\n", config.hostname.as_str());
     let IpvsTimeouts {
         tcp_s,
