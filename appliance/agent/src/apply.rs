@@ -19,7 +19,7 @@ pub struct Loaded {
     pub source: ConfigSource,
     pub problems: Vec<String>,
     /// Text that came from lb.toml and is not yet known to be applicable.
-    pub unsaved: Option<String>,
+    pub unsaved: Option<Vec<u8>>,
 }
 
 /// lb.toml; if that has faults or is missing, the last applied one; then the mirror; then nothing.
@@ -110,13 +110,13 @@ fn nothing(store: &Store, places: &Places, mut problems: Vec<String>) -> Loaded 
     }
 }
 
-type Found = Result<Option<(Config, String)>, String>;
+type Found = Result<Option<(Config, Vec<u8>)>, String>;
 
 /// A file's configuration; the error is the rendered faults.
 fn read(store: &Store, name: &str) -> Found {
     match store.read(name) {
         Ok(None) => Ok(None),
-        Ok(Some(bytes)) => parse(&bytes, name).map(Some),
+        Ok(Some(bytes)) => parse(bytes, name).map(Some),
         Err(error) => Err(format!("{name} cannot be read: {error}")),
     }
 }
@@ -128,17 +128,16 @@ fn from_mirror(places: &Places) -> Found {
     let read = std::fs::File::open(partition).map_err(|e| e.to_string());
     let newest = read.and_then(|mut file| mirror::read_newest(&mut file).map_err(|e| report::chain(&e)));
     match newest {
-        Ok(Some(record)) => parse(&record.payload, "mirror").map(Some),
+        Ok(Some(record)) => parse(record.payload, "mirror").map(Some),
         Ok(None) => Ok(None),
         Err(error) => Err(format!("the mirror cannot be read: {error}")),
     }
 }
 
-fn parse(bytes: &[u8], name: &str) -> Result<(Config, String), String> {
-    let text = String::from_utf8_lossy(bytes).into_owned();
-    match config::parse_bytes(bytes) {
-        Ok(config) => Ok((config, text)),
-        Err(faults) => Err(faults.render(name, &text)),
+fn parse(bytes: Vec<u8>, name: &str) -> Result<(Config, Vec<u8>), String> {
+    match config::parse_bytes(&bytes) {
+        Ok(config) => Ok((config, bytes)),
+        Err(faults) => Err(faults.render(name, &String::from_utf8_lossy(&bytes))),
     }
 }
 
@@ -188,7 +187,7 @@ impl Engine {
             None => Err("nothing was written, because the configuration has faults".to_owned()),
         };
         match (config, saved) {
-            (Some(config), Ok(())) => self.enact(config, check, text, reply),
+            (Some(config), Ok(())) => self.enact(config, check, text.into_bytes(), reply),
             (_, saved) => {
                 let refused = ApplyReport {
                     applied: false,
@@ -214,7 +213,7 @@ impl Engine {
         };
         let (config, check) = check(&bytes);
         match config {
-            Some(config) => self.enact(config, check, String::from_utf8_lossy(&bytes).into_owned(), reply),
+            Some(config) => self.enact(config, check, bytes, reply),
             None => {
                 let refused = ApplyReport {
                     applied: false,
@@ -252,16 +251,15 @@ impl Engine {
         }
     }
 
-    fn enact(&mut self, config: Config, check: CheckReport, text: String, reply: oneshot::Sender<Response>) {
+    fn enact(&mut self, config: Config, check: CheckReport, text: Vec<u8>, reply: oneshot::Sender<Response>) {
         log::warn!(
             "a new configuration is in force: {} services",
             config.virtual_servers.len()
         );
-        self.config = Some(config);
+        self.keeper.stage(text);
         self.source = ConfigSource::File;
         self.config_since = Instant::now();
         self.config_problems.clear();
-        self.unsaved = Some(text);
         let fault = self.not_persistent();
         let report = ApplyReport {
             applied: true,
@@ -271,7 +269,7 @@ impl Engine {
             persisted: fault.is_none(),
             persist_fault: fault,
         };
-        self.reconcile.config_changed(Some(Waiter { report, reply }));
+        self.replace_config(config, Waiter { report, reply });
     }
 
     /// Why what is written to the config volume would not survive a reboot, if so.
@@ -286,35 +284,4 @@ impl Engine {
             VolumeState::Persistent | VolumeState::Restored => None,
         }
     }
-
-    /// The configuration in force was accepted by the kernel: it is what a later boot falls back to.
-    pub fn keep_applied(&mut self) {
-        let Some(text) = self.unsaved.take() else {
-            return;
-        };
-        let kept = self.store.read(APPLIED_FILE).ok().flatten();
-        if kept.as_deref() != Some(text.as_bytes())
-            && let Err(error) = self.store.write(APPLIED_FILE, text.as_bytes())
-        {
-            log::error!(
-                "the fallback configuration is not up to date: {}",
-                report::chain(&error)
-            );
-        }
-        if let Some(partition) = &self.places.mirror
-            && let Err(error) = write_mirror(partition, text.as_bytes())
-        {
-            log::error!("the mirror of the configuration is not up to date: {error}");
-        }
-    }
-}
-
-fn write_mirror(partition: &std::path::Path, text: &[u8]) -> Result<(), String> {
-    let open = std::fs::OpenOptions::new().read(true).write(true).open(partition);
-    let mut file = open.map_err(|e| format!("{}: {e}", partition.display()))?;
-    let newest = mirror::read_newest(&mut file).map_err(|e| report::chain(&e))?;
-    if newest.is_some_and(|record| record.payload == text) {
-        return Ok(());
-    }
-    mirror::write_next(&mut file, text, |file| file.sync_data()).map_err(|e| report::chain(&e))
 }

@@ -1,13 +1,16 @@
 //! All health machines and the queue of their next checks. Must not: open sockets or read the clock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use lb_core::config::{CheckKind, CheckParams, Config, RealServer, VirtualServer};
 use lb_core::control::HealthWord;
 use lb_core::desired;
+use lb_core::flat::FlatMap;
 use lb_core::health::{CheckResult, Health, Machine, Outcome, Schedule, Transition};
-use lb_core::model::{IfName, ServerKey};
+use lb_core::model::{IfName, RealKey, ServerKey, VirtualKey};
 use lb_core::observed::ObservedLink;
 
 pub type Links = BTreeMap<IfName, ObservedLink>;
@@ -15,71 +18,167 @@ pub type Links = BTreeMap<IfName, ObservedLink>;
 #[derive(Debug)]
 struct Entry {
     machine: Machine,
-    params: CheckParams,
+    params: Arc<CheckParams>,
     /// The interface of the file that leads to the server.
-    behind: Option<usize>,
+    behind: Option<u32>,
+}
+
+/// The servers of one service, and when each of those that wait for their next check is due.
+#[derive(Debug, Default)]
+struct Pool {
+    servers: FlatMap<RealKey, Entry>,
+    due: BTreeSet<(Instant, u32)>,
+}
+
+impl Pool {
+    fn of(servers: FlatMap<RealKey, Entry>) -> Pool {
+        let mut pool = Pool {
+            servers,
+            due: BTreeSet::new(),
+        };
+        pool.requeue();
+        pool
+    }
+
+    fn requeue(&mut self) {
+        let due = |(at, entry): (u32, &Entry)| entry.machine.due().map(|due| (due, at));
+        self.due = (0..).zip(self.servers.values()).filter_map(due).collect();
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
 }
 
 #[derive(Debug)]
 pub struct Checks {
     /// All phases count from here, so that a reload does not move them.
     epoch: Instant,
-    entries: BTreeMap<ServerKey, Entry>,
-    queue: BTreeSet<(Instant, ServerKey)>,
+    pools: BTreeMap<VirtualKey, Pool>,
+    /// When each service has its next check.
+    queue: BTreeSet<(Instant, VirtualKey)>,
 }
 
 impl Checks {
     pub fn new(epoch: Instant) -> Checks {
         Checks {
             epoch,
-            entries: BTreeMap::new(),
+            pools: BTreeMap::new(),
             queue: BTreeSet::new(),
         }
     }
 
-    /// Brings the set of machines in line with the configuration. What is known of a server stays known; a new one is
-    /// unproven, unless `adopt` says that it takes traffic already.
+    /// Brings all machines in line with the configuration. What is known of a server stays known; a new one is unproven,
+    /// unless `adopt` says that it takes traffic already.
     pub fn configure(&mut self, now: Instant, config: &Config, adopt: impl Fn(&ServerKey) -> bool) {
-        let mut old = std::mem::take(&mut self.entries);
+        let mut old = std::mem::take(&mut self.pools);
+        self.queue.clear();
         for service in &config.virtual_servers {
-            for real in &service.real_servers {
-                let key = ServerKey {
-                    service: service.key,
-                    server: real.address,
-                };
-                let machine = match old.remove(&key) {
-                    Some(mut entry) if entry.params.kind == real.check.kind => {
-                        if entry.params != real.check {
-                            entry.machine.reschedule(now, &real.check);
-                        }
-                        entry.machine
-                    }
-                    known => {
-                        let serves = known.map_or_else(|| adopt(&key), |entry| entry.machine.in_pool());
-                        let schedule = Schedule::new(self.epoch, &real.address.to_string());
-                        match (real.check.kind, serves) {
-                            (CheckKind::None, _) => Machine::unchecked(now, schedule),
-                            (CheckKind::Tcp, true) => Machine::adopted(now, schedule),
-                            (CheckKind::Tcp, false) => Machine::new(now, schedule),
-                        }
-                    }
-                };
-                self.entries.insert(
-                    key,
-                    Entry {
-                        machine,
-                        params: real.check,
-                        behind: config.towards(real.address.address),
-                    },
-                );
-            }
+            let before = old.remove(&service.key).unwrap_or_default();
+            let pool = self.pool(now, config, service, before, &adopt);
+            self.pools.insert(service.key, pool);
         }
-        self.requeue();
+        self.queue = self
+            .pools
+            .iter()
+            .filter_map(|(key, pool)| pool.next_due().map(|at| (at, *key)))
+            .collect();
     }
 
-    fn requeue(&mut self) {
-        let due = |(key, entry): (&ServerKey, &Entry)| entry.machine.due().map(|at| (at, *key));
-        self.queue = self.entries.iter().filter_map(due).collect();
+    /// The same for one service; `None`: it has left the configuration.
+    pub fn configure_one(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        key: &VirtualKey,
+        service: Option<&VirtualServer>,
+        adopt: impl Fn(&ServerKey) -> bool,
+    ) {
+        let before = self.pools.remove(key).unwrap_or_default();
+        let was_due = before.next_due();
+        if let Some(service) = service {
+            let pool = self.pool(now, config, service, before, adopt);
+            self.pools.insert(*key, pool);
+        }
+        self.follow(*key, was_due);
+    }
+
+    fn pool(
+        &self,
+        now: Instant,
+        config: &Config,
+        service: &VirtualServer,
+        mut before: Pool,
+        adopt: impl Fn(&ServerKey) -> bool,
+    ) -> Pool {
+        let entry = |real: &RealServer| {
+            let key = ServerKey {
+                service: service.key,
+                server: real.address,
+            };
+            let machine = match before.servers.remove(&real.address) {
+                Some(mut entry) if entry.params.kind == real.check.kind => {
+                    if entry.params != real.check {
+                        entry.machine.reschedule(now, &real.check);
+                    }
+                    entry.machine
+                }
+                known => {
+                    let serves = known.map_or_else(|| adopt(&key), |entry| entry.machine.in_pool());
+                    let schedule = Schedule::new(self.epoch, &real.address.to_string());
+                    match (real.check.kind, serves) {
+                        (CheckKind::None, _) => Machine::unchecked(now, schedule),
+                        (CheckKind::Tcp, true) => Machine::adopted(now, schedule),
+                        (CheckKind::Tcp, false) => Machine::new(now, schedule),
+                    }
+                }
+            };
+            let entry = Entry {
+                machine,
+                params: real.check.clone(),
+                behind: config
+                    .towards(real.address.address)
+                    .and_then(|at| u32::try_from(at).ok()),
+            };
+            (real.address, entry)
+        };
+        Pool::of(service.real_servers.iter().map(entry).collect())
+    }
+
+    /// Keeps the queue right after a pool has changed that was due at `before`.
+    fn follow(&mut self, key: VirtualKey, before: Option<Instant>) {
+        let now = self.pools.get(&key).and_then(Pool::next_due);
+        if before == now {
+            return;
+        }
+        if let Some(at) = before {
+            self.queue.remove(&(at, key));
+        }
+        if let Some(at) = now {
+            self.queue.insert((at, key));
+        }
+    }
+
+    fn entry(&self, key: &ServerKey) -> Option<&Entry> {
+        self.pools.get(&key.service)?.servers.get(&key.server)
+    }
+
+    /// Changes one machine, and when it is due.
+    fn change<T>(&mut self, key: &ServerKey, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let pool = self.pools.get_mut(&key.service)?;
+        let before = pool.next_due();
+        let position = pool.servers.position(&key.server)?;
+        let (_, entry) = pool.servers.at_mut(position)?;
+        let place = u32::try_from(position).ok()?;
+        if let Some(due) = entry.machine.due() {
+            pool.due.remove(&(due, place));
+        }
+        let changed = change(entry);
+        if let Some(due) = entry.machine.due() {
+            pool.due.insert((due, place));
+        }
+        self.follow(key.service, before);
+        Some(changed)
     }
 
     pub fn next_due(&self) -> Option<Instant> {
@@ -89,15 +188,28 @@ impl Checks {
     /// The checks to start now. They are under way until [`Checks::record`] is told their result.
     pub fn take_due(&mut self, now: Instant) -> Vec<(ServerKey, CheckParams)> {
         let mut due = Vec::new();
-        while let Some((at, key)) = self.queue.first().copied() {
+        while let Some((at, service)) = self.queue.first().copied() {
             if at > now {
                 break;
             }
             self.queue.pop_first();
-            if let Some(entry) = self.entries.get_mut(&key) {
-                entry.machine.started();
-                due.push((key, entry.params));
+            let Some(pool) = self.pools.get_mut(&service) else {
+                continue;
+            };
+            while pool.next_due().is_some_and(|at| at <= now) {
+                let Some((_, place)) = pool.due.pop_first() else {
+                    break;
+                };
+                if let Some((server, entry)) = pool.servers.at_mut(place as usize) {
+                    entry.machine.started();
+                    let key = ServerKey {
+                        service,
+                        server: *server,
+                    };
+                    due.push((key, *entry.params));
+                }
             }
+            self.follow(service, None);
         }
         due
     }
@@ -105,111 +217,186 @@ impl Checks {
     /// Takes a result; the result of a server that has left the configuration is ignored.
     pub fn record(&mut self, key: ServerKey, result: &CheckResult, links: &Links) -> Option<Transition> {
         let frozen = matches!(result.outcome, Outcome::CannotCheck(_)) && self.shared_fault(&key, links);
-        let entry = self.entries.get_mut(&key)?;
-        if let Some(due) = entry.machine.due() {
-            self.queue.remove(&(due, key));
-        }
-        let transition = entry.machine.record(result, &entry.params, frozen);
-        if let Some(due) = entry.machine.due() {
-            self.queue.insert((due, key));
-        }
-        transition
+        self.change(&key, |entry| entry.machine.record(result, &entry.params, frozen))?
     }
 
     /// Whether every other target behind the same interface of the file is in the same plight: then the fault is ours.
     fn shared_fault(&self, key: &ServerKey, links: &Links) -> bool {
-        let Some(behind) = self.entries.get(key).and_then(|entry| entry.behind) else {
+        let Some(behind) = self.entry(key).and_then(|entry| entry.behind) else {
             return false;
         };
-        let fine = |(other, entry): (&ServerKey, &Entry)| {
-            other != key
-                && entry.behind == Some(behind)
-                && entry.machine.last().is_some()
+        let fine = |(other, entry): (&RealKey, &Entry)| {
+            entry.behind == Some(behind)
+                && entry.machine.was_checked()
                 && !entry.machine.cannot_check()
-                && own_fault(links, other).is_none()
+                && own_fault(links, other.address).is_none()
         };
-        !self.entries.iter().any(fine)
+        let others = self.pools.iter().flat_map(|(service, pool)| {
+            let own = *service == key.service;
+            let servers = pool.servers.iter();
+            servers.filter(move |(server, _)| !own || **server != key.server)
+        });
+        !others.into_iter().any(fine)
     }
 
     /// A result that says nothing, because the network changed under the check: it is made again.
     pub fn repeat(&mut self, key: ServerKey, at: Instant) {
-        if let Some(entry) = self.entries.get_mut(&key) {
-            if let Some(due) = entry.machine.due() {
-                self.queue.remove(&(due, key));
-            }
-            entry.machine.repeat(at);
-            self.queue.insert((at, key));
-        }
+        self.change(&key, |entry| entry.machine.repeat(at));
     }
 
     /// Servers that cannot be checked, in a sentence.
     pub fn unchecked_problem(&self) -> Option<String> {
         let mut unchecked = self
-            .entries
-            .iter()
+            .all()
             .filter(|(_, entry)| entry.machine.word() == HealthWord::CannotCheck);
         let (first, entry) = unchecked.next()?;
-        let why = match entry.machine.last().map(|last| &last.outcome) {
-            Some(Outcome::CannotCheck(why)) => why.as_str(),
-            _ => "unknown",
+        let why = match entry.machine.last().map(|last| last.outcome) {
+            Some(Outcome::CannotCheck(why)) => why,
+            _ => "unknown".to_owned(),
         };
         Some(match unchecked.count() {
-            0 => format!("server {} cannot be checked: {why}", first.server),
-            others => format!(
-                "server {} and {others} more cannot be checked: {why}",
-                first.server
-            ),
+            0 => format!("server {first} cannot be checked: {why}"),
+            others => format!("server {first} and {others} more cannot be checked: {why}"),
         })
     }
 
     /// Links have changed: checks that could not be made are tried again at once.
     pub fn retry_unchecked(&mut self, now: Instant) {
-        for entry in self.entries.values_mut().filter(|e| e.machine.cannot_check()) {
-            entry.machine.check_now(now);
+        let mut moved = Vec::new();
+        for (service, pool) in &mut self.pools {
+            let before = pool.next_due();
+            let mut any = false;
+            for entry in pool.servers.values_mut().filter(|e| e.machine.cannot_check()) {
+                entry.machine.check_now(now);
+                any = true;
+            }
+            if any {
+                pool.requeue();
+                moved.push((*service, before));
+            }
         }
-        self.requeue();
+        for (service, before) in moved {
+            self.follow(service, before);
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&RealKey, &Entry)> {
+        self.pools.values().flat_map(|pool| &pool.servers)
     }
 
     pub fn in_pool(&self, key: &ServerKey) -> bool {
-        self.entries.get(key).is_some_and(|entry| entry.machine.in_pool())
+        self.entry(key).is_some_and(|entry| entry.machine.in_pool())
     }
 
     /// Whether clients may come: a server is up, or there is nothing left to wait for. Before that their SYNs are dropped,
     /// so that they try again, instead of being refused by an empty pool.
     pub fn is_open(&self, service: &VirtualServer) -> bool {
-        let machine = |real: &RealServer| {
-            let key = ServerKey {
-                service: service.key,
-                server: real.address,
-            };
-            self.entries.get(&key).map(|entry| &entry.machine)
-        };
-        let mut machines = service.real_servers.iter().filter_map(machine);
+        let servers = self.pools.get(&service.key).map(|pool| pool.servers.values());
+        let mut machines = servers.into_iter().flatten().map(|entry| &entry.machine);
         machines.clone().any(Machine::in_pool) || machines.all(|m| m.health() != Health::Unproven)
     }
 
     pub fn machine(&self, key: &ServerKey) -> Option<&Machine> {
-        self.entries.get(key).map(|entry| &entry.machine)
+        self.entry(key).map(|entry| &entry.machine)
     }
 
     /// Servers that are up, and all.
     pub fn count(&self) -> (usize, usize) {
-        let up = self
-            .entries
-            .values()
-            .filter(|e| e.machine.health() == Health::Up)
-            .count();
-        (up, self.entries.len())
+        let up = self.all().filter(|(_, e)| e.machine.health() == Health::Up);
+        let all = self.pools.values().map(|pool| pool.servers.len());
+        (up.count(), all.sum())
     }
 }
 
 /// Why a check of this server would only show a fault of our own, if that is so.
-pub fn own_fault(links: &Links, key: &ServerKey) -> Option<Outcome> {
-    let reason = match desired::egress(links, key.server.address) {
+pub fn own_fault(links: &Links, server: IpAddr) -> Option<Outcome> {
+    let reason = match desired::egress(links, server) {
         None => "no route to the server".to_owned(),
         Some((name, link)) if !link.admin_up => format!("{name} is down"),
         Some((name, link)) if !link.carrier && !link.loopback => format!("{name} has no carrier"),
         Some(_) => return None,
     };
     Some(Outcome::CannotCheck(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use lb_core::config;
+
+    const HEAD: &str = "[[interface]]\nname = \"eth0\"\naddresses = [\"10.0.0.1/8\"]\n";
+
+    fn config(services: &[(u16, &[u8])]) -> Config {
+        let mut text = HEAD.to_owned();
+        for (port, servers) in services {
+            text += &format!("[[virtual_server]]\nname = \"s{port}\"\nlisten = \"10.0.0.1:{port}\"\n");
+            for server in *servers {
+                text += &format!("[[virtual_server.real_server]]\naddress = \"10.1.0.{server}:80\"\n");
+            }
+        }
+        config::parse(&text).unwrap()
+    }
+
+    fn shown(due: &[(ServerKey, CheckParams)]) -> Vec<String> {
+        let mut lines: Vec<String> = due
+            .iter()
+            .map(|(key, _)| format!("{} {}", key.service, key.server.address))
+            .collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn each_server_has_its_turn_also_after_a_change_of_its_service() {
+        let epoch = Instant::now();
+        let mut checks = Checks::new(epoch);
+        let first = config(&[(80, &[1, 2]), (81, &[3])]);
+        checks.configure(epoch, &first, |_| false);
+        assert_eq!(checks.next_due(), Some(epoch));
+        assert_eq!(
+            shown(&checks.take_due(epoch)),
+            [
+                "10.0.0.1:80/tcp 10.1.0.1",
+                "10.0.0.1:80/tcp 10.1.0.2",
+                "10.0.0.1:81/tcp 10.1.0.3"
+            ]
+        );
+        assert_eq!(checks.next_due(), None, "all are under way");
+        let pass = CheckResult {
+            outcome: Outcome::Pass,
+            ended: epoch + Duration::from_millis(5),
+            latency: Duration::from_millis(5),
+        };
+        let key = |port: u16, server: u8| ServerKey {
+            service: format!("10.0.0.1:{port}/tcp").parse().unwrap(),
+            server: RealKey {
+                address: format!("10.1.0.{server}").parse().unwrap(),
+                port: 80,
+            },
+        };
+        for (port, server) in [(80, 1), (80, 2), (81, 3)] {
+            assert!(checks.record(key(port, server), &pass, &Links::new()).is_some());
+        }
+        let due = checks.next_due().unwrap();
+        assert!(due > epoch && due <= epoch + Duration::from_secs(3));
+        // A server in front of the others, and one less: what is known of the rest stays.
+        let now = epoch + Duration::from_millis(10);
+        let second = config(&[(80, &[0, 2]), (81, &[3])]);
+        let listen = key(80, 0).service;
+        checks.configure_one(now, &second, &listen, second.virtual_servers.first(), |_| false);
+        assert_eq!(shown(&checks.take_due(now)), ["10.0.0.1:80/tcp 10.1.0.0"]);
+        assert!(checks.in_pool(&key(80, 2)) && checks.in_pool(&key(81, 3)) && !checks.in_pool(&key(80, 1)));
+        assert_eq!(checks.record(key(80, 1), &pass, &Links::new()), None);
+        assert_eq!(checks.count(), (2, 3));
+        let later = epoch + Duration::from_secs(3);
+        assert_eq!(
+            shown(&checks.take_due(later)),
+            ["10.0.0.1:80/tcp 10.1.0.2", "10.0.0.1:81/tcp 10.1.0.3"]
+        );
+        checks.configure_one(now, &second, &listen, None, |_| false);
+        assert_eq!(checks.count(), (1, 1));
+        assert_eq!(checks.next_due(), None);
+    }
 }

@@ -17,13 +17,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::Loaded;
 use crate::checks::{self, Checks};
-use crate::kernel_thread::{self, Job, Outcomes};
+use crate::keeper::Keeper;
+use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
 use crate::reconcile::Reconcile;
 use crate::store::Store;
 use crate::{Places, Ports, apply, control, links, probe, system};
 
-/// A whole read-back: at start, at this pace, and when links have changed.
-pub const AUDIT_INTERVAL: Duration = Duration::from_secs(10);
 /// A check that came to nothing because the network was being changed is made again after this.
 const REPEAT_AFTER: Duration = Duration::from_millis(20);
 /// Events that may wait for the loop; who sends more waits too.
@@ -31,8 +30,8 @@ const QUEUE: usize = 1024;
 
 pub enum Event {
     Checked(ServerKey, CheckResult),
-    Observed(Result<Observed, KernelError>),
-    Applied(Outcomes),
+    Observed(Scope, Result<Observed, KernelError>),
+    Applied(Purpose, Outcomes),
     LinksChanged,
     /// The key of the service with this name.
     Find {
@@ -57,9 +56,12 @@ pub struct Engine {
     pub config_since: Instant,
     /// What is wrong with the files on the config volume, one sentence each.
     pub config_problems: Vec<String>,
-    /// The text in force, until it has been kept as the last applied one.
-    pub unsaved: Option<String>,
+    /// Where each service of the configuration stands in it, in the order of what they listen on.
+    pub by_listen: Vec<u32>,
+    pub keeper: Keeper,
     pub checks: Checks,
+    /// Whether the machines are those of the configuration in force.
+    pub checks_configured: bool,
     pub network: Network,
     pub observed: Observed,
     pub reconcile: Reconcile,
@@ -77,8 +79,8 @@ pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
     let jobs = kernel_thread::start(ports.kernel, events.clone())?;
     links::start(ports.links, events.clone())?;
     control::start(&places.runtime, ports.activity, events.clone())?;
-    let mut engine = Engine::new(places, jobs, events);
-    engine.start_full_pass();
+    let mut engine = Engine::new(places, jobs, events)?;
+    engine.start_pass(Instant::now());
     loop {
         let deadline = engine.deadline();
         tokio::select! {
@@ -93,7 +95,7 @@ pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
 }
 
 impl Engine {
-    fn new(places: Places, jobs: std_mpsc::Sender<Job>, events: mpsc::Sender<Event>) -> Engine {
+    fn new(places: Places, jobs: std_mpsc::Sender<Job>, events: mpsc::Sender<Event>) -> io::Result<Engine> {
         let now = Instant::now();
         let store = Store::new(places.config.clone());
         let Loaded {
@@ -102,16 +104,22 @@ impl Engine {
             problems,
             unsaved,
         } = apply::load(&store, &places);
-        Engine {
+        let keeper = Keeper::start(store.clone(), places.mirror.clone())?;
+        if let Some(text) = unsaved {
+            keeper.stage(text);
+        }
+        let mut engine = Engine {
             store,
             started: now,
             memory_bytes: system::memory_bytes(),
-            config,
+            config: None,
+            by_listen: Vec::new(),
+            keeper,
             source,
             config_since: now,
             config_problems: problems,
-            unsaved,
             checks: Checks::new(now),
+            checks_configured: false,
             network: Network::default(),
             observed: Observed::default(),
             reconcile: Reconcile::default(),
@@ -121,7 +129,17 @@ impl Engine {
             events,
             checking: false,
             ready: false,
-        }
+        };
+        engine.put_in_force(config);
+        Ok(engine)
+    }
+
+    /// Replaces the configuration; gives the one before.
+    pub fn put_in_force(&mut self, config: Option<Config>) -> Option<Config> {
+        let services = config.as_ref().map_or(&[][..], |config| &config.virtual_servers);
+        self.by_listen = (0..).take(services.len()).collect();
+        self.by_listen.sort_by_key(|at| services[*at as usize].key);
+        std::mem::replace(&mut self.config, config)
     }
 
     fn deadline(&self) -> Instant {
@@ -135,9 +153,9 @@ impl Engine {
     fn take(&mut self, event: Event) {
         match event {
             Event::Checked(key, result) => self.checked(key, result),
-            Event::Observed(observed) => self.on_observed(observed),
-            Event::Applied(outcomes) => self.on_applied(outcomes),
-            Event::LinksChanged => self.reconcile.audit_soon(),
+            Event::Observed(scope, observed) => self.on_observed(scope, observed),
+            Event::Applied(purpose, outcomes) => self.on_applied(purpose, outcomes),
+            Event::LinksChanged => self.reconcile.links_changed(),
             Event::Find { name, reply } => {
                 let mut all = self.config.iter().flat_map(|c| &c.virtual_servers);
                 // The client may have gone: nobody misses the answer.
@@ -163,7 +181,7 @@ impl Engine {
 
     fn start_check(&self, key: ServerKey, params: lb_core::config::CheckParams) {
         let events = self.events.clone();
-        let own_fault = checks::own_fault(&self.observed.links, &key);
+        let own_fault = checks::own_fault(&self.observed.links, key.server.address);
         tokio::spawn(async move {
             let result = match own_fault {
                 Some(outcome) => CheckResult {
@@ -181,7 +199,7 @@ impl Engine {
     fn checked(&mut self, key: ServerKey, mut result: CheckResult) {
         // The link may have gone while the check was under way: then it says nothing of the server.
         if matches!(result.outcome, Outcome::Fail(_))
-            && let Some(outcome) = checks::own_fault(&self.observed.links, &key)
+            && let Some(outcome) = checks::own_fault(&self.observed.links, key.server.address)
         {
             result.outcome = outcome;
         }
@@ -242,12 +260,17 @@ impl Engine {
         }
     }
 
+    /// All services, in the order of what they listen on.
+    pub fn services_in_order(&self) -> impl Iterator<Item = &VirtualServer> {
+        let services = self
+            .config
+            .as_ref()
+            .map_or(&[][..], |config| &config.virtual_servers);
+        self.by_listen.iter().map(move |at| &services[*at as usize])
+    }
+
     pub fn service(&self, key: &VirtualKey) -> Option<&VirtualServer> {
-        self.config
-            .as_ref()?
-            .virtual_servers
-            .iter()
-            .find(|v| v.key == *key)
+        find(self.config.as_ref()?, &self.by_listen, key)
     }
 
     fn service_name(&self, key: &VirtualKey) -> String {
@@ -301,4 +324,10 @@ impl Engine {
             }
         }
     }
+}
+
+pub fn find<'c>(config: &'c Config, by_listen: &[u32], key: &VirtualKey) -> Option<&'c VirtualServer> {
+    let services = &config.virtual_servers;
+    let found = by_listen.binary_search_by_key(key, |at| services[*at as usize].key);
+    found.ok().map(|at| &services[by_listen[at] as usize])
 }

@@ -6,11 +6,14 @@ mod apply;
 mod checks;
 mod control;
 mod engine;
+mod keeper;
 mod kernel_thread;
 mod links;
 mod probe;
 mod reconcile;
 mod report;
+mod short_way;
+mod steps;
 mod store;
 mod system;
 

@@ -1,20 +1,26 @@
-//! Passes: read back, plan, apply, read back again, until nothing is left to do or the kernel keeps refusing. A change
-//! of one server's health takes the short way: its pool is planned from what is known and nothing is read back.
+//! Passes: read back, plan, apply, read back again, until nothing is left to do or the kernel keeps refusing. The servers of
+//! the services are read back at a start, at the pace of the audit, and when the kernel has refused something; otherwise
+//! they are known. What concerns single services takes the short way (`short_way`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use lb_core::control::{ApplyReport, Response};
-use lb_core::desired::{self, FORWARDING, Network, Pools};
-use lb_core::model::VirtualKey;
+use lb_core::desired::{self, FORWARDING, Network};
+use lb_core::model::{ServerKey, VirtualKey};
 use lb_core::observed::{Observed, SysctlName};
 use lb_core::plan::{self, Step};
 use lb_core::ports::KernelError;
 use tokio::sync::oneshot;
 
-use crate::engine::{AUDIT_INTERVAL, Engine};
-use crate::kernel_thread::{Job, Outcomes};
+use crate::engine::Engine;
+use crate::kernel_thread::{Job, Outcomes, Purpose, Scope};
+use crate::short_way::ShortWay;
 
+/// Everything is read back at this pace; a table that is long to read, less often: reading takes at most a twentieth of the time.
+const AUDIT_INTERVAL: Duration = Duration::from_secs(10);
+const AUDIT_SHARE: u32 = 20;
+const AUDIT_INTERVAL_MAX: Duration = Duration::from_mins(1);
 /// A pass that has not settled after so many rounds is left to the next audit.
 const ROUNDS: u32 = 4;
 
@@ -32,12 +38,10 @@ pub struct Waiter {
 enum Phase {
     #[default]
     Idle,
-    /// Reading back; these sysctls were asked for.
-    Observing(BTreeSet<SysctlName>),
+    /// Reading back since then; these sysctls were asked for.
+    Observing(BTreeSet<SysctlName>, Instant),
     /// `moves_packets`: some of the steps change links, addresses or routes.
     Applying { moves_packets: bool },
-    /// Pools only, by the short way.
-    ApplyingPools,
 }
 
 #[derive(Debug, Default)]
@@ -47,12 +51,14 @@ pub struct Reconcile {
     /// Whether this pass carries out a new configuration: then its steps are no repairs.
     changed: bool,
     changed_next: bool,
-    full_wanted: bool,
-    dirty: BTreeSet<VirtualKey>,
+    pass_wanted: bool,
+    /// What is known of the servers in the kernel may be wrong.
+    doubtful: bool,
+    pub(crate) dirty: BTreeSet<VirtualKey>,
     /// Pools whose servers changed their health since the kernel was last read: their steps are no repairs.
     expected: BTreeSet<VirtualKey>,
     /// The same for the filter: a service is to be opened.
-    opening: bool,
+    pub(crate) opening: bool,
     /// When links, addresses or routes were changed last: checks that began before say nothing.
     network_changed: Option<Instant>,
     /// At a start: when what was applied is read back.
@@ -64,16 +70,20 @@ pub struct Reconcile {
     pub last_full: Option<Instant>,
     /// When the neighbours are told of addresses whose services are not all open: no longer than first checks take.
     announce_at: Option<Instant>,
-    /// Announcements under way: their answers are not those of a pass.
-    announcements: u32,
+    /// The last time that everything was read back, and how long that may stand.
+    last_audit: Option<Instant>,
+    audit_interval: Duration,
     /// Waiters of the pass that runs, and of the one after it.
     current: Vec<Waiter>,
     next: Vec<Waiter>,
+    pub(crate) short: ShortWay,
+    /// A read-back that arrived while the short way was being carried out.
+    held: Option<(Scope, Result<Observed, KernelError>)>,
 }
 
 impl Reconcile {
     pub fn next_audit(&self, started: Instant) -> Instant {
-        self.last_full.unwrap_or(started) + AUDIT_INTERVAL
+        self.last_audit.unwrap_or(started) + self.audit_interval.max(AUDIT_INTERVAL)
     }
 
     /// When the loop has to come back, at the latest.
@@ -87,8 +97,9 @@ impl Reconcile {
             || self.network_changed.is_some_and(|changed| started < changed)
     }
 
-    pub fn audit_soon(&mut self) {
-        self.full_wanted = true;
+    /// Links, addresses or routes have changed.
+    pub fn links_changed(&mut self) {
+        self.pass_wanted = true;
     }
 
     pub fn pool_dirty(&mut self, service: VirtualKey) {
@@ -100,11 +111,32 @@ impl Reconcile {
         self.opening = true;
     }
 
-    /// A new configuration is in force: a whole pass is due, and its waiter is answered at its end.
-    pub fn config_changed(&mut self, waiter: Option<Waiter>) {
+    /// A new configuration is in force: a pass is due, and who waits for it is answered at its end.
+    pub fn config_changed(&mut self, waiters: impl IntoIterator<Item = Waiter>) {
         self.changed_next = true;
-        self.full_wanted = true;
-        self.next.extend(waiter);
+        self.pass_wanted = true;
+        self.next.extend(waiters);
+    }
+
+    /// A change was refused: what the kernel holds shows only when it is read.
+    pub fn doubt(&mut self) {
+        self.doubtful = true;
+        self.pass_wanted = true;
+    }
+
+    /// Whether the network has been set up, and what the kernel holds is known.
+    pub fn knows(&self) -> bool {
+        self.last_full.is_some()
+    }
+
+    /// Everything has been read back, from `since` to `now`.
+    fn audited(&mut self, since: Instant, now: Instant) {
+        self.last_audit = Some(now);
+        self.audit_interval = ((now - since) * AUDIT_SHARE).min(AUDIT_INTERVAL_MAX);
+    }
+
+    pub fn is_applying(&self) -> bool {
+        matches!(self.phase, Phase::Applying { .. })
     }
 }
 
@@ -114,45 +146,49 @@ impl Engine {
             self.reconcile.announce_at = None;
             self.announce(plan::announce(&self.network, self.network.quiet.clone()));
         }
-        if self.reconcile.phase != Phase::Idle {
-            return;
-        }
-        // The short way first: a server that is down must leave its pool now.
-        let urgent = self.reconcile.opening || !self.reconcile.dirty.is_empty();
-        if urgent && self.start_pools() {
+        // A server that is down must leave its pool now, and who changed one waits: also while everything is read back.
+        if self.try_short_way() || self.reconcile.phase != Phase::Idle {
             return;
         }
         if let Some(at) = self.reconcile.verify_at {
             if now >= at {
                 self.reconcile.verify_at = None;
-                self.observe();
+                self.observe(Scope::Frame);
             }
             return;
         }
-        if self.reconcile.full_wanted || now >= self.reconcile.next_audit(self.started) {
-            self.start_full_pass();
+        if self.reconcile.pass_wanted || now >= self.reconcile.next_audit(self.started) {
+            self.start_pass(now);
         }
     }
 
-    pub fn start_full_pass(&mut self) {
-        self.reconcile.full_wanted = false;
+    pub fn start_pass(&mut self, now: Instant) {
+        self.reconcile.pass_wanted = false;
         self.reconcile.changed = std::mem::take(&mut self.reconcile.changed_next);
         self.reconcile.round = 1;
         self.reconcile.steps.clear();
         self.reconcile.failed.clear();
         let waiters = std::mem::take(&mut self.reconcile.next);
         self.reconcile.current = waiters;
-        self.observe();
+        let doubtful = std::mem::take(&mut self.reconcile.doubtful);
+        let audit =
+            doubtful || self.reconcile.last_audit.is_none() || now >= self.reconcile.next_audit(self.started);
+        self.observe(if audit { Scope::Everything } else { Scope::Frame });
     }
 
-    fn observe(&mut self) {
-        let network = self.wanted_network(&self.observed);
-        let names = sysctl_names(&network);
-        self.send(Job::Observe(names.clone()));
-        self.reconcile.phase = Phase::Observing(names);
+    fn observe(&mut self, scope: Scope) {
+        let timeouts = self
+            .config
+            .as_ref()
+            .map(|config| config.timeouts)
+            .unwrap_or_default();
+        let sysctls = desired::sysctls(self.memory_bytes, &timeouts, self.observed.links.keys());
+        let names: BTreeSet<SysctlName> = names(sysctls.keys());
+        self.send(Job::Observe(names.clone(), scope));
+        self.reconcile.phase = Phase::Observing(names, Instant::now());
     }
 
-    fn wanted_network(&self, observed: &Observed) -> Network {
+    pub fn wanted_network(&self, observed: &Observed) -> Network {
         desired::network(
             self.config.as_ref(),
             &observed.links,
@@ -161,42 +197,39 @@ impl Engine {
         )
     }
 
-    fn wanted_pools(&self) -> Pools {
-        let services = self.config.iter().flat_map(|c| &c.virtual_servers);
-        services
-            .map(|service| (service.key, self.desired_pool(service)))
-            .collect()
-    }
-
-    pub fn on_observed(&mut self, observed: Result<Observed, KernelError>) {
-        let Phase::Observing(asked) = std::mem::take(&mut self.reconcile.phase) else {
+    pub fn on_observed(&mut self, scope: Scope, observed: Result<Observed, KernelError>) {
+        if self.reconcile.short.is_under_way() {
+            self.reconcile.held = Some((scope, observed));
+            return;
+        }
+        let Phase::Observing(asked, since) = std::mem::take(&mut self.reconcile.phase) else {
             log::error!("a read-back arrived that nobody asked for");
             return;
         };
-        let observed = match observed {
+        let mut observed = match observed {
             Ok(observed) => observed,
             Err(error) => {
                 self.reconcile.failed.push(error.to_string());
                 return self.end_pass();
             }
         };
+        let now = Instant::now();
+        match scope {
+            Scope::Everything => self.reconcile.audited(since, now),
+            Scope::Frame => self.keep_servers(&mut observed),
+        }
         self.links_seen(&observed);
         self.observed = observed;
-        if let Some(config) = &self.config {
-            let seen = &self.observed.virtual_servers;
-            let serving = |key: &lb_core::model::ServerKey| {
-                let real = seen.get(&key.service).and_then(|v| v.servers.get(&key.server));
-                real.is_some_and(|r| r.weight.value() > 0)
-            };
-            self.checks.configure(Instant::now(), config, serving);
-        } else {
-            self.checks
-                .configure(Instant::now(), &lb_core::config::Config::empty(), |_| false);
+        if !self.checks_configured {
+            self.configure_checks(now);
         }
         self.network = self.wanted_network(&self.observed);
-        let steps = plan::diff(&self.network, &self.wanted_pools(), &self.observed);
+        let pools = self
+            .services_in_order()
+            .map(|service| (service.key, self.desired_pool(service)));
+        let steps = plan::diff_each(&self.network, pools, &self.observed);
         self.reconcile.expected = std::mem::take(&mut self.reconcile.dirty);
-        let all_asked = sysctl_names(&self.network).is_subset(&asked);
+        let all_asked = names(self.network.sysctls.keys()).is_subset(&asked);
         let settled = steps.is_empty() && all_asked;
         if settled || self.reconcile.round > ROUNDS || self.only_refused_again(&steps, all_asked) {
             return self.end_pass();
@@ -204,8 +237,26 @@ impl Engine {
         self.note_repairs(&steps);
         self.reconcile.failed.clear();
         let moves_packets = steps.iter().any(Step::moves_packets);
-        self.send(Job::Apply(steps));
+        self.send(Job::Apply(Purpose::Pass, steps));
         self.reconcile.phase = Phase::Applying { moves_packets };
+    }
+
+    /// The servers were not read: they are as they are known.
+    fn keep_servers(&mut self, observed: &mut Observed) {
+        for (key, seen) in &mut observed.virtual_servers {
+            if let Some(known) = self.observed.virtual_servers.get_mut(key) {
+                std::mem::swap(&mut seen.servers, &mut known.servers);
+            }
+        }
+    }
+
+    /// All machines, by what is in force and by what the kernel holds.
+    pub fn configure_checks(&mut self, now: Instant) {
+        self.checks_configured = true;
+        let nothing = lb_core::config::Config::empty();
+        let config = self.config.as_ref().unwrap_or(&nothing);
+        let observed = &self.observed;
+        self.checks.configure(now, config, |key| serving(observed, key));
     }
 
     /// The kernel refused exactly this before: asking once more is for the next audit.
@@ -271,63 +322,65 @@ impl Engine {
 
     fn announce(&mut self, steps: Vec<Step>) {
         if !steps.is_empty() {
-            self.send(Job::Apply(steps));
-            self.reconcile.announcements += 1;
+            self.send(Job::Apply(Purpose::Announcement, steps));
         }
     }
 
-    pub fn on_applied(&mut self, outcomes: Outcomes) {
-        if self.reconcile.announcements > 0 {
-            let announced = outcomes
-                .iter()
-                .all(|(step, _)| matches!(step, Step::Announce { .. }));
-            if announced {
-                self.reconcile.announcements -= 1;
-                return;
+    pub fn on_applied(&mut self, purpose: Purpose, outcomes: Outcomes) {
+        for (_, error) in &outcomes.refused {
+            log::error!("{error}");
+        }
+        match purpose {
+            Purpose::Announcement => {}
+            Purpose::Pass => self.pass_applied(&outcomes),
+            Purpose::Services => {
+                self.short_way_applied(&outcomes);
+                if let Some((scope, observed)) = self.reconcile.held.take() {
+                    let with_it = |mut observed: Observed| {
+                        outcomes.done().for_each(|step| observed.assume(step));
+                        observed
+                    };
+                    self.on_observed(scope, observed.map(with_it));
+                }
             }
         }
+    }
+
+    fn pass_applied(&mut self, outcomes: &Outcomes) {
         // What the kernel refuses again at each audit changes nothing, and must not keep long checks from ending.
-        let moved = |(step, result): &(Step, Result<(), KernelError>)| result.is_ok() && step.moves_packets();
-        if outcomes.iter().any(moved) {
+        if outcomes.done().any(Step::moves_packets) {
             self.reconcile.network_changed = Some(Instant::now());
         }
-        for (step, result) in &outcomes {
-            match result {
-                Ok(()) => {
-                    let line = self.line(step);
-                    self.reconcile.steps.push(line);
-                }
-                Err(error) => {
-                    log::error!("{error}");
-                    self.reconcile.failed.push(error.to_string());
-                }
-            }
+        if !self.reconcile.current.is_empty() {
+            let lines: Vec<String> = outcomes.done().map(|step| self.line(step)).collect();
+            self.reconcile.steps.extend(lines);
         }
-        match std::mem::take(&mut self.reconcile.phase) {
-            Phase::Applying { .. } => {
-                self.reconcile.round += 1;
-                let added = |(step, _): &(Step, _)| matches!(step, Step::AddAddress { .. });
-                if outcomes.iter().any(added) && !self.network.quiet.is_empty() {
-                    self.reconcile.announce_at = Some(Instant::now() + FIRST_CHECKS);
-                }
-                // The network stands, as far as it can: checks need not wait for the proof, and at a start the proof waits for
-                // the first of them, so that clients are let in as early as can be.
-                if !self.checking {
-                    self.checking = true;
-                    self.assume_applied(&outcomes);
-                    self.reconcile.verify_at = Some(Instant::now() + FIRST_CHECKS);
-                } else {
-                    self.observe();
-                }
-            }
-            Phase::ApplyingPools => self.pools_applied(&outcomes),
-            Phase::Idle | Phase::Observing(_) => log::error!("steps were carried out that nobody asked for"),
+        let refused = outcomes.refused.iter().map(|(_, error)| error.to_string());
+        self.reconcile.failed.extend(refused);
+        self.reconcile.phase = Phase::Idle;
+        self.reconcile.round += 1;
+        let added = |step: &Step| matches!(step, Step::AddAddress { .. });
+        if outcomes.steps.iter().any(added) && !self.network.quiet.is_empty() {
+            self.reconcile.announce_at = Some(Instant::now() + FIRST_CHECKS);
+        }
+        self.assume_applied(outcomes);
+        // The network stands, as far as it can: checks need not wait for the proof, and at a start the proof waits for
+        // the first of them, so that clients are let in as early as can be.
+        if !self.checking {
+            self.checking = true;
+            self.reconcile.verify_at = Some(Instant::now() + FIRST_CHECKS);
+        } else if outcomes.refused.is_empty() {
+            self.observe(Scope::Frame);
+        } else {
+            self.observe(Scope::Everything);
         }
     }
 
     /// Links that were just switched on are taken to have their cable in, so that the first checks are made.
     fn assume_applied(&mut self, outcomes: &Outcomes) {
-        for (step, _) in outcomes.iter().filter(|(_, result)| result.is_ok()) {
+        // Of links the read-back tells, which is on its way.
+        let known = |step: &&Step| !self.checking || step.service().is_some();
+        for step in outcomes.done().filter(known) {
             self.observed.assume(step);
             if let Step::SetLinkUp(name) = step
                 && let Some(link) = self.observed.links.get_mut(name)
@@ -337,115 +390,40 @@ impl Engine {
         }
     }
 
-    /// Whether there was anything to do.
-    fn start_pools(&mut self) -> bool {
-        let dirty = std::mem::take(&mut self.reconcile.dirty);
-        let mut steps = Vec::new();
-        for key in &dirty {
-            if let Some(service) = self.service(key) {
-                let pool = self.desired_pool(service);
-                steps.extend(plan::diff_pool(
-                    *key,
-                    &pool,
-                    self.observed.virtual_servers.get(key),
-                ));
-            }
-        }
-        if std::mem::take(&mut self.reconcile.opening) {
-            self.network = self.wanted_network(&self.observed);
-            let rules = &self.network.ruleset;
-            if self.observed.ruleset.as_ref() != Some(rules) {
-                steps.push(Step::ReplaceRuleset(rules.clone()));
-                steps.extend(plan::announce_opened(&self.network, &self.observed));
-            }
-        }
-        if steps.is_empty() {
-            return false;
-        }
-        self.log_steps(&steps);
-        self.reconcile.failed.clear();
-        self.send(Job::Apply(steps));
-        self.reconcile.phase = Phase::ApplyingPools;
-        true
-    }
-
-    /// What was applied is known; after a refusal only a read-back tells.
-    fn pools_applied(&mut self, outcomes: &Outcomes) {
-        if outcomes.iter().any(|(_, result)| result.is_err()) {
-            self.reconcile.full_wanted = true;
-            return;
-        }
-        for (step, _) in outcomes {
-            self.observed.assume(step);
-        }
-    }
-
-    /// The step as it is shown: a mark says nothing without its service's name.
-    fn line(&self, step: &Step) -> String {
-        let marked = step.service().filter(|key| matches!(key, VirtualKey::Mark(_)));
-        match marked.and_then(|key| self.service(&key)) {
-            Some(service) => format!("{step} ({})", service.name),
-            None => step.to_string(),
-        }
-    }
-
-    /// More steps than an operator reads, and than the log holds without losing what came before, are counted by their kinds.
-    fn log_steps(&self, steps: &[Step]) {
-        const MANY: usize = 200;
-        if steps.len() <= MANY {
-            return steps.iter().for_each(|step| self.log_step(step));
-        }
-        let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
-        for step in steps {
-            let line = step.to_string();
-            let kind: Vec<&str> = line.split(' ').take(2).collect();
-            *kinds.entry(kind.join(" ")).or_default() += 1;
-        }
-        let counted: Vec<String> = kinds
-            .iter()
-            .map(|(kind, times)| format!("{times} x {kind}"))
-            .collect();
-        log::info!("{} steps: {}", steps.len(), counted.join(", "));
-    }
-
-    /// The many sysctls of a start are worth a line each only to those who look for them.
-    fn log_step(&self, step: &Step) {
-        let level = match step {
-            Step::SetSysctl { .. } => log::Level::Debug,
-            _ => log::Level::Info,
-        };
-        log::log!(level, "{}", self.line(step));
-    }
-
     fn end_pass(&mut self) {
         let failed = std::mem::take(&mut self.reconcile.failed);
         self.reconcile.last_full = Some(Instant::now());
         if failed.is_empty() {
-            self.keep_applied();
+            self.keeper.keep();
         }
         let steps = std::mem::take(&mut self.reconcile.steps);
-        for Waiter { mut report, reply } in std::mem::take(&mut self.reconcile.current) {
-            report.steps.clone_from(&steps);
-            report.failed.clone_from(&failed);
-            // What this machine cannot give of what the file asks for.
-            report
-                .check
-                .warnings
-                .extend(self.network.problems.iter().cloned());
-            // The client may have gone: the change stands all the same.
-            let _ = reply.send(Response::Apply(report));
-        }
+        let waiters = std::mem::take(&mut self.reconcile.current);
+        self.answer_all(waiters, &steps, &failed);
         self.reconcile.last_failed = failed;
         self.checking = true;
         self.become_ready();
     }
+
+    pub fn answer_all(&self, waiters: Vec<Waiter>, steps: &[String], failed: &[String]) {
+        for Waiter { mut report, reply } in waiters {
+            report.steps = steps.to_vec();
+            report.failed = failed.to_vec();
+            // What this machine cannot give of what the file asks for.
+            let problems = self.network.problems.iter().cloned();
+            report.check.warnings.extend(problems);
+            // The client may have gone: the change stands all the same.
+            let _ = reply.send(Response::Apply(report));
+        }
+    }
 }
 
-fn sysctl_names(network: &Network) -> BTreeSet<SysctlName> {
-    network
-        .sysctls
-        .keys()
-        .cloned()
-        .chain(FORWARDING.map(str::to_owned))
-        .collect()
+/// Whether the kernel sends new connections to this server.
+pub fn serving(observed: &Observed, key: &ServerKey) -> bool {
+    let pool = observed.virtual_servers.get(&key.service);
+    let real = pool.and_then(|pool| pool.servers.get(&key.server));
+    real.is_some_and(|real| real.weight.value() > 0)
+}
+
+fn names<'n>(sysctls: impl Iterator<Item = &'n SysctlName>) -> BTreeSet<SysctlName> {
+    sysctls.cloned().chain(FORWARDING.map(str::to_owned)).collect()
 }

@@ -2,8 +2,8 @@
 //! file, fsync, rename, fsync of the directory. Must not: know what a valid configuration is.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead, Read, Write};
+use std::path::PathBuf;
 
 use lb_core::config::MAX_BYTES;
 use thiserror::Error;
@@ -51,32 +51,82 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mut bytes = Vec::new();
+        // Once, in its size: memory that grows is there twice for a while.
+        let size = file.metadata().map_or(0, |data| data.len()).min(MAX_BYTES as u64);
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 2);
         file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     }
 
     /// Replaces the file. When this returns, the new content survives a power cut; when it fails, the old one stands.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let temporary = self.path(&format!(".{name}.new"));
-        self.replace(&temporary, name, bytes).map_err(|source| {
-            // A half-written temporary file must not keep a full volume full.
-            let _ = fs::remove_file(&temporary);
-            let path = self.path(name);
-            match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { path },
-                io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path },
-                _ => StoreError::Write { path, source },
-            }
-        })
+        self.stage(name, bytes)?;
+        self.commit(name)
     }
 
-    fn replace(&self, temporary: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut file = File::create(temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(temporary, self.path(name))?;
-        File::open(&self.directory)?.sync_all()
+    /// The first half of [`Store::write`]: the new content is on the disk, beside the file. There is nothing to write if it
+    /// is what the file has already.
+    pub fn stage(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let temporary = self.temporary(name);
+        let _ = fs::remove_file(&temporary);
+        if self.holds(name, bytes) {
+            return Ok(());
+        }
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&temporary)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        write().map_err(|source| self.fault(name, source))
+    }
+
+    /// The second half: what was staged takes the file's place.
+    pub fn commit(&self, name: &str) -> Result<(), StoreError> {
+        let rename = || -> io::Result<()> {
+            match fs::rename(self.temporary(name), self.path(name)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                other => other?,
+            }
+            File::open(&self.directory)?.sync_all()
+        };
+        rename().map_err(|source| self.fault(name, source))
+    }
+
+    fn temporary(&self, name: &str) -> PathBuf {
+        self.path(&format!(".{name}.new"))
+    }
+
+    /// A half-written temporary file must not keep a full volume full.
+    fn fault(&self, name: &str, source: io::Error) -> StoreError {
+        let _ = fs::remove_file(self.temporary(name));
+        let path = self.path(name);
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { path },
+            io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path },
+            _ => StoreError::Write { path, source },
+        }
+    }
+
+    /// Whether the file has just this content; it is not read whole.
+    fn holds(&self, name: &str, bytes: &[u8]) -> bool {
+        let Ok(file) = File::open(self.path(name)) else {
+            return false;
+        };
+        let mut reader = io::BufReader::with_capacity(64 << 10, file);
+        let mut rest = bytes;
+        loop {
+            let part = match reader.fill_buf() {
+                Ok([]) => return rest.is_empty(),
+                Ok(part) => part,
+                Err(_) => return false,
+            };
+            let Some(behind) = rest.strip_prefix(part) else {
+                return false;
+            };
+            rest = behind;
+            let length = part.len();
+            reader.consume(length);
+        }
     }
 }
 
@@ -92,6 +142,26 @@ mod tests {
         store.write(CONFIG_FILE, b"first, and longer").unwrap();
         store.write(CONFIG_FILE, b"second").unwrap();
         assert_eq!(store.read(CONFIG_FILE).unwrap().unwrap(), b"second");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_staged_takes_the_place_of_the_file_when_it_is_told_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path().to_owned());
+        let held = || store.read(APPLIED_FILE).unwrap();
+        store.stage(APPLIED_FILE, b"first").unwrap();
+        assert_eq!(held(), None);
+        store.commit(APPLIED_FILE).unwrap();
+        assert_eq!(held().unwrap(), b"first");
+        store.stage(APPLIED_FILE, b"second").unwrap();
+        // The same again as it is: nothing of what was staged before may come into force.
+        store.stage(APPLIED_FILE, b"first").unwrap();
+        store.commit(APPLIED_FILE).unwrap();
+        assert_eq!(held().unwrap(), b"first");
+        for other in [&b"firs"[..], b"first1", b"Xirst", b""] {
+            assert!(!store.holds(APPLIED_FILE, other));
+        }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

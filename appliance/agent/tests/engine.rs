@@ -17,8 +17,9 @@ use lb_core::control::{
     ApplyReport, ConfigSource, HealthWord, Request, Response, ServicesReport, StatusReport,
 };
 use lb_core::fake::FakeKernel;
+use lb_core::flat::FlatMap;
 use lb_core::model::{RealKey, VirtualKey};
-use lb_core::observed::{Activity, ConnectionTable, Observed, SysctlName, Wanted};
+use lb_core::observed::{Activity, ConnectionTable, Observed, ObservedReal, SysctlName, Wanted};
 use lb_core::plan::Step;
 use lb_core::ports::{ActivityPort, KernelError, KernelPort, LinkEvents};
 
@@ -89,8 +90,14 @@ fn isolated(name: &str, body: fn()) {
 struct Shared(Arc<Mutex<FakeKernel>>);
 
 impl KernelPort for Shared {
-    fn observe(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError> {
-        self.0.lock().unwrap().observe(sysctls)
+    fn observe_frame(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError> {
+        self.0.lock().unwrap().observe_frame(sysctls)
+    }
+    fn observe_servers(
+        &mut self,
+        service: &VirtualKey,
+    ) -> Result<Option<FlatMap<RealKey, ObservedReal>>, KernelError> {
+        self.0.lock().unwrap().observe_servers(service)
     }
     fn apply(&mut self, step: &Step) -> Result<(), KernelError> {
         self.0.lock().unwrap().apply(step)
@@ -266,10 +273,9 @@ fn without_a_file_it_comes_up_and_says_what_to_do() {
             std::fs::read_to_string(appliance.file(CONFIG_FILE)).unwrap(),
             CONFIG
         );
-        assert_eq!(
-            std::fs::read_to_string(appliance.file(APPLIED_FILE)).unwrap(),
-            CONFIG
-        );
+        eventually("it is kept for later boots", || {
+            std::fs::read_to_string(appliance.file(APPLIED_FILE)).is_ok_and(|kept| kept == CONFIG)
+        });
     });
 }
 

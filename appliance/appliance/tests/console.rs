@@ -272,7 +272,7 @@ fn too_much_is_taken_in_up_to_the_dot_and_refused() {
     terminal.send("config put\r");
     terminal.expect("Ctrl-C gives up.");
     let line = format!("# {}\r", "x".repeat(1021));
-    for _ in 0..4100 {
+    for _ in 0..lb_core::config::MAX_BYTES / 1024 + 4 {
         terminal.send(&line);
     }
     terminal.send(".\r");

@@ -292,11 +292,11 @@ fn put_of_what_json_cannot_carry_is_judged_here() {
         ),
         (&1.into(), &14.into())
     );
-    let large = vec![b'#'; (4 << 20) + 1];
+    let large = vec![b'#'; lb_core::config::MAX_BYTES + 1];
     let output = fed(&agent, &["config", "put"], &large);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        text(&output.stderr).contains("4,194,304; nothing"),
+        text(&output.stderr).contains("8,388,608; nothing"),
         "{}",
         text(&output.stderr)
     );

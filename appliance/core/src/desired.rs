@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::config::{Config, Interface, LinkSelector, Route, VirtualServer, WhenDown};
+use crate::flat::FlatMap;
 use crate::model::{Forward, IfName, RealKey, VirtualKey, VirtualSettings, Weight};
 use crate::observed::{IpvsTimeouts, ObservedLink, SysctlName};
 use crate::ruleset::{Chain, Rule, Ruleset, Way};
@@ -50,7 +51,7 @@ pub struct DesiredLink {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredVirtual {
     pub settings: VirtualSettings,
-    pub servers: BTreeMap<RealKey, DesiredReal>,
+    pub servers: FlatMap<RealKey, DesiredReal>,
 }
 
 impl DesiredVirtual {
@@ -292,8 +293,7 @@ fn ruleset(
 /// A client that its server reaches without the box, because both are behind one interface, has to come from the box's
 /// address: for every network of an interface that has servers.
 fn hairpins(config: &Config, link: impl Fn(&str) -> Option<IfName>) -> Vec<Rule> {
-    let servers = config.virtual_servers.iter().flat_map(|v| &v.real_servers);
-    let servers: BTreeSet<IpAddr> = servers.map(|real| real.address.address).collect();
+    let servers = Servers::of(config);
     // Packets that are still for a service were not translated: their server answers the client by itself.
     let mut plain = config.virtual_servers.iter().filter(|v| v.endpoint().is_some());
     let mut rules = match plain.any(forwards_whole) {
@@ -309,7 +309,7 @@ fn hairpins(config: &Config, link: impl Fn(&str) -> Option<IfName>) -> Vec<Rule>
         let nets = interface.networks();
         for from in &nets {
             let same_family = |net: &&IpNet| net.addr().is_ipv4() == from.addr().is_ipv4();
-            let beside = |net: &IpNet| has_any(&servers, net);
+            let beside = |net: &IpNet| servers.has_any(net);
             if nets.iter().filter(same_family).any(beside) {
                 rules.push(Rule::Hairpin {
                     from: *from,
@@ -333,8 +333,43 @@ fn forwards_whole(service: &VirtualServer) -> bool {
         .any(|real| real.forward != Forward::Nat)
 }
 
-fn has_any(addresses: &BTreeSet<IpAddr>, net: &IpNet) -> bool {
-    addresses.range(net.network()..=net.broadcast()).next().is_some()
+/// Who all the servers are. A few questions are answered by looking at each of them, which mostly ends at the first; for
+/// many they are sorted.
+enum Servers<'c> {
+    Listed(&'c Config),
+    Sorted(Vec<IpAddr>),
+}
+
+impl Servers<'_> {
+    const FEW: usize = 32;
+
+    fn of(config: &Config) -> Servers<'_> {
+        let networks = config
+            .interfaces
+            .iter()
+            .map(|i| i.addresses.len() + i.routes.len());
+        if networks.sum::<usize>() <= Servers::FEW {
+            return Servers::Listed(config);
+        }
+        let mut sorted: Vec<IpAddr> = addresses(config).collect();
+        sorted.sort_unstable();
+        Servers::Sorted(sorted)
+    }
+
+    fn has_any(&self, net: &IpNet) -> bool {
+        match self {
+            Servers::Listed(config) => addresses(config).any(|address| net.contains(&address)),
+            Servers::Sorted(sorted) => {
+                let first = sorted.partition_point(|address| *address < net.network());
+                sorted.get(first).is_some_and(|address| net.contains(address))
+            }
+        }
+    }
+}
+
+fn addresses(config: &Config) -> impl Iterator<Item = IpAddr> {
+    let servers = config.virtual_servers.iter().flat_map(|v| &v.real_servers);
+    servers.map(|real| real.address.address)
 }
 
 /// Where packets to `address` leave, by the longest prefix among our addresses and routes: the link, if there is one.

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use crate::config::Route;
-use crate::model::{IfName, VirtualKey};
-use crate::observed::{IpvsTimeouts, Observed, ObservedLink, ObservedVirtual, SysctlName};
+use crate::flat::FlatMap;
+use crate::model::{IfName, RealKey, VirtualKey};
+use crate::observed::{IpvsTimeouts, Observed, ObservedLink, ObservedReal, ObservedVirtual, SysctlName};
 use crate::plan::Step;
 use crate::ports::{KernelError, KernelFault, KernelPort};
 
@@ -110,14 +111,37 @@ fn absent(known: bool) -> Result<(), Errno> {
 
 impl KernelPort for FakeKernel {
     /// A fake kernel has every sysctl that it is asked for, at first with the value `0`.
-    fn observe(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError> {
+    fn observe_frame(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError> {
         for name in sysctls {
             self.state
                 .sysctls
                 .entry(name.clone())
                 .or_insert_with(|| "0".to_owned());
         }
-        Ok(self.state.clone())
+        let services = self.state.virtual_servers.iter().map(|(key, seen)| {
+            let seen = ObservedVirtual {
+                settings: seen.settings,
+                servers: FlatMap::new(),
+            };
+            (*key, seen)
+        });
+        Ok(Observed {
+            hostname: self.state.hostname.clone(),
+            sysctls: self.state.sysctls.clone(),
+            links: self.state.links.clone(),
+            ruleset: self.state.ruleset.clone(),
+            virtual_servers: services.collect(),
+            ipvs_timeouts: self.state.ipvs_timeouts,
+            foreign_services: self.state.foreign_services.clone(),
+        })
+    }
+
+    fn observe_servers(
+        &mut self,
+        service: &VirtualKey,
+    ) -> Result<Option<FlatMap<RealKey, ObservedReal>>, KernelError> {
+        let seen = self.state.virtual_servers.get(service);
+        Ok(seen.map(|seen| seen.servers.clone()))
     }
 
     fn apply(&mut self, step: &Step) -> Result<(), KernelError> {

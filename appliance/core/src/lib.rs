@@ -6,6 +6,7 @@ pub mod control;
 pub mod desired;
 pub mod drops;
 pub mod fake;
+pub mod flat;
 pub mod health;
 pub mod mirror;
 pub mod model;

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::config::Route;
+use crate::flat::FlatMap;
 use crate::model::{Forward, IfName, MacAddress, RealKey, ServerKey, VirtualKey, VirtualSettings, Weight};
 use crate::ruleset::{Rule, Ruleset};
 use crate::traffic::{LinkCounters, Memory, Processor, Softnet, Tracking, Traffic};
@@ -28,6 +29,20 @@ pub struct Observed {
     pub ipvs_timeouts: Option<IpvsTimeouts>,
     /// IPVS services that no configuration of ours can have made.
     pub foreign_services: BTreeSet<ForeignService>,
+}
+
+impl Observed {
+    /// Takes what was read of one service; `None`: there is no such service.
+    pub fn take_servers(&mut self, service: &VirtualKey, servers: Option<FlatMap<RealKey, ObservedReal>>) {
+        match servers {
+            Some(servers) => {
+                if let Some(seen) = self.virtual_servers.get_mut(service) {
+                    seen.servers = servers;
+                }
+            }
+            None => drop(self.virtual_servers.remove(service)),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +94,7 @@ impl IpvsTimeouts {
 pub struct ObservedVirtual {
     /// `None`: an unknown scheduler, a persistence engine, or a flag that we never set.
     pub settings: Option<VirtualSettings>,
-    pub servers: BTreeMap<RealKey, ObservedReal>,
+    pub servers: FlatMap<RealKey, ObservedReal>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

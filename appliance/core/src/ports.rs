@@ -6,13 +6,33 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::observed::{Activity, ConnectionTable, Observed, SysctlName, Wanted};
+use crate::flat::FlatMap;
+use crate::model::{RealKey, VirtualKey};
+use crate::observed::{Activity, ConnectionTable, Observed, ObservedReal, SysctlName, Wanted};
 use crate::plan::Step;
 
 /// Reads and changes the kernel's state. Blocking: the holder calls it from a thread of its own.
 pub trait KernelPort: Send {
-    /// Reads back everything that the appliance manages; of the sysctls those named.
-    fn observe(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError>;
+    /// Reads back what the appliance manages, but for the servers of the services: each service seems to have none.
+    /// Of the sysctls those named.
+    fn observe_frame(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError>;
+
+    /// Reads back the servers of one service; `None` if it is seen that there is no such service.
+    fn observe_servers(
+        &mut self,
+        service: &VirtualKey,
+    ) -> Result<Option<FlatMap<RealKey, ObservedReal>>, KernelError>;
+
+    /// Reads back everything, service by service.
+    fn observe(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError> {
+        let mut observed = self.observe_frame(sysctls)?;
+        let services: Vec<VirtualKey> = observed.virtual_servers.keys().copied().collect();
+        for service in services {
+            let servers = self.observe_servers(&service)?;
+            observed.take_servers(&service, servers);
+        }
+        Ok(observed)
+    }
 
     /// Carries out one step. An error leaves the kernel as it was before this step.
     fn apply(&mut self, step: &Step) -> Result<(), KernelError>;

@@ -7,8 +7,9 @@ mod table;
 
 use std::collections::BTreeMap;
 
-use lb_core::model::{ServerKey, VirtualKey};
-use lb_core::observed::{IpvsTimeouts, ServerActivity, ServiceActivity};
+use lb_core::flat::FlatMap;
+use lb_core::model::{RealKey, ServerKey, VirtualKey};
+use lb_core::observed::{IpvsTimeouts, ObservedReal, ServerActivity, ServiceActivity};
 use lb_core::plan::Step;
 use lb_core::ports::{KernelError, KernelFault};
 use lb_wire::ipvs::{
@@ -50,15 +51,35 @@ impl Ipvs {
     /// The whole table: one list of services, and one list of servers for each service that can be ours. The kernel does
     /// not say when a service came or went meanwhile; who sees such a gap reads again.
     pub fn dump(&mut self) -> Result<IpvsTable, KernelError> {
-        let entries = self
-            .entries(table::is_ours)
+        let mut seen = self.services()?;
+        for (key, service) in &mut seen.virtual_servers {
+            service.servers = self.servers(key)?;
+        }
+        Ok(seen)
+    }
+
+    /// The table without the servers.
+    pub fn services(&mut self) -> Result<IpvsTable, KernelError> {
+        let listed = self
+            .list(&IpvsMessage::dump_services())
             .map_err(|fault| fault::during("list IPVS", fault))?;
+        let services = listed.iter().filter_map(service_entry);
+        let entries: Vec<Entry> = services.map(|service| (service, Vec::new())).collect();
         let mut seen = table::observed(&entries);
         seen.timeouts = Some(
             self.timeouts()
                 .map_err(|fault| fault::during("read IPVS timeouts", fault))?,
         );
         Ok(seen)
+    }
+
+    /// The servers of one service; none if there is no such service.
+    pub fn servers(&mut self, service: &VirtualKey) -> Result<FlatMap<RealKey, ObservedReal>, KernelError> {
+        let listed = self
+            .list(&IpvsMessage::dump_dests(&table::service_key(service)))
+            .map_err(|fault| fault::during(format!("list the servers of {service}"), fault))?;
+        let entries = listed.iter().filter_map(dest_entry);
+        Ok(entries.map(|entry| table::observed_real(&entry)).collect())
     }
 
     /// What every service that can be ours has counted, and the servers of those that are `opened`. The kernel adds up

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lb_core::observed::{Observed, SysctlName};
+use lb_core::flat::FlatMap;
+use lb_core::model::{RealKey, VirtualKey};
+use lb_core::observed::{Observed, ObservedReal, SysctlName};
 use lb_core::plan::Step;
 use lb_core::ports::{KernelError, KernelFault, KernelPort};
 
@@ -73,14 +75,14 @@ impl Kernel {
 }
 
 impl KernelPort for Kernel {
-    fn observe(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError> {
+    fn observe_frame(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError> {
         let links = self
             .links
             .observe()
             .map_err(|fault| during("list links, addresses and routes", fault))?;
         let ruleset = nft::read().map_err(|fault| during("read table inet lb", fault))?;
         let ipvs = match &mut self.ipvs {
-            Some(ipvs) => ipvs.dump()?,
+            Some(ipvs) => ipvs.services()?,
             None => IpvsTable::default(),
         };
         Ok(Observed {
@@ -92,6 +94,16 @@ impl KernelPort for Kernel {
             ipvs_timeouts: ipvs.timeouts,
             foreign_services: ipvs.foreign_services,
         })
+    }
+
+    fn observe_servers(
+        &mut self,
+        service: &VirtualKey,
+    ) -> Result<Option<FlatMap<RealKey, ObservedReal>>, KernelError> {
+        match &mut self.ipvs {
+            Some(ipvs) => ipvs.servers(service).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn apply(&mut self, step: &Step) -> Result<(), KernelError> {

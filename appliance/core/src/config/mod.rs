@@ -3,6 +3,7 @@
 //! (types that cannot be wrong). Must not: read files, know the kernel, or decide anything about forwarding.
 
 mod address;
+mod changed;
 mod check;
 mod fault;
 mod interface;
@@ -31,6 +32,7 @@ mod warnings;
 
 use toml::de::DeTable;
 
+pub use changed::{Changed, changed};
 pub use fault::{Fault, Faults};
 pub use model::{
     CheckKind, CheckParams, Config, HostName, Interface, LinkSelector, Masquerade, MssClamp, RealServer,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -182,8 +183,8 @@ pub struct RealServer {
     pub weight: Weight,
     pub forward: Forward,
     pub when_down: WhenDown,
-    /// The service's check with this server's own keys laid over it.
-    pub check: CheckParams,
+    /// The service's check with this server's own keys laid over it; those that are the same are there once.
+    pub check: Arc<CheckParams>,
 }
 
 /// What happens to a server that is down: it stays at weight 0, or leaves the kernel's table.

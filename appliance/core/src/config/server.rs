@@ -2,19 +2,29 @@
 //! Must not: look at interfaces but through what they own and reach.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::address::{Purpose, family, unusable};
 use super::check::CheckKeys;
 use super::fault::Wrong;
 use super::listen::{Listen, endpoint};
-use super::model::{RealServer, WhenDown};
+use super::model::{CheckParams, RealServer, WhenDown};
 use super::reader::{Reader, Section, Value};
 use super::shape;
 use super::topology::Topology;
 use crate::model::{Forward, RealKey, Weight};
+
+fn shared(checks: &mut HashSet<Arc<CheckParams>>, params: CheckParams) -> Arc<CheckParams> {
+    if let Some(known) = checks.get(&params) {
+        return known.clone();
+    }
+    let params = Arc::new(params);
+    checks.insert(params.clone());
+    params
+}
 
 /// What the servers of one service have in common.
 pub(super) struct Pool<'t> {
@@ -56,15 +66,24 @@ impl<'t> Pool<'t> {
         self.portless.get()
     }
 
-    pub fn read(&self, reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Vec<RealServer> {
+    /// `checks`: those that were read so far.
+    pub fn read(
+        &self,
+        reader: &mut Reader<'_>,
+        section: &Section<'_, '_>,
+        checks: &mut HashSet<Arc<CheckParams>>,
+    ) -> Vec<RealServer> {
         let help =
             "write [[virtual_server.real_server]] on a line of its own, and its keys on the lines below";
         let mut seen = BTreeMap::new();
         let sections = reader.tables(section, "real_server", &shape::REAL_SERVER, help);
-        sections
-            .iter()
-            .filter_map(|section| self.real_server(reader, section, &mut seen))
-            .collect()
+        let mut servers = Vec::with_capacity(sections.len());
+        servers.extend(
+            sections
+                .iter()
+                .filter_map(|section| self.real_server(reader, section, &mut seen, checks)),
+        );
+        servers
     }
 
     fn real_server(
@@ -72,6 +91,7 @@ impl<'t> Pool<'t> {
         reader: &mut Reader<'_>,
         section: &Section<'_, '_>,
         seen: &mut BTreeMap<RealKey, Range<usize>>,
+        checks: &mut HashSet<Arc<CheckParams>>,
     ) -> Option<RealServer> {
         let address = self.address(reader, section, seen);
         let weight = match section.value("weight") {
@@ -98,7 +118,7 @@ impl<'t> Pool<'t> {
             weight: weight?,
             forward: self.forward,
             when_down: when_down?,
-            check: check.params(),
+            check: shared(checks, check.params()),
         })
     }
 

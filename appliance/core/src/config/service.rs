@@ -1,15 +1,16 @@
 //! `[[virtual_server]]` and its `[[virtual_server.real_server]]`: what is balanced, on which address, over which servers.
 //! Must not: look at interfaces but through what they own and reach.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::CheckKeys;
 use super::fault::quoted;
 use super::listen::{self, Listen, TakenPorts};
-use super::model::VirtualServer;
+use super::model::{CheckParams, VirtualServer};
 use super::reader::{Reader, Section};
 use super::server::Pool;
 use super::shape;
@@ -27,6 +28,8 @@ const LATER_FORWARDS: [&str; 3] = ["gue", "gre", "fullnat"];
 struct Taken {
     names: BTreeMap<String, Range<usize>>,
     ports: TakenPorts,
+    /// Servers mostly share one check.
+    checks: HashSet<Arc<CheckParams>>,
 }
 
 /// Reads services, wherever they stand. One that has faults may be left out: there is no configuration then.
@@ -82,7 +85,7 @@ fn virtual_server(
         forward.unwrap_or(Forward::Nat),
         persistence.is_none_or(|persistence| persistence.is_some()),
     );
-    let real_servers = pool.read(reader, section);
+    let real_servers = pool.read(reader, section, &mut taken.checks);
     judge_checks(reader, section, &listen, &pool);
     let one_packet = one_packet(reader, section, &listen.protocols);
     forward?;

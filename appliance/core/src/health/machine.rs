@@ -32,42 +32,79 @@ pub struct Transition {
     pub reason: String,
 }
 
+/// There is one for each server: it is kept small. Moments are nanoseconds of the schedule.
 #[derive(Debug, Clone)]
 pub struct Machine {
+    schedule: Schedule,
+    since: u64,
+    /// `NEVER` while a check is under way.
+    due: u64,
+    /// When the first of the checks ended that could not be made.
+    cannot_since: u64,
+    last_ended: u64,
+    last_latency_us: u32,
+    last: Last,
     health: Health,
-    since: Instant,
-    /// Failures in a row; while up, one more than `retries` of them is down.
-    failures: u32,
-    /// Passes in a row while down.
-    passes: u32,
-    /// Checks in a row that could not be made, and when the first of them ended.
-    cannot: u32,
-    cannot_since: Option<Instant>,
     /// Something has changed that may let the next check be made: until it ends, the server is what it was before.
     hopeful: bool,
     /// Once a server was up, it needs `rise` passes to come back.
     was_up: bool,
-    last: Option<LastCheck>,
-    /// `None` while a check is under way.
-    due: Option<Instant>,
-    schedule: Schedule,
+    /// Failures in a row; while up, one more than `retries` of them is down.
+    failures: u16,
+    /// Passes in a row while down.
+    passes: u16,
+    /// Checks in a row that could not be made.
+    cannot: u16,
+}
+
+const NEVER: u64 = u64::MAX;
+
+/// The outcome of the last check.
+#[derive(Debug, Clone)]
+enum Last {
+    None,
+    Pass,
+    Fail(Box<str>),
+    CannotCheck(Box<str>),
+}
+
+impl Last {
+    fn of(outcome: &Outcome) -> Last {
+        match outcome {
+            Outcome::Pass => Last::Pass,
+            Outcome::Fail(why) => Last::Fail(why.as_str().into()),
+            Outcome::CannotCheck(why) => Last::CannotCheck(why.as_str().into()),
+        }
+    }
+
+    fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Last::None => None,
+            Last::Pass => Some(Outcome::Pass),
+            Last::Fail(why) => Some(Outcome::Fail(why.to_string())),
+            Last::CannotCheck(why) => Some(Outcome::CannotCheck(why.to_string())),
+        }
+    }
 }
 
 impl Machine {
     /// A server of which nothing is known: its first check is due at once, and its first result decides.
     pub fn new(now: Instant, schedule: Schedule) -> Machine {
+        let now = schedule.moment(now);
         Machine {
-            health: Health::Unproven,
+            schedule,
             since: now,
+            due: now,
+            cannot_since: NEVER,
+            last_ended: NEVER,
+            last_latency_us: 0,
+            last: Last::None,
+            health: Health::Unproven,
+            hopeful: false,
+            was_up: false,
             failures: 0,
             passes: 0,
             cannot: 0,
-            cannot_since: None,
-            hopeful: false,
-            was_up: false,
-            last: None,
-            due: Some(now),
-            schedule,
         }
     }
 
@@ -84,7 +121,7 @@ impl Machine {
     pub fn unchecked(now: Instant, schedule: Schedule) -> Machine {
         Machine {
             health: Health::Up,
-            due: None,
+            due: NEVER,
             ..Machine::new(now, schedule)
         }
     }
@@ -101,13 +138,22 @@ impl Machine {
     /// Since when [`Machine::word`] is true.
     pub fn since(&self) -> Instant {
         match self.word() {
-            HealthWord::CannotCheck => self.cannot_since.unwrap_or(self.since),
-            _ => self.since,
+            HealthWord::CannotCheck if self.cannot_since != NEVER => self.schedule.instant(self.cannot_since),
+            _ => self.schedule.instant(self.since),
         }
     }
 
-    pub fn last(&self) -> Option<&LastCheck> {
-        self.last.as_ref()
+    pub fn last(&self) -> Option<LastCheck> {
+        Some(LastCheck {
+            outcome: self.last.outcome()?,
+            ended: self.schedule.instant(self.last_ended),
+            latency: Duration::from_micros(self.last_latency_us.into()),
+        })
+    }
+
+    /// Whether a check has ended.
+    pub fn was_checked(&self) -> bool {
+        !matches!(self.last, Last::None)
     }
 
     pub fn cannot_check(&self) -> bool {
@@ -125,32 +171,33 @@ impl Machine {
 
     /// When the next check should start; `None` while one is under way.
     pub fn due(&self) -> Option<Instant> {
-        self.due
+        (self.due != NEVER).then(|| self.schedule.instant(self.due))
     }
 
     /// A check has started.
     pub fn started(&mut self) {
-        self.due = None;
+        self.due = NEVER;
     }
 
     /// New parameters from a reload: what was learnt stays, the next check is not later than they say.
     pub fn reschedule(&mut self, now: Instant, params: &CheckParams) {
-        if let Some(due) = self.due {
-            self.due = Some(due.min(self.schedule.next(now, params.interval, params.jitter)));
+        if self.due != NEVER {
+            let next = self.schedule.next(now, params.interval, params.jitter);
+            self.due = self.due.min(self.schedule.moment(next));
         }
     }
 
     /// Something changed that may let a check succeed now: the next one is due at once.
     pub fn check_now(&mut self, now: Instant) {
-        if self.due.is_some() {
-            self.due = Some(now);
+        if self.due != NEVER {
+            self.due = self.schedule.moment(now);
             self.hopeful = true;
         }
     }
 
     /// The result of the check that was under way says nothing: another one is due at this time.
     pub fn repeat(&mut self, at: Instant) {
-        self.due = Some(at);
+        self.due = self.schedule.moment(at);
     }
 
     /// Takes a result. `frozen`: a check that cannot be made must not count as a failure now, because every target
@@ -158,11 +205,9 @@ impl Machine {
     pub fn record(&mut self, result: &CheckResult, params: &CheckParams, frozen: bool) -> Option<Transition> {
         let now = result.ended;
         self.hopeful = false;
-        self.last = Some(LastCheck {
-            outcome: result.outcome.clone(),
-            ended: now,
-            latency: result.latency,
-        });
+        self.last = Last::of(&result.outcome);
+        self.last_ended = self.schedule.moment(now);
+        self.last_latency_us = u32::try_from(result.latency.as_micros()).unwrap_or(u32::MAX);
         let target = match &result.outcome {
             Outcome::Pass => self.passed(params),
             Outcome::Fail(_) => {
@@ -179,7 +224,7 @@ impl Machine {
         if let Some(change) = &transition {
             self.enter(change.to, now);
         }
-        self.due = Some(self.next_due(now, params));
+        self.due = self.schedule.moment(self.next_due(now, params));
         transition
     }
 
@@ -188,13 +233,13 @@ impl Machine {
         self.failures = 0;
         self.passes = self.passes.saturating_add(1);
         let needed = if self.was_up { params.rise } else { 1 };
-        (self.passes >= needed).then_some(Health::Up)
+        (u32::from(self.passes) >= needed).then_some(Health::Up)
     }
 
     fn failed(&mut self, params: &CheckParams) -> Option<Health> {
         self.passes = 0;
         self.failures = self.failures.saturating_add(1);
-        let decisive = self.health == Health::Unproven || self.failures > params.retries;
+        let decisive = self.health == Health::Unproven || u32::from(self.failures) > params.retries;
         decisive.then_some(Health::Down)
     }
 
@@ -202,17 +247,17 @@ impl Machine {
     /// that was never proved stays so: it gets no traffic either way.
     fn not_checked(&mut self, params: &CheckParams, frozen: bool, now: Instant) -> Option<Health> {
         if self.cannot == 0 {
-            self.cannot_since = Some(now);
+            self.cannot_since = self.schedule.moment(now);
         }
         self.cannot = self.cannot.saturating_add(1);
         self.passes = 0;
-        let lasted = self.cannot > params.retries && self.health == Health::Up && !frozen;
+        let lasted = u32::from(self.cannot) > params.retries && self.health == Health::Up && !frozen;
         lasted.then_some(Health::Down)
     }
 
     fn enter(&mut self, health: Health, now: Instant) {
         self.health = health;
-        self.since = now;
+        self.since = self.schedule.moment(now);
         self.failures = 0;
         self.passes = 0;
         self.was_up |= health == Health::Up;

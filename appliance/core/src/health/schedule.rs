@@ -19,6 +19,15 @@ impl Schedule {
         }
     }
 
+    /// A moment in nanoseconds since the epoch, and back.
+    pub fn moment(&self, at: Instant) -> u64 {
+        nanos(at.saturating_duration_since(self.epoch))
+    }
+
+    pub fn instant(&self, moment: u64) -> Instant {
+        self.epoch + Duration::from_nanos(moment)
+    }
+
     /// The first slot after `now`, moved by up to `jitter` (differently in each slot).
     pub fn next(&self, now: Instant, interval: Duration, jitter: Duration) -> Instant {
         let interval_ns = nanos(interval).max(1);

@@ -1,6 +1,8 @@
 //! IPVS: the smallest change of each pool, never a flush. Edits keep connections (ip_vs_edit_dest, ip_vs_edit_service),
 //! so whatever can be edited is.
 
+use std::collections::BTreeSet;
+
 use crate::desired::{DesiredReal, DesiredVirtual, Pools};
 use crate::model::VirtualKey;
 use crate::observed::{IpvsTimeouts, Observed, ObservedReal, ObservedVirtual};
@@ -9,14 +11,24 @@ use super::Step;
 
 /// All pools, then the services that nobody wants any more.
 pub fn diff_pools(desired: &Pools, observed: &Observed) -> Vec<Step> {
+    diff_each_pool(desired.iter().map(|(key, pool)| (*key, pool.clone())), observed)
+}
+
+/// The same for pools that are there one at a time.
+pub(super) fn diff_each_pool(
+    desired: impl Iterator<Item = (VirtualKey, DesiredVirtual)>,
+    observed: &Observed,
+) -> Vec<Step> {
     let mut steps = Vec::new();
+    let mut wanted = BTreeSet::new();
     for (key, pool) in desired {
-        steps.extend(diff_pool(*key, pool, observed.virtual_servers.get(key)));
+        steps.extend(diff_pool(key, &pool, observed.virtual_servers.get(&key)));
+        wanted.insert(key);
     }
     let gone = observed
         .virtual_servers
         .keys()
-        .filter(|key| !desired.contains_key(key));
+        .filter(|key| !wanted.contains(key));
     steps.extend(gone.map(|key| Step::DeleteVirtual(*key)));
     steps
 }

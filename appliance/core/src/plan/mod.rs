@@ -17,11 +17,25 @@ pub use ipvs::{diff_foreign, diff_pool, diff_pools, diff_timeouts};
 pub use network::{announce, announce_opened, diff_network};
 pub use step::Step;
 
-use crate::desired::{Network, Pools};
+use crate::desired::{DesiredVirtual, Network, Pools};
+use crate::model::VirtualKey;
 use crate::observed::Observed;
 
 /// Everything: nothing is left to do when the result is empty.
 pub fn diff(network: &Network, pools: &Pools, observed: &Observed) -> Vec<Step> {
+    diff_each(
+        network,
+        pools.iter().map(|(key, pool)| (*key, pool.clone())),
+        observed,
+    )
+}
+
+/// The same for pools that are there one at a time.
+pub fn diff_each(
+    network: &Network,
+    pools: impl Iterator<Item = (VirtualKey, DesiredVirtual)>,
+    observed: &Observed,
+) -> Vec<Step> {
     let mut first = diff_network(network, observed);
     let forwarding = first
         .iter()
@@ -37,7 +51,7 @@ pub fn diff(network: &Network, pools: &Pools, observed: &Observed) -> Vec<Step> 
         last.splice(0..0, Vec::<Step>::into_iter(rules));
     }
     first.extend(diff_timeouts(network.timeouts, observed));
-    first.extend(diff_pools(pools, observed));
+    first.extend(ipvs::diff_each_pool(pools, observed));
     first.extend(diff_foreign(observed));
     first.extend(last);
     first.extend(announce_opened(network, observed));

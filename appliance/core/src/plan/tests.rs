@@ -2,12 +2,13 @@
 //! a pool with a live server is never empty on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    CheckParams, Config, Interface, LinkSelector, Masquerade, RealServer, Route, VirtualServer, WhenDown,
+    Config, Interface, LinkSelector, Masquerade, RealServer, Route, VirtualServer, WhenDown,
 };
 use crate::desired::{self, FORWARDING};
 use crate::fake::FakeKernel;
@@ -39,7 +40,7 @@ fn real(host: u8, weight: u32, when_down: WhenDown) -> RealServer {
         weight: Weight::new(weight).unwrap(),
         forward: Forward::Nat,
         when_down,
-        check: CheckParams::default(),
+        check: Arc::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lb_core::flat::FlatMap;
 use lb_core::model::{
     Endpoint, Forward, MarkKey, Persistence, Protocol, RealKey, Scheduler, VirtualKey, VirtualSettings,
     Weight,
@@ -46,10 +47,6 @@ pub(super) fn observed(entries: &[Entry]) -> IpvsTable {
     table
 }
 
-pub(super) fn is_ours(key: &ServiceKey) -> bool {
-    identity(key).is_ok()
-}
-
 /// The service as one that a configuration can name, or else as a foreign one.
 pub(super) fn identity(key: &ServiceKey) -> Result<VirtualKey, ForeignService> {
     match *key {
@@ -83,7 +80,7 @@ pub(super) fn identity(key: &ServiceKey) -> Result<VirtualKey, ForeignService> {
     }
 }
 
-fn observed_virtual(entry: &ServiceEntry, servers: BTreeMap<RealKey, ObservedReal>) -> ObservedVirtual {
+fn observed_virtual(entry: &ServiceEntry, servers: FlatMap<RealKey, ObservedReal>) -> ObservedVirtual {
     ObservedVirtual {
         settings: settings(&entry.service),
         servers,
@@ -122,7 +119,7 @@ fn prefix(service: &Service) -> Option<u8> {
 }
 
 /// A weight above our limit reads as the limit with thresholds, so that it differs from all that we would set.
-fn observed_real(entry: &DestEntry) -> (RealKey, ObservedReal) {
+pub(super) fn observed_real(entry: &DestEntry) -> (RealKey, ObservedReal) {
     let dest = &entry.dest;
     let weight = Weight::new(dest.weight);
     let seen = ObservedReal {
@@ -198,7 +195,7 @@ fn service(key: ServiceKey, settings: &VirtualSettings) -> Service {
     service
 }
 
-fn service_key(service: &VirtualKey) -> ServiceKey {
+pub(super) fn service_key(service: &VirtualKey) -> ServiceKey {
     match *service {
         VirtualKey::Endpoint(Endpoint {
             address,

@@ -1,5 +1,6 @@
 //! What good files mean, and what is concluded from bad ones.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -44,7 +45,7 @@ fn server(address: &str, port: u16, when_down: WhenDown, timeout_s: u64) -> Real
         weight: Weight::ONE,
         forward: Forward::Nat,
         when_down,
-        check: CheckParams {
+        check: Arc::new(CheckParams {
             kind: CheckKind::Tcp,
             port: None,
             interval: Duration::from_secs(10),
@@ -53,7 +54,7 @@ fn server(address: &str, port: u16, when_down: WhenDown, timeout_s: u64) -> Real
             retry_interval: Duration::from_secs(3),
             rise: 2,
             jitter: Duration::ZERO,
-        },
+        }),
     }
 }
 
@@ -112,7 +113,7 @@ fn with_service(lines: &str) -> String {
 }
 
 fn only_check(lines: &str) -> CheckParams {
-    good(&with_service(lines)).virtual_servers[0].real_servers[0].check
+    *good(&with_service(lines)).virtual_servers[0].real_servers[0].check
 }
 
 const SERVER: &str = "[[virtual_server.real_server]]\naddress = \"192.168.0.10:80\"\n";
@@ -131,7 +132,7 @@ fn what_is_left_out_has_its_default() {
         weight: Weight::ONE,
         forward: Forward::Nat,
         when_down: WhenDown::Remove,
-        check: CheckParams::default(),
+        check: Arc::default(),
     };
     assert_eq!(service.real_servers, [expected]);
 }

@@ -244,7 +244,7 @@ fn real_server(v4: bool, named: bool, bare: bool) -> impl Strategy<Value = RealS
             } else {
                 WhenDown::Remove
             },
-            check,
+            check: check.into(),
         },
     )
 }
@@ -470,7 +470,7 @@ fn write_server(text: &mut String, server: &RealServer) {
         WhenDown::Inhibit => "inhibit",
         WhenDown::Remove => "remove",
     };
-    let (address, weight, check) = (server.address, server.weight, server.check);
+    let (address, weight, check) = (server.address, server.weight, &server.check);
     let _ = write!(
         text,
         "[[virtual_server.real_server]]\naddress = \"{address}\"\nweight = {weight}\n"

@@ -165,7 +165,7 @@ fn services_outside_our_model_are_foreign_and_can_be_deleted() {
     let entries: Vec<Entry> = keys.map(|key| (listed(key, "rr"), Vec::new())).into();
     let table = observed(&entries);
     assert!(table.virtual_servers.is_empty());
-    assert!(keys.iter().all(|key| !is_ours(key)));
+    assert!(keys.iter().all(|key| identity(key).is_err()));
     let deleted: BTreeSet<ServiceKey> = table.foreign_services.iter().map(foreign_key).collect();
     assert_eq!(deleted, keys.into());
 }

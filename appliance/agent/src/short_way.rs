@@ -1,0 +1,132 @@
+//! The short way: a change of single services is planned from what is known, and nothing is read back, so that it costs what
+//! it changes, however many others there are. A server whose health has changed takes it, and so does a new configuration
+//! that changes services only. Must not: change links, addresses or routes.
+
+use std::time::Instant;
+
+use lb_core::config::{Changed, Config, changed};
+use lb_core::plan::{self, Step};
+
+use crate::engine::{Engine, find};
+use crate::kernel_thread::{Job, Outcomes, Purpose};
+use crate::reconcile::{Waiter, serving};
+
+/// Who waits for what is being carried out, and for the next time.
+#[derive(Debug, Default)]
+pub struct ShortWay {
+    current: Option<Vec<Waiter>>,
+    next: Vec<Waiter>,
+}
+
+impl ShortWay {
+    pub fn is_under_way(&self) -> bool {
+        self.current.is_some()
+    }
+}
+
+impl Engine {
+    /// Puts a configuration in force, and answers the waiter when the kernel has it.
+    pub fn replace_config(&mut self, config: Config, waiter: Waiter) {
+        let old = self.put_in_force(Some(config));
+        // What was planned of the one before is over; so it is clear whose steps are to come.
+        let waiters = std::mem::take(&mut self.reconcile.short.next);
+        if !self.reconcile.knows() {
+            self.checks_configured = false;
+            return self.reconcile.config_changed(waiters.into_iter().chain([waiter]));
+        }
+        let changed = match (&old, &self.config) {
+            (Some(old), Some(new)) => changed(old, new),
+            _ => Changed {
+                network: true,
+                services: Default::default(),
+            },
+        };
+        drop(old);
+        if changed.network {
+            self.configure_checks(Instant::now());
+            return self.reconcile.config_changed(waiters.into_iter().chain([waiter]));
+        }
+        self.configure_changed(&changed);
+        self.reconcile.dirty.extend(changed.services);
+        self.reconcile.opening = true;
+        self.reconcile.short.next = waiters;
+        self.reconcile.short.next.push(waiter);
+    }
+
+    fn configure_changed(&mut self, changed: &Changed) {
+        let Some(config) = &self.config else {
+            return;
+        };
+        let now = Instant::now();
+        for key in &changed.services {
+            let service = find(config, &self.by_listen, key);
+            let observed = &self.observed;
+            self.checks
+                .configure_one(now, config, key, service, |key| serving(observed, key));
+        }
+    }
+
+    /// Whether steps are on their way now.
+    pub fn try_short_way(&mut self) -> bool {
+        let reconcile = &self.reconcile;
+        if reconcile.is_applying() || reconcile.short.is_under_way() {
+            return false;
+        }
+        if !reconcile.opening && reconcile.dirty.is_empty() && reconcile.short.next.is_empty() {
+            return false;
+        }
+        let steps = self.plan_services();
+        let waiters = std::mem::take(&mut self.reconcile.short.next);
+        if steps.is_empty() {
+            if !waiters.is_empty() {
+                self.keeper.keep();
+            }
+            self.answer_all(waiters, &[], &[]);
+            return false;
+        }
+        self.log_steps(&steps);
+        self.send(Job::Apply(Purpose::Services, steps));
+        self.reconcile.short.current = Some(waiters);
+        true
+    }
+
+    fn plan_services(&mut self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for key in std::mem::take(&mut self.reconcile.dirty) {
+            let seen = self.observed.virtual_servers.get(&key);
+            match self.service(&key) {
+                Some(service) => steps.extend(plan::diff_pool(key, &self.desired_pool(service), seen)),
+                None => steps.extend(seen.map(|_| Step::DeleteVirtual(key))),
+            }
+        }
+        if std::mem::take(&mut self.reconcile.opening) {
+            self.network = self.wanted_network(&self.observed);
+            let rules = &self.network.ruleset;
+            if self.observed.ruleset.as_ref() != Some(rules) {
+                steps.push(Step::ReplaceRuleset(rules.clone()));
+                steps.extend(plan::announce_opened(&self.network, &self.observed));
+            }
+        }
+        steps
+    }
+
+    /// What was applied is known; after a refusal only a read-back tells, and who waits waits for that.
+    pub fn short_way_applied(&mut self, outcomes: &Outcomes) {
+        for step in outcomes.done() {
+            self.observed.assume(step);
+        }
+        let waiters = self.reconcile.short.current.take().unwrap_or_default();
+        if !outcomes.refused.is_empty() {
+            self.reconcile.doubt();
+            if !waiters.is_empty() {
+                self.reconcile.config_changed(waiters);
+            }
+            return;
+        }
+        if !waiters.is_empty() {
+            self.keeper.keep();
+            let steps: Vec<String> = outcomes.steps.iter().map(|step| self.line(step)).collect();
+            self.answer_all(waiters, &steps, &[]);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! A new configuration that changes services only: what it changes is carried out, and nothing is read back for it. The
+//! kernel is in memory, and the servers have no checks.
+
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use lb_agent::{CONFIG_FILE, Places, Ports};
+use lb_core::control::{ApplyReport, Request, Response, StatusReport};
+use lb_core::fake::FakeKernel;
+use lb_core::flat::FlatMap;
+use lb_core::model::{RealKey, VirtualKey};
+use lb_core::observed::{Activity, ConnectionTable, Observed, ObservedReal, SysctlName, Wanted};
+use lb_core::plan::Step;
+use lb_core::ports::{ActivityPort, KernelError, KernelFault, KernelPort, LinkEvents};
+
+/// What the kernel went through.
+#[derive(Default)]
+struct Record {
+    kernel: FakeKernel,
+    frames: usize,
+    pools: usize,
+    /// The next step that begins so is refused.
+    refuse: Option<&'static str>,
+}
+
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Record>>);
+
+impl KernelPort for Shared {
+    fn observe_frame(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError> {
+        let mut record = self.0.lock().unwrap();
+        record.frames += 1;
+        record.kernel.observe_frame(sysctls)
+    }
+    fn observe_servers(
+        &mut self,
+        service: &VirtualKey,
+    ) -> Result<Option<FlatMap<RealKey, ObservedReal>>, KernelError> {
+        let mut record = self.0.lock().unwrap();
+        record.pools += 1;
+        record.kernel.observe_servers(service)
+    }
+    fn apply(&mut self, step: &Step) -> Result<(), KernelError> {
+        let mut record = self.0.lock().unwrap();
+        let line = step.to_string();
+        if record.refuse.is_some_and(|start| line.starts_with(start)) {
+            record.refuse = None;
+            let fault = KernelFault {
+                errno: Some(12),
+                text: "ENOMEM".to_owned(),
+            };
+            return Err(KernelError { action: line, fault });
+        }
+        record.kernel.apply(step)
+    }
+}
+
+struct Nothing;
+
+impl ActivityPort for Nothing {
+    fn activity(&mut self, _wanted: Wanted) -> Result<Activity, KernelError> {
+        Ok(Activity::default())
+    }
+    fn connections(&mut self, _limit: usize) -> Result<ConnectionTable, KernelError> {
+        Ok(ConnectionTable::default())
+    }
+}
+
+impl LinkEvents for Nothing {
+    fn wait(&mut self) -> Result<(), KernelError> {
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+struct Appliance {
+    dir: tempfile::TempDir,
+    record: Shared,
+}
+
+impl Appliance {
+    fn start(text: &str) -> Appliance {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("config");
+        std::fs::create_dir(&config).unwrap();
+        std::fs::write(config.join(CONFIG_FILE), text).unwrap();
+        let record = Record {
+            kernel: FakeKernel::with_links(&["eth0", "eth1"]),
+            ..Record::default()
+        };
+        let record = Shared(Arc::new(Mutex::new(record)));
+        let places = Places {
+            config,
+            runtime: dir.path().join("run"),
+            sample: dir.path().join("sample"),
+            mirror: None,
+        };
+        let ports = Ports {
+            kernel: Box::new(record.clone()),
+            activity: Box::new(Nothing),
+            links: Box::new(Nothing),
+        };
+        let ready = places.runtime.join("agent.ready");
+        std::thread::spawn(move || lb_agent::run(places, ports));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !ready.exists() {
+            assert!(Instant::now() < deadline, "the agent is not ready");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Appliance { dir, record }
+    }
+
+    fn ask(&self, request: &Request) -> Response {
+        let mut stream = UnixStream::connect(self.dir.path().join("run/control.sock")).unwrap();
+        let request = serde_json::to_string(request).unwrap();
+        stream.write_all(format!("{request}\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    fn put(&self, text: &str) -> ApplyReport {
+        let text = text.to_owned();
+        match self.ask(&Request::ConfigPut { text }) {
+            Response::Apply(report) if report.applied => report,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn status(&self) -> StatusReport {
+        match self.ask(&Request::Status) {
+            Response::Status(report) => report,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// How often the kernel was read: the frame, and the servers of a service.
+    fn read(&self) -> (usize, usize) {
+        let record = self.record.0.lock().unwrap();
+        (record.frames, record.pools)
+    }
+
+    /// Every service with its servers and their weights.
+    fn table(&self) -> Vec<String> {
+        let record = self.record.0.lock().unwrap();
+        let services = record.kernel.state.virtual_servers.iter();
+        let lines = services.map(|(key, seen)| {
+            let servers = seen
+                .servers
+                .iter()
+                .map(|(server, real)| format!(" {server}*{}", real.weight));
+            format!("{key}{}", servers.collect::<String>())
+        });
+        lines.collect()
+    }
+}
+
+/// Services by their ports; each server by the last number of its address and its weight.
+fn config(services: &[(u16, &[(u8, u16)])]) -> String {
+    let mut text = "[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\"]\n\
+                    [[interface]]\nname = \"eth1\"\naddresses = [\"172.16.0.254/24\"]\n"
+        .to_owned();
+    for (port, servers) in services {
+        text += &format!(
+            "[[virtual_server]]\nname = \"s{port}\"\nlisten = \"192.168.0.1:{port}\"\ncheck = {{ type = \"none\" }}\n"
+        );
+        for (server, weight) in *servers {
+            text += &format!(
+                "[[virtual_server.real_server]]\naddress = \"172.16.0.{server}:80\"\nweight = {weight}\n"
+            );
+        }
+    }
+    text
+}
+
+#[test]
+fn one_server_is_one_step_and_nothing_is_read() {
+    let before: [(u16, &[(u8, u16)]); 3] = [(82, &[(1, 1)]), (80, &[(1, 1), (2, 1)]), (81, &[])];
+    let appliance = Appliance::start(&config(&before));
+    let read = appliance.read();
+    let report = appliance.put(&config(&[before[0], (80, &[(1, 1), (2, 7)]), before[2]]));
+    assert_eq!(
+        report.steps,
+        ["edit real 172.16.0.2:80 weight 7 nat of 192.168.0.1:80/tcp"]
+    );
+    assert!(report.failed.is_empty());
+    let report = appliance.put(&config(&[before[0], (80, &[(1, 1), (3, 7)]), before[2]]));
+    assert_eq!(
+        report.steps,
+        [
+            "add real 172.16.0.3:80 weight 7 nat to 192.168.0.1:80/tcp",
+            "delete real 172.16.0.2:80 from 192.168.0.1:80/tcp"
+        ]
+    );
+    let same = format!(
+        "# the same\n{}",
+        config(&[before[0], (80, &[(1, 1), (3, 7)]), before[2]])
+    );
+    assert!(appliance.put(&same).steps.is_empty());
+    assert_eq!(appliance.read(), read);
+    assert_eq!(
+        appliance.table(),
+        [
+            "192.168.0.1:80/tcp 172.16.0.1:80*1 172.16.0.3:80*7",
+            "192.168.0.1:81/tcp",
+            "192.168.0.1:82/tcp 172.16.0.1:80*1"
+        ]
+    );
+    assert_eq!(appliance.status().servers, 3);
+}
+
+#[test]
+fn services_come_and_go_and_the_filter_follows() {
+    let appliance = Appliance::start(&config(&[(80, &[(1, 1)]), (81, &[(1, 1)])]));
+    let read = appliance.read();
+    let report = appliance.put(&config(&[(81, &[(1, 1)]), (90, &[(2, 3)])]));
+    let kinds: Vec<String> = report
+        .steps
+        .iter()
+        .map(|step| step.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        kinds[..3],
+        ["delete virtual", "add virtual", "add real"],
+        "{:?}",
+        report.steps
+    );
+    assert!(
+        report.steps[3].starts_with("replace ruleset: 2 services"),
+        "{:?}",
+        report.steps
+    );
+    assert_eq!(appliance.read(), read);
+    assert_eq!(
+        appliance.table(),
+        [
+            "192.168.0.1:81/tcp 172.16.0.1:80*1",
+            "192.168.0.1:90/tcp 172.16.0.2:80*3"
+        ]
+    );
+    let open: Vec<String> = {
+        let record = appliance.record.0.lock().unwrap();
+        let rules = record.kernel.state.ruleset.as_ref().unwrap();
+        rules.services.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(open, ["192.168.0.1:81/tcp", "192.168.0.1:90/tcp"]);
+}
+
+#[test]
+fn a_refusal_is_answered_by_a_pass_that_reads_everything() {
+    let appliance = Appliance::start(&config(&[(80, &[(1, 1)])]));
+    appliance.record.0.lock().unwrap().refuse = Some("add real");
+    let (_, pools) = appliance.read();
+    let report = appliance.put(&config(&[(80, &[(1, 1), (2, 1)])]));
+    assert_eq!(
+        report.steps,
+        ["add real 172.16.0.2:80 weight 1 nat to 192.168.0.1:80/tcp"]
+    );
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert!(appliance.read().1 > pools);
+    assert_eq!(
+        appliance.table(),
+        ["192.168.0.1:80/tcp 172.16.0.1:80*1 172.16.0.2:80*1"]
+    );
+    assert_eq!(appliance.status().reconcile.repairs, 0);
+}
+
+#[test]
+fn a_change_of_the_network_takes_the_whole_way_without_reading_the_servers() {
+    let services = config(&[(80, &[(1, 1)])]);
+    let appliance = Appliance::start(&services);
+    let (frames, pools) = appliance.read();
+    let report = appliance.put(&services.replace("172.16.0.254/24", "172.16.0.254/16"));
+    assert!(
+        report
+            .steps
+            .iter()
+            .any(|step| step.starts_with("add address 172.16.0.254/16")),
+        "{:?}",
+        report.steps
+    );
+    assert!(appliance.read().0 > frames);
+    assert_eq!(appliance.read().1, pools);
+}
