@@ -5,6 +5,7 @@
 mod agent;
 mod bad_config;
 mod bad_input;
+mod counters;
 mod drift;
 mod gateway;
 mod groups;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
             150,
             gateway::nodes_leave_by_their_address,
         ),
+        Story::new("top_follows_the_traffic", 180, counters::top_follows_the_traffic),
         Story::new("boot_stage_fails", 150, rescue::boot_stage_fails),
         Story::new("console_cannot_run", 150, rescue::console_cannot_run),
         Story::new("first_boot", 150, machine::first_boot),
