@@ -150,6 +150,9 @@ pub struct ServiceReport {
     #[serde(default)]
     pub fwmark: Option<String>,
     pub scheduler: String,
+    /// `nat`, `direct`, `tunnel`, `tunnel gue 5555 checksum`; empty without servers.
+    #[serde(default)]
+    pub forward: String,
     /// `null`: the kernel does not hold it.
     pub traffic: Option<Traffic>,
     /// `null`: not asked for, or counted anew since the reading before.

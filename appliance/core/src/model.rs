@@ -7,8 +7,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+mod forward;
 mod keys;
 
+pub use forward::{Forward, Gue, Tunnel};
 pub use keys::{Endpoint, KeyError, MarkKey, PortRange, RealKey, ServerKey, VirtualKey};
 
 /// The transport protocols that a virtual server can balance.
@@ -42,36 +44,6 @@ impl Protocol {
 }
 
 impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// How packets reach a real server. The client's address arrives untouched in every case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Forward {
-    /// The destination is rewritten; answers come back through the box.
-    Nat,
-    /// Only the MAC address is: the server is on a network of the box, holds the service address itself, and answers past it.
-    Direct,
-    /// The packet is wrapped into another (IPIP, RFC 2003); the server unwraps it, and answers past the box.
-    Tunnel,
-}
-
-impl Forward {
-    pub const ALL: [Forward; 3] = [Forward::Nat, Forward::Direct, Forward::Tunnel];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Forward::Nat => "nat",
-            Forward::Direct => "direct",
-            Forward::Tunnel => "tunnel",
-        }
-    }
-}
-
-impl fmt::Display for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

@@ -17,7 +17,10 @@ use netlink_packet_core::{
 use netlink_packet_generic::{GenlFamily, GenlHeader};
 
 pub use command::Command;
-pub use dest::{Dest, DestAttribute, DestEntry, DestKey, ForwardMethod};
+pub use dest::{
+    Dest, DestAttribute, DestEntry, DestKey, ForwardMethod, TUNNEL_F_CSUM, TUNNEL_GUE, TUNNEL_IPIP,
+    TunnelSettings,
+};
 pub use entry::{EntryError, Family};
 pub use info::{Info, Timeouts};
 pub use service::{

@@ -11,7 +11,8 @@ use capture::Capture;
 use lb_wire::genl;
 use lb_wire::ipvs::{
     Dest, DestEntry, DestKey, Family, ForwardMethod, Info, IpvsAttribute, IpvsMessage, SVC_F_HASHED,
-    SVC_F_ONEPACKET, SVC_F_PERSISTENT, Service, ServiceEntry, ServiceKey, Timeouts,
+    SVC_F_ONEPACKET, SVC_F_PERSISTENT, Service, ServiceEntry, ServiceKey, TUNNEL_GUE, Timeouts,
+    TunnelSettings,
 };
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NetlinkPayload};
 
@@ -37,9 +38,19 @@ fn dest(address: &str, port: u16, forward: ForwardMethod, weight: u32) -> Dest {
             port,
         },
         forward,
+        tunnel: TunnelSettings::default(),
         weight,
         upper_threshold: 0,
         lower_threshold: 0,
+    }
+}
+
+/// Of ipvsadm's `--tun-type gue --tun-port 6080`.
+fn gue() -> TunnelSettings {
+    TunnelSettings {
+        kind: TUNNEL_GUE,
+        port: 6080,
+        flags: 0,
     }
 }
 
@@ -59,7 +70,7 @@ fn same_bytes(name: &str, request: IpvsMessage) {
     assert_eq!(ours, theirs.bytes, "{name}");
 }
 
-/// ipvsadm sends more than a server needs: tunnel settings, and settings of the service beside its key.
+/// ipvsadm sends more than a server needs: settings of the service beside its key.
 fn same_server(name: &str, request: &IpvsMessage) {
     let theirs = Capture::read(name).sent(0).message;
     assert_eq!(request.command, theirs.command, "{name}");
@@ -135,6 +146,15 @@ fn servers_are_added_edited_and_deleted_as_ipvsadm_does() {
     };
     let other = address(TCP, "192.168.0.2", 80);
     same_server("add-real-thresholds", &IpvsMessage::new_dest(&other, &limited));
+    let marked = ServiceKey::Fwmark {
+        family: Family::V4,
+        mark: 42,
+    };
+    let wrapped = Dest {
+        tunnel: gue(),
+        ..dest("172.16.0.13", 0, ForwardMethod::Tunnel, 7)
+    };
+    same_server("add-real-tunnel", &IpvsMessage::new_dest(&marked, &wrapped));
 }
 
 #[test]
@@ -262,6 +282,7 @@ fn a_dump_of_servers_is_understood() {
         .find(|entry| entry.dest.key.address == ip("172.16.0.13"))
         .unwrap();
     assert_eq!(tunnel.dest.forward, ForwardMethod::Tunnel);
+    assert_eq!(tunnel.dest.tunnel, gue());
     assert_eq!(tunnel.dest.weight, 7);
 }
 

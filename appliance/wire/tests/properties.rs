@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use lb_wire::genl;
 use lb_wire::ipvs::{
-    Dest, DestEntry, DestKey, Family, IpvsAttribute, IpvsMessage, Service, ServiceEntry, ServiceKey, Timeouts,
+    Dest, DestEntry, DestKey, Family, IpvsAttribute, IpvsMessage, Service, ServiceEntry, ServiceKey,
+    Timeouts, TunnelSettings,
 };
 use netlink_packet_core::NetlinkPayload;
 use proptest::prelude::*;
@@ -53,11 +54,25 @@ fn dests() -> impl Strategy<Value = Dest> {
         any::<u32>(),
         any::<u32>(),
         any::<u32>(),
+        any::<(u8, u16, u16)>(),
     )
         .prop_map(
-            |(address, port, forward, weight, upper_threshold, lower_threshold)| Dest {
+            |(
+                address,
+                port,
+                forward,
+                weight,
+                upper_threshold,
+                lower_threshold,
+                (kind, tunnel_port, flags),
+            )| Dest {
                 key: DestKey { address, port },
                 forward: forward.into(),
+                tunnel: TunnelSettings {
+                    kind,
+                    port: tunnel_port,
+                    flags,
+                },
                 weight,
                 upper_threshold,
                 lower_threshold,

@@ -33,9 +33,20 @@ impl Peers {
         self.start(namespace, &["serve", protocol, address, name])
     }
 
-    /// Takes IPIP packets; [`Server::requests`] tells who sent them, and the ends of those inside.
-    pub fn unwrap_packets(&self, namespace: &str) -> Result<Server> {
-        self.start(namespace, &["unwrap"])
+    /// As [`Peers::serve`] over TCP, but all that a client sends is taken first, and counted.
+    pub fn sink(&self, namespace: &str, address: &str, name: &str) -> Result<Server> {
+        self.start(namespace, &["sink", "tcp", address, name])
+    }
+
+    /// The far end of a tunnel: `["ipip"]`, `["ip6ip6"]` or `["gue", ADDRESS]`. [`Server::requests`] tells who sent the packets,
+    /// and the ends of those inside.
+    pub fn unwrap_packets(&self, namespace: &str, tunnel: &[&str]) -> Result<Server> {
+        self.start(namespace, &[&["unwrap"], tunnel].concat())
+    }
+
+    /// Sends so many bytes over one connection; the answer of a sink.
+    pub fn push(&self, namespace: &str, address: &str, bytes: u32) -> Result<Answers> {
+        self.client(namespace, "push", "tcp", address, bytes)
     }
 
     fn start(&self, namespace: &str, arguments: &[&str]) -> Result<Server> {

@@ -47,6 +47,10 @@ impl Engine {
                 VirtualKey::Endpoint(_) => None,
             },
             scheduler: service.settings.scheduler.to_string(),
+            forward: service
+                .real_servers
+                .first()
+                .map_or_else(String::new, |real| real.forward.to_string()),
             traffic: activity.services.get(&service.key).map(|a| a.traffic),
             rates: None,
             servers: service

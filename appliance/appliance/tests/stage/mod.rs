@@ -270,6 +270,7 @@ pub fn services() -> ServicesReport {
         protocol: "tcp".into(),
         fwmark: None,
         scheduler: "rr".into(),
+        forward: "nat".into(),
         traffic: Some(traffic(1)),
         rates: None,
         servers: vec![ServerReport {

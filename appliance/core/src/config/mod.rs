@@ -6,6 +6,7 @@ mod address;
 mod changed;
 mod check;
 mod fault;
+mod forward;
 mod interface;
 mod lines;
 mod listen;

@@ -185,7 +185,10 @@ impl<'t> Pool<'t> {
             return None;
         }
         let reason = if self.forward != Forward::Nat {
-            format!("with forward = \"{}\" packets arrive as they are", self.forward)
+            format!(
+                "with forward = \"{}\" packets arrive as they are",
+                self.forward.as_str()
+            )
         } else if self.persistent {
             // ip_vs_sched_persist: of a mark's service only a port that equals the service's, which is 0, is mapped.
             "with `persistence` IPVS maps no ports of such a service".to_owned()
@@ -212,7 +215,8 @@ impl<'t> Pool<'t> {
                 listen.port
             );
             let help = format!(
-                "with forward = \"{forward}\" packets arrive as they are; give the port {}",
+                "with forward = \"{}\" packets arrive as they are; give the port {}",
+                forward.as_str(),
                 listen.port
             );
             return Some(Wrong::new(message, help));

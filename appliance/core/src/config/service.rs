@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::check::CheckKeys;
 use super::fault::quoted;
+use super::forward;
 use super::listen::{self, Listen, TakenPorts};
 use super::model::{CheckParams, VirtualServer};
 use super::reader::{Reader, Section};
@@ -20,8 +21,6 @@ use crate::model::{Forward, MarkKey, Persistence, Protocol, Scheduler, VirtualKe
 
 /// The kernel counts in seconds.
 const PERSISTENCE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 31);
-/// What IPVS or other balancers have as well, but this version does not.
-const LATER_FORWARDS: [&str; 3] = ["gue", "gre", "fullnat"];
 
 /// What services have taken so far, with the places.
 #[derive(Default)]
@@ -66,12 +65,7 @@ fn virtual_server(
     taken: &mut Taken,
 ) -> Option<VirtualServer> {
     let name = name(reader, section, taken);
-    let forward = reader.word_or(
-        section.value("forward"),
-        Forward::Nat,
-        &Forward::ALL.map(Forward::as_str),
-        &LATER_FORWARDS,
-    );
+    let forward = forward::read(reader, section);
     let schedulers = Scheduler::ALL.map(Scheduler::as_str);
     let scheduler = reader.word_or(section.value("scheduler"), Scheduler::Wlc, &schedulers, &[]);
     let listen = listen::read(reader, section, topology, &mut taken.ports, name.as_deref());

@@ -69,11 +69,18 @@ pub(super) const VIRTUAL_SERVER: Shape = Shape {
         "protocol",
         "scheduler",
         "forward",
+        "tunnel",
         "persistence",
         "one_packet",
         "check",
         "real_server",
     ],
+    aliases: &[],
+};
+
+pub(super) const TUNNEL: Shape = Shape {
+    title: "a service's `tunnel`",
+    keys: &["type", "port", "checksum"],
     aliases: &[],
 };
 
@@ -104,7 +111,7 @@ pub(super) const CHECK: Shape = Shape {
     aliases: &["delay_loop", "connect_timeout", "retry", "delay_before_retry"],
 };
 
-const ALL: [&Shape; 10] = [
+const ALL: [&Shape; 11] = [
     &ROOT,
     &TIMEOUTS,
     &INTERFACE,
@@ -112,6 +119,7 @@ const ALL: [&Shape; 10] = [
     &ROUTE,
     &MASQUERADE,
     &VIRTUAL_SERVER,
+    &TUNNEL,
     &PERSISTENCE,
     &REAL_SERVER,
     &CHECK,

@@ -36,6 +36,7 @@ fn service(name: &str, traffic: Option<Traffic>, servers: Vec<ServerReport>) -> 
         protocol: "tcp".into(),
         fwmark: None,
         scheduler: "rr".into(),
+        forward: "nat".into(),
         traffic,
         rates: None,
         servers,

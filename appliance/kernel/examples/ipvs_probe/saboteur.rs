@@ -8,6 +8,7 @@ use lb_core::observed::ForeignService;
 use lb_wire::genl;
 use lb_wire::ipvs::{
     Dest, DestKey, FAMILY_NAME, Family, ForwardMethod, IpvsMessage, SVC_F_PERSISTENT, Service, ServiceKey,
+    TunnelSettings,
 };
 use netlink_packet_core::{NLM_F_ACK, NetlinkPayload};
 use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
@@ -131,6 +132,7 @@ fn dest(key: RealKey, forward: ForwardMethod, weight: u32) -> Dest {
             port: key.port,
         },
         forward,
+        tunnel: TunnelSettings::default(),
         weight,
         upper_threshold: 0,
         lower_threshold: 0,

@@ -76,6 +76,7 @@ mod tests {
                     port: 30080,
                 },
                 forward: ForwardMethod::Masquerade,
+                tunnel: lb_wire::ipvs::TunnelSettings::default(),
                 weight: 1,
                 upper_threshold: 0,
                 lower_threshold: 0,

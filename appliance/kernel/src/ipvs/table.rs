@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lb_core::flat::FlatMap;
 use lb_core::model::{
-    Endpoint, Forward, MarkKey, Persistence, Protocol, RealKey, Scheduler, VirtualKey, VirtualSettings,
-    Weight,
+    Endpoint, Forward, Gue, MarkKey, Persistence, Protocol, RealKey, Scheduler, Tunnel, VirtualKey,
+    VirtualSettings, Weight,
 };
 use lb_core::observed::{ForeignService, IpvsTimeouts, ObservedReal, ObservedVirtual};
 use lb_core::plan::Step;
 use lb_wire::ipvs::{
     Dest, DestEntry, DestKey, Family, ForwardMethod, IpvsMessage, SVC_F_HASHED, SVC_F_ONEPACKET,
-    SVC_F_PERSISTENT, Service, ServiceEntry, ServiceKey, Timeouts,
+    SVC_F_PERSISTENT, Service, ServiceEntry, ServiceKey, TUNNEL_F_CSUM, TUNNEL_GUE, TUNNEL_IPIP, Timeouts,
+    TunnelSettings,
 };
 
 use super::Entry;
@@ -124,9 +125,7 @@ pub(super) fn observed_real(entry: &DestEntry) -> (RealKey, ObservedReal) {
     let weight = Weight::new(dest.weight);
     let seen = ObservedReal {
         weight: weight.or(Weight::new(Weight::MAX)).unwrap_or(Weight::ZERO),
-        forward: Forward::ALL
-            .into_iter()
-            .find(|forward| method(*forward) == dest.forward),
+        forward: forward(dest),
         thresholds: weight.is_none() || dest.upper_threshold != 0 || dest.lower_threshold != 0,
     };
     (real_key(dest.key), seen)
@@ -232,21 +231,52 @@ fn foreign_key(foreign: &ForeignService) -> ServiceKey {
 }
 
 fn dest(server: &RealKey, weight: Weight, forward: Forward) -> Dest {
+    let (forward, tunnel) = method(forward);
     Dest {
         key: dest_key(server),
-        forward: method(forward),
+        forward,
+        tunnel,
         weight: weight.value(),
         upper_threshold: 0,
         lower_threshold: 0,
     }
 }
 
-fn method(forward: Forward) -> ForwardMethod {
+/// The method, and how packets are wrapped.
+fn method(forward: Forward) -> (ForwardMethod, TunnelSettings) {
     match forward {
-        Forward::Nat => ForwardMethod::Masquerade,
-        Forward::Direct => ForwardMethod::DirectRoute,
-        Forward::Tunnel => ForwardMethod::Tunnel,
+        Forward::Nat => (ForwardMethod::Masquerade, TunnelSettings::default()),
+        Forward::Direct => (ForwardMethod::DirectRoute, TunnelSettings::default()),
+        Forward::Tunnel(Tunnel::Ipip) => {
+            let kind = TUNNEL_IPIP;
+            let settings = TunnelSettings {
+                kind,
+                ..TunnelSettings::default()
+            };
+            (ForwardMethod::Tunnel, settings)
+        }
+        Forward::Tunnel(Tunnel::Gue(Gue { port, checksum })) => {
+            // Remote checksum offload (IP_VS_TUNNEL_ENCAP_FLAG_REMCSUM) only spares a sender the checksum of packets that it
+            // makes itself; those that it forwards have theirs already.
+            let flags = if checksum { TUNNEL_F_CSUM } else { 0 };
+            let kind = TUNNEL_GUE;
+            (ForwardMethod::Tunnel, TunnelSettings { kind, port, flags })
+        }
     }
+}
+
+/// `None` for a way that we never take.
+fn forward(dest: &Dest) -> Option<Forward> {
+    let TunnelSettings { kind, port, flags } = dest.tunnel;
+    let checksum = flags == TUNNEL_F_CSUM;
+    let forward = match (dest.forward, kind) {
+        (ForwardMethod::Masquerade, _) => Forward::Nat,
+        (ForwardMethod::DirectRoute, _) => Forward::Direct,
+        (ForwardMethod::Tunnel, TUNNEL_IPIP) => Forward::Tunnel(Tunnel::Ipip),
+        (ForwardMethod::Tunnel, TUNNEL_GUE) => Forward::Tunnel(Tunnel::Gue(Gue { port, checksum })),
+        _ => return None,
+    };
+    (method(forward) == (dest.forward, dest.tunnel)).then_some(forward)
 }
 
 fn dest_key(server: &RealKey) -> DestKey {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use netlink_packet_core::{
     DecodeError, DefaultNla, ErrorContext, Nla, NlaBuffer, Parseable, emit_u16, emit_u16_be, emit_u32,
-    parse_u16, parse_u16_be, parse_u32,
+    parse_u8, parse_u16, parse_u16_be, parse_u32,
 };
 
 use super::entry::{EntryError, Family, address_bytes};
@@ -23,6 +23,16 @@ const PERSIST_CONNS: u16 = 9;
 const STATS: u16 = 10;
 const ADDR_FAMILY: u16 = 11;
 const STATS64: u16 = 12;
+const TUN_TYPE: u16 = 13;
+const TUN_PORT: u16 = 14;
+const TUN_FLAGS: u16 = 15;
+
+/// IP_VS_CONN_F_TUNNEL_TYPE_IPIP.
+pub const TUNNEL_IPIP: u8 = 0;
+/// IP_VS_CONN_F_TUNNEL_TYPE_GUE.
+pub const TUNNEL_GUE: u8 = 1;
+/// IP_VS_TUNNEL_ENCAP_FLAG_CSUM: without it the wrapping has no checksum (IP_VS_TUNNEL_ENCAP_FLAG_NOCSUM is 0).
+pub const TUNNEL_F_CSUM: u16 = 1;
 
 /// What the kernel looks a server of a service up by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,11 +52,23 @@ pub enum ForwardMethod {
     Other(u32),
 }
 
-/// A server with the settings that NEW and SET carry (those of tunnels aside).
+/// How packets are wrapped; all zero for a server that is reached otherwise, and for IPIP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TunnelSettings {
+    /// IP_VS_CONN_F_TUNNEL_TYPE_*.
+    pub kind: u8,
+    /// Of UDP, for GUE.
+    pub port: u16,
+    /// IP_VS_TUNNEL_ENCAP_FLAG_*.
+    pub flags: u16,
+}
+
+/// A server with the settings that NEW and SET carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dest {
     pub key: DestKey,
     pub forward: ForwardMethod,
+    pub tunnel: TunnelSettings,
     /// An i32 that must not be negative in the kernel.
     pub weight: u32,
     /// Connections above which the server gets no more; 0: no limit.
@@ -81,6 +103,9 @@ pub enum DestAttribute {
     AddressFamily(u16),
     /// The same in 64 bits.
     Stats64(Vec<u8>),
+    TunnelType(u8),
+    TunnelPort(u16),
+    TunnelFlags(u16),
     Other(DefaultNla),
 }
 
@@ -122,11 +147,15 @@ impl DestKey {
 }
 
 impl Dest {
+    /// The tunnel's are always sent: what a SET does not say is zero afterwards.
     pub(super) fn attributes(&self) -> Vec<DestAttribute> {
         let mut attributes = self.key.attributes();
         attributes.extend([
             DestAttribute::ForwardMethod(self.forward.into()),
             DestAttribute::Weight(self.weight),
+            DestAttribute::TunnelType(self.tunnel.kind),
+            DestAttribute::TunnelPort(self.tunnel.port),
+            DestAttribute::TunnelFlags(self.tunnel.flags),
             DestAttribute::UpperThreshold(self.upper_threshold),
             DestAttribute::LowerThreshold(self.lower_threshold),
         ]);
@@ -142,6 +171,7 @@ struct Seen<'a> {
     port: Option<u16>,
     forward: Option<u32>,
     weight: Option<u32>,
+    tunnel: TunnelSettings,
     upper_threshold: u32,
     lower_threshold: u32,
     active: u32,
@@ -161,6 +191,9 @@ impl<'a> Seen<'a> {
                 DestAttribute::Port(value) => seen.port = Some(*value),
                 DestAttribute::ForwardMethod(value) => seen.forward = Some(*value),
                 DestAttribute::Weight(value) => seen.weight = Some(*value),
+                DestAttribute::TunnelType(value) => seen.tunnel.kind = *value,
+                DestAttribute::TunnelPort(value) => seen.tunnel.port = *value,
+                DestAttribute::TunnelFlags(value) => seen.tunnel.flags = *value,
                 DestAttribute::UpperThreshold(value) => seen.upper_threshold = *value,
                 DestAttribute::LowerThreshold(value) => seen.lower_threshold = *value,
                 DestAttribute::ActiveConnections(value) => seen.active = *value,
@@ -196,6 +229,7 @@ impl DestEntry {
         let dest = Dest {
             key: seen.key()?,
             forward: forward.into(),
+            tunnel: seen.tunnel,
             weight: seen.weight.ok_or(EntryError::Missing("IPVS_DEST_ATTR_WEIGHT"))?,
             upper_threshold: seen.upper_threshold,
             lower_threshold: seen.lower_threshold,
@@ -214,7 +248,11 @@ impl DestEntry {
 impl Nla for DestAttribute {
     fn value_len(&self) -> usize {
         match self {
-            DestAttribute::Port(_) | DestAttribute::AddressFamily(_) => size_of::<u16>(),
+            DestAttribute::Port(_)
+            | DestAttribute::AddressFamily(_)
+            | DestAttribute::TunnelPort(_)
+            | DestAttribute::TunnelFlags(_) => size_of::<u16>(),
+            DestAttribute::TunnelType(_) => size_of::<u8>(),
             DestAttribute::Address(bytes) => bytes.len(),
             DestAttribute::Stats(nested) | DestAttribute::Stats64(nested) => nested.len(),
             DestAttribute::Other(other) => other.value_len(),
@@ -236,16 +274,20 @@ impl Nla for DestAttribute {
             DestAttribute::Stats(_) => STATS,
             DestAttribute::AddressFamily(_) => ADDR_FAMILY,
             DestAttribute::Stats64(_) => STATS64,
+            DestAttribute::TunnelType(_) => TUN_TYPE,
+            DestAttribute::TunnelPort(_) => TUN_PORT,
+            DestAttribute::TunnelFlags(_) => TUN_FLAGS,
             DestAttribute::Other(other) => other.kind(),
         }
     }
 
     fn emit_value(&self, buffer: &mut [u8]) {
         match self {
-            DestAttribute::AddressFamily(value) => {
+            DestAttribute::TunnelType(value) => buffer[0] = *value,
+            DestAttribute::AddressFamily(value) | DestAttribute::TunnelFlags(value) => {
                 emit_u16(buffer, *value).expect("value_len is the size of a u16");
             }
-            DestAttribute::Port(value) => {
+            DestAttribute::Port(value) | DestAttribute::TunnelPort(value) => {
                 emit_u16_be(buffer, *value).expect("value_len is the size of a u16");
             }
             DestAttribute::ForwardMethod(value)
@@ -280,6 +322,9 @@ impl<'a> Parseable<NlaBuffer<&'a [u8]>> for DestAttribute {
             STATS => Ok(DestAttribute::Stats(value.to_vec())),
             ADDR_FAMILY => parse_u16(value).map(DestAttribute::AddressFamily),
             STATS64 => Ok(DestAttribute::Stats64(value.to_vec())),
+            TUN_TYPE => parse_u8(value).map(DestAttribute::TunnelType),
+            TUN_PORT => parse_u16_be(value).map(DestAttribute::TunnelPort),
+            TUN_FLAGS => parse_u16(value).map(DestAttribute::TunnelFlags),
             _ => DefaultNla::parse(buffer).map(DestAttribute::Other),
         };
         attribute.with_context(|| format!("IPVS_DEST_ATTR {}", buffer.kind()))

@@ -5,11 +5,14 @@
 //! `peer ask udp|tcp ADDRESS TIMES`: from a new port each time; a line per answer, `-` where none came
 //! `peer talk udp ADDRESS TIMES`: all from one port
 //! `peer reuse tcp ADDRESS TIMES`: as `ask`, but every connection from the same port
-//! `peer unwrap`: a line for each packet inside of an IPIP packet: who sent the outer one, and the inner one's two ends
+//! `peer sink tcp ADDRESS NAME`: a server that takes all that it is sent before it answers, with the number of bytes as well
+//! `peer push tcp ADDRESS BYTES`: sends so many, then prints the answer
+//! `peer unwrap ipip|ip6ip6`, `peer unwrap gue ADDRESS`: the far end of a tunnel. A line for each packet: who sent the outer
+//! one, and the inner one's two ends; the inner one is taken as if it had come by itself
 //! `peer scan tcp ADDRESS`: a line for each port that answers in any way
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,7 +30,11 @@ fn main() -> ExitCode {
         ["ask", "tcp", address, times] => ask(address, times, ask_tcp),
         ["ask", "udp", address, times] => ask(address, times, |address| datagram(&socket(address)?)),
         ["reuse", "tcp", address, times] => ask(address, times, reuse_tcp),
-        ["unwrap"] => unwrap_packets(),
+        ["sink", "tcp", address, name] => sink(address, name),
+        ["push", "tcp", address, bytes] => ask(address, "1", |address| push(address, bytes)),
+        ["unwrap", "ipip"] => raw_tunnel(Domain::IPV4),
+        ["unwrap", "ip6ip6"] => raw_tunnel(Domain::IPV6),
+        ["unwrap", "gue", address] => gue_tunnel(address),
         ["scan", "tcp", address] => scan(address),
         ["talk", "udp", address, times] => parse(address)
             .and_then(socket)
@@ -106,22 +113,103 @@ fn reuse_tcp(address: SocketAddr) -> io::Result<String> {
     Ok(answer)
 }
 
-fn unwrap_packets() -> io::Result<()> {
-    const SOCK_RAW: i32 = 3;
-    const IPIP: i32 = 4;
-    let mut socket = Socket::new(Domain::IPV4, Type::from(SOCK_RAW), Some(Protocol::from(IPIP)))?;
+fn sink(address: &str, name: &str) -> io::Result<()> {
+    let listener = TcpListener::bind(parse(address)?)?;
+    loop {
+        let (mut stream, client) = listener.accept()?;
+        // A check closes at once.
+        let bytes = io::copy(&mut stream, &mut io::sink()).unwrap_or(0);
+        let _ = stream.write_all(format!("{name} {} {bytes}", client.ip()).as_bytes());
+    }
+}
+
+fn push(address: SocketAddr, bytes: &str) -> io::Result<String> {
+    let bytes: usize = bytes.parse().map_err(io::Error::other)?;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(10 * PATIENCE))?;
+    stream.set_write_timeout(Some(10 * PATIENCE))?;
+    stream.write_all(&vec![b'.'; bytes])?;
+    stream.shutdown(std::net::Shutdown::Write)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// IPIP (protocol 4) or IPv6 in IPv6 (41).
+fn raw_tunnel(domain: Domain) -> io::Result<()> {
+    let protocol = if domain == Domain::IPV4 { 4 } else { 41 };
+    let socket = raw(domain, protocol)?;
+    let tunnel = Delivery::new()?;
+    // As a UDP socket: the standard library reads into initialised memory, and tells who sent.
+    let socket = UdpSocket::from(socket);
     let mut packet = [0; 65_535];
     loop {
-        let length = socket.read(&mut packet)?;
-        let address = |at: usize| -> Option<Ipv4Addr> {
-            let bytes: [u8; 4] = packet[..length].get(at..at + 4)?.try_into().ok()?;
-            Some(bytes.into())
-        };
-        // Both headers are without options: 20 bytes, the source at 12, the destination at 16.
-        if let (Some(outer), Some(from), Some(to)) = (address(12), address(32), address(36)) {
-            println!("{outer} {from} {to}");
+        let (length, outer) = socket.recv_from(&mut packet)?;
+        // An IPv4 socket is given the outer header as well, which has no options.
+        let header = if domain == Domain::IPV4 { 20 } else { 0 };
+        if let Some(inner) = packet[..length].get(header..) {
+            tunnel.take(outer.ip(), inner)?;
         }
     }
+}
+
+/// GUE's header is 4 bytes here: version, type, length and flags 0, and the protocol of what is inside.
+fn gue_tunnel(address: &str) -> io::Result<()> {
+    let socket = UdpSocket::bind(parse(address)?)?;
+    let tunnel = Delivery::new()?;
+    let mut packet = [0; 65_535];
+    loop {
+        let (length, outer) = socket.recv_from(&mut packet)?;
+        match &packet[..length] {
+            [0, 4 | 41, 0, 0, inner @ ..] => tunnel.take(outer.ip(), inner)?,
+            other => println!("not GUE: {:02x?}", &other[..other.len().min(8)]),
+        }
+    }
+}
+
+/// The machine's own stack, as the end of a tunnel.
+struct Delivery {
+    v4: Socket,
+    v6: Socket,
+}
+
+impl Delivery {
+    /// IPPROTO_RAW: what is sent begins with its IP header.
+    fn new() -> io::Result<Delivery> {
+        const RAW: i32 = 255;
+        Ok(Delivery {
+            v4: raw(Domain::IPV4, RAW)?,
+            v6: raw(Domain::IPV6, RAW)?,
+        })
+    }
+
+    fn take(&self, outer: IpAddr, inner: &[u8]) -> io::Result<()> {
+        let v4 = |at: usize| -> Option<IpAddr> {
+            let bytes: [u8; 4] = inner.get(at..at + 4)?.try_into().ok()?;
+            Some(bytes.into())
+        };
+        let v6 = |at: usize| -> Option<IpAddr> {
+            let bytes: [u8; 16] = inner.get(at..at + 16)?.try_into().ok()?;
+            Some(bytes.into())
+        };
+        let ends = match inner.first().map(|byte| byte >> 4) {
+            Some(4) => v4(12).zip(v4(16)),
+            Some(6) => v6(8).zip(v6(24)),
+            _ => None,
+        };
+        let Some((from, to)) = ends else {
+            println!("not a packet: {:02x?}", &inner[..inner.len().min(8)]);
+            return Ok(());
+        };
+        println!("{outer} {from} {to}");
+        let socket = if to.is_ipv4() { &self.v4 } else { &self.v6 };
+        socket.send_to(inner, &SocketAddr::new(to, 0).into()).map(drop)
+    }
+}
+
+fn raw(domain: Domain, protocol: i32) -> io::Result<Socket> {
+    const SOCK_RAW: i32 = 3;
+    Socket::new(domain, Type::from(SOCK_RAW), Some(Protocol::from(protocol)))
 }
 
 /// A port that is filtered says nothing within the time of a group.

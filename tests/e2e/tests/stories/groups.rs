@@ -118,7 +118,7 @@ fn damage_is_repaired(saboteur: &Saboteur, peers: &Peers, mark: &str) -> Told {
     let number = number.map_err(|_| LabError::Unexpected(format!("`{mark}` is no mark")))?;
     for damage in [
         "nft delete element inet lb marks4 { 192.168.0.1 . tcp . 5353 }".to_owned(),
-        "nft flush chain inet lb marking".to_owned(),
+        "nft flush chain inet lb mangle_in".to_owned(),
         format!("ipvsadm -D -f {number}"),
         "ipvsadm -A -f 7 -s rr".to_owned(),
     ] {

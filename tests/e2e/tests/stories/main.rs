@@ -17,6 +17,7 @@ mod rescue;
 mod rows;
 mod scale;
 mod surface;
+mod whole;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -53,8 +54,8 @@ fn main() -> ExitCode {
         Story::new("clients_persist", 150, protocols::clients_persist),
         Story::new(
             "packets_are_forwarded_whole",
-            150,
-            protocols::packets_are_forwarded_whole,
+            180,
+            whole::packets_are_forwarded_whole,
         ),
         Story::new(
             "many_ports_are_one_service",

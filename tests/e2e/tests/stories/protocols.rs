@@ -135,46 +135,6 @@ pub fn clients_persist() -> Told {
     Ok(())
 }
 
-const WHOLE: &str = "hostname = \"lb\"\n\
-    [[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\"]\n\
-    [[interface]]\nname = \"eth1\"\naddresses = [\"172.16.0.254/24\", \"172.16.0.253/32\"]\n\
-    [[masquerade]]\nfrom = \"172.16.0.0/24\"\nout = \"eth0\"\n\
-    [[virtual_server]]\nname = \"direct\"\nlisten = \"172.16.0.253:8080\"\nscheduler = \"rr\"\nforward = \"direct\"\n\
-    [[virtual_server.real_server]]\naddress = \"172.16.0.11:8080\"\n\
-    [[virtual_server.real_server]]\naddress = \"172.16.0.12:8080\"\n\
-    [[virtual_server]]\nname = \"tunnel\"\nlisten = \"192.168.0.1:8080\"\nforward = \"tunnel\"\n\
-    [[virtual_server.real_server]]\naddress = \"172.16.0.11:8080\"\n";
-
-/// Direct: servers that hold the service address answer a client beside them, and see it. Tunnel: the packet arrives as it
-/// was, wrapped by the box; the lab has nobody to unwrap it.
-pub fn packets_are_forwarded_whole() -> Told {
-    let mut scene = Scene::dark(Setting::new(Start::Kernel, WHOLE))?;
-    for worker in ["worker01", "worker02"] {
-        let quiet = "echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore; echo 2 > /proc/sys/net/ipv4/conf/all/arp_announce";
-        run(&["ip", "netns", "exec", worker, "sh", "-c", quiet])?;
-        run(&["ip", "-n", worker, "addr", "add", "172.16.0.253/32", "dev", "lo"])?;
-    }
-    let peers = peers();
-    let _servers = [
-        peers.serve("worker01", "tcp", "0.0.0.0:8080", "one")?,
-        peers.serve("worker02", "tcp", "0.0.0.0:8080", "two")?,
-    ];
-    let unwrapped = peers.unwrap_packets("worker01")?;
-    scene.power_on()?;
-    wait_for_health(
-        &mut scene,
-        [("172.16.0.11:8080", "up"), ("172.16.0.12:8080", "up")],
-    )?;
-    let asked = peers.ask("master", "tcp", "172.16.0.253:8080", 20)?;
-    assert_eq!(asked, answers(&[("one 172.16.0.1", 10), ("two 172.16.0.1", 10)]));
-    let asked = peers.ask("host01", "tcp", "192.168.0.1:8080", 1)?;
-    assert_eq!(asked, answers(&[("-", 1)]), "nobody unwraps");
-    let seen = unwrapped.requests()?;
-    let expected = format!("{GATEWAY} {HOST01} 192.168.0.1");
-    assert_eq!(seen.keys().collect::<Vec<_>>(), [&expected], "{seen:?}");
-    Ok(())
-}
-
 const IPV6: &str = "hostname = \"lb\"\n\
     [[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\", \"2001:db8:0:1::1/64\"]\n\
     [[interface]]\nname = \"eth1\"\naddresses = [\"172.16.0.254/24\", \"2001:db8:0:2::254/64\"]\n\

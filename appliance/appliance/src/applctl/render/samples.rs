@@ -70,6 +70,7 @@ pub fn service(name: &str, listen: &str, servers: Vec<ServerReport>) -> ServiceR
         protocol: "tcp".into(),
         fwmark: None,
         scheduler: "rr".into(),
+        forward: "nat".into(),
         traffic: Some(counted(1_000_000)),
         rates: Some(paced(1_000.0)),
         servers,

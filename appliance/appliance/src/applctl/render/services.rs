@@ -64,13 +64,15 @@ fn title(service: &ServiceReport, screen: &Screen) -> String {
         _ => Tone::Good,
     };
     let name = clean(&service.name);
-    let address = match &service.fwmark {
-        None => format!("{}/{}  {}", service.listen, service.protocol, service.scheduler),
-        Some(mark) => format!(
-            "{}  {}  {}  fwmark {mark}",
-            service.listen, service.protocol, service.scheduler
-        ),
+    let ports = match &service.fwmark {
+        None => format!("{}/{}", service.listen, service.protocol),
+        Some(mark) => format!("{}  {}  fwmark {mark}", service.listen, service.protocol),
     };
+    let forward = match service.forward.as_str() {
+        "" | "nat" => String::new(),
+        other => format!("  {other}"),
+    };
+    let address = format!("{ports}  {}{forward}", service.scheduler);
     let address = clean(&address).into_owned();
     let state = format!("{} of {} up", count(up as u64), some(all, "server"));
     let whole = width(&name) + 2 + width(&address) + 2 + width(&state);

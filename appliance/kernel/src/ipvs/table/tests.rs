@@ -140,6 +140,32 @@ fn each_foreign_setting_of_a_server_shows() {
 }
 
 #[test]
+fn tunnels_read_back_as_they_were_asked_for() {
+    let gue = |port, checksum| Forward::Tunnel(Tunnel::Gue(Gue { port, checksum }));
+    for wanted in [
+        Forward::Nat,
+        Forward::Direct,
+        Forward::Tunnel(Tunnel::Ipip),
+        gue(5555, false),
+        gue(6080, true),
+    ] {
+        assert_eq!(forward(&dest(&server(11), Weight::ONE, wanted)), Some(wanted));
+    }
+    let mut other = dest(&server(11), Weight::ONE, gue(6080, true));
+    // Remote checksum offload, GRE, and a tunnel's port on a server behind NAT.
+    other.tunnel.flags = 2;
+    assert_eq!(forward(&other), None);
+    other.tunnel = TunnelSettings {
+        kind: 2,
+        ..TunnelSettings::default()
+    };
+    assert_eq!(forward(&other), None);
+    let mut other = dest(&server(11), Weight::ONE, Forward::Nat);
+    other.tunnel.port = 1;
+    assert_eq!(forward(&other), None);
+}
+
+#[test]
 fn services_outside_our_model_are_foreign_and_can_be_deleted() {
     let address = "192.0.2.1".parse().unwrap();
     let keys = [
