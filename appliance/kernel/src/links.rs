@@ -13,7 +13,7 @@ use lb_core::config::Route;
 use lb_core::model::{IfName, MacAddress};
 use lb_core::observed::{ObservedLink, ROUTE_PROTOCOL};
 use lb_core::ports::KernelFault;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo};
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::route::{RouteMessage, RouteProtocol};
 use rtnetlink::{AddressMessageBuilder, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
@@ -64,6 +64,14 @@ impl Links {
             message
                 .attributes
                 .push(AddressAttribute::Flags(AddressFlags::Nodad));
+        }
+        if matches!(address, IpNet::V6(v6) if v6.prefix_len() == 128) {
+            // Deprecated (RFC 4862 section 5.5.4): an address for services, which servers may hold as well. What the box begins
+            // itself comes from another one if there is one, as it does with IPv4.
+            let mut lifetimes = CacheInfo::default();
+            lifetimes.ifa_preferred = 0;
+            lifetimes.ifa_valid = u32::MAX;
+            message.attributes.push(AddressAttribute::CacheInfo(lifetimes));
         }
         self.0.run(|handle| async move {
             let mut request = handle.address().add(index, address.addr(), address.prefix_len());

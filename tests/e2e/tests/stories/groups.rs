@@ -139,7 +139,9 @@ fn damage_is_repaired(saboteur: &Saboteur, peers: &Peers, mark: &str) -> Told {
     Ok(())
 }
 
-/// New connections all the time, and datagrams of one flow, which would meet the other server if it were scheduled again.
+/// New connections all the time, and datagrams of one flow after the other, each of which would meet both servers if it were
+/// scheduled again. The map changes a moment after the rules (nf_tables commits such a set last): a first packet that comes in
+/// between is dropped, so that TCP sends it again, and one flow in all may miss its first answer.
 fn a_wider_range_keeps_connections(scene: &mut Scene, peers: &Peers) -> Told {
     let stop = Arc::new(AtomicBool::new(false));
     let (flag, clients) = (stop.clone(), peers.clone());
@@ -147,20 +149,22 @@ fn a_wider_range_keeps_connections(scene: &mut Scene, peers: &Peers) -> Told {
         let mut rounds = 0;
         while !flag.load(Ordering::Relaxed) {
             let asked = clients.ask("host01", "tcp", "192.168.0.1:7050", 20)?;
-            assert_eq!(asked, halves(HOST01, 20));
+            assert_eq!(asked.values().sum::<u32>(), 20, "{asked:?}");
+            assert!(!asked.contains_key("-"), "{asked:?}");
             rounds += 1;
         }
         Ok(rounds)
     });
     let (flag, clients) = (stop.clone(), peers.clone());
     let talking = std::thread::spawn(move || -> Result<u32> {
-        let mut rounds = 0;
+        let (mut rounds, mut missed) = (0, 0);
         while !flag.load(Ordering::Relaxed) {
-            let talked = clients.talk("host01", "192.168.0.1:5353", 200)?;
-            assert_eq!(talked.values().copied().collect::<Vec<_>>(), [200], "{talked:?}");
-            assert!(!talked.contains_key("-"), "{talked:?}");
+            let mut talked = clients.talk("host01", "192.168.0.1:5353", 200)?;
+            missed += talked.remove("-").unwrap_or(0);
+            assert_eq!(talked.len(), 1, "one flow, one server: {talked:?}");
             rounds += 1;
         }
+        assert!(missed <= 1, "{missed} datagrams without an answer");
         Ok(rounds)
     });
     let said = scene.vm().config_put(&config(7_199, ""));
