@@ -1,15 +1,17 @@
 //! `bench compare`: the parts that were asked for, one after another, and everything that they yield.
 //! Must not: render, or judge against goals.
 
+use lb_lab::cage;
 use lb_lab::vm::Accel;
-use lb_lab::{Lab, Options, cage};
 use serde::Serialize;
 
+use crate::boot::Bench;
+use crate::boots::Boots;
 use crate::datapath::Datapath;
 use crate::machine::Side;
 use crate::packages::Packages;
 use crate::reload::Reload;
-use crate::system::Parts;
+use crate::system::{Parts, System};
 use crate::traffic::Amounts;
 use crate::{BenchError, Result, figures};
 
@@ -21,6 +23,8 @@ pub enum Part {
     Datapath,
     /// Start, reload and memory with many services
     Reload,
+    /// Power-on to the first answer, and memory
+    Boot,
 }
 
 /// How much is measured.
@@ -30,6 +34,17 @@ pub struct Plan {
     pub amounts: Amounts,
     /// The other side is left out.
     pub only: Option<Side>,
+}
+
+impl Plan {
+    /// What [`Part::Boot`] boots.
+    fn systems(&self) -> &'static [System] {
+        match self.only {
+            None => &System::PRODUCTS,
+            Some(Side::Appliance) => &[System::Appliance],
+            Some(Side::Reference) => &[System::Keepalived],
+        }
+    }
 }
 
 /// Everything measured, with each sample.
@@ -44,14 +59,13 @@ pub struct Comparison {
     pub accel: &'static str,
     pub datapath: Option<Datapath>,
     pub reload: Option<Reload>,
+    pub boots: Option<Boots>,
 }
 
 impl Comparison {
     /// Inside a cage, with the disks made.
     pub fn measure(plan: Plan, parts: &Parts, packages: &Packages) -> Result<Comparison> {
-        let lab = Lab::new(Options::default())?;
-        lab.tap("tap-ext", lb_lab::cluster::EXTERNAL)?;
-        lab.tap("tap-int", lb_lab::cluster::CLUSTER)?;
+        let bench = Bench::new(parts.clone())?;
         let versions = ["keepalived", "haproxy", "iptables"]
             .iter()
             .map(|package| Ok(((*package).to_owned(), packages.version(package)?)))
@@ -64,16 +78,18 @@ impl Comparison {
             accel: Accel::choose(&cage::scratch("accel")?).as_str(),
             datapath: None,
             reload: None,
+            boots: None,
             plan,
         };
         for part in comparison.plan.parts.clone() {
             let plan = &comparison.plan;
             match part {
                 Part::Datapath => {
-                    let measured = Datapath::measure(parts, &lab, plan.amounts, plan.only)?;
+                    let measured = Datapath::measure(parts, plan.amounts, plan.only)?;
                     comparison.datapath = Some(measured);
                 }
                 Part::Reload => comparison.reload = Some(Reload::measure(parts, plan.only)?),
+                Part::Boot => comparison.boots = Some(Boots::measure(&bench, plan.systems())?),
             }
         }
         Ok(comparison)

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use lb_lab::Lab;
 use serde::Serialize;
 
 use crate::gauge::Span;
@@ -78,13 +77,13 @@ pub struct Datapath {
 }
 
 impl Datapath {
-    /// Inside a cage, with the disks made. `only` leaves the other side out.
-    pub fn measure(parts: &Parts, lab: &Lab, amounts: Amounts, only: Option<Side>) -> Result<Datapath> {
+    /// Inside a cage, with the disks made and the lab there. `only` leaves the other side out.
+    pub fn measure(parts: &Parts, amounts: Amounts, only: Option<Side>) -> Result<Datapath> {
         let traffic = Traffic::new()?;
         let mut datapath = Datapath::default();
         let workers = Worker::ALL.into_iter();
         for worker in workers.filter(|worker| only.is_none_or(|side| worker.side() == side)) {
-            datapath.costs.extend(of(worker, parts, lab, &traffic, amounts)?);
+            datapath.costs.extend(of(worker, parts, &traffic, amounts)?);
         }
         Ok(datapath)
     }
@@ -99,10 +98,9 @@ impl Datapath {
     }
 }
 
-fn of(worker: Worker, parts: &Parts, lab: &Lab, traffic: &Traffic, amounts: Amounts) -> Result<Vec<Cost>> {
+fn of(worker: Worker, parts: &Parts, traffic: &Traffic, amounts: Amounts) -> Result<Vec<Cost>> {
     say(&format!("datapath: {} boots", worker.as_str()));
     let machine = started(worker, parts)?;
-    lab.ip_netns_exec("host01", &["ip", "neigh", "flush", "all"])?;
     for way in worker.ways() {
         for unit in Unit::IN_ORDER {
             traffic.run(*way, unit, unit.of(Amounts::WARM))?;

@@ -2,6 +2,7 @@
 //! as one table. Exits with 1 when a goal is missed. Must not: hold more than the command line and the order of the steps.
 
 mod boot;
+mod boots;
 mod client;
 mod compare;
 mod configs;
@@ -88,6 +89,9 @@ struct CompareArguments {
     /// The appliance's image
     #[arg(long, default_value = "build/lb.img")]
     image: PathBuf,
+    /// The lb.toml of the lab, for the boots
+    #[arg(long, default_value = "tests/configs/good/scenario.toml")]
+    config: PathBuf,
     /// The test program that reads the busy time inside of both sides
     #[arg(long)]
     saboteur: PathBuf,
@@ -179,6 +183,9 @@ fn compare(arguments: &CompareArguments) -> Result<ExitCode> {
         nginx::unpack()?;
         let packages = Packages::unpack(&parts.directory)?;
         parts.make_watched_disks(&packages, &arguments.saboteur)?;
+        if arguments.parts().contains(&Part::Boot) {
+            parts.make_disks(&packages, &arguments.config)?;
+        }
     }
     cage::enter()?;
     let packages = Packages::unpack(&parts.directory)?;
@@ -196,6 +203,13 @@ fn compare(arguments: &CompareArguments) -> Result<ExitCode> {
 }
 
 impl CompareArguments {
+    fn parts(&self) -> Vec<Part> {
+        if self.part.is_empty() {
+            return Part::value_variants().to_vec();
+        }
+        self.part.clone()
+    }
+
     fn plan(&self) -> compare::Plan {
         let usual = if self.quick {
             Amounts::QUICK
@@ -203,11 +217,7 @@ impl CompareArguments {
             Amounts::WHOLE
         };
         compare::Plan {
-            parts: if self.part.is_empty() {
-                Part::value_variants().to_vec()
-            } else {
-                self.part.clone()
-            },
+            parts: self.parts(),
             amounts: Amounts {
                 connections: self.connections.unwrap_or(usual.connections),
                 requests: self.requests.unwrap_or(usual.requests),

@@ -2,11 +2,14 @@
 
 use std::fmt::Write;
 
+use crate::boots::Boots;
 use crate::compare::Comparison;
 use crate::configs::{MANY, MOST, Many};
 use crate::datapath::{Datapath, Worker};
 use crate::machine::Side;
 use crate::reload::{Deed, Reload};
+use crate::system::System;
+use crate::table::{OURS, Spread, THEIRS};
 use crate::traffic::{Unit, Way};
 
 const WHAT: usize = 58;
@@ -152,6 +155,7 @@ pub fn rows(comparison: &Comparison) -> Vec<Row> {
             .iter()
             .flat_map(|measured| reload(measured, accel)),
     );
+    rows.extend(comparison.boots.iter().flat_map(boots));
     rows
 }
 
@@ -253,11 +257,41 @@ fn memory_row(reload: &Reload, many: Many) -> Row {
     Row {
         what: format!("{} servers: resident, init and daemon, at most", many.total()),
         kind: Kind::Bytes,
-        ours: of(Side::Appliance, ["init", "agent"]),
-        theirs: of(Side::Reference, ["init", "keepalived"]),
+        ours: of(Side::Appliance, OURS),
+        theirs: of(Side::Reference, THEIRS),
         proxy: None,
         goal: (many == MOST).then_some(Goal::AtMost(25e6)),
     }
+}
+
+fn boots(boots: &Boots) -> [Row; 2] {
+    let time = |system| Some(Spread::of(boots.first_200.get(&system)?)?.median);
+    let resident = |system, programs: [&str; 2]| {
+        let kilobytes = boots.resident.get(&system)?.sum(&programs);
+        Some(kilobytes as f64 * 1024.0)
+    };
+    let row = |what: &str, kind, ours, theirs| Row {
+        what: what.into(),
+        kind,
+        ours,
+        theirs,
+        proxy: None,
+        goal: None,
+    };
+    [
+        row(
+            "boot: power-on to host01's first 200, median",
+            Kind::Seconds,
+            time(System::Appliance),
+            time(System::Keepalived),
+        ),
+        row(
+            "3 servers: resident, init and daemon",
+            Kind::Bytes,
+            resident(System::Appliance, OURS),
+            resident(System::Keepalived, THEIRS),
+        ),
+    ]
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ const WHAT: usize = 43;
 const CELL: usize = 20;
 const COLUMNS: [System; 3] = [System::Appliance, System::Keepalived, System::Nothing];
 /// Programs whose memory is compared.
-const OURS: [&str; 2] = ["init", "agent"];
-const THEIRS: [&str; 2] = ["init", "keepalived"];
+pub const OURS: [&str; 2] = ["init", "agent"];
+pub const THEIRS: [&str; 2] = ["init", "keepalived"];
 /// Goals.
 const FIRST_200_RATIO: f64 = 1.3;
 const IMAGE_BYTES: u64 = 12_000_000;
@@ -184,15 +184,15 @@ fn megabytes(bytes: u64) -> String {
 
 /// Median, least and most of some seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Spread {
-    median: f64,
+pub struct Spread {
+    pub median: f64,
     least: f64,
     most: f64,
 }
 
 impl Spread {
     /// `None` without samples.
-    fn of(samples: &[f64]) -> Option<Spread> {
+    pub fn of(samples: &[f64]) -> Option<Spread> {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
         let (least, most) = (*sorted.first()?, *sorted.last()?);

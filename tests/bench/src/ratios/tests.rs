@@ -80,6 +80,7 @@ fn good() -> Comparison {
                 peak: resident(24_414),
             }],
         }),
+        boots: None,
     }
 }
 
@@ -127,6 +128,25 @@ fn what_was_not_measured_has_no_verdict() {
     run.datapath = Some(Datapath::default());
     assert!(rows(&run).iter().all(|row| row.met().is_none()));
     assert!(render(&run).contains("not measured"));
+}
+
+#[test]
+fn boots_have_their_median_and_only_the_programs_that_work_count() {
+    let mut run = good();
+    let resident = BTreeMap::from([("agent".to_owned(), 10_000), ("sh".to_owned(), 700)]);
+    run.boots = Some(Boots {
+        first_200: BTreeMap::from([
+            (System::Appliance, vec![2.5, 2.0, 9.0]),
+            (System::Keepalived, vec![5.0]),
+        ]),
+        resident: BTreeMap::from([(System::Appliance, Resident(resident))]),
+    });
+    let text = render(&run);
+    let line = |word: &str| text.lines().find(|line| line.contains(word)).unwrap().to_owned();
+    assert!(
+        line("power-on").contains("2.500 s") && line("power-on").ends_with("0.50             -        -")
+    );
+    assert!(line("3 servers").contains("10.24 MB"));
 }
 
 #[test]
