@@ -4,12 +4,13 @@ mod interfaces;
 mod services;
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use lb_core::config::{RealServer, VirtualServer};
+use lb_core::config::{PortForward, RealServer, VirtualServer};
 use lb_core::control::*;
-use lb_core::desired::{FORWARDING, masquerade_rules};
+use lb_core::desired::{self, FORWARDING, masquerade_rules};
 use lb_core::model::{IfName, ServerKey};
 use lb_core::observed::Activity;
 use lb_core::ruleset::{Chain, Rule};
@@ -164,11 +165,18 @@ impl Engine {
                 ..self.translation(&m.from, &m.out, &rules, activity)
             }
         });
-        let rules = self.network.ruleset.rules(Chain::Postrouting).iter();
-        let hairpins = rules.filter_map(|rule| match rule {
-            Rule::Hairpin { from, out } => Some(self.hairpin(from, out, activity)),
-            _ => None,
-        });
+        let mut hairpinned: Vec<(IpNet, IfName)> = Vec::new();
+        for rule in self.network.ruleset.rules(Chain::Postrouting) {
+            if let Rule::Hairpin { from, out } | Rule::HairpinForwarded { from, out } = rule
+                && !hairpinned.iter().any(|(net, link)| (net, link) == (from, out))
+            {
+                hairpinned.push((*from, out.clone()));
+            }
+        }
+        let hairpins = hairpinned.iter();
+        let hairpins = hairpins.map(|(from, out)| self.hairpin(from, out, activity));
+        let forwards = self.config.iter().flat_map(|c| &c.port_forwards);
+        let forwards = forwards.map(|forward| self.forward(forward, activity));
         let routes = self.network.links.iter().flat_map(|(name, link)| {
             let seen = self.observed.links.get(name);
             link.routes.iter().map(move |route| RouteReport {
@@ -183,32 +191,50 @@ impl Engine {
             forwarding: self.observed.sysctls.get(FORWARDING[0]).is_some_and(|v| v == "1"),
             masquerades: masquerades.collect(),
             hairpins: hairpins.collect(),
+            forwards: forwards.collect(),
             routes: routes.collect(),
             conntrack: activity.tracking,
             backlog_dropped: activity.softnet.dropped,
         }
     }
 
-    /// Of all services: those with a single port and those with several have a rule each.
+    /// Services with a single port, those with several, and forwarded ports have a rule each, where there are such.
     fn hairpin(&self, from: &IpNet, out: &IfName, activity: &Activity) -> TranslationReport {
-        let (from, out) = (*from, out.clone());
-        let marked = Rule::HairpinMarked {
-            from,
-            out: out.clone(),
+        let wanted = self.network.ruleset.rules(Chain::Postrouting).iter();
+        let rules: Vec<Rule> = wanted
+            .filter(|rule| match rule {
+                Rule::Hairpin { from: net, out: link }
+                | Rule::HairpinMarked { from: net, out: link }
+                | Rule::HairpinForwarded { from: net, out: link } => (net, link) == (from, out),
+                _ => false,
+            })
+            .cloned()
+            .collect();
+        self.translation(from, out.as_str(), &rules, activity)
+    }
+
+    fn forward(&self, forward: &PortForward, activity: &Activity) -> ForwardReport {
+        let words = |words: &mut dyn Iterator<Item = String>| words.collect::<Vec<_>>();
+        let range = |address, first: u16| {
+            let socket = SocketAddr::new(address, first);
+            match forward.last - forward.first {
+                0 => socket.to_string(),
+                more => format!("{socket}-{}", first + more),
+            }
         };
-        let plain = Rule::Hairpin {
-            from,
-            out: out.clone(),
-        };
-        let report =
-            |rule: &Rule| self.translation(&from, out.as_str(), std::slice::from_ref(rule), activity);
-        let mut all = report(&plain);
-        if self.network.ruleset.rules(Chain::Postrouting).contains(&marked) {
-            let more = report(&marked);
-            all.active &= more.active;
-            all.connections += more.connections;
+        let rules: Vec<Rule> = desired::forwards(forward)
+            .into_iter()
+            .map(Rule::Forward)
+            .collect();
+        ForwardReport {
+            listen: range(forward.address, forward.first),
+            protocol: words(&mut forward.protocols.iter().map(ToString::to_string)).join(", "),
+            to: range(forward.to, forward.to_first),
+            from: words(&mut forward.from.iter().map(ToString::to_string)),
+            active: self.holds(&rules, Chain::Dstnat),
+            connections: counted(&rules, activity),
+            connections_per_second: None,
         }
-        all
     }
 
     /// No rules: the interface is not there.

@@ -265,6 +265,7 @@ pub struct GatewayReport {
     pub masquerades: Vec<TranslationReport>,
     /// Clients beside their servers, whose address is hidden from these.
     pub hairpins: Vec<TranslationReport>,
+    pub forwards: Vec<ForwardReport>,
     pub routes: Vec<RouteReport>,
     pub conntrack: Tracking,
     /// Packets that were dropped because a processor's queue was full, since the kernel started.
@@ -280,6 +281,22 @@ pub struct TranslationReport {
     /// Whether the kernel holds the rule.
     pub active: bool,
     /// Connections that it has translated since the rules were last loaded.
+    pub connections: u64,
+    /// `null`: not asked for, or counted anew since the reading before.
+    pub connections_per_second: Option<f64>,
+}
+
+/// Ports that lead to another machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ForwardReport {
+    pub listen: String,
+    pub protocol: String,
+    pub to: String,
+    /// Who may; none: everybody.
+    pub from: Vec<String>,
+    /// Whether the kernel holds its rules.
+    pub active: bool,
+    /// Connections that it has forwarded since the rules were last loaded.
     pub connections: u64,
     /// `null`: not asked for, or counted anew since the reading before.
     pub connections_per_second: Option<f64>,

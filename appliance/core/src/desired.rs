@@ -18,7 +18,7 @@ mod sysctl;
 #[cfg(test)]
 mod tests;
 
-pub use gateway::masquerade_rules;
+pub use gateway::{forwards, masquerade_rules};
 pub use sysctl::{FORWARDING, sysctls};
 
 /// Everything but IPVS.
@@ -246,6 +246,7 @@ fn ruleset(
     let link = |label: &str| resolved.get(label).cloned().flatten();
     let mut outside: Vec<IfName> = Vec::new();
     let mut postrouting = hairpins(config, link);
+    postrouting.extend(gateway::hairpins(config, link));
     // The first rule that fits decides: the closest network, whatever the order of the file.
     let mut masquerades: Vec<_> = config.masquerades.iter().collect();
     masquerades.sort_by_key(|masquerade| std::cmp::Reverse(masquerade.from.prefix_len()));
@@ -257,7 +258,9 @@ fn ruleset(
             }
         }
     }
+    let forwards: Vec<_> = config.port_forwards.iter().flat_map(gateway::forwards).collect();
     let mut forward = vec![Rule::AcceptEstablished];
+    forward.extend(forwards.iter().copied().map(Rule::AcceptForwarded));
     forward.extend(outside.into_iter().map(Rule::DropNewFrom));
     let services = || config.virtual_servers.iter().filter(|v| open(v));
     let mut rules = Ruleset::for_services(services().filter_map(VirtualServer::endpoint));
@@ -283,6 +286,7 @@ fn ruleset(
         // Before replies leave the chain.
         .with(Chain::MangleIn, clamps(Way::In))
         .with(Chain::MangleIn, groups::marking(config))
+        .with(Chain::Dstnat, forwards.into_iter().map(Rule::Forward))
         .with(Chain::Input, input)
         .with(Chain::Input, groups::any(config).then_some(Rule::AcceptMarked))
         .with(Chain::Forward, forward)

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::control::{
-    CountersReport, GatewayReport, InterfaceReport, InterfacesReport, Response, ServerReport, ServicesReport,
+    CountersReport, ForwardReport, GatewayReport, InterfaceReport, InterfacesReport, Response, ServerReport,
+    ServicesReport,
 };
 use crate::traffic::{
     LinkCounters, Load, Processor, TRAFFIC_WINDOW_MS, Traffic, TrafficRates, elapsed_ms, rate,
@@ -77,6 +78,7 @@ fn gateway(before: &GatewayReport, after: &mut GatewayReport) {
     let Some(over_ms) = elapsed_ms(before.read_at_ms, after.read_at_ms) else {
         return;
     };
+    forwards(&before.forwards, &mut after.forwards, over_ms);
     let pairs = [
         (&before.masquerades, &mut after.masquerades),
         (&before.hairpins, &mut after.hairpins),
@@ -90,6 +92,17 @@ fn gateway(before: &GatewayReport, after: &mut GatewayReport) {
                 .filter(|then| then.active && translation.active)
                 .and_then(|then| rate(then.connections, translation.connections, over_ms));
         }
+    }
+}
+
+fn forwards(before: &[ForwardReport], after: &mut [ForwardReport], over_ms: u64) {
+    for forward in after {
+        let same = before
+            .iter()
+            .find(|then| (&then.listen, &then.protocol) == (&forward.listen, &forward.protocol));
+        forward.connections_per_second = same
+            .filter(|then| then.active && forward.active)
+            .and_then(|then| rate(then.connections, forward.connections, over_ms));
     }
 }
 

@@ -113,6 +113,14 @@ fn own_address_from(own: &str, to: &str) -> String {
     text
 }
 
+fn reaches_from(own: &str, to: &str) -> bool {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let own: SocketAddr = format!("{own}:0").parse().unwrap();
+    socket.bind(&own.into()).unwrap();
+    let to: SocketAddr = to.parse().unwrap();
+    socket.connect_timeout(&to.into(), PATIENCE).is_ok()
+}
+
 /// The largest segment that this end may send on a connection to there, as the other end's first packet said.
 fn segment(to: &str) -> u32 {
     let to: SocketAddr = to.parse().unwrap();
@@ -144,153 +152,201 @@ fn answers_ping(address: IpAddr) -> bool {
 }
 
 isolated! {
-    fn only_services_icmp_and_replies_come_in() {
-        let mut network = Network::new();
-        for port in [80, 81] {
-            echo_addresses(&format!("198.51.100.1:{port}"));
-            echo_addresses(&format!("[2001:db8:a::1]:{port}"));
-        }
-        network.client.inside(|| {
-            echo_addresses("198.51.100.10:8080");
-            assert!(reaches("198.51.100.1:81") && reaches("[2001:db8:a::1]:81"), "without rules everything is open");
-        });
-        let services = ["198.51.100.1:80/tcp", "[2001:db8:a::1]:80/tcp"];
-        network.rules(open_for(&services));
-        network.client.inside(|| {
-            assert!(reaches("198.51.100.1:80") && reaches("[2001:db8:a::1]:80"), "services are open");
-            assert!(!reaches("198.51.100.1:81"), "another port of the address");
-            assert!(!reaches("172.16.0.254:80"), "the port of another address");
-            assert!(!reaches("[2001:db8:a::1]:81"), "another port, IPv6");
-            assert!(answers_ping("198.51.100.1".parse().unwrap()));
-            assert!(answers_ping("2001:db8:a::1".parse().unwrap()));
-        });
-        assert_eq!(own_address_at("198.51.100.10:8080"), "198.51.100.1", "replies come in");
+fn only_services_icmp_and_replies_come_in() {
+    let mut network = Network::new();
+    for port in [80, 81] {
+        echo_addresses(&format!("198.51.100.1:{port}"));
+        echo_addresses(&format!("[2001:db8:a::1]:{port}"));
     }
+    network.client.inside(|| {
+        echo_addresses("198.51.100.10:8080");
+        assert!(reaches("198.51.100.1:81") && reaches("[2001:db8:a::1]:81"), "without rules everything is open");
+    });
+    let services = ["198.51.100.1:80/tcp", "[2001:db8:a::1]:80/tcp"];
+    network.rules(open_for(&services));
+    network.client.inside(|| {
+        assert!(reaches("198.51.100.1:80") && reaches("[2001:db8:a::1]:80"), "services are open");
+        assert!(!reaches("198.51.100.1:81"), "another port of the address");
+        assert!(!reaches("172.16.0.254:80"), "the port of another address");
+        assert!(!reaches("[2001:db8:a::1]:81"), "another port, IPv6");
+        assert!(answers_ping("198.51.100.1".parse().unwrap()));
+        assert!(answers_ping("2001:db8:a::1".parse().unwrap()));
+    });
+    assert_eq!(own_address_at("198.51.100.10:8080"), "198.51.100.1", "replies come in");
+}
 
-    fn an_empty_table_answers_nobody() {
-        let mut network = Network::new();
-        echo_addresses("198.51.100.1:80");
-        network.rules(Ruleset::default());
-        network.client.inside(|| {
-            assert!(!reaches("198.51.100.1:80"));
-            assert!(!answers_ping("198.51.100.1".parse().unwrap()));
-        });
-    }
+fn an_empty_table_answers_nobody() {
+    let mut network = Network::new();
+    echo_addresses("198.51.100.1:80");
+    network.rules(Ruleset::default());
+    network.client.inside(|| {
+        assert!(!reaches("198.51.100.1:80"));
+        assert!(!answers_ping("198.51.100.1".parse().unwrap()));
+    });
+}
 
-    fn a_connection_outlives_a_replacement_of_the_table() {
-        let mut network = Network::new();
-        let rules = open_for(&["198.51.100.1:80/tcp"]);
-        network.rules(rules.clone());
-        let listener = TcpListener::bind("198.51.100.1:80").unwrap();
-        let mut client = network.client.inside(|| TcpStream::connect("198.51.100.1:80").unwrap());
-        let (mut server, _) = listener.accept().unwrap();
-        server.set_read_timeout(Some(5 * PATIENCE)).unwrap();
-        for rules in [open_for(&[]), rules] {
-            network.rules(rules);
-            client.write_all(b"x").unwrap();
-            server.read_exact(&mut [0]).unwrap();
-        }
-    }
-
-    fn masquerade_hides_the_inside_and_only_the_inside() {
-        let mut network = Network::new();
-        network.client.inside(|| {
-            echo_addresses("198.51.100.10:80");
-            echo_addresses("[2001:db8:a::10]:80");
-        });
-        let masquerade =
-            |from: &str| Rule::Masquerade { from: from.parse().unwrap(), out: "wan0".parse().unwrap(), to: Lent::Picked };
-        let rules = |from: &str, from6: &str| {
-            open_for(&[])
-                .with(Chain::Forward, [Rule::AcceptEstablished])
-                .with(Chain::Postrouting, [from, from6].map(masquerade))
-        };
-        network.rules(rules("172.16.0.0/24", "2001:db8:b::/64"));
-        network.server.inside(|| {
-            assert_eq!(own_address_at("198.51.100.10:80"), "198.51.100.1");
-            assert_eq!(own_address_at("[2001:db8:a::10]:80"), "2001:db8:a::1");
-        });
-        // Another network's addresses are left as they are.
-        network.rules(rules("172.16.1.0/24", "2001:db8:c::/64"));
-        network.server.inside(|| assert_eq!(own_address_at("198.51.100.10:80"), "172.16.0.11"));
-    }
-
-    fn nobody_outside_opens_a_connection_to_the_inside() {
-        let mut network = Network::new();
-        network.server.inside(|| echo_addresses("172.16.0.11:80"));
-        let rules = |forward: Vec<Rule>| open_for(&[]).with(Chain::Forward, forward);
-        network.rules(rules(vec![Rule::AcceptEstablished]));
-        network.client.inside(|| assert!(reaches("172.16.0.11:80"), "the way is there"));
-        network.rules(rules(vec![Rule::AcceptEstablished, Rule::DropNewFrom("wan0".parse().unwrap())]));
-        network.client.inside(|| {
-            assert!(!reaches("172.16.0.11:80"));
-            echo_addresses("198.51.100.10:80");
-        });
-        network.server.inside(|| assert_eq!(own_address_at("198.51.100.10:80"), "172.16.0.11", "outwards is open"));
-    }
-    /// Every client keeps its address, whatever it connects to; ten addresses all have clients.
-    fn a_pool_lends_every_client_the_same_address_every_time() {
-        let mut network = Network::new();
-        let pool: Vec<String> = (20..30).map(|n| format!("198.51.100.{n}")).collect();
-        for address in &pool {
-            sh(&format!("ip address add {address}/32 dev wan0"));
-        }
-        network.client.sh("ip address add 198.51.100.11/24 dev eth0");
-        let clients: Vec<String> = (100..160).map(|n| format!("172.16.0.{n}")).collect();
-        let added: Vec<String> = clients.iter().map(|c| format!("ip address add {c}/24 dev eth0")).collect();
-        network.server.sh(&added.join("; "));
-        network.client.inside(|| {
-            echo_addresses("198.51.100.10:80");
-            echo_addresses("198.51.100.11:80");
-        });
-        let gap = "masquerade 172.16.0.0/24 out wan0 to 198.51.100.2";
-        for rules in [
-            vec!["masquerade 172.16.0.0/24 out wan0 to 198.51.100.20-198.51.100.29".to_owned()],
-            (0..10).map(|n| format!("{gap}{n} share {n} of 10")).collect(),
-        ] {
-            let rules = rules.iter().map(|line| line.parse().unwrap());
-            network.rules(open_for(&[]).with(Chain::Postrouting, rules));
-            let mut lent = std::collections::BTreeMap::<String, usize>::new();
-            for client in &clients {
-                let seen = network.server.inside(|| {
-                    ["198.51.100.10:80", "198.51.100.11:80", "198.51.100.10:80"].map(|to| own_address_from(client, to))
-                });
-                assert!(seen.iter().all(|address| *address == seen[0]), "{client}: {seen:?}");
-                *lent.entry(seen[0].clone()).or_default() += 1;
-            }
-            assert_eq!(lent.keys().cloned().collect::<Vec<_>>(), pool, "{lent:?}");
-            assert!(lent.values().all(|clients| *clients <= 20), "{lent:?}");
-        }
-    }
-
-    /// Both ends are told, by the other's first packet, whichever of them begins; what is small enough is left.
-    fn segments_are_limited_in_both_directions() {
-        let mut network = Network::new();
-        network.client.inside(|| {
-            echo_addresses("198.51.100.10:80");
-            echo_addresses("[2001:db8:a::10]:80");
-        });
-        network.server.inside(|| {
-            echo_addresses("172.16.0.11:80");
-            echo_addresses("[2001:db8:b::11]:80");
-        });
-        network.client.sh("ip -6 route add 2001:db8:b::/64 via 2001:db8:a::1");
-        let mss = |network: &Network| {
-            let outwards = network.server.inside(|| [segment("198.51.100.10:80"), segment("[2001:db8:a::10]:80")]);
-            let inwards = network.client.inside(|| [segment("172.16.0.11:80"), segment("[2001:db8:b::11]:80")]);
-            [outwards, inwards]
-        };
-        network.rules(open_for(&[]));
-        assert_eq!(mss(&network), [[1460, 1440]; 2], "what an MTU of 1500 allows");
-        let clamp = |v4: u16, v6: u16| {
-            let rule = |ip: &str, way: &str, bytes| format!("clamp mss {bytes} {ip} {way} wan0").parse::<Rule>().unwrap();
-            open_for(&[])
-                .with(Chain::MangleIn, [rule("ipv4", "in", v4), rule("ipv6", "in", v6)])
-                .with(Chain::MangleOut, [rule("ipv4", "out", v4), rule("ipv6", "out", v6)])
-        };
-        network.rules(clamp(1300, 1280));
-        assert_eq!(mss(&network), [[1300, 1280]; 2]);
-        network.rules(clamp(9000, 9000));
-        assert_eq!(mss(&network), [[1460, 1440]; 2], "never raised");
+fn a_connection_outlives_a_replacement_of_the_table() {
+    let mut network = Network::new();
+    let rules = open_for(&["198.51.100.1:80/tcp"]);
+    network.rules(rules.clone());
+    let listener = TcpListener::bind("198.51.100.1:80").unwrap();
+    let mut client = network.client.inside(|| TcpStream::connect("198.51.100.1:80").unwrap());
+    let (mut server, _) = listener.accept().unwrap();
+    server.set_read_timeout(Some(5 * PATIENCE)).unwrap();
+    for rules in [open_for(&[]), rules] {
+        network.rules(rules);
+        client.write_all(b"x").unwrap();
+        server.read_exact(&mut [0]).unwrap();
     }
 }
+
+fn masquerade_hides_the_inside_and_only_the_inside() {
+    let mut network = Network::new();
+    network.client.inside(|| {
+        echo_addresses("198.51.100.10:80");
+        echo_addresses("[2001:db8:a::10]:80");
+    });
+    let masquerade =
+        |from: &str| Rule::Masquerade { from: from.parse().unwrap(), out: "wan0".parse().unwrap(), to: Lent::Picked };
+    let rules = |from: &str, from6: &str| {
+        open_for(&[])
+            .with(Chain::Forward, [Rule::AcceptEstablished])
+            .with(Chain::Postrouting, [from, from6].map(masquerade))
+    };
+    network.rules(rules("172.16.0.0/24", "2001:db8:b::/64"));
+    network.server.inside(|| {
+        assert_eq!(own_address_at("198.51.100.10:80"), "198.51.100.1");
+        assert_eq!(own_address_at("[2001:db8:a::10]:80"), "2001:db8:a::1");
+    });
+    // Another network's addresses are left as they are.
+    network.rules(rules("172.16.1.0/24", "2001:db8:c::/64"));
+    network.server.inside(|| assert_eq!(own_address_at("198.51.100.10:80"), "172.16.0.11"));
+}
+
+fn nobody_outside_opens_a_connection_to_the_inside() {
+    let mut network = Network::new();
+    network.server.inside(|| echo_addresses("172.16.0.11:80"));
+    let rules = |forward: Vec<Rule>| open_for(&[]).with(Chain::Forward, forward);
+    network.rules(rules(vec![Rule::AcceptEstablished]));
+    network.client.inside(|| assert!(reaches("172.16.0.11:80"), "the way is there"));
+    network.rules(rules(vec![Rule::AcceptEstablished, Rule::DropNewFrom("wan0".parse().unwrap())]));
+    network.client.inside(|| {
+        assert!(!reaches("172.16.0.11:80"));
+        echo_addresses("198.51.100.10:80");
+    });
+    network.server.inside(|| assert_eq!(own_address_at("198.51.100.10:80"), "172.16.0.11", "outwards is open"));
+}
+/// Every client keeps its address, whatever it connects to; ten addresses all have clients.
+fn a_pool_lends_every_client_the_same_address_every_time() {
+    let mut network = Network::new();
+    let pool: Vec<String> = (20..30).map(|n| format!("198.51.100.{n}")).collect();
+    for address in &pool {
+        sh(&format!("ip address add {address}/32 dev wan0"));
+    }
+    network.client.sh("ip address add 198.51.100.11/24 dev eth0");
+    let clients: Vec<String> = (100..160).map(|n| format!("172.16.0.{n}")).collect();
+    let added: Vec<String> = clients.iter().map(|c| format!("ip address add {c}/24 dev eth0")).collect();
+    network.server.sh(&added.join("; "));
+    network.client.inside(|| {
+        echo_addresses("198.51.100.10:80");
+        echo_addresses("198.51.100.11:80");
+    });
+    let gap = "masquerade 172.16.0.0/24 out wan0 to 198.51.100.2";
+    for rules in [
+        vec!["masquerade 172.16.0.0/24 out wan0 to 198.51.100.20-198.51.100.29".to_owned()],
+        (0..10).map(|n| format!("{gap}{n} share {n} of 10")).collect(),
+    ] {
+        let rules = rules.iter().map(|line| line.parse().unwrap());
+        network.rules(open_for(&[]).with(Chain::Postrouting, rules));
+        let mut lent = std::collections::BTreeMap::<String, usize>::new();
+        for client in &clients {
+            let seen = network.server.inside(|| {
+                ["198.51.100.10:80", "198.51.100.11:80", "198.51.100.10:80"].map(|to| own_address_from(client, to))
+            });
+            assert!(seen.iter().all(|address| *address == seen[0]), "{client}: {seen:?}");
+            *lent.entry(seen[0].clone()).or_default() += 1;
+        }
+        assert_eq!(lent.keys().cloned().collect::<Vec<_>>(), pool, "{lent:?}");
+        assert!(lent.values().all(|clients| *clients <= 20), "{lent:?}");
+    }
+}
+
+/// Both ends are told, by the other's first packet, whichever of them begins; what is small enough is left.
+fn segments_are_limited_in_both_directions() {
+    let mut network = Network::new();
+    network.client.inside(|| {
+        echo_addresses("198.51.100.10:80");
+        echo_addresses("[2001:db8:a::10]:80");
+    });
+    network.server.inside(|| {
+        echo_addresses("172.16.0.11:80");
+        echo_addresses("[2001:db8:b::11]:80");
+    });
+    network.client.sh("ip -6 route add 2001:db8:b::/64 via 2001:db8:a::1");
+    let mss = |network: &Network| {
+        let outwards = network.server.inside(|| [segment("198.51.100.10:80"), segment("[2001:db8:a::10]:80")]);
+        let inwards = network.client.inside(|| [segment("172.16.0.11:80"), segment("[2001:db8:b::11]:80")]);
+        [outwards, inwards]
+    };
+    network.rules(open_for(&[]));
+    assert_eq!(mss(&network), [[1460, 1440]; 2], "what an MTU of 1500 allows");
+    let clamp = |v4: u16, v6: u16| {
+        let rule = |ip: &str, way: &str, bytes| format!("clamp mss {bytes} {ip} {way} wan0").parse::<Rule>().unwrap();
+        open_for(&[])
+            .with(Chain::MangleIn, [rule("ipv4", "in", v4), rule("ipv6", "in", v6)])
+            .with(Chain::MangleOut, [rule("ipv4", "out", v4), rule("ipv6", "out", v6)])
+    };
+    network.rules(clamp(1300, 1280));
+    assert_eq!(mss(&network), [[1300, 1280]; 2]);
+    network.rules(clamp(9000, 9000));
+    assert_eq!(mss(&network), [[1460, 1440]; 2], "never raised");
+}
+/// Source and destination on both sides: the client's address is kept, only the named ports of the named clients pass,
+/// and a machine inside reaches the forwarded address too, also when the port leads to itself.
+fn a_forwarded_port_leads_inside_for_its_clients_only() {
+    let mut network = Network::new();
+    network.client.sh("ip address add 198.51.100.11/24 dev eth0; ip -6 route add 2001:db8:b::/64 via 2001:db8:a::1");
+    network.server.inside(|| {
+        for listen in ["172.16.0.11:22", "172.16.0.11:5001", "172.16.0.11:80", "[2001:db8:b::11]:22"] {
+            echo_addresses(listen);
+        }
+    });
+    let forwards = [
+        "tcp 198.51.100.1:2222 to 172.16.0.11:22 from 198.51.100.10/32",
+        "tcp 198.51.100.1:2222 to 172.16.0.11:22 from 172.16.0.0/24",
+        "tcp 198.51.100.1:5000-5001 to 172.16.0.11",
+        "tcp [2001:db8:a::1]:2222 to [2001:db8:b::11]:22",
+    ];
+    let line = |verb: &str, forward: &str| format!("{verb} {forward}").parse::<Rule>().unwrap();
+    let hairpins = ["172.16.0.0/24", "2001:db8:b::/64"];
+    let hairpins = hairpins.map(|net| line("hairpin forwarded", &format!("{net} out lan0")));
+    let closed = [Rule::AcceptEstablished, Rule::DropNewFrom("wan0".parse().unwrap())];
+    let through = forwards.map(|f| line("accept forwarded", f));
+    let with = |through: Vec<Rule>| {
+        open_for(&[])
+            .with(Chain::Dstnat, forwards.map(|f| line("forward", f)))
+            .with(Chain::Forward, [closed[0].clone()].into_iter().chain(through).chain([closed[1].clone()]))
+            .with(Chain::Postrouting, hairpins.clone())
+    };
+    network.rules(with(vec![]));
+    network.client.inside(|| assert!(!reaches("198.51.100.1:2222"), "the filter decides"));
+    network.rules(with(through.to_vec()));
+    network.client.inside(|| {
+        assert_eq!(own_address_at("198.51.100.1:2222"), "198.51.100.10");
+        assert_eq!(own_address_from("198.51.100.11", "198.51.100.1:5001"), "198.51.100.11");
+        assert_eq!(own_address_at("[2001:db8:a::1]:2222"), "2001:db8:a::10");
+        for (own, to) in [
+            ("198.51.100.11", "198.51.100.1:2222"),
+            ("198.51.100.10", "198.51.100.1:22"),
+            ("198.51.100.10", "172.16.0.11:22"),
+            ("198.51.100.10", "172.16.0.11:80"),
+        ] {
+            assert!(!reaches_from(own, to), "{own} to {to}");
+        }
+    });
+    // From beside the target, or from the target itself: by the box's address.
+    network.server.inside(|| {
+        assert_eq!(own_address_at("198.51.100.1:2222"), "172.16.0.254");
+        assert_eq!(own_address_at("[2001:db8:a::1]:2222"), "2001:db8:b::fe");
+    });
+}}

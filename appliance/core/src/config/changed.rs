@@ -21,6 +21,7 @@ pub fn changed(old: &Config, new: &Config) -> Changed {
         timeouts: config.timeouts,
         interfaces: config.interfaces.clone(),
         masquerades: config.masquerades.clone(),
+        port_forwards: config.port_forwards.clone(),
     };
     let mut before: BTreeMap<VirtualKey, &VirtualServer> = old
         .virtual_servers

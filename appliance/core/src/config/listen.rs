@@ -44,11 +44,11 @@ impl Listen {
 
 /// One entry of `listen`.
 #[derive(Debug, Clone)]
-struct Ports {
-    address: IpAddr,
-    first: u16,
-    last: u16,
-    span: Range<usize>,
+pub(super) struct Ports {
+    pub address: IpAddr,
+    pub first: u16,
+    pub last: u16,
+    pub span: Range<usize>,
 }
 
 pub(super) fn read(
@@ -103,7 +103,7 @@ pub(super) fn read(
 }
 
 /// `None` for a fault.
-fn protocols(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<Vec<Protocol>> {
+pub(super) fn protocols(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<Vec<Protocol>> {
     let Some(value) = section.value("protocol") else {
         return Some(vec![Protocol::Tcp]);
     };
@@ -146,7 +146,7 @@ fn judge_families(reader: &mut Reader<'_>, entries: &[Ports]) {
     }
 }
 
-fn ports(reader: &mut Reader<'_>, value: Value<'_, '_>, topology: &Topology) -> Option<Ports> {
+pub(super) fn ports(reader: &mut Reader<'_>, value: Value<'_, '_>, topology: &Topology) -> Option<Ports> {
     let (socket, last) = match range(value) {
         Some(range) => {
             let judged = range.and_then(|(socket, last)| match judge(socket, Purpose::Listen) {
@@ -180,7 +180,7 @@ fn ports(reader: &mut Reader<'_>, value: Value<'_, '_>, topology: &Topology) -> 
 }
 
 /// `ADDRESS:FIRST-LAST`; `None` for what does not look like it.
-fn range(value: Value<'_, '_>) -> Option<Result<(SocketAddr, u16), Wrong>> {
+pub(super) fn range(value: Value<'_, '_>) -> Option<Result<(SocketAddr, u16), Wrong>> {
     let (host, ports) = value.text()?.rsplit_once(':')?;
     let (first, last) = ports.split_once('-')?;
     // An address that cannot be read is explained as that of a single port.
@@ -253,6 +253,8 @@ fn own_addresses(topology: &Topology, wanted: IpAddr) -> String {
 #[derive(Debug, Default)]
 pub(super) struct TakenPorts {
     services: usize,
+    /// What is noted from now on are forwards.
+    forwards: bool,
     ports: BTreeMap<(IpAddr, Protocol), BTreeMap<u16, TakenRange>>,
 }
 
@@ -268,6 +270,16 @@ impl TakenPorts {
     fn next_service(&mut self) -> usize {
         self.services += 1;
         self.services
+    }
+
+    /// The services are all noted: a port that a forward wants must be free.
+    pub fn begin_forwards(&mut self) {
+        self.forwards = true;
+    }
+
+    pub fn forward(&mut self, reader: &mut Reader<'_>, ports: &Ports, protocols: &[Protocol]) {
+        let own = self.next_service();
+        self.take(reader, ports, protocols, own, Some("a [[port_forward]]"));
     }
 
     /// Notes the ports; one that is there already is a fault.
@@ -291,7 +303,10 @@ impl TakenPorts {
                     last: ports.last.min(other.last),
                 };
                 if !told {
-                    let (message, help) = twice(reader, both, other, service);
+                    let (message, help) = match self.forwards {
+                        true => taken(reader, both, other),
+                        false => twice(reader, both, other, service),
+                    };
                     reader.fault(ports.span.clone(), message, help);
                 }
                 told = true;
@@ -306,6 +321,15 @@ impl TakenPorts {
             ranges.insert(ports.first, range);
         }
     }
+}
+
+fn taken(reader: &Reader<'_>, both: PortRange, other: &TakenRange) -> (String, String) {
+    let help = format!(
+        "{} on {} has it; a port leads to one place",
+        other.name,
+        reader.line(&other.span)
+    );
+    (format!("{both} is taken already"), help)
 }
 
 fn twice(reader: &Reader<'_>, both: PortRange, other: &TakenRange, service: usize) -> (String, String) {

@@ -15,6 +15,7 @@ mod masquerade;
 mod model;
 mod outline;
 mod parts;
+mod port_forward;
 mod reader;
 mod render;
 mod route;
@@ -36,8 +37,8 @@ use toml::de::DeTable;
 pub use changed::{Changed, changed};
 pub use fault::{Fault, Faults};
 pub use model::{
-    CheckKind, CheckParams, Config, HostName, Interface, LinkSelector, Masquerade, MssClamp, RealServer,
-    Route, VirtualServer, WhenDown,
+    CheckKind, CheckParams, Config, HostName, Interface, LinkSelector, Masquerade, MssClamp, PortForward,
+    RealServer, Route, VirtualServer, WhenDown,
 };
 pub use warnings::warnings;
 
@@ -127,13 +128,15 @@ fn config(
     let masquerades = masquerade::read(reader, root, &topology);
     let mut services = Services::new(&topology);
     read_services(reader, &mut services)?;
-    let mut virtual_servers = services.read;
+    let (mut virtual_servers, taken) = services.finish();
     marks::assign(&mut virtual_servers);
+    let port_forwards = port_forward::read(reader, root, &topology, taken);
     Some(Config {
         hostname,
         timeouts,
         interfaces,
         masquerades,
+        port_forwards,
         virtual_servers,
     })
 }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Endpoint, Forward, IfName, MacAddress, PortRange, RealKey, VirtualKey, VirtualSettings, Weight,
+    Endpoint, Forward, IfName, MacAddress, PortRange, Protocol, RealKey, VirtualKey, VirtualSettings, Weight,
 };
 use crate::observed::IpvsTimeouts;
 
@@ -22,6 +22,7 @@ pub struct Config {
     pub timeouts: IpvsTimeouts,
     pub interfaces: Vec<Interface>,
     pub masquerades: Vec<Masquerade>,
+    pub port_forwards: Vec<PortForward>,
     pub virtual_servers: Vec<VirtualServer>,
 }
 
@@ -33,6 +34,7 @@ impl Config {
             timeouts: IpvsTimeouts::DEFAULT,
             interfaces: vec![],
             masquerades: vec![],
+            port_forwards: vec![],
             virtual_servers: vec![],
         }
     }
@@ -138,6 +140,22 @@ pub struct Masquerade {
     /// Addresses of that interface, in order, none twice: a client keeps the one that it gets. None: the one that the
     /// kernel picks.
     pub to: Vec<IpAddr>,
+}
+
+/// Ports of an address of the box that lead to another machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortForward {
+    pub address: IpAddr,
+    pub first: u16,
+    /// Included.
+    pub last: u16,
+    /// None twice.
+    pub protocols: Vec<Protocol>,
+    pub to: IpAddr,
+    /// Where the first port leads; the others follow it.
+    pub to_first: u16,
+    /// Who may; none: everybody.
+    pub from: Vec<IpNet>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

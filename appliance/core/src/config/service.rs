@@ -35,7 +35,7 @@ struct Taken {
 pub(super) struct Services<'p> {
     topology: &'p Topology,
     taken: Taken,
-    pub read: Vec<VirtualServer>,
+    read: Vec<VirtualServer>,
 }
 
 impl<'p> Services<'p> {
@@ -55,6 +55,11 @@ impl<'p> Services<'p> {
                 self.read.extend(service);
             }
         }
+    }
+
+    /// The services, and which ports they take.
+    pub fn finish(self) -> (Vec<VirtualServer>, TakenPorts) {
+        (self.read, self.taken.ports)
     }
 }
 

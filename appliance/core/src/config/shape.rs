@@ -18,6 +18,7 @@ pub(super) const ROOT: Shape = Shape {
         "timeouts",
         "interface",
         "masquerade",
+        "port_forward",
         "virtual_server",
     ],
     aliases: &[],
@@ -58,6 +59,12 @@ pub(super) const ROUTE: Shape = Shape {
 pub(super) const MASQUERADE: Shape = Shape {
     title: "[[masquerade]]",
     keys: &["from", "out", "to"],
+    aliases: &[],
+};
+
+pub(super) const PORT_FORWARD: Shape = Shape {
+    title: "[[port_forward]]",
+    keys: &["listen", "to", "protocol", "from"],
     aliases: &[],
 };
 
@@ -111,13 +118,14 @@ pub(super) const CHECK: Shape = Shape {
     aliases: &["delay_loop", "connect_timeout", "retry", "delay_before_retry"],
 };
 
-const ALL: [&Shape; 11] = [
+const ALL: [&Shape; 12] = [
     &ROOT,
     &TIMEOUTS,
     &INTERFACE,
     &MATCH,
     &ROUTE,
     &MASQUERADE,
+    &PORT_FORWARD,
     &VIRTUAL_SERVER,
     &TUNNEL,
     &PERSISTENCE,
@@ -126,7 +134,7 @@ const ALL: [&Shape; 11] = [
 ];
 
 /// Words that operators bring along, and what they are here.
-const FOREIGN: [(&str, &str); 18] = [
+const FOREIGN: [(&str, &str); 19] = [
     (
         "persistence_timeout",
         "persistence = { timeout = \"5m\" } in [[virtual_server]]",
@@ -154,6 +162,7 @@ const FOREIGN: [(&str, &str); 18] = [
     ("prefix", "part of the address: \"192.168.0.1/24\""),
     ("fall", "`retries`, without counting the first attempt"),
     ("nat", "[[masquerade]]"),
+    ("dnat", "[[port_forward]]"),
 ];
 
 impl Shape {

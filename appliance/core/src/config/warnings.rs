@@ -20,6 +20,12 @@ pub fn warnings(config: &Config) -> Vec<String> {
         warnings.extend(masquerade_warning(config, masquerade));
     }
     let destinations = Destinations::of(config);
+    for forward in config.port_forwards.iter().filter(|f| !destinations.reach(f.to)) {
+        warnings.push(format!(
+            "port_forward to {}: no interface, route or gateway leads there",
+            forward.to
+        ));
+    }
     for service in &config.virtual_servers {
         service_warnings(service, &destinations, &mut warnings);
     }

@@ -27,6 +27,7 @@ fn config(interface: Interface) -> Config {
             out,
             to: vec![],
         }],
+        port_forwards: vec![],
         virtual_servers: vec![],
     }
 }
@@ -236,4 +237,38 @@ fn a_pool_is_one_rule_where_it_can_be_and_segments_are_limited_both_ways() {
     let out = rules(Chain::MangleOut);
     assert_eq!(out[0], "clamp mss 1460 ipv4 out eth0");
     assert_eq!(out.len(), 4);
+}
+
+#[test]
+fn forwarded_ports_are_let_through_for_their_clients_and_hide_neighbours_only() {
+    let kernel = FakeKernel::with_links(&["eth0", "eth1"]);
+    let text = include_str!("../../../../tests/configs/good/port-forward.toml");
+    let config = crate::config::parse(text).unwrap();
+    let network = network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
+    let rules = |chain| {
+        let rules = network.ruleset.rules(chain).iter();
+        rules.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let forwards = [
+        "tcp 192.168.0.1:2222 to 172.16.0.11:22 from 192.168.0.10/32",
+        "tcp 192.168.0.1:2222 to 172.16.0.11:22 from 10.0.0.0/8",
+        "tcp 192.168.0.1:5000-5010 to 172.16.0.12",
+        "udp 192.168.0.1:5000-5010 to 172.16.0.12",
+        "sctp 192.168.0.1:7000 to 172.16.0.12:8000",
+        "sctp 192.168.0.1:7001 to 172.16.0.12:8001",
+        "tcp [2001:db8::1]:2222 to [2001:db8:1::11]:22 from 2001:db8::/64",
+    ];
+    assert_eq!(rules(Chain::Dstnat), forwards.map(|f| format!("forward {f}")));
+    let through = rules(Chain::Forward);
+    assert_eq!(through[0], "accept established,related");
+    assert_eq!(through[1..8], forwards.map(|f| format!("accept forwarded {f}")));
+    assert_eq!(through[8..], ["drop new from eth0"]);
+    assert_eq!(
+        rules(Chain::Postrouting),
+        [
+            "hairpin forwarded 172.16.0.0/24 out eth1",
+            "hairpin forwarded 2001:db8:1::/64 out eth1",
+            "masquerade 172.16.0.0/24 out eth0",
+        ]
+    );
 }

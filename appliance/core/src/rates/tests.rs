@@ -164,6 +164,7 @@ fn rates_of_links_and_translations() {
                 connections,
                 connections_per_second: None,
             }],
+            forwards: vec![],
             hairpins: vec![],
             routes: vec![],
             conntrack: Tracking::default(),

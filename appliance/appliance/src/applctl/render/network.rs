@@ -1,7 +1,7 @@
 //! Links and the gateway's part: forwarding, masquerade, routes, connection tracking.
 //! Must not: say why something is not active; `status` has the reason.
 
-use lb_core::control::{GatewayReport, InterfaceReport, InterfacesReport, TranslationReport};
+use lb_core::control::{ForwardReport, GatewayReport, InterfaceReport, InterfacesReport, TranslationReport};
 use lb_core::traffic::Tracking;
 
 use super::table::{Cell, line, total, widths};
@@ -140,6 +140,9 @@ pub fn gateway(report: &GatewayReport, screen: &Screen) -> String {
     if !report.hairpins.is_empty() {
         text.push_str(&listed("Hairpin", translations(&report.hairpins), screen));
     }
+    if !report.forwards.is_empty() {
+        text.push_str(&listed("Forwards", forwards(&report.forwards), screen));
+    }
     let routes = report
         .routes
         .iter()
@@ -204,6 +207,28 @@ fn translations(reports: &[TranslationReport]) -> Vec<(String, bool)> {
             .map(|pace| format!(", {}/s", rate(pace)))
             .unwrap_or_default();
         (format!("{from} out of {out}{to}{counted}{pace}"), *active)
+    };
+    reports.iter().map(line).collect()
+}
+
+fn forwards(reports: &[ForwardReport]) -> Vec<(String, bool)> {
+    let line = |report: &ForwardReport| {
+        let counted = match (report.active, report.connections) {
+            (false, _) => String::new(),
+            (true, 1) => ", 1 connection".to_owned(),
+            (true, n) => format!(", {} connections", count(n)),
+        };
+        let from = match report.from.as_slice() {
+            [] => String::new(),
+            nets => format!(" for {}", nets.join(", ")),
+        };
+        let pace = report.connections_per_second.filter(|_| report.active);
+        let pace = pace.map(|pace| format!(", {}/s", rate(pace))).unwrap_or_default();
+        let ForwardReport {
+            listen, protocol, to, ..
+        } = report;
+        let line = format!("{listen} {protocol} to {to}{from}{counted}{pace}");
+        (line, report.active)
     };
     reports.iter().map(line).collect()
 }

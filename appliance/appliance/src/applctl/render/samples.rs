@@ -309,6 +309,15 @@ pub fn gateway() -> GatewayReport {
             connections: 1,
             connections_per_second: None,
         }],
+        forwards: vec![ForwardReport {
+            listen: "192.168.0.1:2222".into(),
+            protocol: "tcp".into(),
+            to: "172.16.0.11:22".into(),
+            from: vec!["192.168.0.0/24".into()],
+            active: true,
+            connections: 7,
+            connections_per_second: None,
+        }],
         routes: vec![RouteReport {
             to: "0.0.0.0/0".into(),
             via: "192.168.0.254".into(),

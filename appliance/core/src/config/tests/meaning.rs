@@ -73,6 +73,7 @@ fn the_scenario_is_what_its_file_says() {
             out: "eth0".to_owned(),
             to: vec![],
         }],
+        port_forwards: vec![],
         virtual_servers: vec![
             service(
                 "kube-apiserver",

@@ -365,6 +365,7 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
                     tcp_fin_s: 77,
                     udp_s: 604_800,
                 },
+                port_forwards: vec![],
                 masquerades: outs.into_iter().map(masquerade).collect(),
                 interfaces: interfaces.clone(),
                 virtual_servers,
