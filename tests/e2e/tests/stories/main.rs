@@ -10,6 +10,7 @@ mod drift;
 mod gateway;
 mod groups;
 mod hairpin;
+mod lost;
 mod machine;
 mod power;
 mod protocols;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Story::new("bad_configs_at_boot_2", 480, bad_config::at_boot_2),
         Story::new("bad_configs_at_boot_3", 480, bad_config::at_boot_3),
         Story::new("bad_configs_at_boot_4", 480, bad_config::at_boot_4),
+        Story::new("nothing_lost_in_drains", 420, lost::in_drains),
         Story::new("rows_bios", 420, rows::bios),
         Story::new("rows_uefi", 420, rows::uefi),
         Story::new("power_cut_in_config_put", 480, power::cut_in_config_put),

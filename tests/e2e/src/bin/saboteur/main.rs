@@ -4,6 +4,8 @@
 //! `{"status":0,"stdout":"","stderr":""}`. `["proc","PATH"]` reads a file of /proc without starting anything, for those who
 //! measure what the machine does. The product has no hook for any of this.
 
+mod orders;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         ["haunt", role, seconds] => haunt(role, seconds),
         ["fill", path] => fill(path),
         ["copy", from, to] => fs::copy(from, to).map(drop),
+        ["reload", times, versions @ ..] => orders::reload(times, versions),
         ["resident"] => resident(),
         other => Err(io::Error::other(format!("unknown command {other:?}"))),
     };

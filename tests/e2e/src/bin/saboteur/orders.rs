@@ -1,0 +1,86 @@
+//! Long series of the saboteur's deeds, done inside so that no line and no new process is between two of them: reloads of
+//! prepared configurations through the control socket.
+//! Must not: know what the configurations say.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::Ipv4Addr;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+const SOCKET: &str = "/run/lb/control.sock";
+const GLANCE: Duration = Duration::from_millis(20);
+/// For connections that are about to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `times` reloads; each takes the next of `versions`, files beside lb.toml. With `NAME@SERVER` it waits first until no
+/// connection of that server is active: the server is about to leave. Prints the counts as one JSON document.
+pub fn reload(times: &str, versions: &[&str]) -> io::Result<()> {
+    let times: usize = times.parse().map_err(io::Error::other)?;
+    let (started, mut steps, mut slowest) = (Instant::now(), 0, Duration::ZERO);
+    for version in versions.iter().cycle().take(times) {
+        let (name, leaving) = version.split_once('@').unwrap_or((version, ""));
+        if !leaving.is_empty() {
+            wait_until_idle(leaving)?;
+        }
+        fs::copy(format!("/config/{name}"), "/config/lb.toml")?;
+        let begun = Instant::now();
+        steps += apply(name)?;
+        slowest = slowest.max(begun.elapsed());
+    }
+    println!(
+        "{}",
+        json!({
+            "reloads": times,
+            "steps": steps,
+            "seconds": started.elapsed().as_secs_f64(),
+            "slowest_ms": slowest.as_millis() as u64,
+        })
+    );
+    Ok(())
+}
+
+/// The number of steps that it took; every one of them must have been accepted.
+fn apply(name: &str) -> io::Result<usize> {
+    let mut socket = UnixStream::connect(SOCKET)?;
+    socket.write_all(b"\"config-apply\"\n")?;
+    let mut answer = String::new();
+    BufReader::new(socket).read_line(&mut answer)?;
+    let answer: Value = serde_json::from_str(&answer)?;
+    let report = &answer["apply"];
+    let count = |list: &Value| list.as_array().map_or(0, Vec::len);
+    if report["applied"] == true && count(&report["failed"]) == 0 {
+        return Ok(count(&report["steps"]));
+    }
+    Err(io::Error::other(format!("{name}: {answer}")))
+}
+
+fn wait_until_idle(server: &str) -> io::Result<()> {
+    let started = Instant::now();
+    loop {
+        let active = active_connections(server)?;
+        if active == 0 {
+            return Ok(());
+        }
+        if started.elapsed() > PATIENCE {
+            return Err(io::Error::other(format!("{server} keeps {active} connections")));
+        }
+        std::thread::sleep(GLANCE);
+    }
+}
+
+/// From lines such as `  -> AC100001:1F90      Masq    1      7          42`.
+fn active_connections(server: &str) -> io::Result<u64> {
+    let (address, port) = server.split_once(':').unwrap_or((server, "0"));
+    let address: Ipv4Addr = address.parse().map_err(io::Error::other)?;
+    let port: u16 = port.parse().map_err(io::Error::other)?;
+    let ours = format!("{:08X}:{port:04X}", u32::from(address));
+    let table = fs::read_to_string("/proc/net/ip_vs")?;
+    let lines = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let active = lines.filter(|words| words.get(1) == Some(&ours.as_str()));
+    Ok(active.filter_map(|words| words.get(4)?.parse::<u64>().ok()).sum())
+}

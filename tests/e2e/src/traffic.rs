@@ -1,0 +1,202 @@
+//! The traffic of the stories in which nothing may be lost: two servers, clients that open connections all the time, and
+//! clients whose connections stay. One place judges all of them.
+//! Must not: know what a story does meanwhile.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use lb_lab::command::run;
+use lb_lab::load::{Client, Program, Report, Running, Server};
+use lb_lab::{LabError, Result};
+
+/// What is asked of the whole of a story's traffic.
+pub const AT_LEAST: u64 = 100_000;
+/// The service, and who serves it.
+pub const SERVICE: ([u8; 4], u16) = ([192, 168, 0, 1], 8080);
+pub const SERVERS: [(&str, &str, &str); 3] = [
+    ("worker01", "one", "172.16.0.11:8080"),
+    ("worker02", "two", "172.16.0.12:8080"),
+    ("master", "three", "172.16.0.1:8080"),
+];
+/// Connections that stay, and how often each asks.
+const LONG: usize = 50;
+const INTERVAL: Duration = Duration::from_millis(250);
+/// Short connections at a time, for each of the two hosts.
+const PARALLEL: usize = 8;
+/// For a client on a busy machine: far more than a SYN that is sent again takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Servers that run for a whole story.
+#[derive(Debug)]
+pub struct Stage {
+    load: Program,
+    _servers: Vec<Server>,
+}
+
+/// Clients at work.
+#[derive(Debug)]
+pub struct Traffic {
+    short: Vec<Running>,
+    long: Running,
+}
+
+/// What all clients saw.
+#[derive(Debug)]
+pub struct Seen {
+    pub short: Vec<Report>,
+    pub long: Report,
+}
+
+impl Stage {
+    /// The servers listen, and the hosts may use nearly all of their ports.
+    pub fn new() -> Result<Stage> {
+        for host in ["host01", "host02"] {
+            let wide = "echo 1024 65000 > /proc/sys/net/ipv4/ip_local_port_range";
+            run(&["ip", "netns", "exec", host, "sh", "-c", wide])?;
+        }
+        let load = Program::own()?;
+        let mut servers = Vec::new();
+        for (namespace, name, address) in SERVERS {
+            servers.push(load.serve(namespace, name, &[address])?);
+        }
+        Ok(Stage {
+            load,
+            _servers: servers,
+        })
+    }
+
+    fn short_orders(connections: u64) -> Client {
+        Client {
+            parallel: PARALLEL,
+            patience: PATIENCE,
+            ..Client::short(SocketAddr::from(SERVICE), connections)
+        }
+    }
+
+    /// Begins, and waits until every connection that stays is there.
+    pub fn begin(&self) -> Result<Traffic> {
+        let long = self.stay("host01", LONG)?;
+        let orders = Client {
+            until_told: true,
+            ..Stage::short_orders(0)
+        };
+        let short = ["host01", "host02"].map(|host| self.load.start(host, &orders));
+        let short = short.into_iter().collect::<Result<Vec<Running>>>()?;
+        Ok(Traffic { short, long })
+    }
+
+    /// Connections that stay; each has been answered.
+    pub fn stay(&self, host: &str, connections: usize) -> Result<Running> {
+        let orders = Client {
+            patience: PATIENCE,
+            ..Client::long(SocketAddr::from(SERVICE), connections, INTERVAL)
+        };
+        let long = self.load.start(host, &orders)?;
+        // The first round: nobody has asked twice before everybody has asked once.
+        long.wait_for("connections that stay", PATIENCE, |so_far| {
+            so_far.begun == connections as u64 && so_far.answers >= 2 * connections as u64
+        })?;
+        Ok(long)
+    }
+
+    /// So many short connections from each host, to their end.
+    pub fn short(&self, connections: u64) -> Result<Vec<Report>> {
+        let orders = Stage::short_orders(connections);
+        let running = ["host01", "host02"].map(|host| self.load.start(host, &orders));
+        running.into_iter().map(|client| client?.report()).collect()
+    }
+}
+
+impl Traffic {
+    pub fn begun(&self) -> u64 {
+        self.short
+            .iter()
+            .chain([&self.long])
+            .map(|c| c.progress().begun)
+            .sum()
+    }
+
+    pub fn losses(&self) -> u64 {
+        self.short
+            .iter()
+            .chain([&self.long])
+            .map(|c| c.progress().losses)
+            .sum()
+    }
+
+    /// Until so many connections were begun in all.
+    pub fn wait_for(&self, connections: u64, limit: Duration) -> Result<()> {
+        let started = Instant::now();
+        while self.begun() < connections {
+            if started.elapsed() > limit {
+                return Err(LabError::Timeout {
+                    what: format!("{connections} connections"),
+                    limit,
+                    seen: format!("{} connections, {} lost", self.begun(), self.losses()),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    /// Every connection comes to its end, and every client says what it saw.
+    pub fn end(self) -> Result<Seen> {
+        let short = self.short.into_iter().map(Running::report);
+        Ok(Seen {
+            short: short.collect::<Result<Vec<Report>>>()?,
+            long: self.long.report()?,
+        })
+    }
+}
+
+impl Seen {
+    pub fn all(&self) -> impl Iterator<Item = &Report> {
+        self.short.iter().chain([&self.long])
+    }
+
+    pub fn connections(&self) -> u64 {
+        self.all().map(|report| report.begun).sum()
+    }
+
+    /// How many answers a server gave.
+    pub fn answered_by(&self, server: &str) -> u64 {
+        self.all().filter_map(|report| report.servers.get(server)).sum()
+    }
+
+    /// Everything that was asked for and did not come, whoever asked. The judgement of every story.
+    pub fn lost(&self) -> Vec<String> {
+        lost(self.all())
+    }
+
+    /// Fails the story if anything was lost, or if it proves nothing.
+    pub fn assert_nothing_lost(&self, occasion: &str) {
+        for report in self.all() {
+            println!("{occasion}: {}", report.summary());
+        }
+        let lost = self.lost();
+        assert!(lost.is_empty(), "{occasion}: {} losses: {lost:#?}", lost.len());
+        let connections = self.connections();
+        assert!(
+            connections >= AT_LEAST,
+            "{occasion}: only {connections} connections"
+        );
+        assert!(
+            self.long.answers > 10 * self.long.begun,
+            "{occasion}: {:?}",
+            self.long
+        );
+    }
+}
+
+/// A SYN that had to be sent again is a loss too: somebody dropped it.
+pub fn lost<'a>(reports: impl Iterator<Item = &'a Report>) -> Vec<String> {
+    let mut lost = Vec::new();
+    for report in reports {
+        lost.extend(report.lost());
+        if report.slow.count > 0 {
+            lost.push(format!("SYNs sent again: {:?}", report.slow));
+        }
+    }
+    lost
+}

@@ -1,0 +1,129 @@
+//! Nothing lost: at least 100,000 connections through the box, short ones and ones that stay, while servers are drained.
+//! Must not: forgive a SYN that had to be sent again.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use lb_e2e::sabotage::Saboteur;
+use lb_e2e::scene::health;
+use lb_e2e::traffic::{AT_LEAST, Seen, Stage};
+use lb_e2e::{Scene, Setting, Start, volume};
+use lb_lab::Result;
+use lb_lab::story::Told;
+use serde_json::Value;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// The service whose connections are counted. A weight of `None` leaves the server out.
+fn web(weights: [Option<u32>; 3]) -> String {
+    let mut text = "[[virtual_server]]\nname = \"web\"\nlisten = \"192.168.0.1:8080\"\nscheduler = \"wrr\"\n\
+                    check = { interval = \"1s\", timeout = \"1s\", retries = 2, retry_interval = \"200ms\" }\n"
+        .to_owned();
+    for (address, weight) in ["172.16.0.11", "172.16.0.12", "172.16.0.1"].iter().zip(weights) {
+        if let Some(weight) = weight {
+            let _ = write!(
+                text,
+                "[[virtual_server.real_server]]\naddress = \"{address}:8080\"\nweight = {weight}\n"
+            );
+        }
+    }
+    text
+}
+
+/// The box with `services`; `more` are further keys of eth0.
+fn config(more: &str, services: &str) -> String {
+    format!(
+        "[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\", \"192.168.0.5/24\"]\n{more}\
+         [[interface]]\nname = \"eth1\"\naddresses = [\"172.16.0.254/24\"]\n\
+         [[masquerade]]\nfrom = \"172.16.0.0/24\"\nout = \"eth0\"\n{services}"
+    )
+}
+
+const BOTH: [Option<u32>; 3] = [Some(1), Some(1), None];
+
+/// Serving, with everything in place for traffic.
+fn scene(config: &str, versions: &[(String, String)]) -> Result<(Scene, Stage, Saboteur)> {
+    let mut scene = Scene::dark(Setting::new(Start::Sabotage, config))?;
+    for (name, text) in versions {
+        volume::write(&scene.disk, name, text.as_bytes())?;
+    }
+    let stage = Stage::new()?;
+    scene.power_on()?;
+    scene.wait_for_report("services", lb_e2e::scene::BOOT_LIMIT, |services| {
+        ["172.16.0.11:8080", "172.16.0.12:8080"]
+            .iter()
+            .all(|server| health(services, server) == Some("up"))
+    })?;
+    let saboteur = scene.saboteur()?;
+    Ok((scene, stage, saboteur))
+}
+
+fn server<'a>(services: &'a Value, address: &str) -> &'a Value {
+    let servers = services["services"][0]["servers"].as_array();
+    let mut servers = servers.into_iter().flatten();
+    servers
+        .find(|server| server["address"] == address)
+        .unwrap_or(&Value::Null)
+}
+
+/// Rounds of drains, each with short connections in full flow.
+const ROUNDS: u64 = 10;
+
+/// A server at weight 0 in the file keeps the connections that it has, to their end, and gets no other.
+pub fn in_drains() -> Told {
+    let first = config("", &web([Some(0), Some(1), None]));
+    let second = config("", &web([Some(1), Some(0), None]));
+    let both = config("", &web(BOTH));
+    let versions = [
+        ("one-drained.toml", first),
+        ("two-drained.toml", second),
+        ("both.toml", both.clone()),
+    ]
+    .map(|(name, text)| (name.to_owned(), text));
+    let (mut scene, stage, saboteur) = scene(&both, &versions)?;
+    let staying = stage.stay("host01", 50)?;
+    let mut reports = Vec::new();
+    for round in 0..ROUNDS {
+        let (drained, address, other) = [
+            ("one", "172.16.0.11:8080", "two"),
+            ("two", "172.16.0.12:8080", "one"),
+        ][round as usize % 2];
+        let ending = stage.stay("host02", 20)?;
+        saboteur.run(&["saboteur", "reload", "1", &format!("{drained}-drained.toml")])?;
+        let short = stage.short(AT_LEAST / ROUNDS / 2)?;
+        for report in &short {
+            let answers = &report.servers;
+            assert_eq!(
+                answers.keys().collect::<Vec<_>>(),
+                [other],
+                "{drained} is drained: {answers:?}"
+            );
+        }
+        let ended = ending.report()?;
+        for server in ["one", "two"] {
+            assert!(ended.servers[server] > 0, "round {round}: {ended:?}");
+        }
+        reports.extend(short);
+        reports.push(ended);
+        // What is left at the drained server are those that stay.
+        let services = scene.vm().json("services")?;
+        let server = server(&services, address);
+        assert_eq!(
+            (&server["weight"], &server["health"]),
+            (&0.into(), &"up".into()),
+            "{server}"
+        );
+        assert!(server["active_connections"].as_u64() > Some(0), "{server}");
+        saboteur.run(&["saboteur", "reload", "1", "both.toml"])?;
+    }
+    let seen = Seen {
+        short: reports,
+        long: staying.report()?,
+    };
+    seen.assert_nothing_lost("drains");
+    scene.wait_for_report("services", SOON, |services| {
+        let servers = services["services"][0]["servers"].as_array();
+        servers.is_some_and(|servers| servers.iter().all(|server| server["active_connections"] == 0))
+    })?;
+    Ok(())
+}
