@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use lb_core::config::{self, Config, Faults};
+use lb_core::config::{self, Before, Config, Faults, Parts};
 use lb_core::control::{ApplyReport, CheckReport, ConfigSource, ConfigText, Response, VolumeState};
 use lb_core::mirror;
 use tokio::sync::oneshot;
@@ -15,7 +15,7 @@ use crate::{Places, report};
 
 /// What a start finds.
 pub struct Loaded {
-    pub config: Option<Config>,
+    pub config: Option<(Config, Parts)>,
     pub source: ConfigSource,
     pub problems: Vec<String>,
     /// Text that came from lb.toml and is not yet known to be applicable.
@@ -110,7 +110,8 @@ fn nothing(store: &Store, places: &Places, mut problems: Vec<String>) -> Loaded 
     }
 }
 
-type Found = Result<Option<(Config, Vec<u8>)>, String>;
+type Read = (Config, Parts);
+type Found = Result<Option<(Read, Vec<u8>)>, String>;
 
 /// A file's configuration; the error is the rendered faults.
 fn read(store: &Store, name: &str) -> Found {
@@ -134,17 +135,18 @@ fn from_mirror(places: &Places) -> Found {
     }
 }
 
-fn parse(bytes: Vec<u8>, name: &str) -> Result<(Config, Vec<u8>), String> {
-    match config::parse_bytes(&bytes) {
+fn parse(bytes: Vec<u8>, name: &str) -> Result<(Read, Vec<u8>), String> {
+    match config::parse_bytes_after(&bytes, None) {
         Ok(config) => Ok((config, bytes)),
         Err(faults) => Err(faults.render(name, &String::from_utf8_lossy(&bytes))),
     }
 }
 
 /// The verdict on a text, for `config check`, `put` and `apply`.
-pub fn check(bytes: &[u8]) -> (Option<Config>, CheckReport) {
-    match config::parse_bytes(bytes) {
-        Ok(config) => {
+/// `before`: what is in force.
+pub fn check(bytes: &[u8], before: Option<Before<'_>>) -> (Option<Read>, CheckReport) {
+    match config::parse_bytes_after(bytes, before) {
+        Ok((config, parts)) => {
             let warnings = config::warnings(&config);
             let report = CheckReport {
                 ok: true,
@@ -152,7 +154,7 @@ pub fn check(bytes: &[u8]) -> (Option<Config>, CheckReport) {
                 rendered: String::new(),
                 warnings,
             };
-            (Some(config), report)
+            (Some((config, parts)), report)
         }
         Err(faults) => (None, faulty(&faults, &String::from_utf8_lossy(bytes))),
     }
@@ -170,9 +172,12 @@ fn faulty(faults: &Faults, text: &str) -> CheckReport {
 impl Engine {
     /// `config put`: validate, write, apply. Nothing changes unless the text is valid and has been saved.
     pub fn put(&mut self, text: String, reply: oneshot::Sender<Response>) {
-        let (config, check) = check(text.as_bytes());
+        let (config, check) = check(text.as_bytes(), self.in_force());
         // Valid, and hardly meant: a paste that went wrong would take every address away.
-        if config.as_ref().is_some_and(|config| config.interfaces.is_empty()) {
+        if config
+            .as_ref()
+            .is_some_and(|(config, _)| config.interfaces.is_empty())
+        {
             let message = "nothing was changed: the text has no [[interface]], and the appliance would lose its addresses";
             let _ = reply.send(Response::Error {
                 message: message.to_owned(),
@@ -211,7 +216,7 @@ impl Engine {
                 return;
             }
         };
-        let (config, check) = check(&bytes);
+        let (config, check) = check(&bytes, self.in_force());
         match config {
             Some(config) => self.enact(config, check, bytes, reply),
             None => {
@@ -251,7 +256,13 @@ impl Engine {
         }
     }
 
-    fn enact(&mut self, config: Config, check: CheckReport, text: Vec<u8>, reply: oneshot::Sender<Response>) {
+    fn enact(
+        &mut self,
+        (config, parts): Read,
+        check: CheckReport,
+        text: Vec<u8>,
+        reply: oneshot::Sender<Response>,
+    ) {
         log::warn!(
             "a new configuration is in force: {} services",
             config.virtual_servers.len()
@@ -269,6 +280,7 @@ impl Engine {
             persisted: fault.is_none(),
             persist_fault: fault,
         };
+        self.parts = parts;
         self.replace_config(config, Waiter { report, reply });
     }
 

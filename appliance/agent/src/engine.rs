@@ -5,7 +5,7 @@ use std::io;
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
-use lb_core::config::{Config, VirtualServer};
+use lb_core::config::{Before, Config, Parts, VirtualServer};
 use lb_core::control::{ConfigSource, HealthWord, Request, Response};
 use lb_core::desired::{self, Network};
 use lb_core::drops::DropWatch;
@@ -52,6 +52,8 @@ pub struct Engine {
     pub memory_bytes: u64,
     /// What is in force; `None`: nothing is.
     pub config: Option<Config>,
+    /// What its file was made of.
+    pub parts: Parts,
     pub source: ConfigSource,
     pub config_since: Instant,
     /// What is wrong with the files on the config volume, one sentence each.
@@ -113,6 +115,7 @@ impl Engine {
             started: now,
             memory_bytes: system::memory_bytes(),
             config: None,
+            parts: Parts::default(),
             by_listen: Vec::new(),
             keeper,
             source,
@@ -130,8 +133,15 @@ impl Engine {
             checking: false,
             ready: false,
         };
-        engine.put_in_force(config);
+        if let Some((config, parts)) = config {
+            engine.put_in_force(Some(config));
+            engine.parts = parts;
+        }
         Ok(engine)
+    }
+
+    pub fn in_force(&self) -> Option<Before<'_>> {
+        self.config.as_ref().map(|config| (&self.parts, config))
     }
 
     /// Replaces the configuration; gives the one before.

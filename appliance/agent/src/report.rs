@@ -48,9 +48,11 @@ impl Engine {
             Request::Gateway => Response::Gateway(self.gateway(activity)),
             Request::Counters { service } => self.counters(service.as_deref(), activity),
             Request::ConfigShow => self.config_text(),
-            Request::ConfigCheck { text: Some(text) } => Response::Check(apply::check(text.as_bytes()).1),
+            Request::ConfigCheck { text: Some(text) } => {
+                Response::Check(apply::check(text.as_bytes(), self.in_force()).1)
+            }
             Request::ConfigCheck { text: None } => match self.file() {
-                Ok(bytes) => Response::Check(apply::check(&bytes).1),
+                Ok(bytes) => Response::Check(apply::check(&bytes, self.in_force()).1),
                 Err(message) => Response::Error { message },
             },
             Request::Version => Response::Version(VersionReport {

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::address::{Purpose, explain_endpoint, family, unusable};
 use super::fault::{Wrong, quoted, some_of};
+use super::model::VirtualServer;
 use super::reader::{Reader, Section, Value};
 use super::topology::Topology;
 use crate::model::{Endpoint, PortRange, Protocol};
@@ -280,6 +281,25 @@ impl TakenPorts {
     pub fn forward(&mut self, reader: &mut Reader<'_>, ports: &Ports, protocols: &[Protocol]) {
         let own = self.next_service();
         self.take(reader, ports, protocols, own, Some("a [[port_forward]]"));
+    }
+
+    /// Notes the ports of a service that was read before; whether they were free.
+    pub fn take_over(&mut self, read: &VirtualServer) -> bool {
+        let service = self.next_service();
+        let mut free = true;
+        for range in &read.listen {
+            let ranges = self.ports.entry((range.address, range.protocol)).or_default();
+            let before = ranges.range(..=range.last).next_back();
+            free &= before.is_none_or(|(_, other)| other.last < range.first);
+            let taken = TakenRange {
+                last: range.last,
+                service,
+                name: read.name.clone(),
+                span: 0..0,
+            };
+            ranges.insert(range.first, taken);
+        }
+        free
     }
 
     /// Notes the ports; one that is there already is a fault.

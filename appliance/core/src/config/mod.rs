@@ -40,6 +40,7 @@ pub use model::{
     CheckKind, CheckParams, Config, HostName, Interface, LinkSelector, Masquerade, MssClamp, PortForward,
     RealServer, Route, VirtualServer, WhenDown,
 };
+pub use parts::{Before, Parts};
 pub use warnings::warnings;
 
 use fault::{Wrong, quoted};
@@ -51,9 +52,14 @@ pub const MAX_BYTES: usize = 8 << 20;
 
 /// Parses and validates the bytes of lb.toml.
 pub fn parse_bytes(bytes: &[u8]) -> Result<Config, Faults> {
+    parse_bytes_after(bytes, None).map(|(config, _)| config)
+}
+
+/// The same, with what was read before: a service that was there word for word is not read again.
+pub fn parse_bytes_after(bytes: &[u8], before: Option<Before<'_>>) -> Result<(Config, Parts), Faults> {
     refuse_size(bytes.len())?;
     match std::str::from_utf8(bytes) {
-        Ok(text) => parse(text),
+        Ok(text) => parse_after(text, before),
         Err(error) => Err(not_utf8(bytes, error.valid_up_to())),
     }
 }
@@ -61,7 +67,12 @@ pub fn parse_bytes(bytes: &[u8]) -> Result<Config, Faults> {
 /// Parses and validates the text of lb.toml.
 pub fn parse(text: &str) -> Result<Config, Faults> {
     refuse_size(text.len())?;
-    parts::parse(text).unwrap_or_else(|| parse_whole(text))
+    parse_after(text, None).map(|(config, _)| config)
+}
+
+fn parse_after(text: &str, before: Option<Before<'_>>) -> Result<(Config, Parts), Faults> {
+    let in_parts = parts::parse(text, before);
+    in_parts.unwrap_or_else(|| parse_whole(text).map(|config| (config, Parts::default())))
 }
 
 /// All of the text as one document.
@@ -73,7 +84,7 @@ fn parse_whole(text: &str) -> Result<Config, Faults> {
         Ok(document) => document,
         Err(_) => {
             blanked = syntax::blank_faulty(&mut reader);
-            syntax::parse_rest(&blanked, 0, &mut reader)
+            syntax::parse_rest(&blanked, 0, &mut reader).0
         }
     };
     let root = reader.top_level(document.get_ref(), 0);
@@ -81,12 +92,8 @@ fn parse_whole(text: &str) -> Result<Config, Faults> {
         services.read(reader, &root);
         Some(())
     });
-    conclude(config.unwrap_or_else(Config::empty), reader)
-}
-
-fn conclude(config: Config, reader: Reader<'_>) -> Result<Config, Faults> {
     if reader.faults.is_empty() {
-        Ok(config)
+        Ok(config.unwrap_or_else(Config::empty))
     } else {
         Err(reader.faults.into_faults())
     }

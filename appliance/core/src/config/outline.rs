@@ -5,8 +5,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use toml_parser::Source;
-use toml_parser::lexer::{Token, TokenKind};
+use super::statements::split;
 
 /// A text in parts, each of which is a document by itself.
 #[derive(Debug)]
@@ -17,24 +16,79 @@ pub(super) struct Outline<'t> {
     pub services: Vec<Range<usize>>,
 }
 
-/// The parser keeps some 50 bytes for each word and sign. A service with thousands of servers is left to those who read
+/// The parser keeps some 50 bytes for each word and sign. A service with many thousands of servers is left to those who read
 /// the text as a whole, and refuse what is too much.
-const MAX_TOKENS_OF_PART: usize = 100_000;
+const MAX_BYTES_OF_PART: usize = 512 << 10;
 
 /// The list that is read in parts.
 pub(super) const SERVICES: &str = "virtual_server";
 
 impl<'t> Outline<'t> {
-    /// `None`: there is nothing to gain.
+    /// By the lines that begin with a bracket. `None`: there is nothing to gain.
     pub fn of(text: &'t str) -> Option<Outline<'t>> {
-        let mut scan = Scan::new(text);
-        for token in Source::new(text).lex() {
-            scan.take(token);
+        let mut services: Vec<Range<usize>> = Vec::new();
+        let mut inside = false;
+        let mut line_start = 0;
+        for line in text.split_inclusive('\n') {
+            let at = line_start;
+            line_start += line.len();
+            let belongs = match Header::of(line) {
+                None => continue,
+                Some(Header::PartOfService) if inside => continue,
+                Some(header) => header == Header::Service,
+            };
+            if let Some(service) = services.last_mut().filter(|_| inside) {
+                service.end = at;
+            }
+            if belongs {
+                services.push(at..text.len());
+            }
+            inside = belongs;
         }
-        let services = scan.finish()?;
-        Some(Outline {
-            rest: without(text, &services),
-            services,
+        let rest = without(text, &services);
+        let of_services = services.iter().map(|range| range.len());
+        let largest = of_services.chain([rest.trim_ascii().len()]).max()?;
+        (!services.is_empty() && largest <= MAX_BYTES_OF_PART).then_some(Outline { rest, services })
+    }
+
+    /// Whether each part begins with a statement: the lines were no part of a value.
+    pub fn is_exact(&self, text: &str) -> bool {
+        let begins = |at: usize| {
+            let blank = text[at..].bytes().take_while(|byte| b" \t".contains(byte));
+            at + blank.count()
+        };
+        let ends = self.services.iter().flat_map(|range| [range.start, range.end]);
+        let mut bounds: Vec<usize> = ends.filter(|at| *at < text.len()).map(begins).collect();
+        bounds.dedup();
+        let mut statements = split(text).map(|statement| statement.span.start);
+        bounds
+            .into_iter()
+            .all(|bound| statements.any(|start| start == bound))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Header {
+    Service,
+    PartOfService,
+    Other,
+}
+
+impl Header {
+    fn of(line: &str) -> Option<Header> {
+        let blanks = [' ', '\t'];
+        let line = line.trim_start_matches(blanks);
+        let inner = line.strip_prefix('[')?;
+        let (twice, inner) = match inner.strip_prefix('[') {
+            Some(inner) => (true, inner),
+            None => (false, inner),
+        };
+        let name = inner.trim_start_matches(blanks).strip_prefix(SERVICES);
+        let behind = name.map(|behind| behind.trim_start_matches(blanks));
+        Some(match behind {
+            Some(behind) if twice && behind.starts_with(']') => Header::Service,
+            Some(behind) if behind.starts_with('.') => Header::PartOfService,
+            _ => Header::Other,
         })
     }
 }
@@ -54,91 +108,6 @@ fn without<'t>(text: &'t str, ranges: &[Range<usize>]) -> Cow<'t, str> {
             .for_each(|byte| *byte = b' ');
     }
     Cow::Owned(String::from_utf8(rest).expect("whole lines became ASCII spaces"))
-}
-
-struct Scan<'t> {
-    text: &'t str,
-    services: Vec<Range<usize>>,
-    /// Within a service, which is the last of them.
-    inside: bool,
-    /// Nothing but space since the line began, and no bracket is open.
-    at_start: bool,
-    line: usize,
-    in_header: bool,
-    depth: usize,
-    /// Words and signs of the service at hand, and of all that is not within one.
-    tokens: [usize; 2],
-    too_many: bool,
-}
-
-impl<'t> Scan<'t> {
-    fn new(text: &'t str) -> Scan<'t> {
-        Scan {
-            text,
-            services: Vec::new(),
-            inside: false,
-            at_start: true,
-            line: 0,
-            in_header: false,
-            depth: 0,
-            tokens: [0, 0],
-            too_many: false,
-        }
-    }
-
-    fn take(&mut self, token: Token) {
-        let tokens = &mut self.tokens[usize::from(!self.inside)];
-        *tokens += 1;
-        self.too_many |= *tokens > MAX_TOKENS_OF_PART;
-        match token.kind() {
-            TokenKind::Newline => {
-                self.in_header = false;
-                self.at_start = self.depth == 0;
-                self.line = token.span().end();
-                return;
-            }
-            TokenKind::Whitespace => return,
-            TokenKind::LeftSquareBracket if self.at_start => self.header(token.span().start()),
-            TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket if !self.in_header => self.depth += 1,
-            TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket if !self.in_header => {
-                self.depth = self.depth.saturating_sub(1);
-            }
-            _ => {}
-        }
-        self.at_start = false;
-    }
-
-    fn header(&mut self, at: usize) {
-        self.in_header = true;
-        let blanks = [' ', '\t'];
-        let text = self.text.get(at..).unwrap_or_default();
-        let inner = text.strip_prefix("[[").or(text.strip_prefix('['));
-        let name = inner.unwrap_or_default().trim_start_matches(blanks);
-        let behind = name
-            .strip_prefix(SERVICES)
-            .map(|behind| behind.trim_start_matches(blanks));
-        if self.inside && behind.is_some_and(|behind| behind.starts_with('.')) {
-            return;
-        }
-        self.end_part(self.line);
-        if text.starts_with("[[") && behind.is_some_and(|behind| behind.starts_with(']')) {
-            self.services.push(self.line..self.line);
-            self.inside = true;
-        }
-    }
-
-    fn end_part(&mut self, at: usize) {
-        if let Some(service) = self.services.last_mut().filter(|_| self.inside) {
-            service.end = at;
-            self.tokens[0] = 0;
-        }
-        self.inside = false;
-    }
-
-    fn finish(mut self) -> Option<Vec<Range<usize>>> {
-        self.end_part(self.text.len());
-        (!self.services.is_empty() && !self.too_many).then_some(self.services)
-    }
 }
 
 #[cfg(test)]
@@ -169,15 +138,22 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_header_within_a_value_is_none() {
-        let text =
-            "a = [\n[[virtual_server]]\n]\n[[virtual_server]]\nb = \"\"\"\n[[virtual_server]]\n\"\"\"\n";
-        let (rest, services) = parts(text);
-        assert_eq!(rest, "a = [\n[[virtual_server]]\n]");
-        assert_eq!(
-            services,
-            ["[[virtual_server]]\nb = \"\"\"\n[[virtual_server]]\n\"\"\"\n"]
-        );
+    fn what_looks_like_a_header_within_a_value_shows() {
+        for (text, exact) in [
+            ("[[virtual_server]]\n[[interface]]\n", true),
+            (
+                "a = 1\n \t[[virtual_server]]\nb = 1\n\t[[virtual_server]]\n",
+                true,
+            ),
+            (
+                "[[virtual_server]]\nb = \"\"\"\n[[virtual_server]]\n\"\"\"\n",
+                false,
+            ),
+            ("[[virtual_server]]\nb = '''\n[interface]\n'''\n", false),
+        ] {
+            let outline = Outline::of(text).expect("there are services");
+            assert_eq!(outline.is_exact(text), exact, "{text}");
+        }
     }
 
     #[test]
@@ -191,7 +167,8 @@ mod tests {
         ] {
             assert!(Outline::of(text).is_none(), "{text}");
         }
-        let large = format!("[[virtual_server]]\na = [{}]\n", "1,".repeat(MAX_TOKENS_OF_PART));
-        assert!(Outline::of(&large).is_none());
+        let large = "a = 1 # long\n".repeat(MAX_BYTES_OF_PART / 12);
+        assert!(Outline::of(&format!("[[virtual_server]]\n{large}")).is_none());
+        assert!(Outline::of(&format!("{large}[[virtual_server]]\n")).is_none());
     }
 }

@@ -47,6 +47,15 @@ impl<'p> Services<'p> {
         }
     }
 
+    /// Takes a service as it was read before; `None` if another one has its name or a port of it.
+    pub fn take_over(&mut self, service: &VirtualServer) -> Option<()> {
+        let taken = &mut self.taken;
+        let known = taken.names.insert(service.name.clone(), 0..0).is_some();
+        let free = taken.ports.take_over(service) && !known;
+        self.read.push(service.clone());
+        free.then_some(())
+    }
+
     pub fn read(&mut self, reader: &mut Reader<'_>, root: &Section<'_, '_>) {
         let help = "write [[virtual_server]] on a line of its own, and its keys on the lines below";
         for value in reader.unopened_tables(root, "virtual_server", help) {

@@ -158,9 +158,14 @@ fn note(damage: &mut Damage, statement: &str, header: &str, header_start: usize)
 }
 
 /// Parses what is left, or the part of it that begins at `base`. Its faults are about statements together: keys and tables
-/// that are there twice.
-pub(super) fn parse_rest<'i>(source: &'i str, base: usize, reader: &mut Reader<'_>) -> Spanned<DeTable<'i>> {
+/// that are there twice; `false`: there are others, and the parser may have given up on what comes behind.
+pub(super) fn parse_rest<'i>(
+    source: &'i str,
+    base: usize,
+    reader: &mut Reader<'_>,
+) -> (Spanned<DeTable<'i>>, bool) {
     let (document, errors) = DeTable::parse_recoverable(source);
+    let complete = errors.iter().all(|error| error.message() == DUPLICATE);
     for (handled, error) in errors.iter().enumerate() {
         if reader.faults.is_full() {
             reader.faults.count_unlisted(errors.len() - handled);
@@ -171,7 +176,7 @@ pub(super) fn parse_rest<'i>(source: &'i str, base: usize, reader: &mut Reader<'
         let (span, wrong) = explain_together(source, error, base, reader);
         reader.faults.add(span.start + base..span.end + base, wrong);
     }
-    document
+    (document, complete)
 }
 
 /// What the parser says of a key or table that is there already.

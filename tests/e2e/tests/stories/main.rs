@@ -66,6 +66,11 @@ fn main() -> ExitCode {
         ),
         Story::new("ipv6_is_balanced", 150, protocols::ipv6_is_balanced),
         Story::new("one_change_among_many", 300, scale::one_change_among_many),
+        Story::new(
+            "one_change_among_forty_thousand",
+            400,
+            scale::one_change_among_forty_thousand,
+        ),
         Story::new("only_services_answer", 300, surface::only_services_answer),
         Story::new(
             "nodes_leave_by_their_address",

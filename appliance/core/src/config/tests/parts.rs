@@ -8,11 +8,31 @@ use super::property::{config, piece, written};
 use super::*;
 
 fn same_both_ways(text: &str) -> Result<bool, TestCaseError> {
-    let Some(by_parts) = crate::config::parts::parse(text) else {
+    let Some(by_parts) = in_parts(text) else {
         return Ok(false);
     };
     prop_assert_eq!(by_parts, parse_whole(text), "{}", text);
     Ok(true)
+}
+
+fn in_parts(text: &str) -> Option<Result<Config, Faults>> {
+    let read = crate::config::parts::parse(text, None)?;
+    Some(read.map(|(config, _)| config))
+}
+
+/// With a text that was read before, whatever it was.
+fn same_afterwards(before: &str, text: &str) -> Result<(), TestCaseError> {
+    let anew = parse_after(text, None);
+    if let Ok((config, parts)) = parse_after(before, None) {
+        prop_assert_eq!(
+            parse_after(text, Some((&parts, &config))),
+            anew,
+            "{}\n{}",
+            before,
+            text
+        );
+    }
+    Ok(())
 }
 
 #[test]
@@ -40,8 +60,9 @@ fn texts_that_are_not_made_of_parts_are_read_as_a_whole() {
         "[[virtual_server]]\n[[interface]]\n[virtual_server.check]\ninterval = \"3s\"\n",
         "[[virtual_server]]\n[\"virtual_server\".check]\ninterval = \"3s\"\n",
         "[[virtual_server]]\n[[\"virtual_server\"]]\n",
+        "[[virtual_server]]\nname = \"\"\"\n[[virtual_server]]\n\"\"\"\n",
     ] {
-        assert_eq!(crate::config::parts::parse(text), None, "{text}");
+        assert_eq!(in_parts(text), None, "{text}");
         assert!(parse(text).is_err());
     }
 }
@@ -93,6 +114,20 @@ proptest! {
             }
         }
         same_both_ways(&lines.concat())?;
+        same_afterwards(&text, &lines.concat())?;
+    }
+
+    /// Services of two files in one, which may have names and addresses in common.
+    #[test]
+    fn what_was_read_before_makes_no_difference(one in config(), other in config(), order in any::<u64>()) {
+        let text = written(&one);
+        let mut mixed = one.clone();
+        mixed.virtual_servers.extend(other.virtual_servers);
+        let services = mixed.virtual_servers.len().max(1) as u64;
+        mixed.virtual_servers.rotate_left((order % services) as usize);
+        same_afterwards(&text, &written(&mixed))?;
+        same_afterwards(&written(&mixed), &text)?;
+        same_afterwards(&text, &text)?;
     }
 
     #[test]
