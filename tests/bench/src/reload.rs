@@ -73,7 +73,7 @@ impl Reload {
         ];
         for (side, many) in runs {
             if only.is_none_or(|only| only == side) {
-                for clock in [Clock::Wall, Clock::Counting] {
+                for clock in [Clock::Counting, Clock::Wall] {
                     reload.run(parts, side, many, clock)?;
                 }
             }
@@ -280,7 +280,9 @@ impl Subject {
         Ok(())
     }
 
+    /// The whole table is large, and writing it out is work for the guest: it is read when its end is there.
     fn wait_for_all(&self) -> Result<()> {
+        self.wait_for_last()?;
         let all = |table: &str| table.matches("Masq").count() == self.many.total();
         let ask = |machine: &Machine| machine.proc("net/ip_vs");
         self.machine
