@@ -69,4 +69,8 @@ bench: image ## what work costs, beside keepalived, iptables, HAProxy: PART=a,b 
 	cargo run --quiet --package lb-bench -- compare --kernel "$$kernel/bzImage" --image $(IMAGE) \
 		--saboteur "$$target/debug/saboteur" $(if $(PART),--part $(PART)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
+.PHONY: scale
+scale: ## up to 40,000 servers: load, change, memory, on this machine with a kernel in memory; fails above its limits
+	@cargo run --quiet --release --package lb-agent --example scale
+
 include tests/tests.mk

@@ -1,6 +1,6 @@
 //! Figures of large configurations on this machine: the real agent with a kernel in memory. For each size in a process
 //! of its own: the time from the start until everything is in force, the time of `config apply` when one server was
-//! changed, and the memory. `cargo run --release -p lb-agent --example scale`; it fails when a figure is above its limit.
+//! changed, and the memory. `make scale`; it fails when a figure is above its limit.
 //! Must not: touch this machine's network. The servers have no checks, so that nothing is connected to.
 
 use std::collections::BTreeSet;
