@@ -151,6 +151,26 @@ fn answers_ping(address: IpAddr) -> bool {
     false
 }
 
+/// Says from here to all nodes of the link that this is a router, and a network for addresses (RFC 4861 sections 4.2 and 4.6.2).
+fn advertise_router(link: &str) {
+    // Hop limit 64, no flags, a router for 1800 s; the kernel fills in the checksum.
+    let mut message = vec![134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
+    // Prefix information: 64 bits, on the link and for addresses, for a day.
+    message.extend([3, 4, 64, 0xc0, 0, 1, 0x51, 0x80, 0, 1, 0x51, 0x80, 0, 0, 0, 0]);
+    message.extend("2001:db8:bad::".parse::<std::net::Ipv6Addr>().unwrap().octets());
+    let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6)).unwrap();
+    socket.bind_device(Some(link.as_bytes())).unwrap();
+    // Only those from a link-local address that no router has forwarded count.
+    let own: SocketAddr = format!("[{ROUTER}]:0").parse().unwrap();
+    let everybody: SocketAddr = "[ff02::1]:0".parse().unwrap();
+    socket.bind(&own.into()).unwrap();
+    socket.set_multicast_hops_v6(255).unwrap();
+    socket.send_to(&message, &everybody.into()).unwrap();
+}
+
+/// The link-local address of the router that announces itself.
+const ROUTER: &str = "fe80::bad";
+
 isolated! {
 fn only_services_icmp_and_replies_come_in() {
     let mut network = Network::new();
@@ -349,4 +369,30 @@ fn a_forwarded_port_leads_inside_for_its_clients_only() {
         assert_eq!(own_address_at("198.51.100.1:2222"), "172.16.0.254");
         assert_eq!(own_address_at("[2001:db8:a::1]:2222"), "2001:db8:b::fe");
     });
-}}
+}/// A router that announces itself gives the box no route and no address, though a machine that listens takes both.
+fn router_advertisements_change_nothing() {
+    let mut network = Network::new();
+    network.client.sh(&format!("ip address add {ROUTER}/64 dev eth0 nodad"));
+    let advertise = |network: &Network| network.client.inside(|| advertise_router("eth0"));
+    let learnt = || sh("ip -6 route show default; ip -6 address show dev wan0 dynamic");
+    sh("cd /proc/sys/net/ipv6/conf/wan0; echo 2 > accept_ra; echo 1 > autoconf");
+    advertise(&network);
+    namespace::eventually("a machine that listens takes the route and the address", || {
+        let learnt = learnt();
+        learnt.contains(&format!("default via {ROUTER} dev wan0 proto ra")) && learnt.contains("2001:db8:bad:")
+    });
+    sh("ip -6 route flush proto ra; ip -6 address flush dev wan0 dynamic");
+    assert_eq!(learnt(), "");
+
+    let ours = lb_core::desired::sysctls(1 << 30, &Default::default(), ["wan0".parse().unwrap()].iter());
+    for (name, value) in ours.into_iter().filter(|(name, _)| name.starts_with("net/ipv6/conf/")) {
+        network.kernel.apply(&Step::SetSysctl { name, value }).unwrap();
+    }
+    for _ in 0..3 {
+        advertise(&network);
+    }
+    // The answer comes after what was sent before the question.
+    network.client.inside(|| assert!(answers_ping("2001:db8:a::1".parse().unwrap())));
+    assert_eq!(learnt(), "");
+}
+}
