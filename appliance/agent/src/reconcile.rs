@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use lb_core::control::{ApplyReport, Response};
 use lb_core::desired::{self, FORWARDING, Network};
+use lb_core::link_kind::LinkKind;
 use lb_core::model::{ServerKey, VirtualKey};
-use lb_core::observed::{Observed, SysctlName};
+use lb_core::observed::{Observed, ObservedLink, SysctlName};
 use lb_core::plan::{self, Step};
 use lb_core::ports::KernelError;
 use tokio::sync::oneshot;
@@ -301,7 +302,17 @@ impl Engine {
             if link.loopback {
                 continue;
             }
-            if link.carrier && before.is_some_and(|b| !b.carrier) {
+            if let Some(active) = link
+                .active
+                .as_ref()
+                .filter(|_| before.is_some_and(|b| b.active != link.active))
+            {
+                log::warn!("{active} carries the traffic of {name}");
+            }
+            let back = link.carrier && before.is_some_and(|b| !b.carrier);
+            // A bridge or bond has changed its address with its links.
+            let other = link.carrier && before.is_some_and(|b| b.index == link.index && b.mac != link.mac);
+            if back || other {
                 regained = true;
                 let owned = self.network.links.get(name).map(|wanted| &wanted.addresses);
                 let announce = |address: &ipnet::IpNet| Step::Announce {
@@ -309,7 +320,9 @@ impl Engine {
                     address: address.addr(),
                 };
                 let steps: Vec<Step> = owned.into_iter().flatten().map(announce).collect();
-                log::warn!("link {name} has a carrier");
+                if back {
+                    log::warn!("link {name} has a carrier");
+                }
                 self.announce(steps);
             } else if !link.carrier && link.admin_up && before.is_some_and(|b| b.carrier) {
                 log::warn!("link {name} has lost its carrier");
@@ -376,16 +389,27 @@ impl Engine {
         }
     }
 
-    /// Links that were just switched on are taken to have their cable in, so that the first checks are made.
+    /// Cards that were just switched on are taken to have their cable in, so that the first checks are made; and with them the
+    /// VLANs on them. A bond looks at its links before it has a carrier.
     fn assume_applied(&mut self, outcomes: &Outcomes) {
         // Of links the read-back tells, which is on its way.
         let known = |step: &&Step| !self.checking || step.service().is_some();
         for step in outcomes.done().filter(known) {
             self.observed.assume(step);
-            if let Step::SetLinkUp(name) = step
-                && let Some(link) = self.observed.links.get_mut(name)
-            {
-                link.carrier = true;
+            let Step::SetLinkUp(name) = step else {
+                continue;
+            };
+            let links = &mut self.observed.links;
+            let parent = |link: &ObservedLink| link.kind.as_ref().and_then(LinkKind::parent).cloned();
+            let carrier = match links.get(name) {
+                Some(link) if link.kind.is_none() => true,
+                Some(link) => parent(link)
+                    .and_then(|parent| links.get(&parent))
+                    .is_some_and(|parent| parent.carrier),
+                None => false,
+            };
+            if let Some(link) = links.get_mut(name) {
+                link.carrier |= carrier;
             }
         }
     }

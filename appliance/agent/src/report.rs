@@ -1,6 +1,7 @@
 //! What is known, as the reports of `lb_core::control`. Must not: change anything or format for humans.
 
 mod interfaces;
+mod links;
 mod services;
 
 use std::error::Error;
@@ -118,14 +119,7 @@ impl Engine {
                     .to_owned(),
             );
         }
-        for (label, link) in &self.network.resolved {
-            let seen = link.as_ref().and_then(|name| self.observed.links.get(name));
-            if seen.is_some_and(|l| l.admin_up && !l.carrier) {
-                problems.push(format!(
-                    "interface {label} has no carrier; check the cable and the switch"
-                ));
-            }
-        }
+        problems.extend(self.carrier_problems());
         for service in self.config.iter().flat_map(|c| &c.virtual_servers) {
             problems.extend(self.pool_problem(service));
         }

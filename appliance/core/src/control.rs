@@ -228,6 +228,8 @@ pub struct InterfaceReport {
     /// `up`, `no-carrier`, `down`, `missing`.
     pub state: String,
     pub mtu: Option<u32>,
+    #[serde(flatten)]
+    pub stack: StackReport,
     pub addresses: Vec<String>,
     pub rx_bytes: u64,
     pub rx_packets: u64,
@@ -254,6 +256,57 @@ impl InterfaceReport {
             tx_dropped: self.tx_dropped,
         }
     }
+}
+
+/// What an interface stands on, and what it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackReport {
+    /// `card`, `vlan`, `bond`, `bridge`.
+    pub kind: String,
+    pub vlan: Option<VlanReport>,
+    pub bond: Option<BondReport>,
+    pub bridge: Option<BridgeReport>,
+    /// The bond or bridge that it belongs to now.
+    pub master: Option<String>,
+}
+
+impl Default for StackReport {
+    fn default() -> StackReport {
+        StackReport {
+            kind: "card".to_owned(),
+            vlan: None,
+            bond: None,
+            bridge: None,
+            master: None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VlanReport {
+    pub link: String,
+    pub id: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BondReport {
+    pub mode: String,
+    /// The link that carries the traffic; `null` in modes where all do, or none has a carrier.
+    pub active: Option<String>,
+    pub links: Vec<MemberReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeReport {
+    pub stp: bool,
+    pub links: Vec<MemberReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberReport {
+    pub link: String,
+    /// `up`, `no-carrier`, `down`, `missing`; `free`: it is not taken in at the moment.
+    pub state: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,14 +6,16 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::config::{Config, Interface, LinkSelector, Route, VirtualServer, WhenDown};
+use crate::config::{Config, Route, VirtualServer, WhenDown};
 use crate::flat::FlatMap;
+use crate::link_kind::LinkKind;
 use crate::model::{Forward, IfName, RealKey, VirtualKey, VirtualSettings, Weight};
 use crate::observed::{IpvsTimeouts, ObservedLink, SysctlName};
 use crate::ruleset::{Chain, Rule, Ruleset, Way};
 
 mod gateway;
 mod groups;
+mod links;
 mod sysctl;
 #[cfg(test)]
 mod tests;
@@ -46,6 +48,14 @@ pub struct DesiredLink {
     pub mtu: Option<u32>,
     pub addresses: BTreeSet<IpNet>,
     pub routes: BTreeSet<Route>,
+    /// What it is to be, if it is not simply there.
+    pub kind: Option<LinkKind>,
+    /// The bond or bridge that it belongs to.
+    pub master: Option<IfName>,
+    /// Those that belong to it, in the order in which they are taken in: a bond takes the first one's MAC address.
+    pub members: Vec<IfName>,
+    /// How many links it stands on, one on the other: lower ones are built first.
+    pub rank: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,24 +118,11 @@ pub fn network(
         hostname: "lb".to_owned(),
         ..Network::default()
     };
-    // Links that the file does not name hold nothing of ours and stay switched off.
-    for (name, link) in links {
-        if link.loopback {
-            network.links.insert(name.clone(), loopback(link));
-        } else if link.mac.is_some() {
-            network.links.insert(name.clone(), DesiredLink::default());
-        }
-    }
+    links::unnamed(links, &mut network);
     if let Some(config) = config {
         network.hostname = config.hostname.as_str().to_owned();
         network.forwarding = true;
-        for interface in &config.interfaces {
-            let link = resolve(interface, links, &mut network.problems);
-            if let Some(name) = &link {
-                network.links.insert(name.clone(), desired_link(interface));
-            }
-            network.resolved.insert(interface.label.clone(), link);
-        }
+        links::named(config, links, &mut network);
         network.ruleset = ruleset(config, &network.resolved, links, &open);
         let services = config.virtual_servers.iter();
         let closed = services.filter(|service| !network.ruleset.admits(&service.key));
@@ -146,93 +143,6 @@ impl Network {
         links
             .find(|(_, link)| link.addresses.iter().any(|a| a.addr() == address))
             .map(|(name, _)| name)
-    }
-}
-
-/// Up, with the addresses that the kernel gives it then, and no others.
-fn loopback(link: &ObservedLink) -> DesiredLink {
-    let own = link.addresses.iter().copied().filter(|a| a.addr().is_loopback());
-    DesiredLink {
-        up: true,
-        addresses: own.collect(),
-        ..DesiredLink::default()
-    }
-}
-
-fn desired_link(interface: &Interface) -> DesiredLink {
-    let mut routes: BTreeSet<Route> = interface.routes.iter().copied().collect();
-    routes.extend(interface.gateway.iter().map(|via| Route {
-        to: default_network(via),
-        via: *via,
-    }));
-    DesiredLink {
-        up: true,
-        mtu: interface.mtu,
-        addresses: interface.addresses.iter().copied().collect(),
-        routes,
-    }
-}
-
-fn default_network(via: &IpAddr) -> IpNet {
-    match via {
-        IpAddr::V4(_) => IpNet::V4(ipnet::Ipv4Net::default()),
-        IpAddr::V6(_) => IpNet::V6(ipnet::Ipv6Net::default()),
-    }
-}
-
-/// Finds the link that the file means. With two links of one MAC, the one that carries the addresses already is
-/// kept (a running box must not change sides); without such a one neither is taken.
-fn resolve(
-    interface: &Interface,
-    links: &BTreeMap<IfName, ObservedLink>,
-    problems: &mut Vec<String>,
-) -> Option<IfName> {
-    let there = || {
-        links
-            .iter()
-            .filter(|(_, l)| !l.loopback)
-            .map(|(n, _)| n.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    match &interface.selector {
-        LinkSelector::Name(name) if links.contains_key(name) => Some(name.clone()),
-        LinkSelector::Name(name) => {
-            problems.push(format!(
-                "interface {name}: this machine has no such link (it has: {}); add the network card or correct the name",
-                there()
-            ));
-            None
-        }
-        LinkSelector::Mac(mac) => {
-            let found: Vec<_> = links.iter().filter(|(_, l)| l.mac == Some(*mac)).collect();
-            if let [(name, _)] = found.as_slice() {
-                return Some((*name).clone());
-            }
-            if found.is_empty() {
-                problems.push(format!(
-                    "interface {}: no link has the MAC address {mac} (there are: {}); add the network card or correct the address",
-                    interface.label,
-                    there()
-                ));
-                return None;
-            }
-            let names: Vec<_> = found.iter().map(|(n, _)| n.as_str()).collect();
-            let holder = found
-                .iter()
-                .find(|(_, l)| interface.addresses.iter().any(|a| l.addresses.contains(a)));
-            problems.push(format!(
-                "interface {}: {} links have the MAC address {mac} ({}); {}; give each card its own address, or use `name`",
-                interface.label,
-                found.len(),
-                names.join(", "),
-                match holder {
-                    Some((name, _)) => format!("{name} is kept because it holds the addresses"),
-                    None => "none is used".to_owned(),
-                }
-            ));
-            holder.map(|(name, _)| (*name).clone())
-        }
     }
 }
 

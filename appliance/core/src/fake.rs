@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::config::Route;
 use crate::flat::FlatMap;
+use crate::link_kind::{ETHERNET_MTU, LinkKind};
 use crate::model::{IfName, RealKey, VirtualKey};
 use crate::observed::{IpvsTimeouts, Observed, ObservedLink, ObservedReal, ObservedVirtual, SysctlName};
 use crate::plan::Step;
@@ -27,12 +28,10 @@ impl FakeKernel {
             let link = ObservedLink {
                 index: u32::try_from(index).expect("few links in a test") + 2,
                 mac: format!("52:54:00:00:00:{:02x}", index + 1).parse().ok(),
-                loopback: false,
-                admin_up: false,
+                permanent_mac: format!("52:54:00:00:00:{:02x}", index + 1).parse().ok(),
                 carrier: true,
-                mtu: 1500,
-                addresses: BTreeSet::new(),
-                routes: BTreeSet::new(),
+                mtu: ETHERNET_MTU,
+                ..ObservedLink::default()
             };
             kernel
                 .state
@@ -62,9 +61,21 @@ impl FakeKernel {
         match step {
             Step::SetSysctl { name, .. } => there(self.state.sysctls.contains_key(name), "ENOENT"),
             Step::DeleteRuleset => there(self.state.ruleset.is_some(), "ENOENT"),
-            Step::SetLinkUp(link)
+            Step::CreateLink { link, kind } => self.judge_new(link, kind),
+            Step::ChangeLink { link, kind } => {
+                let link = self.link(link)?;
+                there(
+                    link.kind.as_ref().is_some_and(|seen| seen.can_become(kind)),
+                    "EPERM",
+                )
+            }
+            Step::DeleteLink(link) => there(self.link(link)?.kind.is_some(), "EOPNOTSUPP"),
+            Step::SetMaster { link, master } => self.judge_member(link, master),
+            Step::SetLinkUp(link) => self.judge_up(link),
+            Step::SetMtu { link, mtu } => self.judge_mtu(link, *mtu),
+            Step::ClaimLink(link)
+            | Step::ReleaseLink(link)
             | Step::SetLinkDown(link)
-            | Step::SetMtu { link, .. }
             | Step::Announce { link, .. } => self.link(link).map(drop),
             Step::AddAddress { link, address } => absent(self.link(link)?.addresses.contains(address)),
             Step::DeleteAddress { link, address } => {
@@ -85,6 +96,54 @@ impl FakeKernel {
             }
             Step::DeleteForeign(foreign) => there(self.state.foreign_services.contains(foreign), "ESRCH"),
             Step::SetHostname(_) | Step::ReplaceRuleset(_) | Step::SetIpvsTimeouts(_) => Ok(()),
+        }
+    }
+
+    /// register_vlan_device, and the names that are taken.
+    fn judge_new(&mut self, link: &IfName, kind: &LinkKind) -> Result<(), Errno> {
+        absent(self.state.links.contains_key(link))?;
+        if let Some(parent) = kind.parent() {
+            self.link(parent)?;
+            let vlans = self.state.links.values().filter_map(|link| link.kind.as_ref());
+            absent(
+                vlans
+                    .filter(|vlan| vlan.parent().is_some())
+                    .any(|vlan| vlan == kind),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// bond_enslave and br_add_if.
+    fn judge_member(&mut self, link: &IfName, master: &IfName) -> Result<(), Errno> {
+        let kind = self.link(master)?.kind.clone();
+        let member = self.link(link)?;
+        match kind {
+            Some(LinkKind::Bond(_)) => there(!member.admin_up, "EPERM")?,
+            Some(LinkKind::Bridge(_)) => {
+                there(!matches!(member.kind, Some(LinkKind::Bridge(_))), "ELOOP")?;
+            }
+            _ => return Err("EOPNOTSUPP"),
+        }
+        there(member.master.is_none(), "EBUSY")?;
+        there(link != master, "ELOOP")
+    }
+
+    /// vlan_dev_open.
+    fn judge_up(&mut self, link: &IfName) -> Result<(), Errno> {
+        let kind = self.link(link)?.kind.clone();
+        match kind.as_ref().and_then(LinkKind::parent) {
+            Some(parent) => there(self.link(parent)?.admin_up, "ENETDOWN"),
+            None => Ok(()),
+        }
+    }
+
+    /// vlan_dev_change_mtu.
+    fn judge_mtu(&mut self, link: &IfName, mtu: u32) -> Result<(), Errno> {
+        let kind = self.link(link)?.kind.clone();
+        match kind.as_ref().and_then(LinkKind::parent) {
+            Some(parent) => there(mtu <= self.link(parent)?.mtu, "ERANGE"),
+            None => Ok(()),
         }
     }
 

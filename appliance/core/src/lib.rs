@@ -8,6 +8,7 @@ pub mod drops;
 pub mod fake;
 pub mod flat;
 pub mod health;
+pub mod link_kind;
 pub mod mirror;
 pub mod model;
 pub mod observed;

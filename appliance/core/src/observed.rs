@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use crate::config::Route;
 use crate::flat::FlatMap;
+use crate::link_kind::LinkKind;
 use crate::model::{Forward, IfName, MacAddress, RealKey, ServerKey, VirtualKey, VirtualSettings, Weight};
 use crate::ruleset::{Rule, Ruleset};
 use crate::traffic::{LinkCounters, Memory, Processor, Softnet, Tracking, Traffic};
@@ -45,11 +46,21 @@ impl Observed {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ObservedLink {
     pub index: u32,
     /// `None` for links without an Ethernet address (tunnels).
     pub mac: Option<MacAddress>,
+    /// The card's own address (IFLA_PERM_ADDRESS), whatever a bond has lent it. `None` where the kernel knows of none.
+    pub permanent_mac: Option<MacAddress>,
+    /// `None`: a card, or of a kind that the appliance never makes.
+    pub kind: Option<LinkKind>,
+    /// It carries our mark ([`crate::link_kind::LINK_GROUP`]): the appliance has made it.
+    pub ours: bool,
+    /// The bond or bridge that it belongs to.
+    pub master: Option<IfName>,
+    /// The one of a bond's links that carries the traffic, in modes that have such a one.
+    pub active: Option<IfName>,
     pub loopback: bool,
     /// IFF_UP: somebody switched it on.
     pub admin_up: bool,
@@ -60,6 +71,18 @@ pub struct ObservedLink {
     pub addresses: BTreeSet<IpNet>,
     /// Routes of the main table through this link that carry our routing protocol number ([`ROUTE_PROTOCOL`]).
     pub routes: BTreeSet<Route>,
+}
+
+impl ObservedLink {
+    /// The address by which a card is known.
+    pub fn card_mac(&self) -> Option<MacAddress> {
+        self.permanent_mac.or(self.mac)
+    }
+
+    /// A VLAN, bond or bridge that we have made.
+    pub fn is_made(&self) -> bool {
+        self.ours && self.kind.is_some()
+    }
 }
 
 /// rtm_protocol of the appliance's own routes: above the values that include/uapi/linux/rtnetlink.h names.

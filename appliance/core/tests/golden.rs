@@ -1,6 +1,6 @@
 //! Whole decisions, readable in review: what leads from one configuration and health to another. Each folder of
 //! tests/golden is a case: `config.toml` and `health.txt` are the wish; `before.toml` and `before-health.txt`, if there,
-//! are what the kernel was brought to first; `plan.txt` holds the expected problems and steps.
+//! are what the kernel was brought to first; `links.txt`, if there, are the machine's cards; `plan.txt` holds the expected problems and steps.
 //! With UPDATE_GOLDEN=1 the plans are written anew, to be reviewed as a change.
 
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
@@ -59,7 +59,9 @@ fn plan(kernel: &mut FakeKernel, config: &Config, up: &BTreeSet<String>) -> (Net
 }
 
 fn case(directory: &Path) -> String {
-    let mut kernel = FakeKernel::with_links(&["eth0", "eth1"]);
+    let cards = fs::read_to_string(directory.join("links.txt")).unwrap_or("eth0 eth1".to_owned());
+    let cards: Vec<&str> = cards.split_whitespace().collect();
+    let mut kernel = FakeKernel::with_links(&cards);
     if directory.join("before.toml").exists() {
         let before = read_config(&directory.join("before.toml"));
         let health = read_health(&directory.join("before-health.txt"));

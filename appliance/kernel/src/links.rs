@@ -2,6 +2,7 @@
 //! Must not: touch routes without our protocol number, or IPv6's link-local addresses.
 
 mod connection;
+mod made;
 mod monitor;
 mod read;
 
@@ -10,6 +11,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use lb_core::config::Route;
+use lb_core::link_kind::{LINK_GROUP, LinkKind};
 use lb_core::model::{IfName, MacAddress};
 use lb_core::observed::{ObservedLink, ROUTE_PROTOCOL};
 use lb_core::ports::KernelFault;
@@ -33,6 +35,38 @@ impl Links {
 
     pub(crate) fn observe(&mut self) -> Result<BTreeMap<IfName, ObservedLink>, KernelFault> {
         self.0.run_again(read::links)
+    }
+
+    /// Makes a link with our mark, switched off.
+    pub(crate) fn create(&mut self, link: &IfName, kind: &LinkKind) -> Result<(), KernelFault> {
+        let message = made::message(link, kind, false, |name| self.index(name))?;
+        self.0
+            .run(|handle| async move { handle.link().add(message).execute().await })
+    }
+
+    pub(crate) fn change(&mut self, link: &IfName, kind: &LinkKind) -> Result<(), KernelFault> {
+        let message = made::message(link, kind, true, |name| self.index(name))?;
+        self.0
+            .run(|handle| async move { handle.link().change(message).execute().await })
+    }
+
+    pub(crate) fn claim(&mut self, link: &IfName) -> Result<(), KernelFault> {
+        self.set(link, |message| message.link_group(LINK_GROUP))
+    }
+
+    pub(crate) fn delete(&mut self, link: &IfName) -> Result<(), KernelFault> {
+        let index = self.index(link)?;
+        self.0
+            .run(|handle| async move { handle.link().del(index).execute().await })
+    }
+
+    pub(crate) fn set_master(&mut self, link: &IfName, master: &IfName) -> Result<(), KernelFault> {
+        let master = self.index(master)?;
+        self.set(link, |message| message.controller(master))
+    }
+
+    pub(crate) fn release(&mut self, link: &IfName) -> Result<(), KernelFault> {
+        self.set(link, LinkMessageBuilder::nocontroller)
     }
 
     pub(crate) fn set_up(&mut self, link: &IfName) -> Result<(), KernelFault> {

@@ -9,9 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use lb_core::config::Route;
+use lb_core::desired;
+use lb_core::link_kind::{BridgeSettings, LinkKind};
 use lb_core::model::IfName;
 use lb_core::observed::ObservedLink;
-use lb_core::plan::Step;
+use lb_core::plan::{self, Step};
 use lb_core::ports::{KernelPort, LinkEvents};
 use lb_kernel::{Kernel, LinkMonitor, Parts};
 use namespace::{Peer, eventually, sh};
@@ -74,6 +76,50 @@ fn apply(kernel: &mut Kernel, steps: &[Step]) {
 /// What the kernel answers to a step that cannot be done.
 fn refusal(kernel: &mut Kernel, step: &Step) -> String {
     kernel.apply(step).unwrap_err().to_string()
+}
+
+fn bridge(stp: bool, forward_delay_ms: Option<u32>) -> LinkKind {
+    LinkKind::Bridge(BridgeSettings {
+        stp,
+        forward_delay_ms,
+    })
+}
+
+fn set_master(link: &str, master: &str) -> Step {
+    Step::SetMaster {
+        link: name(link),
+        master: name(master),
+    }
+}
+
+/// The steps about links that lead to this configuration; they are carried out, and then there are none.
+fn settle(kernel: &mut Kernel, text: &str) -> Vec<String> {
+    let config = lb_core::config::parse(text).unwrap();
+    let links = |steps: Vec<Step>| -> Vec<Step> {
+        let others = |step: &Step| {
+            matches!(
+                step,
+                Step::SetSysctl { .. }
+                    | Step::SetHostname(_)
+                    | Step::ReplaceRuleset(_)
+                    | Step::Announce { .. }
+            )
+        };
+        steps.into_iter().filter(|step| !others(step)).collect()
+    };
+    let plan = |kernel: &mut Kernel| {
+        let observed = kernel.observe(&BTreeSet::new()).unwrap();
+        let network = desired::network(Some(&config), &observed.links, 1 << 30, |_| true);
+        links(plan::diff_network(&network, &observed))
+    };
+    let steps = plan(kernel);
+    apply(kernel, &steps);
+    assert_eq!(
+        plan(kernel),
+        [],
+        "planning again changes something after {steps:#?}"
+    );
+    steps.iter().map(Step::to_string).collect()
 }
 
 isolated! {
@@ -225,6 +271,66 @@ isolated! {
             announce("192.0.2.1"),
             announce("2001:db8::1"),
         ]);
+    }
+
+    fn a_bridge_is_made_changed_and_deleted() {
+        sh("ip link add lan0 type veth peer name far0; ip link set lan0 up");
+        let mut kernel = kernel();
+        let (on, off) = (bridge(true, Some(4_000)), bridge(false, None));
+        apply(&mut kernel, &[Step::CreateLink { link: name("br0"), kind: on.clone() }]);
+        let made = seen(&mut kernel, "br0");
+        assert_eq!((made.kind.as_ref(), made.is_made(), made.admin_up), (Some(&on), true, false));
+        let shown = sh("ip -d link show br0");
+        assert!(shown.contains("group 205") && shown.contains("forward_delay 400"), "{shown}");
+        apply(&mut kernel, &[set_master("lan0", "br0"), Step::SetLinkUp(name("br0"))]);
+        assert_eq!(seen(&mut kernel, "lan0").master, Some(name("br0")));
+        apply(&mut kernel, &[Step::ChangeLink { link: name("br0"), kind: off.clone() }]);
+        assert_eq!(seen(&mut kernel, "br0").kind, Some(off));
+        apply(&mut kernel, &[Step::ReleaseLink(name("lan0")), Step::DeleteLink(name("br0"))]);
+        assert_eq!(seen(&mut kernel, "lan0").master, None);
+        assert!(!kernel.observe(&BTreeSet::new()).unwrap().links.contains_key(&name("br0")));
+        for (step, text) in [
+            (set_master("lan0", "nic9"), "set link lan0 master nic9: ENODEV"),
+            (Step::DeleteLink(name("br0")), "delete link br0: ENODEV"),
+            (Step::CreateLink { link: name("far0"), kind: bridge(false, None) }, "add link far0 type bridge stp_state 0: EEXIST"),
+        ] {
+            let refusal = refusal(&mut kernel, &step);
+            assert!(refusal.starts_with(text), "{refusal}");
+        }
+    }
+
+    fn somebody_elses_bridge_is_taken_over_only_by_name() {
+        sh("ip link add br0 type bridge; ip link add br1 type bridge; ip link add br2 type bridge");
+        sh("ip link set br2 group 205");
+        let mut kernel = kernel();
+        let steps = settle(&mut kernel, "[[interface]]\nname = \"br0\"\nbridge = { links = [\"lan0\"] }\n");
+        assert_eq!(steps, ["delete link br2", "set link br0 group 205", "set link br0 up"]);
+        sh("ip link show br1");
+        assert_eq!(settle(&mut kernel, "")[0], "delete link br0");
+        sh("ip link show br1");
+    }
+
+    fn a_bridge_is_built_repaired_and_taken_away() {
+        sh("ip link add lan0 type veth peer name far0; ip link set far0 up");
+        sh("ip link add lan1 type veth peer name far1; ip link set far1 up; ip address add 10.7.7.7/24 dev lan1");
+        let mut kernel = kernel();
+        let config = "[[interface]]\nname = \"br0\"\nbridge = { links = [\"lan0\", \"lan1\"] }\nmtu = 1400\n\
+                      addresses = [\"192.0.2.1/24\"]\n[[interface]]\nname = \"far0\"\n[[interface]]\nname = \"far1\"\n";
+        let steps = settle(&mut kernel, config);
+        for step in ["add link br0 type bridge stp_state 0", "delete address 10.7.7.7/24 from lan1", "set link lan1 master br0"] {
+            assert!(steps.iter().any(|s| s == step), "{steps:#?}");
+        }
+        eventually("the bridge has a carrier", || seen(&mut self::kernel(), "br0").carrier);
+        sh("ip link set lan0 nomaster; ip link set lan0 mtu 1300");
+        assert_eq!(settle(&mut kernel, config), ["set link lan0 mtu 1400", "set link lan0 master br0"]);
+        sh("ip link del br0");
+        let again = settle(&mut kernel, config);
+        assert_eq!(again[0], "add link br0 type bridge stp_state 0", "{again:#?}");
+        assert!(again.contains(&"add address 192.0.2.1/24 to br0".to_owned()), "{again:#?}");
+        let plain = "[[interface]]\nname = \"lan0\"\naddresses = [\"192.0.2.1/24\"]\n";
+        assert_eq!(settle(&mut kernel, plain)[0], "delete link br0");
+        let lan0 = seen(&mut kernel, "lan0");
+        assert!(lan0.admin_up && lan0.master.is_none(), "{lan0:?}");
     }
 
     fn changes_are_told_once_and_silence_is_waited_for() {

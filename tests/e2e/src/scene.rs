@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use lb_image::layout::Slot;
 use lb_lab::cluster::{CLUSTER, EXTERNAL};
 use lb_lab::vm::{CLUSTER_MAC, EXTERNAL_MAC, copy_sparse};
-use lb_lab::{Boot, HOST01, Lab, LabError, MASTER_ANSWER, Options, Result, VIP, Vm, VmOptions, cage};
+use lb_lab::{Boot, HOST01, Lab, LabError, MASTER_ANSWER, Options, Result, Switch, VIP, Vm, VmOptions, cage};
 use serde_json::Value;
 
 use crate::artifacts::Artifacts;
@@ -16,6 +16,9 @@ use crate::volume;
 
 pub const SERVICE: &str = "192.168.0.1:30080";
 pub const API: &str = "192.168.0.1:6443";
+/// Where the cluster is, behind a switch.
+pub const VLAN: u16 = 100;
+pub const SECOND_VLAN: u16 = 200;
 /// From power-on to the prompt or to the first page, emulated, beside another machine.
 pub const BOOT_LIMIT: Duration = Duration::from_secs(90);
 /// How often a condition that only asking can tell is asked for.
@@ -48,6 +51,8 @@ pub struct Setting {
     pub read_only: bool,
     /// MACs of the links, in their order; the first is on the clients' bridge, the second on the cluster's.
     pub macs: Vec<&'static str>,
+    /// The cards after the first are on a switch, and the cluster is in its [`VLAN`] and its [`SECOND_VLAN`].
+    pub switched: bool,
     /// Whether the console answers questions for its size.
     pub terminal_answers: bool,
 }
@@ -69,6 +74,7 @@ impl Setting {
             memory_mb: 256,
             read_only: false,
             macs: vec![EXTERNAL_MAC, CLUSTER_MAC],
+            switched: false,
             terminal_answers: true,
         }
     }
@@ -80,6 +86,7 @@ pub struct Scene {
     pub disk: PathBuf,
     options: VmOptions,
     setting: Setting,
+    switch: Option<Switch>,
     vm: Option<Vm>,
 }
 
@@ -97,6 +104,7 @@ impl Scene {
         for (number, bridge) in [EXTERNAL, CLUSTER].iter().enumerate() {
             lab.tap(&format!("tap{number}"), bridge)?;
         }
+        let switch = setting.switched.then(|| switch(&lab, &setting)).transpose()?;
         let artifacts = Artifacts::locate();
         let original = match setting.start {
             Start::Sabotage | Start::Maimed => &artifacts.sabotage_image,
@@ -113,6 +121,7 @@ impl Scene {
             disk,
             options,
             setting,
+            switch,
             vm: None,
         })
     }
@@ -148,6 +157,10 @@ impl Scene {
 
     pub fn vm(&mut self) -> &mut Vm {
         self.vm.as_mut().expect("the story powered the machine on")
+    }
+
+    pub fn switch(&self) -> &Switch {
+        self.switch.as_ref().expect("the setting has a switch")
     }
 
     /// Only where [`Start::Sabotage`] put one.
@@ -279,6 +292,16 @@ pub fn health<'a>(services: &'a Value, server: &str) -> Option<&'a str> {
     all.find(|entry| entry["address"] == server)?["health"].as_str()
 }
 
+/// A switch for all cards but the first; both VLANs lead to the cluster's bridge.
+fn switch(lab: &Lab, setting: &Setting) -> Result<Switch> {
+    let taps = [VLAN, SECOND_VLAN].map(|id| (id, format!("access{id}")));
+    for (_, tap) in &taps {
+        lab.tap(tap, CLUSTER)?;
+    }
+    let cards: Vec<usize> = (1..setting.macs.len()).collect();
+    Switch::start(&cards, &taps)
+}
+
 fn vm_options(setting: &Setting, artifacts: &Artifacts, disk: &Path) -> VmOptions {
     let by_kernel = |slot, init| Boot::Kernel {
         image: artifacts.kernel.clone(),
@@ -295,7 +318,10 @@ fn vm_options(setting: &Setting, artifacts: &Artifacts, disk: &Path) -> VmOption
     options.memory_mb = setting.memory_mb;
     options.read_only = setting.read_only;
     for (number, mac) in setting.macs.iter().enumerate() {
-        options = options.nic(&format!("tap{number}"), mac);
+        options = match setting.switched && number > 0 {
+            true => options.nic_on_switch(mac),
+            false => options.nic(&format!("tap{number}"), mac),
+        };
     }
     if setting.start == Start::Sabotage {
         options.ports = vec![PORT.into()];

@@ -29,11 +29,13 @@ pub mod load;
 pub mod nginx;
 pub mod policy;
 pub mod story;
+pub mod switch;
 pub mod terminal;
 pub mod vm;
 
 pub use cluster::{Lab, Options, SourceNat};
 pub use error::{LabError, Result};
+pub use switch::Switch;
 pub use vm::{Boot, Nic, Vm, VmOptions};
 
 use std::path::PathBuf;

@@ -27,12 +27,14 @@ impl Engine {
                 .and_then(|n| activity.links.get(n))
                 .copied()
                 .unwrap_or_default();
+            let stack = self.stack(label.as_ref(), name.as_ref());
             InterfaceReport {
                 label,
                 link: name.map(|n| n.to_string()),
                 mac: seen.and_then(|l| l.mac).map(|m| m.to_string()),
                 state: link_state(seen).to_owned(),
                 mtu: seen.map(|l| l.mtu),
+                stack,
                 addresses: seen
                     .iter()
                     .flat_map(|l| &l.addresses)
@@ -56,7 +58,7 @@ impl Engine {
     }
 }
 
-fn link_state(seen: Option<&ObservedLink>) -> &'static str {
+pub(super) fn link_state(seen: Option<&ObservedLink>) -> &'static str {
     match seen {
         None => "missing",
         Some(link) if !link.admin_up => "down",

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 
 use ipnet::IpNet;
+use toml::Spanned;
 
 use super::address::{Purpose, explain_prefix, not_a_host, unusable};
 use super::fault::{Wrong, quoted};
+use super::links::Below;
 use super::model::{Interface, LinkSelector, MssClamp};
 use super::reader::{Reader, Section, Value};
 use super::route::{self, Hops};
-use super::shape;
 use super::topology::{InterfaceIndex, Topology};
+use super::{shape, stack};
 use crate::model::{IfName, MacAddress};
 
 /// RFC 791: every module forwards 68 octets; RFC 8200: every link with IPv6 carries 1280.
@@ -27,7 +29,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>) -> (Vec<Inte
     let help = "write [[interface]] on a line of its own, and its keys on the lines below";
     let mut topology = Topology::default();
     let mut names = Names::default();
-    let (mut interfaces, mut hops) = (Vec::new(), Vec::new());
+    let (mut interfaces, mut hops, mut stacked) = (Vec::new(), Vec::new(), Vec::new());
     for (index, section) in reader
         .tables(root, "interface", &shape::INTERFACE, help)
         .iter()
@@ -41,22 +43,28 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>) -> (Vec<Inte
         topology.labels.entry(label.clone()).or_insert(index);
         topology.names.push(label);
         let addresses = addresses(reader, section, &mut topology, index);
-        let mtu = mtu(reader, section, &addresses);
+        let mut below = Below::read(reader, section);
+        below.mtu = mtu(reader, section, &addresses);
+        below.own = own(section, &addresses);
         let mss_clamp = mss_clamp(reader, section);
         let next = Hops::read(reader, section);
         if let Some((label, selector)) = named {
             interfaces.push(Interface {
                 label,
                 selector,
+                kind: below.kind.clone(),
                 addresses,
                 gateway: next.gateway.as_ref().map(|gateway| *gateway.get_ref()),
-                mtu,
+                mtu: below.mtu.as_ref().map(|mtu| *mtu.get_ref()),
                 mss_clamp,
                 routes: next.routes(),
             });
         }
         hops.push(next);
+        stacked.push(below);
     }
+    stack::judge(reader, &mut topology, &stacked);
+    interfaces.extend(stack::undescribed(&topology, &stacked));
     report_overlaps(reader, &topology);
     route::judge(reader, &topology, &hops);
     (interfaces, topology)
@@ -76,9 +84,15 @@ impl Names {
         let mac = section.value("match").map(|value| self.mac(reader, value));
         match (name, mac) {
             (None, None) => {
-                let help =
-                    "add name = \"eth0\" (the kernel's name) or match = { mac = \"52:54:00:00:00:01\" }";
-                reader.missing(section, "[[interface]] without `name` or `match`", help);
+                let made = ["vlan", "bond", "bridge"].map(|key| section.value(key).is_some());
+                let (what, help) = match made.contains(&true) {
+                    true => ("`name`", "add the name of the new link, such as name = \"bond0\""),
+                    false => (
+                        "`name` or `match`",
+                        "add name = \"eth0\" (the kernel's name) or match = { mac = \"52:54:00:00:00:01\" }",
+                    ),
+                };
+                reader.missing(section, format!("[[interface]] without {what}"), help);
                 None
             }
             (Some(name), None) => name.map(|name| (name.to_string(), LinkSelector::Name(name))),
@@ -151,7 +165,7 @@ impl Names {
 const NAMES: &str = "allowed: 1 to 15 letters, digits, `.`, `_` and `-`, such as \"eth0\"";
 
 /// Stricter than the kernel: a name that can be typed and told apart anywhere.
-fn interface_name(text: &str) -> Result<IfName, Wrong> {
+pub(super) fn interface_name(text: &str) -> Result<IfName, Wrong> {
     if ["lo", "all", "default"].contains(&text) {
         let help = "`lo`, `all` and `default` are the kernel's own; name the link that carries the traffic";
         return Err(Wrong::new(
@@ -232,7 +246,21 @@ fn wrong_for_a_link(network: IpNet) -> Option<Wrong> {
     ))
 }
 
-fn mtu(reader: &mut Reader<'_>, section: &Section<'_, '_>, addresses: &[IpNet]) -> Option<u32> {
+/// The first key that has no place in a link of a bond or bridge.
+fn own(section: &Section<'_, '_>, addresses: &[IpNet]) -> Option<(&'static str, Range<usize>)> {
+    let keys = [
+        ("addresses", !addresses.is_empty()),
+        ("gateway", true),
+        ("routes", true),
+        ("mss_clamp", true),
+    ];
+    let given = keys.into_iter().filter(|(_, counts)| *counts);
+    given
+        .filter_map(|(key, _)| Some((key, section.key_span(key)?)))
+        .next()
+}
+
+fn mtu(reader: &mut Reader<'_>, section: &Section<'_, '_>, addresses: &[IpNet]) -> Option<Spanned<u32>> {
     let mtu = reader.integer(section.value("mtu")?, MTU_MIN..=MTU_MAX)?;
     let v6 = addresses.iter().find(|address| address.addr().is_ipv6());
     if let (Some(v6), ..MTU_MIN_V6) = (v6, *mtu.get_ref()) {
@@ -243,7 +271,7 @@ fn mtu(reader: &mut Reader<'_>, section: &Section<'_, '_>, addresses: &[IpNet]) 
             help,
         );
     }
-    Some(mtu.into_inner())
+    Some(mtu)
 }
 
 fn mss_clamp(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<MssClamp> {

@@ -190,6 +190,14 @@ fn interface(reader: &mut Reader<'_>, value: Value<'_, '_>, topology: &Topology)
     let label = text
         .parse::<MacAddress>()
         .map_or_else(|_| text.clone(), |mac| mac.to_string());
+    if let Some(master) = topology.members.get(&label) {
+        let message = format!(
+            "{} belongs to {master}, and nothing leaves through it alone",
+            quoted(&label)
+        );
+        reader.fault(value.span(), message, format!("write out = \"{master}\""));
+        return None;
+    }
     if topology.labels.contains_key(&label) {
         return Some(label);
     }

@@ -9,6 +9,7 @@ mod fault;
 mod forward;
 mod interface;
 mod lines;
+mod links;
 mod listen;
 mod marks;
 mod masquerade;
@@ -22,6 +23,7 @@ mod route;
 mod server;
 mod service;
 mod shape;
+mod stack;
 mod statements;
 mod syntax;
 mod syntax_words;
@@ -37,8 +39,8 @@ use toml::de::DeTable;
 pub use changed::{Changed, changed};
 pub use fault::{Fault, Faults};
 pub use model::{
-    CheckKind, CheckParams, Config, HostName, Interface, LinkSelector, Masquerade, MssClamp, PortForward,
-    RealServer, Route, VirtualServer, WhenDown,
+    Bond, Bridge, CheckKind, CheckParams, Config, HostName, Interface, InterfaceKind, LinkSelector,
+    Masquerade, MssClamp, PortForward, RealServer, Route, VirtualServer, Vlan, WhenDown,
 };
 pub use parts::{Before, Parts};
 pub use warnings::warnings;

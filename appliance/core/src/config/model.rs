@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::link_kind::{BondMode, LacpRate, XmitHashPolicy};
 use crate::model::{
     Endpoint, Forward, IfName, MacAddress, PortRange, Protocol, RealKey, VirtualKey, VirtualSettings, Weight,
 };
@@ -94,6 +95,7 @@ pub struct Interface {
     /// The name used in this file: the kernel's own, or with `match` a name of the operator's choice (by default the MAC's text).
     pub label: String,
     pub selector: LinkSelector,
+    pub kind: InterfaceKind,
     /// Addresses with their prefix length; the host bits are kept.
     pub addresses: Vec<IpNet>,
     /// Next hop of the default route of its address family.
@@ -109,6 +111,76 @@ pub enum MssClamp {
     /// What fits into the interface's MTU.
     Mtu,
     Bytes(u16),
+}
+
+/// What is below an interface. Other interfaces are named by their labels.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum InterfaceKind {
+    /// A link that the machine has. The links of a bond or bridge that no [[interface]] describes are such interfaces, too.
+    #[default]
+    Card,
+    Vlan(Vlan),
+    Bond(Bond),
+    Bridge(Bridge),
+}
+
+impl InterfaceKind {
+    pub fn word(&self) -> &'static str {
+        match self {
+            InterfaceKind::Card => "card",
+            InterfaceKind::Vlan(_) => "vlan",
+            InterfaceKind::Bond(_) => "bond",
+            InterfaceKind::Bridge(_) => "bridge",
+        }
+    }
+
+    /// The labels of what it is built on.
+    pub fn below(&self) -> &[String] {
+        match self {
+            InterfaceKind::Card => &[],
+            InterfaceKind::Vlan(vlan) => std::slice::from_ref(&vlan.link),
+            _ => self.members(),
+        }
+    }
+
+    /// The labels of a bond's or bridge's links.
+    pub fn members(&self) -> &[String] {
+        match self {
+            InterfaceKind::Bond(bond) => &bond.links,
+            InterfaceKind::Bridge(bridge) => &bridge.links,
+            InterfaceKind::Card | InterfaceKind::Vlan(_) => &[],
+        }
+    }
+}
+
+/// The frames of `link` that carry this id (IEEE 802.1Q).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vlan {
+    pub link: String,
+    /// 1 to 4094.
+    pub id: u16,
+}
+
+/// Several cards as one link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bond {
+    pub links: Vec<String>,
+    pub mode: BondMode,
+    pub miimon: Duration,
+    /// One of `links`.
+    pub primary: Option<String>,
+    /// Only with 802.3ad.
+    pub lacp_rate: Option<LacpRate>,
+    /// Only where the mode has a hash.
+    pub xmit_hash_policy: Option<XmitHashPolicy>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bridge {
+    pub links: Vec<String>,
+    pub stp: bool,
+    /// Only with STP.
+    pub forward_delay: Option<Duration>,
 }
 
 impl Interface {

@@ -35,12 +35,40 @@ pub(super) const INTERFACE: Shape = Shape {
     keys: &[
         "name",
         "match",
+        "vlan",
+        "bond",
+        "bridge",
         "addresses",
         "gateway",
         "mtu",
         "mss_clamp",
         "routes",
     ],
+    aliases: &[],
+};
+
+pub(super) const VLAN: Shape = Shape {
+    title: "an interface's `vlan`",
+    keys: &["link", "id"],
+    aliases: &[],
+};
+
+pub(super) const BOND: Shape = Shape {
+    title: "an interface's `bond`",
+    keys: &[
+        "links",
+        "mode",
+        "miimon",
+        "primary",
+        "lacp_rate",
+        "xmit_hash_policy",
+    ],
+    aliases: &[],
+};
+
+pub(super) const BRIDGE: Shape = Shape {
+    title: "an interface's `bridge`",
+    keys: &["links", "stp", "forward_delay"],
     aliases: &[],
 };
 
@@ -118,11 +146,14 @@ pub(super) const CHECK: Shape = Shape {
     aliases: &["delay_loop", "connect_timeout", "retry", "delay_before_retry"],
 };
 
-const ALL: [&Shape; 12] = [
+const ALL: [&Shape; 15] = [
     &ROOT,
     &TIMEOUTS,
     &INTERFACE,
     &MATCH,
+    &VLAN,
+    &BOND,
+    &BRIDGE,
     &ROUTE,
     &MASQUERADE,
     &PORT_FORWARD,
@@ -134,7 +165,7 @@ const ALL: [&Shape; 12] = [
 ];
 
 /// Words that operators bring along, and what they are here.
-const FOREIGN: [(&str, &str); 19] = [
+const FOREIGN: [(&str, &str); 24] = [
     (
         "persistence_timeout",
         "persistence = { timeout = \"5m\" } in [[virtual_server]]",
@@ -163,6 +194,14 @@ const FOREIGN: [(&str, &str); 19] = [
     ("fall", "`retries`, without counting the first attempt"),
     ("nat", "[[masquerade]]"),
     ("dnat", "[[port_forward]]"),
+    ("vlan_id", "vlan = { link = \"eth0\", id = 100 } in [[interface]]"),
+    (
+        "slaves",
+        "bond = { links = [\"eth0\", \"eth1\"] } in [[interface]]",
+    ),
+    ("members", "`links` of an interface's `bond` or `bridge`"),
+    ("interfaces", "`links` of an interface's `bond` or `bridge`"),
+    ("ports", "`links` of an interface's `bridge`"),
 ];
 
 impl Shape {

@@ -25,6 +25,8 @@ pub(super) struct Topology {
     pub twice: BTreeSet<usize>,
     /// Interfaces with an address that could not be read: their networks are not all known.
     pub doubtful: BTreeSet<InterfaceIndex>,
+    /// Labels that belong to a bond or bridge, with its label.
+    pub members: BTreeMap<String, String>,
     /// An interface's label could not be read.
     pub nameless: bool,
 }

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::model::{CheckKind, Config, Interface, Masquerade, VirtualServer};
+use super::model::{CheckKind, Config, Interface, InterfaceKind, Masquerade, VirtualServer};
 use crate::model::{Scheduler, Weight};
 
 /// More are not read; the rest is counted.
@@ -15,6 +15,16 @@ pub fn warnings(config: &Config) -> Vec<String> {
     if config.interfaces.is_empty() {
         warnings
             .push("there are no interfaces: the appliance has no address and forwards nothing".to_owned());
+    }
+    for interface in &config.interfaces {
+        if let InterfaceKind::Bond(bond) = &interface.kind
+            && let [link] = bond.links.as_slice()
+        {
+            let label = &interface.label;
+            warnings.push(format!(
+                "bond {label} has one link: when {link} fails, nothing takes its place"
+            ));
+        }
     }
     for masquerade in &config.masquerades {
         warnings.extend(masquerade_warning(config, masquerade));

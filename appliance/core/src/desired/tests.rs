@@ -1,13 +1,14 @@
 //! How the file's interfaces are found among the links, and what follows when they are not.
 
 use super::*;
-use crate::config::{HostName, Masquerade};
+use crate::config::{HostName, Interface, InterfaceKind, LinkSelector, Masquerade};
 use crate::fake::FakeKernel;
 
 fn by_mac(label: &str, mac: &str) -> Interface {
     Interface {
         label: label.to_owned(),
         selector: LinkSelector::Mac(mac.parse().unwrap()),
+        kind: InterfaceKind::Card,
         addresses: vec!["192.168.0.1/24".parse().unwrap()],
         gateway: None,
         mtu: None,
@@ -79,6 +80,7 @@ fn of_two_cards_with_one_mac_only_one_that_holds_the_addresses_is_used() {
     let mut kernel = FakeKernel::with_links(&["eth0", "eth1"]);
     for link in kernel.state.links.values_mut() {
         link.mac = Some("52:54:00:00:00:01".parse().unwrap());
+        link.permanent_mac = link.mac;
     }
     let config = config(by_mac("wan", "52:54:00:00:00:01"));
     let neither = network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
@@ -271,4 +273,79 @@ fn forwarded_ports_are_let_through_for_their_clients_and_hide_neighbours_only() 
             "masquerade 172.16.0.0/24 out eth0",
         ]
     );
+}
+
+const BOND: &str = "[[interface]]\nname = \"inside\"\nmatch = { mac = \"52:54:00:00:00:02\" }\n\
+    [[interface]]\nname = \"bond0\"\nbond = { links = [\"inside\", \"eth2\"], primary = \"inside\" }\nmtu = 9000\n\
+    [[interface]]\nname = \"net100\"\nvlan = { link = \"bond0\", id = 100 }\naddresses = [\"172.16.0.254/24\"]\n";
+
+/// A bond lends its links its own address: a card is known by the one that it was made with.
+#[test]
+fn a_card_in_a_bond_is_still_known_by_its_own_mac() {
+    let mut kernel = FakeKernel::with_links(&["eth0", "eth1", "eth2"]);
+    let eth1 = kernel.state.links.get_mut(&"eth1".parse().unwrap()).unwrap();
+    eth1.mac = "52:54:00:00:00:77".parse().ok();
+    let config = crate::config::parse(BOND).unwrap();
+    let network = network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
+    assert_eq!(network.problems, [""; 0]);
+    assert_eq!(network.resolved["inside"].as_ref().unwrap().as_str(), "eth1");
+    let link = |name: &str| &network.links[&name.parse().unwrap()];
+    assert_eq!(link("eth1").master.as_ref().unwrap().as_str(), "bond0");
+    assert_eq!(link("bond0").members.len(), 2);
+    assert_eq!(
+        link("bond0").kind.as_ref().unwrap().to_string(),
+        "type bond mode active-backup miimon 100 primary eth1"
+    );
+    // The bond's mtu is that of its links and of the VLANs on it.
+    assert_eq!([link("eth2").mtu, link("net100").mtu], [Some(9000); 2]);
+    assert!(network.sysctls.contains_key("net/ipv6/conf/net100/accept_ra"));
+}
+
+#[test]
+fn what_a_link_stands_on_has_to_be_there_and_its_name_free() {
+    let mut kernel = FakeKernel::with_links(&["eth0", "eth1", "bond0"]);
+    let config = crate::config::parse(BOND).unwrap();
+    let problems =
+        |kernel: &FakeKernel| network(Some(&config), &kernel.state.links, 1 << 30, |_| true).problems;
+    assert_eq!(
+        problems(&kernel),
+        [
+            "interface eth2: this machine has no such link (it has: bond0, eth0, eth1); add the network card or correct the name",
+            "interface bond0: this machine has a link of that name that is no bond; give the interface another `name`",
+            "interface net100: the link bond0 that it stands on is not there, so that it cannot be made",
+        ]
+    );
+    // One that somebody else has made of the same kind is taken over.
+    let bond = crate::link_kind::BondSettings {
+        mode: crate::link_kind::BondMode::BalanceRr,
+        miimon_ms: 0,
+        primary: None,
+        lacp_rate: None,
+        xmit_hash_policy: None,
+    };
+    kernel
+        .state
+        .links
+        .get_mut(&"bond0".parse().unwrap())
+        .unwrap()
+        .kind = Some(LinkKind::Bond(bond));
+    assert_eq!(problems(&kernel).len(), 1, "{:?}", problems(&kernel));
+    // A link of ours that is no longer wanted is no card.
+    let mut plain = FakeKernel::with_links(&["eth0"]);
+    let vlan = LinkKind::Vlan {
+        parent: "eth0".parse().unwrap(),
+        id: 7,
+    };
+    plain.state.assume(&crate::plan::Step::CreateLink {
+        link: "old".parse().unwrap(),
+        kind: vlan,
+    });
+    let config = crate::config::parse("[[interface]]\nname = \"old\"\n").unwrap();
+    let network = network(Some(&config), &plain.state.links, 1 << 30, |_| true);
+    assert!(
+        network.problems[0].contains("no such link (it has: eth0)"),
+        "{:?}",
+        network.problems
+    );
+    assert!(!network.links.contains_key(&"old".parse().unwrap()));
 }

@@ -5,6 +5,8 @@ use crate::model::VirtualKey;
 use crate::observed::{Observed, ObservedReal, ObservedVirtual};
 use crate::plan::Step;
 
+use super::assumed_links::assume_of_links;
+
 impl Observed {
     /// A step about a link or a service that is not known changes nothing.
     pub fn assume(&mut self, step: &Step) {
@@ -20,53 +22,25 @@ impl Observed {
                 self.foreign_services.remove(foreign);
             }
             Step::Announce { .. } => {}
-            Step::SetLinkUp(_)
+            Step::CreateLink { .. }
+            | Step::ChangeLink { .. }
+            | Step::ClaimLink(_)
+            | Step::DeleteLink(_)
+            | Step::SetMaster { .. }
+            | Step::ReleaseLink(_)
+            | Step::SetLinkUp(_)
             | Step::SetLinkDown(_)
             | Step::SetMtu { .. }
             | Step::AddAddress { .. }
             | Step::DeleteAddress { .. }
             | Step::AddRoute { .. }
-            | Step::DeleteRoute { .. } => self.assume_of_links(step),
+            | Step::DeleteRoute { .. } => assume_of_links(&mut self.links, step),
             Step::AddVirtual { service, .. }
             | Step::EditVirtual { service, .. }
             | Step::DeleteVirtual(service)
             | Step::AddReal { service, .. }
             | Step::EditReal { service, .. }
             | Step::DeleteReal { service, .. } => self.assume_of_pool(service, step),
-        }
-    }
-
-    fn assume_of_links(&mut self, step: &Step) {
-        let name = match step {
-            Step::SetLinkUp(name) | Step::SetLinkDown(name) => name,
-            Step::SetMtu { link, .. }
-            | Step::AddAddress { link, .. }
-            | Step::DeleteAddress { link, .. }
-            | Step::AddRoute { link, .. }
-            | Step::DeleteRoute { link, .. } => link,
-            _ => return,
-        };
-        let Some(link) = self.links.get_mut(name) else {
-            return;
-        };
-        match step {
-            Step::SetLinkUp(_) => link.admin_up = true,
-            Step::SetLinkDown(_) => {
-                link.admin_up = false;
-                link.routes.clear();
-            }
-            Step::SetMtu { mtu, .. } => link.mtu = *mtu,
-            Step::AddAddress { address, .. } => drop(link.addresses.insert(*address)),
-            Step::DeleteAddress { address, .. } => {
-                link.addresses.remove(address);
-                // The kernel drops the routes whose next hop is no longer on the link.
-                let addresses = &link.addresses;
-                link.routes
-                    .retain(|route| addresses.iter().any(|a| a.contains(&route.via)));
-            }
-            Step::AddRoute { route, .. } => drop(link.routes.insert(*route)),
-            Step::DeleteRoute { route, .. } => drop(link.routes.remove(route)),
-            _ => {}
         }
     }
 

@@ -4,10 +4,12 @@
 //!
 //! The order: the filter is in place before a link comes up, an address is added before its predecessor goes, a server
 //! enters its pool before another leaves, forwarding is switched on last and off first. An address is told to the neighbours
-//! when it is added, but one that waits for its services when they are open.
+//! when it is added, but one that waits for its services when they are open. A link is made after those that it stands on.
 
 mod assumed;
+mod assumed_links;
 mod ipvs;
+mod links;
 mod network;
 mod step;
 #[cfg(test)]

@@ -1,15 +1,13 @@
-//! Links, addresses, routes, rules, sysctls and the host's name.
+//! Rules, sysctls, the host's name, announcements, and where the links come among them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
-use crate::desired::{DesiredLink, FORWARDING, Network};
-use crate::model::IfName;
-use crate::observed::{Observed, ObservedLink};
+use crate::desired::{FORWARDING, Network};
+use crate::observed::Observed;
 
 use super::Step;
+use super::links::diff_links;
 
 pub(super) fn is_forwarding_on(step: &Step) -> bool {
     matches!(step, Step::SetSysctl { name, value } if FORWARDING.contains(&name.as_str()) && value == "1")
@@ -29,18 +27,7 @@ pub fn diff_network(network: &Network, observed: &Observed) -> Vec<Step> {
     if observed.ruleset.as_ref() != Some(&network.ruleset) {
         steps.push(Step::ReplaceRuleset(network.ruleset.clone()));
     }
-    for (name, wanted) in &network.links {
-        if let Some(seen) = observed.links.get(name) {
-            if wanted.up {
-                diff_link(name, wanted, seen, &mut steps);
-                let added = wanted.addresses.difference(&seen.addresses).map(IpNet::addr);
-                let told = added.filter(|address| !network.quiet.contains(address));
-                steps.extend(announce(network, told.collect()));
-            } else {
-                clear_link(name, seen, &mut steps)
-            }
-        }
-    }
+    steps.extend(diff_links(network, observed));
     if network.forwarding {
         steps.extend(forwarding(network, observed));
     }
@@ -92,66 +79,4 @@ fn set_sysctl(observed: &Observed, name: &str, value: &str) -> Option<Step> {
         name: name.to_owned(),
         value: value.to_owned(),
     })
-}
-
-fn diff_link(name: &IfName, wanted: &DesiredLink, seen: &ObservedLink, steps: &mut Vec<Step>) {
-    if let Some(mtu) = wanted.mtu.filter(|mtu| *mtu != seen.mtu) {
-        steps.push(Step::SetMtu {
-            link: name.clone(),
-            mtu,
-        });
-    }
-    if !seen.admin_up {
-        steps.push(Step::SetLinkUp(name.clone()));
-    }
-    for address in wanted.addresses.difference(&seen.addresses) {
-        steps.push(Step::AddAddress {
-            link: name.clone(),
-            address: *address,
-        });
-    }
-    // The kernel drops the routes of a link that is switched off, so none of those seen on such a link survives.
-    let kept = if seen.admin_up {
-        seen.routes.clone()
-    } else {
-        BTreeSet::new()
-    };
-    // Before the addresses: one that goes may take its routes with it.
-    for route in kept.difference(&wanted.routes) {
-        steps.push(Step::DeleteRoute {
-            link: name.clone(),
-            route: *route,
-        });
-    }
-    for address in seen.addresses.difference(&wanted.addresses) {
-        steps.push(Step::DeleteAddress {
-            link: name.clone(),
-            address: *address,
-        });
-    }
-    for route in wanted.routes.difference(&kept) {
-        steps.push(Step::AddRoute {
-            link: name.clone(),
-            route: *route,
-        });
-    }
-}
-
-/// A link that the file does not name keeps nothing.
-fn clear_link(name: &IfName, seen: &ObservedLink, steps: &mut Vec<Step>) {
-    for route in &seen.routes {
-        steps.push(Step::DeleteRoute {
-            link: name.clone(),
-            route: *route,
-        });
-    }
-    for address in &seen.addresses {
-        steps.push(Step::DeleteAddress {
-            link: name.clone(),
-            address: *address,
-        });
-    }
-    if seen.admin_up {
-        steps.push(Step::SetLinkDown(name.clone()));
-    }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use ipnet::IpNet;
 
 use crate::config::Route;
+use crate::link_kind::{LINK_GROUP, LinkKind};
 use crate::model::{Forward, IfName, RealKey, VirtualKey, VirtualSettings, Weight};
 use crate::observed::{ForeignService, IpvsTimeouts, SysctlName};
 use crate::ruleset::{Chain, Ruleset};
@@ -20,6 +21,25 @@ pub enum Step {
     ReplaceRuleset(Ruleset),
     /// Removes the table `inet lb`.
     DeleteRuleset,
+    /// Makes a link that carries our mark, switched off.
+    CreateLink {
+        link: IfName,
+        kind: LinkKind,
+    },
+    /// Settings that a link of this kind takes while it runs.
+    ChangeLink {
+        link: IfName,
+        kind: LinkKind,
+    },
+    /// Puts our mark on a link that somebody else has made.
+    ClaimLink(IfName),
+    /// With it go the VLANs on it; its links are free again.
+    DeleteLink(IfName),
+    SetMaster {
+        link: IfName,
+        master: IfName,
+    },
+    ReleaseLink(IfName),
     SetLinkUp(IfName),
     SetLinkDown(IfName),
     SetMtu {
@@ -81,7 +101,12 @@ impl Step {
     pub fn moves_packets(&self) -> bool {
         matches!(
             self,
-            Step::SetLinkUp(_)
+            Step::CreateLink { .. }
+                | Step::ChangeLink { .. }
+                | Step::DeleteLink(_)
+                | Step::SetMaster { .. }
+                | Step::ReleaseLink(_)
+                | Step::SetLinkUp(_)
                 | Step::SetLinkDown(_)
                 | Step::AddAddress { .. }
                 | Step::DeleteAddress { .. }
@@ -121,6 +146,12 @@ impl fmt::Display for Step {
                 Ok(())
             }
             Step::DeleteRuleset => f.write_str("delete ruleset"),
+            Step::CreateLink { link, kind } => write!(f, "add link {link} {kind}"),
+            Step::ChangeLink { link, kind } => write!(f, "set link {link} {kind}"),
+            Step::ClaimLink(link) => write!(f, "set link {link} group {LINK_GROUP}"),
+            Step::DeleteLink(link) => write!(f, "delete link {link}"),
+            Step::SetMaster { link, master } => write!(f, "set link {link} master {master}"),
+            Step::ReleaseLink(link) => write!(f, "set link {link} nomaster"),
             Step::SetLinkUp(link) => write!(f, "set link {link} up"),
             Step::SetLinkDown(link) => write!(f, "set link {link} down"),
             Step::SetMtu { link, mtu } => write!(f, "set link {link} mtu {mtu}"),

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{
-    Config, Interface, LinkSelector, Masquerade, RealServer, Route, VirtualServer, WhenDown,
+    Config, Interface, InterfaceKind, LinkSelector, Masquerade, RealServer, Route, VirtualServer, WhenDown,
 };
 use crate::desired::{self, FORWARDING};
 use crate::fake::FakeKernel;
@@ -17,12 +17,15 @@ use crate::observed::{ForeignService, ObservedReal, ObservedVirtual};
 use crate::ports::KernelPort;
 use crate::ruleset::{Chain, Rule};
 
+mod stack;
+
 const MEMORY: u64 = 1 << 30;
 
 fn interface(name: &str, addresses: &BTreeSet<String>, gateway: Option<&str>) -> Interface {
     Interface {
         label: name.to_owned(),
         selector: LinkSelector::Name(name.parse().unwrap()),
+        kind: InterfaceKind::Card,
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
         gateway: gateway.map(|g| g.parse().unwrap()),
         mtu: None,

@@ -50,6 +50,7 @@ fn link(label: Option<&str>, link: Option<&str>, rx_bytes: u64) -> InterfaceRepo
         mac: None,
         state: "up".into(),
         mtu: None,
+        stack: crate::control::StackReport::default(),
         addresses: vec![],
         rx_bytes,
         rx_packets: 0,

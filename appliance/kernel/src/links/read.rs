@@ -1,12 +1,13 @@
 //! What the kernel's dumps of links, addresses and routes mean. The dumps are taken one after the other: what changes between
 //! them is seen at the next reading, which the link monitor asks for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use lb_core::config::Route;
+use lb_core::link_kind::LINK_GROUP;
 use lb_core::model::{IfName, MacAddress};
 use lb_core::observed::{ObservedLink, ROUTE_PROTOCOL};
 use rtnetlink::packet_route::AddressFamily;
@@ -16,6 +17,8 @@ use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType,
 };
 use rtnetlink::{Error, Handle, RouteMessageBuilder};
+
+use super::made::{self, Names};
 
 /// All links, with what is on them.
 pub(super) async fn links(handle: Handle) -> Result<BTreeMap<IfName, ObservedLink>, Error> {
@@ -29,9 +32,13 @@ pub(super) async fn links(handle: Handle) -> Result<BTreeMap<IfName, ObservedLin
         let dump: Vec<RouteMessage> = handle.route().get(all).execute().try_collect().await?;
         routes.extend(dump);
     }
+    let names: Names = links
+        .iter()
+        .filter_map(|message| Some((message.header.index, name(message)?)))
+        .collect();
     let mut by_index: BTreeMap<u32, (IfName, ObservedLink)> = links
         .iter()
-        .filter_map(link)
+        .filter_map(|message| link(message, &names))
         .map(|(name, link)| (link.index, (name, link)))
         .collect();
     for (index, address) in addresses.iter().filter_map(address) {
@@ -70,29 +77,37 @@ pub(super) fn mac(message: &LinkMessage) -> Option<MacAddress> {
 }
 
 /// `None`: a name that no configuration can hold.
-fn link(message: &LinkMessage) -> Option<(IfName, ObservedLink)> {
-    let (mut name, mut carrier, mut mtu) = (None, false, 0);
+fn name(message: &LinkMessage) -> Option<IfName> {
+    message.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(text) => text.parse().ok(),
+        _ => None,
+    })
+}
+
+fn link(message: &LinkMessage, names: &Names) -> Option<(IfName, ObservedLink)> {
+    let flags = message.header.flags;
+    let mut link = ObservedLink {
+        index: message.header.index,
+        mac: mac(message),
+        kind: made::kind(message, names),
+        active: made::active(message, names),
+        loopback: flags.contains(LinkFlags::Loopback),
+        admin_up: flags.contains(LinkFlags::Up),
+        ..ObservedLink::default()
+    };
     for attribute in &message.attributes {
         match attribute {
-            LinkAttribute::IfName(text) => name = text.parse().ok(),
-            LinkAttribute::Carrier(state) => carrier = *state == 1,
-            LinkAttribute::Mtu(bytes) => mtu = *bytes,
+            LinkAttribute::Carrier(state) => link.carrier = *state == 1 && link.admin_up,
+            LinkAttribute::Mtu(bytes) => link.mtu = *bytes,
+            LinkAttribute::PermAddress(bytes) => {
+                link.permanent_mac = bytes.as_slice().try_into().ok().map(MacAddress);
+            }
+            LinkAttribute::Group(group) => link.ours = *group == LINK_GROUP,
+            LinkAttribute::Controller(index) => link.master = names.get(index).cloned(),
             _ => {}
         }
     }
-    let flags = message.header.flags;
-    let admin_up = flags.contains(LinkFlags::Up);
-    let link = ObservedLink {
-        index: message.header.index,
-        mac: mac(message),
-        loopback: flags.contains(LinkFlags::Loopback),
-        admin_up,
-        carrier: carrier && admin_up,
-        mtu,
-        addresses: BTreeSet::new(),
-        routes: BTreeSet::new(),
-    };
-    Some((name?, link))
+    Some((name(message)?, link))
 }
 
 /// IFA_LOCAL is our own address; IFA_ADDRESS is the peer's on point-to-point links, and for IPv6 the only one.

@@ -19,7 +19,7 @@ pub use accel::Accel;
 pub use console::Console;
 pub use transcript::plain_text;
 
-use crate::{LabError, Result, cage, command, story};
+use crate::{LabError, Result, cage, command, story, switch};
 use qmp::Qmp;
 
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
@@ -48,11 +48,20 @@ pub enum Boot {
     Kernel { image: PathBuf, cmdline: String },
 }
 
-/// A virtio network card on a tap that exists.
+/// A virtio network card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nic {
-    pub tap: String,
+    pub cable: Cable,
     pub mac: String,
+}
+
+/// Where a card's cable leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cable {
+    /// To a tap that exists.
+    Tap(String),
+    /// To the port of a [`crate::Switch`] that has the card's number.
+    Switch,
 }
 
 #[derive(Debug, Clone)]
@@ -98,7 +107,16 @@ impl VmOptions {
     /// Adds a link; the first is eth0.
     pub fn nic(mut self, tap: &str, mac: &str) -> VmOptions {
         self.nics.push(Nic {
-            tap: tap.into(),
+            cable: Cable::Tap(tap.into()),
+            mac: mac.into(),
+        });
+        self
+    }
+
+    /// Adds a link to a switch.
+    pub fn nic_on_switch(mut self, mac: &str) -> VmOptions {
+        self.nics.push(Nic {
+            cable: Cable::Switch,
             mac: mac.into(),
         });
         self
@@ -351,11 +369,12 @@ fn device_arguments(options: &VmOptions, directory: &Path) -> Vec<String> {
     let mut line = Vec::new();
     let mut add = |option: &str, value: String| line.extend([option.to_owned(), value]);
     for (number, nic) in options.nics.iter().enumerate() {
-        let (id, tap, mac) = (format!("link{number}"), &nic.tap, &nic.mac);
-        add(
-            "-netdev",
-            format!("tap,id={id},ifname={tap},script=no,downscript=no"),
-        );
+        let (id, mac) = (format!("link{number}"), &nic.mac);
+        let netdev = match &nic.cable {
+            Cable::Tap(tap) => format!("tap,id={id},ifname={tap},script=no,downscript=no"),
+            Cable::Switch => format!("dgram,id={id},{}", switch::wire(number)),
+        };
+        add("-netdev", netdev);
         add(
             "-device",
             format!("virtio-net-pci,netdev={id},mac={mac},romfile="),

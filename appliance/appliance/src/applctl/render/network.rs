@@ -1,7 +1,10 @@
 //! Links and the gateway's part: forwarding, masquerade, routes, connection tracking.
 //! Must not: say why something is not active; `status` has the reason.
 
-use lb_core::control::{ForwardReport, GatewayReport, InterfaceReport, InterfacesReport, TranslationReport};
+use lb_core::control::{
+    ForwardReport, GatewayReport, InterfaceReport, InterfacesReport, MemberReport, StackReport,
+    TranslationReport,
+};
 use lb_core::traffic::Tracking;
 
 use super::table::{Cell, line, total, widths};
@@ -25,6 +28,7 @@ pub fn interfaces(report: &InterfacesReport, screen: &Screen) -> String {
 
 fn interface(interface: &InterfaceReport, screen: &Screen) -> String {
     let mut text = title(interface, screen);
+    text.push_str(&built(&interface.stack, screen));
     let addresses = if interface.addresses.is_empty() {
         "none".to_owned()
     } else {
@@ -79,6 +83,49 @@ fn interface(interface: &InterfaceReport, screen: &Screen) -> String {
 fn prefixed(value: f64) -> String {
     let text = rate(value);
     if text.contains(' ') { text } else { text + " " }
+}
+
+/// What it stands on and what it belongs to, a line each.
+fn built(stack: &StackReport, screen: &Screen) -> String {
+    let mut text = String::new();
+    let mut add = |name: &str, value: String| {
+        let value = wrap(&clean(&value), screen.width - 13, 13);
+        text.push_str(&format!("  {name:<9}  {value}\n"));
+    };
+    if let Some(vlan) = &stack.vlan {
+        add("vlan", format!("{} on {}", vlan.id, vlan.link));
+    }
+    if let Some(bond) = &stack.bond {
+        add(
+            "bond",
+            format!("{}: {}", bond.mode, members(&bond.links, bond.active.as_deref())),
+        );
+    }
+    if let Some(bridge) = &stack.bridge {
+        let stp = if bridge.stp { "with STP" } else { "without STP" };
+        add("bridge", format!("{stp}: {}", members(&bridge.links, None)));
+    }
+    if let Some(master) = &stack.master {
+        add("part of", master.clone());
+    }
+    text
+}
+
+/// What is well needs no word.
+fn members(links: &[MemberReport], active: Option<&str>) -> String {
+    let words = links.iter().map(|member| {
+        let active = active == Some(member.link.as_str());
+        match (member.state.as_str(), active) {
+            ("up", true) => format!("{} (active)", member.link),
+            ("up", false) => member.link.clone(),
+            (state, _) => format!("{} ({state})", member.link),
+        }
+    });
+    let words: Vec<String> = words.collect();
+    match words.is_empty() {
+        true => "no links".to_owned(),
+        false => words.join(", "),
+    }
 }
 
 fn title(interface: &InterfaceReport, screen: &Screen) -> String {

@@ -218,6 +218,7 @@ pub fn interfaces() -> InterfacesReport {
         mac: link.map(|_| "52:54:00:00:00:01".into()),
         state: state.into(),
         mtu: link.map(|_| 1500),
+        stack: StackReport::default(),
         addresses: addresses.iter().map(|a| (*a).into()).collect(),
         rx_bytes: 1_234_567_890,
         rx_packets: 3_456_789,
@@ -250,6 +251,8 @@ pub fn interfaces() -> InterfacesReport {
             ),
             link(Some("eth2"), None, "missing", &[]),
             link(None, Some("eth3"), "down", &[]),
+            stacked(link(Some("bond0"), Some("bond0"), "up", &[])),
+            on_bond(link(Some("net100"), Some("net100"), "up", &["172.16.1.254/24"])),
         ],
     }
 }
@@ -277,6 +280,46 @@ pub fn gateway_rated() -> GatewayReport {
     report.conntrack.early_dropped = 5;
     report.backlog_dropped = 67;
     report
+}
+
+fn stacked(interface: InterfaceReport) -> InterfaceReport {
+    let member = |link: &str, state: &str| MemberReport {
+        link: link.into(),
+        state: state.into(),
+    };
+    let bond = BondReport {
+        mode: "active-backup".into(),
+        active: Some("enp0s3f1np1d1".into()),
+        links: vec![
+            member("enp0s3f1np1d1", "up"),
+            member("enp0s3f1np1d2", "no-carrier"),
+            member("eth9", "missing"),
+        ],
+    };
+    InterfaceReport {
+        stack: StackReport {
+            kind: "bond".into(),
+            bond: Some(bond),
+            ..StackReport::default()
+        },
+        ..interface
+    }
+}
+
+fn on_bond(interface: InterfaceReport) -> InterfaceReport {
+    let vlan = VlanReport {
+        link: "bond0".into(),
+        id: 100,
+    };
+    InterfaceReport {
+        stack: StackReport {
+            kind: "vlan".into(),
+            vlan: Some(vlan),
+            master: Some("br0".into()),
+            ..StackReport::default()
+        },
+        ..interface
+    }
 }
 
 pub fn gateway() -> GatewayReport {

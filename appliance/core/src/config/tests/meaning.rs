@@ -13,6 +13,7 @@ fn interface(name: &str, address: &str) -> Interface {
     Interface {
         label: name.to_owned(),
         selector: LinkSelector::Name(name.parse().unwrap()),
+        kind: InterfaceKind::Card,
         addresses: vec![address.parse().unwrap()],
         gateway: None,
         mtu: None,
@@ -249,6 +250,7 @@ fn what_is_hardly_meant_is_said() {
     let config = good(
         "[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\"]\n\
          [[interface]]\nname = \"eth1\"\n\
+         [[interface]]\nname = \"bond0\"\nbond = { links = [\"eth2\"] }\n\
          [[masquerade]]\nfrom = \"192.168.0.0/16\"\nout = \"eth0\"\n\
          [[masquerade]]\nfrom = \"10.0.0.0/8\"\nout = \"eth1\"\n\
          [[virtual_server]]\nname = \"empty\"\nlisten = \"192.168.0.1:1\"\n\
@@ -264,6 +266,7 @@ fn what_is_hardly_meant_is_said() {
     assert_eq!(
         warnings(&config),
         [
+            "bond bond0 has one link: when eth2 fails, nothing takes its place",
             "masquerade from 192.168.0.0/16: 192.168.0.0/24 lies on eth0 itself, where nothing is to be masqueraded",
             "masquerade from 10.0.0.0/8: eth1 has no IPv4 address that it could lend",
             "service empty has no servers: its clients get no answer",

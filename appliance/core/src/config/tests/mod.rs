@@ -4,6 +4,7 @@ mod meaning;
 mod parts;
 mod property;
 mod size;
+mod stacked;
 
 use super::*;
 

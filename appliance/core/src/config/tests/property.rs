@@ -9,6 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use unicode_width::UnicodeWidthStr;
 
+use super::stacked::{stack, write_kind};
 use super::*;
 use crate::model::{
     Endpoint, Forward, MacAddress, MarkKey, Persistence, PortRange, Protocol, RealKey, Scheduler, VirtualKey,
@@ -90,6 +91,9 @@ pub(super) fn piece() -> impl Strategy<Value = String> {
         "out = \"eth0\"\n",
         "from = \"10.0.0.0/8\"\n",
         "match = { mac = 1 }\n",
+        "vlan = { link = \"eth0\", id = 5 }\n",
+        "bond = { links = [\"eth0\", \"bond0\"] }\n",
+        "bridge = { links = [\"eth0\", \"eth1\"] }\n",
     ];
     prop_oneof![
         8 => prop::sample::select(words.to_vec()).prop_map(str::to_owned),
@@ -213,6 +217,7 @@ fn interface(index: usize) -> impl Strategy<Value = Interface> {
         Interface {
             label,
             selector,
+            kind: InterfaceKind::Card,
             addresses: vec![
                 prefix(true, 16),
                 prefix(false, 64),
@@ -331,7 +336,8 @@ fn apart(a: &VirtualServer, b: &VirtualServer) -> bool {
 
 pub(super) fn config() -> impl Strategy<Value = Config> {
     (1usize..4, "[a-zA-Z0-9]([a-zA-Z0-9-]{0,20}[a-zA-Z0-9])?").prop_flat_map(|(count, hostname)| {
-        let interfaces: Vec<_> = (0..count).map(interface).collect();
+        let interfaces = ((0..count).map(interface).collect::<Vec<_>>(), stack());
+        let interfaces = interfaces.prop_map(|(cards, stack)| [cards, stack].concat());
         let services = prop::collection::vec(virtual_server(count), 0..6);
         let outs = prop::collection::btree_set((0u8..200, 0..count, 0u8..8), 0..3);
         (interfaces, services, outs).prop_map(move |(interfaces, services, outs)| {
@@ -390,7 +396,9 @@ pub(super) fn written(config: &Config) -> String {
         text,
         "[timeouts]\ntcp = \"{tcp_s}s\"\ntcp_fin = \"{tcp_fin_s}s\"\nudp = \"{udp_s}s\"\n"
     );
-    for interface in &config.interfaces {
+    // Cards of a bond or bridge without an [[interface]].
+    let described = |interface: &&Interface| !interface.label.starts_with("nic");
+    for interface in config.interfaces.iter().filter(described) {
         text += "[[interface]]\n";
         let named = !interface.label.contains(':');
         if named {
@@ -399,6 +407,7 @@ pub(super) fn written(config: &Config) -> String {
         if let LinkSelector::Mac(mac) = interface.selector {
             let _ = writeln!(text, "match = {{ mac = \"{mac}\" }}");
         }
+        write_kind(&mut text, &interface.kind);
         let addresses: Vec<String> = interface.addresses.iter().map(|a| format!("\"{a}\"")).collect();
         let _ = writeln!(text, "addresses = [{}]", addresses.join(", "));
         interface
