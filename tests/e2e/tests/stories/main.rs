@@ -79,6 +79,7 @@ fn main() -> ExitCode {
             150,
             gateway::nodes_leave_by_their_address,
         ),
+        Story::new("forwards_and_pools", 150, gateway::forwards_and_pools),
         Story::new("top_follows_the_traffic", 180, counters::top_follows_the_traffic),
         Story::new("boot_stage_fails", 150, rescue::boot_stage_fails),
         Story::new("console_cannot_run", 150, rescue::console_cannot_run),
