@@ -91,25 +91,42 @@ pub fn console_commands() -> Told {
         assert!(!shown.trim().is_empty(), "`{command}` showed nothing");
         let same = scene.vm().command(&format!("applctl {command}"))?;
         assert_eq!(same.lines().count(), shown.lines().count(), "`applctl {command}`");
-        for line in shown.lines() {
-            assert!(line.chars().count() <= 80, "`{command}`: wider than 80:\n{line}");
-        }
+        fits(command, &shown);
         let document = scene.vm().json(command)?;
         assert!(document.is_object(), "`{command} --json`: {document}");
     }
+    answers_as_expected(&mut scene)?;
+    applied_from_the_prompt(&mut scene)
+}
+
+fn answers_as_expected(scene: &mut Scene) -> Told {
     let services = scene.vm().command("services nginx")?;
     assert!(services.contains("172.16.0.11:30080"), "{services}");
     assert!(!services.contains("6443"), "{services}");
     for (command, expected) in [
         ("help", "config"),
+        ("services nginx --traffic", "172.16.0.11:30080"),
+        ("services --rate", "172.16.0.11:30080"),
+        ("interfaces --rate", "eth1"),
+        ("gateway --rate", "172.16.0.0/24"),
+        ("top --once --interval 1s", "nginx"),
         ("config show", "[[virtual_server]]"),
         ("log --last 5", ""),
         ("sevices", "services"),
     ] {
         let shown = scene.vm().command(command)?;
         assert!(shown.contains(expected), "`{command}` showed:\n{shown}");
+        if command != "config show" {
+            fits(command, &shown);
+        }
     }
-    applied_from_the_prompt(&mut scene)
+    Ok(())
+}
+
+fn fits(command: &str, shown: &str) {
+    for line in shown.lines() {
+        assert!(line.chars().count() <= 80, "`{command}`: wider than 80:\n{line}");
+    }
 }
 
 /// A put that changes something changes just that, and `config apply` after it has nothing to do.
