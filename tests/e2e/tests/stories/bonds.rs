@@ -8,7 +8,7 @@ use lb_e2e::scene::{SECOND_VLAN, SERVICE, VLAN};
 use lb_e2e::{Scene, Setting, Start, Stream};
 use lb_lab::story::Told;
 use lb_lab::vm::{CLUSTER_MAC, EXTERNAL_MAC};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::rows::settle;
 
@@ -20,13 +20,23 @@ const FAILOVER: Duration = Duration::from_secs(1);
 /// For requests without the cable.
 const LONG_ENOUGH: Duration = Duration::from_secs(3);
 
-/// The second card is known by its MAC address, which the bond replaces by the first one's.
 fn stacked(vlan: u16) -> String {
+    behind("", "", "bond0", vlan)
+}
+
+/// The VLAN stands on a bridge that has one link, the bond; `settings` are the bond's.
+fn bridged(settings: &str) -> String {
+    let bridge = "[[interface]]\nname = \"br0\"\nbridge = { links = [\"bond0\"] }\n\n";
+    behind(&format!(", {settings}"), bridge, "br0", VLAN)
+}
+
+/// The second card is known by its MAC address, which the bond replaces by the first one's.
+fn behind(settings: &str, between: &str, below: &str, vlan: u16) -> String {
     let plain = "[[interface]]\nname = \"eth1\"\naddresses = [\"172.16.0.254/24\"]\n";
     let stack = format!(
         "[[interface]]\nname = \"second\"\nmatch = {{ mac = \"{SECOND_MAC}\" }}\n\n\
-         [[interface]]\nname = \"bond0\"\nbond = {{ links = [\"eth1\", \"second\"] }}\n\n\
-         [[interface]]\nname = \"cluster\"\nvlan = {{ link = \"bond0\", id = {vlan} }}\n\
+         [[interface]]\nname = \"bond0\"\nbond = {{ links = [\"eth1\", \"second\"]{settings} }}\n\n{between}\
+         [[interface]]\nname = \"cluster\"\nvlan = {{ link = \"{below}\", id = {vlan} }}\n\
          addresses = [\"172.16.0.254/24\"]\n"
     );
     let config = scenario(QUICK);
@@ -59,6 +69,7 @@ pub fn cluster_behind_a_bond() -> Told {
     let saboteur = scene.saboteur()?;
     repaired(&mut scene, &saboteur)?;
     another_vlan(&mut scene, &saboteur)?;
+    other_modes(&mut scene, &saboteur)?;
 
     scene.reboot()?;
     scene.wait_until_serving()?;
@@ -195,6 +206,64 @@ fn another_vlan(scene: &mut Scene, saboteur: &Saboteur) -> Told {
     scene.vm().config_put(&stacked(VLAN))?;
     scene.wait_for_page(SOON)?;
     Ok(())
+}
+
+/// A bridge between the VLAN and the bond. What a bond can change while it runs is changed on the link that is there; another
+/// mode makes it anew.
+fn other_modes(scene: &mut Scene, saboteur: &Saboteur) -> Told {
+    let before = scene.vm().json("status")?["reconcile"].clone();
+    scene.vm().config_put(&bridged("mode = \"balance-xor\""))?;
+    scene.wait_for_page(SOON)?;
+    scene.rows_1_to_5()?;
+    let report = scene.vm().json("interfaces")?;
+    assert_eq!(bond(&report)["mode"], "balance-xor", "{report:#}");
+    let bridge = &interface(&report, "br0")["bridge"];
+    assert_eq!(
+        bridge["links"],
+        json!([{ "link": "bond0", "state": "up" }]),
+        "{report:#}"
+    );
+    assert_eq!(interface(&report, "bond0")["master"], "br0", "{report:#}");
+    let (index, settings) = kernels_bond(saboteur)?;
+    assert!(settings.contains("mode balance-xor miimon 100 "), "{settings}");
+    assert!(settings.contains("xmit_hash_policy layer3+4 "), "{settings}");
+
+    let changed = "mode = \"balance-xor\", miimon = \"50ms\", xmit_hash_policy = \"layer2+3\"";
+    scene.vm().config_put(&bridged(changed))?;
+    let (same, settings) = kernels_bond(saboteur)?;
+    assert!(settings.contains("mode balance-xor miimon 50 "), "{settings}");
+    assert!(settings.contains("xmit_hash_policy layer2+3 "), "{settings}");
+    assert_eq!(same, index, "{settings}");
+    scene.row_1(3)?;
+
+    let lacp = "mode = \"802.3ad\", lacp_rate = \"fast\"";
+    scene.vm().config_put(&bridged(lacp))?;
+    let (anew, settings) = kernels_bond(saboteur)?;
+    assert!(settings.contains("mode 802.3ad "), "{settings}");
+    assert!(settings.contains("lacp_rate fast "), "{settings}");
+    assert_ne!(anew, index, "{settings}");
+    // The switch speaks no LACP, so that nothing is said of traffic.
+    scene.wait_for_report("interfaces", SOON, |report| {
+        let links = bond(report)["links"].as_array().map_or(0, Vec::len);
+        bond(report)["mode"] == "802.3ad" && links == 2
+    })?;
+    // What was asked for is what is read back: nothing is done twice.
+    let after = scene.vm().json("status")?["reconcile"].clone();
+    assert_eq!(after["failed"], json!([]), "{after:#}");
+    assert_eq!(after["repairs"], before["repairs"], "{after:#}");
+
+    scene.vm().config_put(&stacked(VLAN))?;
+    let left = saboteur.sh("ip -br link")?;
+    assert!(!left.contains("br0"), "{left}");
+    scene.wait_for_page(SOON)?;
+    Ok(())
+}
+
+/// Its index, and all that the kernel says of it.
+fn kernels_bond(saboteur: &Saboteur) -> lb_lab::Result<(String, String)> {
+    let line = saboteur.sh("ip -d -o link show bond0")?;
+    let index = line.split(':').next().unwrap_or_default().to_owned();
+    Ok((index, line))
 }
 
 fn frames(scene: &mut Scene, vlan: u16) -> u64 {
