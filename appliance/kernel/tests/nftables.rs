@@ -3,7 +3,7 @@
 
 mod namespace;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
@@ -250,6 +250,44 @@ isolated! {
         // And again, over a full table.
         rules.services.pop_first();
         replace(&mut kernel, &rules).unwrap();
+        assert_eq!(seen(&mut kernel), Some(rules));
+    }
+
+    /// Rules keep their handles and counters, and a packet in between meets all of them.
+    fn services_come_and_go_without_a_touch_to_the_rules() {
+        let mut kernel = kernel();
+        let mut rules = with_marks();
+        replace(&mut kernel, &rules).unwrap();
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
+        let chains = || sh("nft --handle list ruleset").split_once("chain ").unwrap().1.to_owned();
+        let before = chains();
+        assert!(before.contains("packets 1 "), "{before}");
+        let more: BTreeSet<Endpoint> = rules.services.iter().copied().chain(many(5_000)).collect();
+        let mut marks = rules.marks.clone();
+        // Another mark for the same ports, part of the ports of another, and one that goes.
+        marks.insert(range("192.0.2.2", Protocol::Sctp, 53, 53), 0x4c00_0002);
+        marks.remove(&range("2001:db8::1", Protocol::Tcp, 80, 8_080));
+        marks.insert(range("2001:db8::1", Protocol::Tcp, 8_000, 9_000), 0x4c12_ab34);
+        marks.remove(&range("192.0.2.1", Protocol::Udp, 30_000, 32_767));
+        for n in 0..1_000u16 {
+            marks.insert(range("198.51.100.1", Protocol::Tcp, 10 * n + 1, 10 * n + 5), 0x4c00_0003);
+        }
+        for (services, marks) in [
+            (more, rules.marks.clone()),
+            (rules.services.clone(), marks),
+            (BTreeSet::new(), BTreeMap::new()),
+            (rules.services.clone(), rules.marks.clone()),
+        ] {
+            (rules.services, rules.marks) = (services, marks);
+            replace(&mut kernel, &rules).unwrap();
+            assert_eq!(seen(&mut kernel), Some(rules.clone()));
+            assert_eq!(chains(), before);
+        }
+        // A rule more, and all is new.
+        let rules = rules.with(Chain::Input, [Rule::AcceptIcmp]);
+        replace(&mut kernel, &rules).unwrap();
+        assert!(!chains().contains("packets 1 "), "{}", chains());
         assert_eq!(seen(&mut kernel), Some(rules));
     }
 

@@ -1,6 +1,6 @@
 //! Rules as nf_tables messages. The whole table is one batch: add, delete and add the table, then its sets, chains and rules.
 //! The kernel takes the batch whole or not at all, and nothing of the old table is left (deleting needs it to exist, hence the
-//! first add).
+//! first add). Where only elements of sets and maps are different, the batch has those alone.
 
 use std::ffi::CString;
 
@@ -102,6 +102,32 @@ pub(super) fn replacement(rules: &Ruleset) -> Result<Transaction, KernelFault> {
     Ok(writer.finish())
 }
 
+/// Makes a table that holds `held` one of `wanted` by elements of its sets and maps alone: rules, chains and their counters
+/// stay as they are. `None` where rules are different.
+pub(super) fn elements(held: &Ruleset, wanted: &Ruleset) -> Option<Transaction> {
+    let mut chains = ruleset::Chain::ALL.into_iter();
+    if !chains.all(|chain| held.rules(chain) == wanted.rules(chain)) {
+        return None;
+    }
+    let table = table();
+    let mut writer = Writer::new();
+    // What goes first makes place for what comes: the same range of ports with another mark.
+    for (kind, from, to) in [(MsgType::Del, wanted, held), (MsgType::Add, held, wanted)] {
+        let services = to.services.difference(&from.services);
+        let sets = Sets::new(&table, services.copied().map(Key::from));
+        sets.write_elements(&mut writer, kind);
+        let marks = to.marks.iter();
+        let marks = marks.filter(|(range, mark)| from.marks.get(range) != Some(mark));
+        let marks = marks.map(|(range, mark)| (*range, *mark)).collect();
+        for map in MarkMap::ALL.into_iter().filter(|map| map.is_used(wanted)) {
+            for (message, what) in map.element_messages(kind, &marks) {
+                writer.write(&message, kind, what);
+            }
+        }
+    }
+    Some(writer.finish())
+}
+
 /// The message that adds one rule, to compare with what the kernel reports; `None` for a foreign rule.
 pub(super) fn sample(base: ruleset::Chain, rule: &Rule) -> Option<Transaction> {
     let table = table();
@@ -158,11 +184,15 @@ impl<'t> Sets<'t> {
     fn write(&self, writer: &mut Writer) {
         writer.write(&self.v4, MsgType::Add, "set services4");
         writer.write(&self.v6, MsgType::Add, "set services6");
+        self.write_elements(writer, MsgType::Add);
+    }
+
+    fn write_elements(&self, writer: &mut Writer, kind: MsgType) {
         for elements in self.v4.elems_iter() {
-            writer.write(&elements, MsgType::Add, "elements of services4");
+            writer.write(&elements, kind, "elements of services4");
         }
         for elements in self.v6.elems_iter() {
-            writer.write(&elements, MsgType::Add, "elements of services6");
+            writer.write(&elements, kind, "elements of services6");
         }
     }
 }

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use lb_core::model::{IfName, MarkKey, PortRange};
 use lb_core::ruleset::{Rule, Ruleset, TABLE};
+use nftnl::MsgType;
 use nftnl::expr::{Bitwise, Cmp, CmpOp, Counter, Masquerade, Meta};
 
 use super::expressions::{load_key4, load_key6, match_byte, match_name, match_source};
@@ -109,12 +110,27 @@ impl MarkMap {
 
     /// The messages that make the map and its elements, each with what it is for.
     pub(super) fn messages(self, marks: &BTreeMap<PortRange, u32>) -> Vec<(Plain, String)> {
+        let creation = (self.creation(), format!("map {}", self.name()));
+        let elements = self.element_messages(MsgType::Add, marks);
+        [creation].into_iter().chain(elements).collect()
+    }
+
+    /// The messages that add or delete those of `marks` that belong in this map.
+    pub(super) fn element_messages(
+        self,
+        kind: MsgType,
+        marks: &BTreeMap<PortRange, u32>,
+    ) -> Vec<(Plain, String)> {
+        let number = match kind {
+            MsgType::Add => libc::NFT_MSG_NEWSETELEM,
+            MsgType::Del => libc::NFT_MSG_DELSETELEM,
+        };
         let ours: Vec<_> = marks.iter().filter(|(range, _)| self.holds(range)).collect();
-        let mut messages = vec![(self.creation(), format!("map {}", self.name()))];
-        for some in ours.chunks(ELEMENTS) {
-            messages.push((self.elements(some), format!("elements of {}", self.name())));
-        }
-        messages
+        let messages = ours.chunks(ELEMENTS).map(|some| {
+            let what = format!("elements of {}", self.name());
+            (self.elements(number as u16, some), what)
+        });
+        messages.collect()
     }
 
     fn creation(self) -> Plain {
@@ -146,7 +162,7 @@ impl MarkMap {
         }
     }
 
-    fn elements(self, some: &[(&PortRange, &u32)]) -> Plain {
+    fn elements(self, kind: u16, some: &[(&PortRange, &u32)]) -> Plain {
         let mut list = Vec::new();
         for (range, mark) in some {
             let mut element = Vec::new();
@@ -157,10 +173,7 @@ impl MarkMap {
         }
         let mut attributes = self.head(NFTA_SET_ELEM_LIST_SET);
         put_nested(&mut attributes, NFTA_SET_ELEM_LIST_ELEMENTS, &list);
-        Plain {
-            kind: libc::NFT_MSG_NEWSETELEM as u16,
-            attributes,
-        }
+        Plain { kind, attributes }
     }
 
     /// The table's name and the map's.

@@ -1,4 +1,5 @@
-//! The table `inet lb`: written in one transaction, removed, and read back as typed rules.
+//! The table `inet lb`: written in one transaction, removed, and read back as typed rules. A change of nothing but services
+//! leaves its chains alone.
 //! Must not: know any other table. `raw` holds the `unsafe` of this module, `encode`, `rule`, `translation` and `expressions` turn rules
 //! into messages, `socket` exchanges them with the kernel, `read` and `canonical` turn the kernel's answers back into rules.
 
@@ -21,9 +22,17 @@ use crate::fault;
 use encode::Transaction;
 use socket::{Answer, Socket};
 
-/// Replaces the table by `rules`: all of it, or nothing when the kernel refuses any part.
+/// Makes the table be `rules`: all of it, or nothing when the kernel refuses any part. While a table is replaced there is a
+/// moment when the old chains still get packets and have no rules any more, so whatever can be done without is.
 pub(crate) fn replace(rules: &Ruleset) -> Result<(), KernelFault> {
     let wanted = || -> Result<bool, KernelFault> { Ok(read()?.as_ref() == Some(rules)) };
+    let held = read()?;
+    if let Some(change) = held.and_then(|held| encode::elements(&held, rules))
+        && commit(&change, wanted).is_ok()
+    {
+        return Ok(());
+    }
+    // Also for a table that somebody has changed since it was read.
     commit(&encode::replacement(rules)?, wanted)
 }
 

@@ -122,7 +122,7 @@ impl Expression for MapLookup {
 
 /// A message that nftnl has no type for.
 pub(super) struct Plain {
-    /// NFT_MSG_NEW*.
+    /// NFT_MSG_*.
     pub kind: u16,
     /// What follows the nfgenmsg.
     pub attributes: Vec<u8>,
@@ -135,12 +135,15 @@ impl Plain {
 
 // SAFETY: no more is written than the limit that is asserted, which is below nft_nlmsg_maxsize.
 unsafe impl NlMsg for Plain {
-    unsafe fn write(&self, buffer: *mut c_void, sequence: u32, _kind: MsgType) {
+    unsafe fn write(&self, buffer: *mut c_void, sequence: u32, kind: MsgType) {
         assert!(
             self.attributes.len() <= Plain::MAX_LEN,
             "a message fits its buffer"
         );
-        let flags = (libc::NLM_F_CREATE | libc::NLM_F_ACK) as u16;
+        let flags = match kind {
+            MsgType::Add => libc::NLM_F_CREATE | libc::NLM_F_ACK,
+            MsgType::Del => libc::NLM_F_ACK,
+        };
         // SAFETY: the caller gives a buffer for the longest message; header and attributes are written one after the other,
         // and the header's length, which says where the message ends, is that of both.
         unsafe {
@@ -148,7 +151,7 @@ unsafe impl NlMsg for Plain {
                 buffer.cast(),
                 self.kind,
                 libc::NFPROTO_INET as u16,
-                flags,
+                flags as u16,
                 sequence,
             );
             let end = (*header).nlmsg_len as usize;
