@@ -1,4 +1,5 @@
-//! Nothing lost: at least 100,000 connections through the box, short ones and ones that stay, while servers are drained.
+//! Nothing lost: at least 100,000 connections through the box, short ones and ones that stay, while its agent dies a
+//! hundred times, and while servers are drained.
 //! Must not: forgive a SYN that had to be sent again.
 
 use std::fmt::Write;
@@ -12,7 +13,10 @@ use lb_lab::Result;
 use lb_lab::story::Told;
 use serde_json::Value;
 
+/// For all connections of a story on a machine that is busy otherwise.
+const FLOW_LIMIT: Duration = Duration::from_secs(240);
 const SOON: Duration = Duration::from_secs(30);
+const KILLS: u64 = 100;
 
 /// The service whose connections are counted. A weight of `None` leaves the server out.
 fn web(weights: [Option<u32>; 3]) -> String {
@@ -49,6 +53,7 @@ fn scene(config: &str, versions: &[(String, String)]) -> Result<(Scene, Stage, S
     }
     let stage = Stage::new()?;
     scene.power_on()?;
+    scene.vm().wait_for_prompt(lb_e2e::scene::BOOT_LIMIT)?;
     scene.wait_for_report("services", lb_e2e::scene::BOOT_LIMIT, |services| {
         ["172.16.0.11:8080", "172.16.0.12:8080"]
             .iter()
@@ -56,6 +61,36 @@ fn scene(config: &str, versions: &[(String, String)]) -> Result<(Scene, Stage, S
     })?;
     let saboteur = scene.saboteur()?;
     Ok((scene, stage, saboteur))
+}
+
+pub fn in_a_hundred_deaths_of_the_agent() -> Told {
+    let (mut scene, stage, saboteur) = scene(&config("", &web(BOTH)), &[])?;
+    let before = saboteur.kernel_state()?;
+    let traffic = stage.begin()?;
+    let (least, most) = ("300", "900");
+    saboteur.run(&["saboteur", "kill-agents", &KILLS.to_string(), least, most])?;
+    // The last agent has proved the servers for itself.
+    scene.wait_for_report("services", SOON, |services| {
+        ["172.16.0.11:8080", "172.16.0.12:8080"]
+            .iter()
+            .all(|server| health(services, server) == Some("up"))
+    })?;
+    traffic.wait_for(AT_LEAST, FLOW_LIMIT)?;
+    traffic
+        .end()?
+        .assert_nothing_lost("a hundred deaths of the agent");
+    assert_eq!(
+        saboteur.kernel_state()?,
+        before,
+        "every agent leaves what is right"
+    );
+    let status = scene.vm().json("status")?;
+    assert!(
+        status["init"]["agent_restarts"].as_u64() >= Some(KILLS),
+        "{status:#}"
+    );
+    assert_eq!(status["reconcile"]["repairs"], 0, "{status:#}");
+    Ok(())
 }
 
 fn server<'a>(services: &'a Value, address: &str) -> &'a Value {

@@ -33,6 +33,11 @@ fn main() -> ExitCode {
         Story::new("bad_configs_at_boot_2", 480, bad_config::at_boot_2),
         Story::new("bad_configs_at_boot_3", 480, bad_config::at_boot_3),
         Story::new("bad_configs_at_boot_4", 480, bad_config::at_boot_4),
+        Story::new(
+            "nothing_lost_in_a_hundred_deaths_of_the_agent",
+            420,
+            lost::in_a_hundred_deaths_of_the_agent,
+        ),
         Story::new("nothing_lost_in_drains", 420, lost::in_drains),
         Story::new("rows_bios", 420, rows::bios),
         Story::new("rows_uefi", 420, rows::uefi),

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         ["fill", path] => fill(path),
         ["copy", from, to] => fs::copy(from, to).map(drop),
         ["reload", times, versions @ ..] => orders::reload(times, versions),
+        ["kill-agents", times, least, most] => orders::kill_agents(times, least, most),
         ["resident"] => resident(),
         other => Err(io::Error::other(format!("unknown command {other:?}"))),
     };

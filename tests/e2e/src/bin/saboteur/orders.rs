@@ -1,5 +1,5 @@
 //! Long series of the saboteur's deeds, done inside so that no line and no new process is between two of them: reloads of
-//! prepared configurations through the control socket.
+//! prepared configurations through the control socket, and the deaths of many agents.
 //! Must not: know what the configurations say.
 
 use std::fs;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 const SOCKET: &str = "/run/lb/control.sock";
 const GLANCE: Duration = Duration::from_millis(20);
-/// For connections that are about to end.
+/// For connections that are about to end, and for an agent to come back.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `times` reloads; each takes the next of `versions`, files beside lb.toml. With `NAME@SERVER` it waits first until no
@@ -83,4 +83,27 @@ fn active_connections(server: &str) -> io::Result<u64> {
         .map(|line| line.split_whitespace().collect::<Vec<_>>());
     let active = lines.filter(|words| words.get(1) == Some(&ours.as_str()));
     Ok(active.filter_map(|words| words.get(4)?.parse::<u64>().ok()).sum())
+}
+
+/// Kills `times` agents, one after another: each after a time of its own since it was seen first, between `least` and `most`
+/// milliseconds. Prints how many.
+pub fn kill_agents(times: &str, least: &str, most: &str) -> io::Result<()> {
+    let number = |word: &str| word.parse::<u64>().map_err(io::Error::other);
+    let (times, least, most) = (number(times)?, number(least)?, number(most)?);
+    let mut last = None;
+    for killed in 0..times {
+        let started = Instant::now();
+        while super::agent()?.is_none_or(|pid| Some(pid) == last) {
+            if started.elapsed() > PATIENCE {
+                return Err(io::Error::other(format!("no agent after {killed} kills")));
+            }
+            std::thread::sleep(GLANCE);
+        }
+        // Spread evenly over the range, neighbours far apart.
+        let spread = (most - least).max(1);
+        std::thread::sleep(Duration::from_millis(least + killed * 7_919 % spread));
+        last = Some(super::kill_agent()?);
+    }
+    println!("{times}");
+    Ok(())
 }
