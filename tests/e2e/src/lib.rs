@@ -9,6 +9,7 @@ pub mod requests;
 pub mod sabotage;
 pub mod sabotage_image;
 pub mod scene;
+pub mod sctp;
 pub mod traffic;
 pub mod volume;
 

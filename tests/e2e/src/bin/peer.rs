@@ -1,21 +1,22 @@
 //! A client or a server of UDP and TCP for both address families, where nginx and curl have nothing to say. A server
 //! answers with one line: its name, and whom it sees. This is a test program; it runs in one of the lab's namespaces.
 //!
-//! `peer serve udp|tcp ADDRESS NAME`
-//! `peer ask udp|tcp ADDRESS TIMES`: from a new port each time; a line per answer, `-` where none came
+//! `peer serve udp|tcp|sctp ADDRESS NAME`
+//! `peer ask udp|tcp|sctp ADDRESS TIMES`: from a new port each time; a line per answer, `-` where none came
 //! `peer talk udp ADDRESS TIMES`: all from one port
 //! `peer reuse tcp ADDRESS TIMES`: as `ask`, but every connection from the same port
 //! `peer sink tcp ADDRESS NAME`: a server that takes all that it is sent before it answers, with the number of bytes as well
 //! `peer push tcp ADDRESS BYTES`: sends so many, then prints the answer
 //! `peer unwrap ipip|ip6ip6`, `peer unwrap gue ADDRESS`: the far end of a tunnel. A line for each packet: who sent the outer
 //! one, and the inner one's two ends; the inner one is taken as if it had come by itself
-//! `peer scan tcp ADDRESS`: a line for each port that answers in any way
+//! `peer scan tcp|udp ADDRESS`: a line for each port that answers in any way
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use lb_e2e::sctp;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// How long an answer is waited for: a lost SYN or a server that is not there shows, a slow machine does not.
@@ -27,6 +28,8 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["serve", "udp", address, name] => serve_udp(address, name),
         ["serve", "tcp", address, name] => serve_tcp(address, name),
+        ["serve", "sctp", address, name] => parse(address).and_then(|address| sctp::serve(address, name)),
+        ["ask", "sctp", address, times] => ask_sctp(address, times),
         ["ask", "tcp", address, times] => ask(address, times, ask_tcp),
         ["ask", "udp", address, times] => ask(address, times, |address| datagram(&socket(address)?)),
         ["reuse", "tcp", address, times] => ask(address, times, reuse_tcp),
@@ -35,7 +38,8 @@ fn main() -> ExitCode {
         ["unwrap", "ipip"] => raw_tunnel(Domain::IPV4),
         ["unwrap", "ip6ip6"] => raw_tunnel(Domain::IPV6),
         ["unwrap", "gue", address] => gue_tunnel(address),
-        ["scan", "tcp", address] => scan(address),
+        ["scan", "tcp", address] => scan(address, Type::STREAM),
+        ["scan", "udp", address] => scan(address, Type::DGRAM),
         ["talk", "udp", address, times] => parse(address)
             .and_then(socket)
             .and_then(|socket| ask(address, times, |_| datagram(&socket))),
@@ -83,6 +87,15 @@ fn ask(address: &str, times: &str, once: impl Fn(SocketAddr) -> io::Result<Strin
         }
     }
     Ok(())
+}
+
+/// From a new port each time.
+fn ask_sctp(address: &str, times: &str) -> io::Result<()> {
+    const FIRST_PORT: u16 = 50_000;
+    let next = std::cell::Cell::new(FIRST_PORT);
+    ask(address, times, |address| {
+        sctp::ask(address, next.replace(next.get() + 1), PATIENCE)
+    })
 }
 
 fn ask_tcp(address: SocketAddr) -> io::Result<String> {
@@ -213,7 +226,7 @@ fn raw(domain: Domain, protocol: i32) -> io::Result<Socket> {
 }
 
 /// A port that is filtered says nothing within the time of a group.
-fn scan(address: &str) -> io::Result<()> {
+fn scan(address: &str, kind: Type) -> io::Result<()> {
     const GROUP: usize = 1_000;
     const GROUP_PATIENCE: Duration = Duration::from_millis(250);
     let address: IpAddr = address.parse().map_err(io::Error::other)?;
@@ -222,15 +235,23 @@ fn scan(address: &str) -> io::Result<()> {
         let mut sockets = Vec::new();
         for port in group {
             let target = SocketAddr::new(address, *port);
-            let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
+            let socket = Socket::new(Domain::for_address(target), kind, None)?;
             socket.set_nonblocking(true)?;
             let _ = socket.connect(&target.into());
+            if kind == Type::DGRAM {
+                let _ = socket.send(b"?");
+            }
             sockets.push((*port, socket));
         }
         std::thread::sleep(GROUP_PATIENCE);
         for (port, socket) in sockets {
             let refused = socket.take_error()?;
-            if refused.is_some() || socket.peer_addr().is_ok() {
+            // A datagram's socket has a peer from the beginning; an answer, if there is one, is waiting.
+            let answered = match kind {
+                Type::DGRAM => (&socket).read(&mut [0; 1]).is_ok(),
+                _ => socket.peer_addr().is_ok(),
+            };
+            if refused.is_some() || answered {
                 println!("{port}");
             }
         }

@@ -13,6 +13,7 @@ mod groups;
 mod hairpin;
 mod lost;
 mod machine;
+mod packets;
 mod power;
 mod protocols;
 mod rescue;
@@ -70,6 +71,11 @@ fn main() -> ExitCode {
             "many_ports_are_one_service",
             240,
             groups::many_ports_are_one_service,
+        ),
+        Story::new(
+            "packets_are_whole_whatever_they_meet",
+            240,
+            packets::are_whole_whatever_they_meet,
         ),
         Story::new("ipv6_is_balanced", 150, protocols::ipv6_is_balanced),
         Story::new("one_change_among_many", 300, scale::one_change_among_many),
