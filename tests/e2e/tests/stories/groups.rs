@@ -113,7 +113,16 @@ fn nodes_reach_it(scene: &mut Scene, peers: &Peers) -> Told {
 }
 
 fn damage_is_repaired(saboteur: &Saboteur, peers: &Peers, mark: &str) -> Told {
-    let whole = saboteur.kernel_state()?;
+    // The words in any order: an element that was put back is the last of its map.
+    let state = || -> Result<Vec<String>> {
+        let text = saboteur.kernel_state()?;
+        let words = text.split(|c: char| c == ',' || c.is_whitespace());
+        let mut words: Vec<String> = words.map(str::to_owned).collect();
+        words.sort();
+        words.retain(|word| !word.is_empty());
+        Ok(words)
+    };
+    let whole = state()?;
     let number = u32::from_str_radix(mark.trim_start_matches("0x"), 16);
     let number = number.map_err(|_| LabError::Unexpected(format!("`{mark}` is no mark")))?;
     for damage in [
@@ -124,7 +133,7 @@ fn damage_is_repaired(saboteur: &Saboteur, peers: &Peers, mark: &str) -> Told {
     ] {
         saboteur.sh(&damage)?;
         let started = Instant::now();
-        while saboteur.kernel_state()? != whole {
+        while state()? != whole {
             assert!(
                 started.elapsed() < REPAIR_LIMIT,
                 "{damage}: {}",

@@ -67,6 +67,15 @@ fn load_and_change(size: Size, compare_tables: bool) -> Told {
         true => saboteur.sh("ipvsadm -Sn"),
         false => Ok(String::new()),
     };
+    // A change that comes while the load goes on is carried out with it, and has no steps of its own.
+    let started = Instant::now();
+    while saboteur.sh("ipvsadm -Sn")?.lines().count() < size.services + size.all() {
+        assert!(
+            started.elapsed() < LOAD_LIMIT,
+            "the kernel does not have all servers"
+        );
+        std::thread::sleep(Duration::from_millis(500));
+    }
     let before = table()?;
     saboteur.sh("saboteur copy /config/changed.toml /config/lb.toml")?;
     let started = Instant::now();
