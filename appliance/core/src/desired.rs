@@ -13,6 +13,9 @@ use crate::model::{Forward, IfName, RealKey, VirtualKey, VirtualSettings, Weight
 use crate::observed::{IpvsTimeouts, ObservedLink, SysctlName};
 use crate::ruleset::{Chain, Rule, Ruleset, Way};
 
+mod fast;
+#[cfg(test)]
+mod fast_tests;
 mod gateway;
 mod groups;
 mod links;
@@ -169,15 +172,19 @@ fn ruleset(
         }
     }
     let forwards: Vec<_> = config.port_forwards.iter().flat_map(gateway::forwards).collect();
-    let mut forward = vec![Rule::AcceptEstablished];
+    let fast = fast::plan(config, link, &outside, &open);
+    let mut forward: Vec<Rule> = fast.forward.into_iter().collect();
+    // What is not new from outside passes anyway: only where many rules follow this one saves work.
+    forward.extend((!forwards.is_empty()).then_some(Rule::AcceptEstablished));
     forward.extend(forwards.iter().copied().map(Rule::AcceptForwarded));
     forward.extend(outside.into_iter().map(Rule::DropNewFrom));
     let services = || config.virtual_servers.iter().filter(|v| open(v));
     let mut rules = Ruleset::for_services(services().filter_map(VirtualServer::endpoint));
     rules.marks = services().flat_map(groups::marks).collect();
-    let input = [
+    rules.fast = fast.path;
+    // What comes most often is decided first.
+    let others = [
         Rule::AcceptLoopback,
-        Rule::AcceptEstablished,
         Rule::AcceptIcmp,
         Rule::AcceptIcmpv6,
         Rule::AcceptServices4,
@@ -193,11 +200,12 @@ fn ruleset(
         clamps.flatten()
     };
     rules
+        .with(Chain::Raw, fast.raw)
         // Before replies leave the chain.
         .with(Chain::MangleIn, clamps(Way::In))
         .with(Chain::MangleIn, groups::marking(config))
         .with(Chain::Dstnat, forwards.into_iter().map(Rule::Forward))
-        .with(Chain::Input, input)
+        .with(Chain::Input, fast.input.into_iter().chain(others))
         .with(Chain::Input, groups::any(config).then_some(Rule::AcceptMarked))
         .with(Chain::Forward, forward)
         .with(Chain::MangleOut, clamps(Way::Out))

@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Endpoint, PortRange, VirtualKey};
 
+mod fast;
 mod rule;
 mod translation;
 
+pub use fast::FastPath;
 pub use rule::{Rule, RuleError};
 pub use translation::{Family, Lent, PortForward, Way};
 
@@ -23,6 +25,7 @@ pub struct Ruleset {
     /// Ports that clients may reach as well, with the mark of their service: the elements of the maps `marks4` and `marks6`,
     /// which the table has while a rule needs them.
     pub marks: BTreeMap<PortRange, u32>,
+    pub fast: FastPath,
     /// Never an empty list.
     chains: BTreeMap<Chain, Vec<Rule>>,
 }
@@ -158,9 +161,9 @@ impl Ruleset {
             let rules = rules.rules(chain).iter().filter(|rule| !rule.is_for_marks());
             rules.cloned().collect()
         };
-        Chain::ALL
-            .into_iter()
-            .all(|chain| others(self, chain) == others(other, chain))
+        let same_links = self.fast.offload == other.fast.offload;
+        let mut chains = Chain::ALL.into_iter();
+        same_links && chains.all(|chain| others(self, chain) == others(other, chain))
     }
 }
 

@@ -134,6 +134,34 @@ fn with_marks() -> Ruleset {
     rules
 }
 
+/// The same with connections that are not tracked. The flowtable is for a kernel that has one: the appliance's.
+fn with_fast_path() -> Ruleset {
+    let lo = || "lo".parse().unwrap();
+    let raw = [
+        Rule::TrackTo("172.16.0.0/24".parse().unwrap()),
+        Rule::TrackTo("2001:db8:1::/64".parse().unwrap()),
+        Rule::UntrackReplies4(lo()),
+        Rule::UntrackReplies6(lo()),
+        Rule::TrackFrom(lo()),
+        Rule::UntrackRequests4,
+        Rule::UntrackRequests6,
+    ];
+    let mut rules = everything()
+        .with(Chain::Raw, raw)
+        .with(Chain::Input, [Rule::DropUntrackedFrom(lo()), Rule::AcceptKnown]);
+    rules.fast.services = ["192.0.2.1:80/tcp", "[2001:db8::1]:443/tcp"]
+        .map(|key| key.parse().unwrap())
+        .into();
+    rules.fast.servers = [
+        "172.16.0.11:80/tcp",
+        "172.16.0.12:8080/tcp",
+        "[2001:db8:1::7]:443/udp",
+    ]
+    .map(|key| key.parse().unwrap())
+    .into();
+    rules
+}
+
 fn many(count: u32) -> BTreeSet<Endpoint> {
     (0..count)
         .map(|n| Endpoint {
@@ -195,6 +223,40 @@ isolated! {
         replace(&mut kernel, &everything()).unwrap();
         let shown = sh("nft list ruleset");
         assert!(!shown.contains("mark"), "{shown}");
+        assert_eq!(seen(&mut kernel), Some(everything()));
+    }
+
+    fn untracked_connections_read_back_and_damage_shows() {
+        let mut kernel = kernel();
+        replace(&mut kernel, &with_fast_path()).unwrap();
+        assert_eq!(seen(&mut kernel), Some(with_fast_path()));
+        let raw = sh("nft --stateless list chain inet lb raw");
+        for line in [
+            "ip daddr 172.16.0.0/24 accept comment \"track to 172.16.0.0/24\"",
+            "iif \"lo\" ip saddr . meta l4proto . th sport @servers4 notrack accept comment \"untrack replies4 from lo\"",
+            "iif \"lo\" accept comment \"track from lo\"",
+            "ip6 daddr . meta l4proto . th dport @untracked6 notrack accept comment \"untrack requests6\"",
+        ] {
+            assert!(raw.contains(line), "{line} in {raw}");
+        }
+        for script in [
+            "delete element inet lb servers4 { 172.16.0.11 . tcp . 80 }",
+            "add element inet lb untracked4 { 192.0.2.9 . tcp . 80 }",
+            "flush set inet lb servers6; flush set inet lb untracked6",
+            "flush chain inet lb raw",
+            "add rule inet lb raw notrack",
+        ] {
+            sh(&format!("nft '{script}'"));
+            assert_ne!(seen(&mut kernel), Some(with_fast_path()), "{script}");
+            replace(&mut kernel, &with_fast_path()).unwrap();
+            assert_eq!(seen(&mut kernel), Some(with_fast_path()));
+        }
+        // A link's number is in the rules, so it has to be there.
+        let absent = everything().with(Chain::Raw, [Rule::TrackFrom("absent0".parse().unwrap())]);
+        let refused = replace(&mut kernel, &absent).unwrap_err().to_string();
+        assert!(refused.ends_with("ENODEV"), "{refused}");
+        assert_eq!(seen(&mut kernel), Some(with_fast_path()));
+        replace(&mut kernel, &everything()).unwrap();
         assert_eq!(seen(&mut kernel), Some(everything()));
     }
 

@@ -20,9 +20,13 @@ const FIXED: &[(&str, &str)] = &[
     ("net/ipv4/vs/drop_entry", "1"),
     // A source port that is used again is scheduled afresh, at once since Linux 5.9.
     ("net/ipv4/vs/conn_reuse_mode", "1"),
-    // Replies may come by another link than requests leave by; spoofed sources without any route are still dropped.
-    ("net/ipv4/conf/all/rp_filter", "2"),
-    ("net/ipv4/conf/default/rp_filter", "2"),
+    // A reply leaves by the route to its client, as any packet does: there are no routes by source that would make a second
+    // look-up tell anything else.
+    ("net/ipv4/vs/snat_reroute", "0"),
+    // Replies may come by another link than requests leave by, so sources could only be asked for any route at all, which each
+    // has where there is a default route. The box's own addresses are refused as sources in any case.
+    ("net/ipv4/conf/all/rp_filter", "0"),
+    ("net/ipv4/conf/default/rp_filter", "0"),
     // Nodes must never learn a way around the box.
     ("net/ipv4/conf/all/send_redirects", "0"),
     ("net/ipv4/conf/default/send_redirects", "0"),
@@ -46,13 +50,6 @@ const FIXED: &[(&str, &str)] = &[
     // IPVS's, which cannot be set (ip_vs_proto_sctp.c).
     ("net/netfilter/nf_conntrack_sctp_timeout_established", "900"),
     ("net/ipv4/tcp_syncookies", "1"),
-    // Room for the neighbours of a large flat network (entries).
-    ("net/ipv4/neigh/default/gc_thresh1", "1024"),
-    ("net/ipv4/neigh/default/gc_thresh2", "4096"),
-    ("net/ipv4/neigh/default/gc_thresh3", "16384"),
-    ("net/ipv6/neigh/default/gc_thresh1", "1024"),
-    ("net/ipv6/neigh/default/gc_thresh2", "4096"),
-    ("net/ipv6/neigh/default/gc_thresh3", "16384"),
 ];
 
 /// Settings that the kernel keeps per link and combines with `all` so that the link's own value counts.
@@ -68,6 +65,17 @@ const CONNTRACK_MIN: u64 = 32_768;
 const CONNTRACK_MAX: u64 = 4_194_304;
 /// Entries per hash bucket when the table is full.
 const CONNTRACK_PER_BUCKET: u64 = 4;
+
+/// A neighbour costs about 600 bytes: all of them a hundredth of the memory.
+const BYTES_PER_NEIGHBOUR: u64 = 65_536;
+const NEIGHBOURS_MIN: u64 = 2_048;
+const NEIGHBOURS_MAX: u64 = 131_072;
+
+/// With less than this part of the memory free, IPVS drops entries that are not established (SYN floods).
+const SCARCE: u64 = 16;
+const PAGE_BYTES: u64 = 4_096;
+/// The kernel's own (pages).
+const SCARCE_MIN: u64 = 1_024;
 
 /// Every sysctl but the forwarding switches.
 pub fn sysctls<'a>(
@@ -100,5 +108,15 @@ pub fn sysctls<'a>(
         buckets.to_string(),
     );
     wanted.insert("net/netfilter/nf_conntrack_max".to_owned(), entries.to_string());
+    let scarce = (memory_bytes / SCARCE / PAGE_BYTES).max(SCARCE_MIN);
+    wanted.insert("net/ipv4/vs/amemthresh".to_owned(), scarce.to_string());
+    // Beyond the first threshold old ones are forgotten, beyond the second soon, and there are never more than the third.
+    let neighbours = (memory_bytes / BYTES_PER_NEIGHBOUR).clamp(NEIGHBOURS_MIN, NEIGHBOURS_MAX);
+    for family in ["ipv4", "ipv6"] {
+        for (threshold, part) in [(1, 16), (2, 4), (3, 1)] {
+            let name = format!("net/{family}/neigh/default/gc_thresh{threshold}");
+            wanted.insert(name, (neighbours / part).to_string());
+        }
+    }
     wanted
 }

@@ -161,6 +161,22 @@ fn the_connection_tracking_table_follows_the_memory() {
 }
 
 #[test]
+fn neighbours_and_scarcity_follow_the_memory() {
+    let of = |memory: u64| {
+        let all = sysctls(memory, &IpvsTimeouts::DEFAULT, [].iter());
+        let names = [
+            "net/ipv4/neigh/default/gc_thresh1",
+            "net/ipv6/neigh/default/gc_thresh3",
+            "net/ipv4/vs/amemthresh",
+        ];
+        names.map(|name| all[name].clone())
+    };
+    assert_eq!(of(1 << 30), ["1024", "16384", "16384"]);
+    assert_eq!(of(128 << 20), ["128", "2048", "2048"]);
+    assert_eq!(of(0), ["128", "2048", "1024"]);
+}
+
+#[test]
 fn services_of_several_ports_are_marked_and_let_in_when_open() {
     let kernel = FakeKernel::with_links(&["eth0", "eth1"]);
     let rules = |forward: &str, open: bool| {
@@ -262,9 +278,12 @@ fn forwarded_ports_are_let_through_for_their_clients_and_hide_neighbours_only() 
     ];
     assert_eq!(rules(Chain::Dstnat), forwards.map(|f| format!("forward {f}")));
     let through = rules(Chain::Forward);
-    assert_eq!(through[0], "accept established,related");
-    assert_eq!(through[1..8], forwards.map(|f| format!("accept forwarded {f}")));
-    assert_eq!(through[8..], ["drop new from eth0"]);
+    assert_eq!(
+        through[..2],
+        ["offload established", "accept established,related"]
+    );
+    assert_eq!(through[2..9], forwards.map(|f| format!("accept forwarded {f}")));
+    assert_eq!(through[9..], ["drop new from eth0"]);
     assert_eq!(
         rules(Chain::Postrouting),
         [

@@ -34,8 +34,26 @@ pub enum Rule {
     AcceptMarks4,
     /// The same for `marks6`.
     AcceptMarks6,
-    /// New connections may not be forwarded from this interface: it faces outside.
+    /// New connections may not be forwarded from this interface, nor what is not tracked: it faces outside.
     DropNewFrom(IfName),
+    /// Replies, ICMP errors, and what is not tracked: it is for an open service.
+    AcceptKnown,
+    /// What is not tracked is never for the box itself when it comes from the servers.
+    DropUntrackedFrom(IfName),
+    /// What goes to this network is tracked: hairpins, and the box's own checks.
+    TrackTo(IpNet),
+    /// What comes from a server of the set `servers4` on this link is not tracked.
+    UntrackReplies4(IfName),
+    /// The same for `servers6`.
+    UntrackReplies6(IfName),
+    /// Everything else that comes from this link is tracked.
+    TrackFrom(IfName),
+    /// What goes to a service of the set `untracked4` is not tracked.
+    UntrackRequests4,
+    /// The same for `untracked6`.
+    UntrackRequests6,
+    /// Connections that are established go into the flowtable, by a packet in their first direction.
+    Offload,
     Masquerade {
         from: IpNet,
         out: IfName,
@@ -104,6 +122,15 @@ impl fmt::Display for Rule {
             Rule::AcceptMarks4 => f.write_str("accept to marks4"),
             Rule::AcceptMarks6 => f.write_str("accept to marks6"),
             Rule::DropNewFrom(name) => write!(f, "drop new from {name}"),
+            Rule::AcceptKnown => f.write_str("accept established,related,untracked"),
+            Rule::DropUntrackedFrom(name) => write!(f, "drop untracked from {name}"),
+            Rule::TrackTo(net) => write!(f, "track to {net}"),
+            Rule::TrackFrom(name) => write!(f, "track from {name}"),
+            Rule::UntrackReplies4(name) => write!(f, "untrack replies4 from {name}"),
+            Rule::UntrackReplies6(name) => write!(f, "untrack replies6 from {name}"),
+            Rule::UntrackRequests4 => f.write_str("untrack requests4"),
+            Rule::UntrackRequests6 => f.write_str("untrack requests6"),
+            Rule::Offload => f.write_str("offload established"),
             Rule::Masquerade { from, out, to } => write!(f, "masquerade {from} out {out}{to}"),
             Rule::Forward(forward) => write!(f, "forward {forward}"),
             Rule::AcceptForwarded(forward) => write!(f, "accept forwarded {forward}"),
@@ -144,6 +171,15 @@ impl FromStr for Rule {
             ["accept", "to", "marks4"] => Rule::AcceptMarks4,
             ["accept", "to", "marks6"] => Rule::AcceptMarks6,
             ["drop", "new", "from", name] => Rule::DropNewFrom(name.parse().map_err(|_| bad())?),
+            ["accept", "established,related,untracked"] => Rule::AcceptKnown,
+            ["drop", "untracked", "from", name] => Rule::DropUntrackedFrom(name.parse().map_err(|_| bad())?),
+            ["track", "to", net] => Rule::TrackTo(net.parse().map_err(|_| bad())?),
+            ["track", "from", name] => Rule::TrackFrom(name.parse().map_err(|_| bad())?),
+            ["untrack", "replies4", "from", name] => Rule::UntrackReplies4(name.parse().map_err(|_| bad())?),
+            ["untrack", "replies6", "from", name] => Rule::UntrackReplies6(name.parse().map_err(|_| bad())?),
+            ["untrack", "requests4"] => Rule::UntrackRequests4,
+            ["untrack", "requests6"] => Rule::UntrackRequests6,
+            ["offload", "established"] => Rule::Offload,
             ["masquerade", from, "out", out, to @ ..] => Rule::Masquerade {
                 from: from.parse().map_err(|_| bad())?,
                 out: out.parse().map_err(|_| bad())?,
@@ -203,6 +239,15 @@ mod tests {
             Rule::AcceptMarks4,
             Rule::AcceptMarks6,
             Rule::DropNewFrom(eth0.clone()),
+            Rule::AcceptKnown,
+            Rule::DropUntrackedFrom(eth0.clone()),
+            Rule::TrackTo("172.16.0.0/24".parse().unwrap()),
+            Rule::TrackFrom(eth0.clone()),
+            Rule::UntrackReplies4(eth0.clone()),
+            Rule::UntrackReplies6(eth0.clone()),
+            Rule::UntrackRequests4,
+            Rule::UntrackRequests6,
+            Rule::Offload,
             Rule::Hairpin {
                 from: "2001:db8::/64".parse().unwrap(),
                 out: eth0.clone(),

@@ -9,6 +9,7 @@ use lb_core::ruleset::{self, ChainKind, Rule, Ruleset};
 use nftnl::set::Set;
 use nftnl::{Batch, Chain, ChainType, FinalizedBatch, Hook, MsgType, Policy, ProtoFamily, Table};
 
+use super::fast;
 use super::marks::MarkMap;
 use super::rule::encode;
 use super::services::{Key, Key4, Key6, ServiceSet};
@@ -33,7 +34,7 @@ impl Transaction {
     }
 }
 
-struct Writer {
+pub(super) struct Writer {
     batch: Batch,
     lines: Vec<String>,
 }
@@ -46,7 +47,7 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, message: &impl nftnl::NlMsg, kind: MsgType, what: impl Into<String>) {
+    pub(super) fn write(&mut self, message: &impl nftnl::NlMsg, kind: MsgType, what: impl Into<String>) {
         let verb = match kind {
             MsgType::Add => "add",
             MsgType::Del => "delete",
@@ -86,6 +87,7 @@ pub(super) fn replacement(rules: &Ruleset) -> Result<Transaction, KernelFault> {
     writer.write(&table, MsgType::Add, "table");
     let sets = Sets::new(&table, rules.services.iter().copied().map(Key::from));
     sets.write(&mut writer);
+    fast::write(&rules.fast, &table, &mut writer);
     for map in MarkMap::ALL.into_iter().filter(|map| map.is_used(rules)) {
         for (message, what) in map.messages(&rules.marks) {
             writer.write(&message, MsgType::Add, what);

@@ -4,17 +4,23 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use lb_core::model::IfName;
+use lb_core::ports::KernelFault;
 use nftnl::expr::{
     Bitwise, Cmp, CmpOp, Conntrack, ConntrackStatus, Ipv4HeaderField, Ipv6HeaderField, Lookup, Meta,
     NetworkHeaderField, Payload, States, TcpHeaderField, TransportHeaderField,
 };
 use nftnl::nftnl_sys::{
-    NFTNL_EXPR_CT_DIR, NFTNL_EXPR_CT_DREG, NFTNL_EXPR_CT_KEY, NFTNL_EXPR_META_DREG, NFTNL_EXPR_PAYLOAD_DREG,
+    NFTNL_EXPR_CT_DIR, NFTNL_EXPR_CT_DREG, NFTNL_EXPR_CT_KEY, NFTNL_EXPR_LOOKUP_SET,
+    NFTNL_EXPR_LOOKUP_SET_ID, NFTNL_EXPR_LOOKUP_SREG, NFTNL_EXPR_META_DREG, NFTNL_EXPR_PAYLOAD_DREG,
 };
 use nftnl::set::Set;
+use nix::net::if_::if_nametoindex;
 
-use super::raw::{Bare, IntoRegister, Number};
+use super::fast::FastSet;
+use super::raw::{Bare, IntoRegister, Naming, Number};
 use super::services::{Key4, Key6};
+use crate::fault;
 
 /// Registers of 4 bytes as the kernel reports them back: those at a multiple of 16 bytes by the old names
 /// (nft_dump_register). The key's address starts at NFT_REG_1 = NFT_REG32_00.
@@ -64,14 +70,18 @@ pub(super) fn match_source_within(message: &mut nftnl::Rule<'_>, from: &IpNet) {
         return;
     }
     load_source(message, from.addr().is_ipv4());
-    if from.prefix_len() < from.max_prefix_len() {
-        let zero = match from {
+    match_loaded_net(message, from);
+}
+
+fn match_loaded_net(message: &mut nftnl::Rule<'_>, net: &IpNet) {
+    if net.prefix_len() < net.max_prefix_len() {
+        let zero = match net {
             IpNet::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             IpNet::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
-        message.add_expr(&Bitwise::new(from.netmask(), zero));
+        message.add_expr(&Bitwise::new(net.netmask(), zero));
     }
-    message.add_expr(&Cmp::new(CmpOp::Eq, from.network()));
+    message.add_expr(&Cmp::new(CmpOp::Eq, net.network()));
 }
 
 pub(super) fn load_source(message: &mut nftnl::Rule<'_>, v4: bool) {
@@ -173,25 +183,83 @@ pub(super) fn match_services6(message: &mut nftnl::Rule<'_>, set: &Set<'_, Key6>
 pub(super) fn load_key4(message: &mut nftnl::Rule<'_>) {
     let address = NetworkHeaderField::Ipv4(Ipv4HeaderField::Daddr);
     message.add_expr(&Payload::Network(address));
-    load_protocol_and_port(message, NFT_REG32_01, NFT_REG32_02);
+    load_protocol_and_port(message, (NFT_REG32_01, NFT_REG32_02), TcpHeaderField::Dport);
 }
 
 /// The same of an IPv6 packet.
 pub(super) fn load_key6(message: &mut nftnl::Rule<'_>) {
     let address = NetworkHeaderField::Ipv6(Ipv6HeaderField::Daddr);
     message.add_expr(&Payload::Network(address));
-    load_protocol_and_port(message, NFT_REG_2, NFT_REG32_05);
+    load_protocol_and_port(message, (NFT_REG_2, NFT_REG32_05), TcpHeaderField::Dport);
 }
 
-fn load_protocol_and_port(message: &mut nftnl::Rule<'_>, protocol: u32, port: u32) {
+/// That the source is a server of a set: address, protocol and port. When the family is known.
+pub(super) fn match_server(message: &mut nftnl::Rule<'_>, set: FastSet) {
+    load_source(message, set.is_ipv4());
+    let registers = match set.is_ipv4() {
+        true => (NFT_REG32_01, NFT_REG32_02),
+        false => (NFT_REG_2, NFT_REG32_05),
+    };
+    load_protocol_and_port(message, registers, TcpHeaderField::Sport);
+    look_up(message, set);
+}
+
+/// That the destination is a service of a set. When the family is known.
+pub(super) fn match_service(message: &mut nftnl::Rule<'_>, set: FastSet) {
+    match set.is_ipv4() {
+        true => load_key4(message),
+        false => load_key6(message),
+    }
+    look_up(message, set);
+}
+
+fn look_up(message: &mut nftnl::Rule<'_>, set: FastSet) {
+    message.add_expr(&Naming {
+        expression: Bare {
+            name: c"lookup",
+            numbers: &[
+                (NFTNL_EXPR_LOOKUP_SREG, Number::Word(NFT_REG_1)),
+                (NFTNL_EXPR_LOOKUP_SET_ID, Number::Word(set.id())),
+            ],
+        },
+        attribute: NFTNL_EXPR_LOOKUP_SET,
+        target: set.name(),
+    });
+}
+
+/// A link by its number, which costs a packet less than its name; a link that comes again has another.
+pub(super) fn match_link(message: &mut nftnl::Rule<'_>, link: &IfName) -> Result<(), KernelFault> {
+    let index = if_nametoindex(link.as_str()).map_err(|errno| fault::from_errno(errno as i32, None))?;
+    message.add_expr(&Meta::Iif);
+    message.add_expr(&Cmp::new(CmpOp::Eq, index));
+    Ok(())
+}
+
+pub(super) fn match_destination_net(message: &mut nftnl::Rule<'_>, to: &IpNet) {
+    match_family(message, to.addr().is_ipv4());
+    if to.prefix_len() == 0 {
+        return;
+    }
+    message.add_expr(&Payload::Network(match to {
+        IpNet::V4(_) => NetworkHeaderField::Ipv4(Ipv4HeaderField::Daddr),
+        IpNet::V6(_) => NetworkHeaderField::Ipv6(Ipv6HeaderField::Daddr),
+    }));
+    match_loaded_net(message, to);
+}
+
+fn load_protocol_and_port(
+    message: &mut nftnl::Rule<'_>,
+    (protocol, port): (u32, u32),
+    field: TcpHeaderField,
+) {
     message.add_expr(&IntoRegister {
         load: Meta::L4Proto,
         attribute: NFTNL_EXPR_META_DREG as u16,
         register: protocol,
     });
-    // The destination port is at the same place for every transport protocol that has ports.
+    // Ports are at the same place for every transport protocol that has ports.
     message.add_expr(&IntoRegister {
-        load: Payload::Transport(TransportHeaderField::Tcp(TcpHeaderField::Dport)),
+        load: Payload::Transport(TransportHeaderField::Tcp(field)),
         attribute: NFTNL_EXPR_PAYLOAD_DREG as u16,
         register: port,
     });

@@ -6,10 +6,12 @@
 mod canonical;
 mod encode;
 mod expressions;
+mod fast;
 mod marks;
 mod message;
 mod raw;
 mod read;
+mod read_sets;
 mod rule;
 mod services;
 mod socket;

@@ -59,6 +59,24 @@ pub(super) struct Bare<'a> {
     pub numbers: &'a [(u32, Number)],
 }
 
+/// An expression with 32 bit attributes and the name of a set or a flowtable.
+pub(super) struct Naming<'a> {
+    pub expression: Bare<'a>,
+    /// NFTNL_EXPR_*, and the name.
+    pub attribute: u32,
+    pub target: &'static CStr,
+}
+
+impl Expression for Naming<'_> {
+    fn to_expr(&self, rule: &Rule<'_>) -> NonNull<nftnl_sys::nftnl_expr> {
+        let expr = self.expression.to_expr(rule);
+        let target = self.target.as_ptr();
+        // SAFETY: `expr` was just allocated and is ours alone; libnftnl copies the name.
+        unsafe { nftnl_sys::nftnl_expr_set_str(expr.as_ptr(), self.attribute as u16, target) };
+        expr
+    }
+}
+
 /// A value in the width that the attribute has.
 #[derive(Clone, Copy)]
 pub(super) enum Number {

@@ -1,16 +1,15 @@
 //! The table `inet lb` read back. Everything in it that is not just as we would write it becomes a foreign rule in the chain
 //! where it acts (else in `input`), so that a comparison with the wanted rules sees it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use lb_core::model::Endpoint;
 use lb_core::ports::KernelFault;
 use lb_core::ruleset::{Chain, ChainKind, Hook, Rule, Ruleset, TABLE};
 
 use super::canonical::{SeenRule, packets};
-use super::marks::MarkMap;
-use super::message::{ATTR_TABLE, Attributes, Get, list};
-use super::services::ServiceSet;
+use super::fast;
+use super::message::{ATTR_TABLE, Attributes, Get};
+use super::read_sets;
 use super::socket::Socket;
 use crate::fault;
 
@@ -26,17 +25,6 @@ const NFTA_HOOK_PRIORITY: u16 = 2;
 const NFT_CHAIN_BASE: u32 = 1;
 const NF_DROP: u32 = 0;
 const NF_ACCEPT: u32 = 1;
-const NFTA_SET_NAME: u16 = 2;
-const NFTA_SET_FLAGS: u16 = 3;
-const NFTA_SET_KEY_TYPE: u16 = 4;
-const NFTA_SET_KEY_LEN: u16 = 5;
-/// Data, time limits, objects, statements: a set of services has none of them.
-const NFTA_SET_EXTRAS: [u16; 6] = [6, 7, 11, 15, 17, 18];
-const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
-const NFTA_SET_ELEM_KEY: u16 = 1;
-/// Data, flags, timeout, statements, object, end of an interval.
-const NFTA_SET_ELEM_EXTRAS: [u16; 7] = [2, 3, 4, 7, 9, 10, 11];
-const NFTA_DATA_VALUE: u16 = 1;
 const NFTA_GEN_ID: u16 = 1;
 /// NFTA_OBJ_NAME and NFTA_FLOWTABLE_NAME.
 const OBJECT_NAME: u16 = 2;
@@ -81,28 +69,34 @@ fn attempt(socket: &mut Socket) -> Result<Option<Ruleset>, KernelFault> {
     }
     read_rules(socket, &mut seen)?;
     read_chains(socket, &mut seen)?;
-    read_services(socket, &mut seen)?;
-    for (get, what) in [(Get::Objects, "object"), (Get::Flowtables, "flowtable")] {
-        for_ours(socket, get, |attributes| {
-            let name = attributes.text(OBJECT_NAME);
-            seen.foreign(Chain::Input, format!("{what} {name}"));
-            Ok(())
-        })?;
-    }
+    read_sets::read(socket, &mut seen)?;
+    for_ours(socket, Get::Objects, |attributes| {
+        let name = attributes.text(OBJECT_NAME);
+        seen.foreign(Chain::Input, format!("object {name}"));
+        Ok(())
+    })?;
+    for_ours(socket, Get::Flowtables, |attributes| {
+        let name = attributes.text(OBJECT_NAME);
+        match fast::flowtable_links(attributes)? {
+            Some(links) => seen.0.fast.offload.extend(links),
+            None => seen.foreign(Chain::Forward, format!("flowtable {name}")),
+        }
+        Ok(())
+    })?;
     Ok(Some(seen.0))
 }
 
 #[derive(Default)]
-struct Seen(Ruleset);
+pub(super) struct Seen(pub Ruleset);
 
 impl Seen {
-    fn foreign(&mut self, chain: Chain, text: String) {
+    pub(super) fn foreign(&mut self, chain: Chain, text: String) {
         self.0.push(chain, Rule::Foreign(text));
     }
 }
 
 /// Asks for all of a kind, and hands over those of our table.
-fn for_ours(
+pub(super) fn for_ours(
     socket: &mut Socket,
     get: Get,
     mut each: impl FnMut(&Attributes<'_>) -> Result<(), KernelFault>,
@@ -224,88 +218,6 @@ fn read_chains(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> 
     }
     for (name, chain) in chains {
         seen.foreign(chain.nearest(), format!("chain {name}"));
-    }
-    Ok(())
-}
-
-fn read_services(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> {
-    let mut missing = ServiceSet::ALL.to_vec();
-    let mut maps = Vec::new();
-    for_ours(socket, Get::Sets, |attributes| {
-        let name = attributes.text(NFTA_SET_NAME);
-        let map = MarkMap::ALL.into_iter().find(|map| map.name() == name);
-        if let Some(map) = map.filter(|map| map.is_used(&seen.0) && map.is_as_made(attributes)) {
-            maps.push(map);
-            return Ok(());
-        }
-        let ours = ServiceSet::ALL.into_iter().find(|s| s.name() == name);
-        missing.retain(|set| Some(*set) != ours);
-        let as_made = ours.is_some_and(|set| {
-            let key = (NFTA_SET_KEY_TYPE, NFTA_SET_KEY_LEN);
-            set.key() == (attributes.number(key.0), attributes.number(key.1))
-                && attributes.number(NFTA_SET_FLAGS) == 0
-                && !NFTA_SET_EXTRAS.iter().any(|kind| attributes.has(*kind))
-        });
-        if !as_made {
-            seen.foreign(Chain::Input, format!("set {name}"));
-        }
-        Ok(())
-    })?;
-    for map in maps {
-        read_marks(socket, map, seen)?;
-    }
-    for set in ServiceSet::ALL {
-        if missing.contains(&set) {
-            seen.foreign(Chain::Input, format!("set {} is missing", set.name()));
-            continue;
-        }
-        let mut strays = Vec::new();
-        socket.ask(Get::Elements, Some(set.name()), |message| {
-            let attributes = Attributes::of_message(message.payload)?;
-            let elements = attributes.bytes(NFTA_SET_ELEM_LIST_ELEMENTS);
-            read_elements(set, elements, &mut seen.0.services, &mut strays)
-        })?;
-        for stray in strays {
-            seen.foreign(Chain::Input, stray);
-        }
-    }
-    Ok(())
-}
-
-fn read_marks(socket: &mut Socket, map: MarkMap, seen: &mut Seen) -> Result<(), KernelFault> {
-    let mut strays = Vec::new();
-    socket.ask(Get::Elements, Some(map.name()), |message| {
-        let attributes = Attributes::of_message(message.payload)?;
-        for (_, element) in list(attributes.bytes(NFTA_SET_ELEM_LIST_ELEMENTS))? {
-            match map.range(&Attributes::parse(element)?) {
-                Some((range, mark)) => drop(seen.0.marks.insert(range, mark)),
-                None => strays.push(format!("element {element:02x?} of {}", map.name())),
-            }
-        }
-        Ok(())
-    })?;
-    for stray in strays {
-        seen.foreign(Chain::Input, stray);
-    }
-    Ok(())
-}
-
-fn read_elements(
-    set: ServiceSet,
-    elements: &[u8],
-    services: &mut BTreeSet<Endpoint>,
-    strays: &mut Vec<String>,
-) -> Result<(), KernelFault> {
-    for (_, element) in list(elements)? {
-        let element = Attributes::parse(element)?;
-        let key = Attributes::parse(element.bytes(NFTA_SET_ELEM_KEY))?.bytes(NFTA_DATA_VALUE);
-        let plain = !NFTA_SET_ELEM_EXTRAS.iter().any(|kind| element.has(*kind));
-        match set.service(key).filter(|_| plain) {
-            Some(service) => {
-                services.insert(service);
-            }
-            None => strays.push(format!("element {key:02x?} of {}", set.name())),
-        }
     }
     Ok(())
 }

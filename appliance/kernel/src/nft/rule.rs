@@ -6,15 +6,19 @@ use lb_core::model::IfName;
 use lb_core::ports::KernelFault;
 use lb_core::ruleset::Rule;
 use nftnl::Chain;
-use nftnl::expr::{Counter, Lookup, Masquerade, Meta, States, Verdict};
-use nftnl::nftnl_sys::NFTNL_EXPR_META_DREG;
+use nftnl::expr::{Cmp, CmpOp, Counter, Lookup, Masquerade, Meta, States, Verdict};
+use nftnl::nftnl_sys::{NFTNL_EXPR_FLOW_TABLE_NAME, NFTNL_EXPR_META_DREG};
 
 use super::encode::Sets;
 use super::expressions::*;
+use super::fast::{FLOWTABLE, FastSet};
 use super::marks::{self, MarkMap};
-use super::raw::{Commented, IntoRegister};
+use super::raw::{Bare, Commented, ConntrackDirection, IntoRegister, Naming};
 use super::translation;
 use crate::fault;
+
+/// IP_CT_DIR_ORIGINAL
+const ORIGINAL: u8 = 0;
 
 pub(super) fn encode<'c>(
     rule: &Rule,
@@ -77,8 +81,52 @@ pub(super) fn encode<'c>(
         }
         Rule::DropNewFrom(link) => {
             match_name(&mut message, &Meta::IifName, link.as_str());
-            match_state(&mut message, States::NEW);
+            match_state(&mut message, States::NEW | States::UNTRACKED);
             Verdict::Drop
+        }
+        Rule::DropUntrackedFrom(link) => {
+            match_link(&mut message, link)?;
+            match_state(&mut message, States::UNTRACKED);
+            Verdict::Drop
+        }
+        // These three and those that leave connections untracked see every packet: they do not count.
+        Rule::AcceptKnown => {
+            let states = States::ESTABLISHED | States::RELATED | States::UNTRACKED;
+            match_state(&mut message, states);
+            message.add_expr(&Verdict::Accept);
+            return Ok(comment(message, rule));
+        }
+        Rule::TrackTo(net) => {
+            match_destination_net(&mut message, net);
+            message.add_expr(&Verdict::Accept);
+            return Ok(comment(message, rule));
+        }
+        Rule::TrackFrom(link) => {
+            match_link(&mut message, link)?;
+            message.add_expr(&Verdict::Accept);
+            return Ok(comment(message, rule));
+        }
+        Rule::UntrackReplies4(link) => {
+            match_link(&mut message, link)?;
+            untrack(&mut message, FastSet::Servers4);
+            return Ok(comment(message, rule));
+        }
+        Rule::UntrackReplies6(link) => {
+            match_link(&mut message, link)?;
+            untrack(&mut message, FastSet::Servers6);
+            return Ok(comment(message, rule));
+        }
+        Rule::UntrackRequests4 => {
+            untrack(&mut message, FastSet::Services4);
+            return Ok(comment(message, rule));
+        }
+        Rule::UntrackRequests6 => {
+            untrack(&mut message, FastSet::Services6);
+            return Ok(comment(message, rule));
+        }
+        Rule::Offload => {
+            offload(&mut message);
+            return Ok(comment(message, rule));
         }
         Rule::Masquerade { from, out, to } => {
             translation::masquerade(&mut message, from, out, *to);
@@ -119,6 +167,35 @@ pub(super) fn encode<'c>(
 }
 
 /// The service that the client asked for is the original direction's destination; by now that of the packet is a server.
+fn untrack(message: &mut nftnl::Rule<'_>, set: FastSet) {
+    match_family(message, set.is_ipv4());
+    match set {
+        FastSet::Servers4 | FastSet::Servers6 => match_server(message, set),
+        FastSet::Services4 | FastSet::Services6 => match_service(message, set),
+    }
+    message.add_expr(&Bare {
+        name: c"notrack",
+        numbers: &[],
+    });
+    message.add_expr(&Verdict::Accept);
+}
+
+/// What IPVS translates passes here in the replies' direction only, so that no flow of its is given away: the short cut would
+/// not translate it.
+fn offload(message: &mut nftnl::Rule<'_>) {
+    match_state(message, States::ESTABLISHED);
+    message.add_expr(&ConntrackDirection);
+    message.add_expr(&Cmp::new(CmpOp::Eq, ORIGINAL));
+    message.add_expr(&Naming {
+        expression: Bare {
+            name: c"flow_offload",
+            numbers: &[],
+        },
+        attribute: NFTNL_EXPR_FLOW_TABLE_NAME,
+        target: FLOWTABLE,
+    });
+}
+
 fn hairpin(message: &mut nftnl::Rule<'_>, from: &IpNet, out: &IfName, sets: &Sets<'_>) {
     match_source(message, from);
     match_name(message, &Meta::OifName, out.as_str());

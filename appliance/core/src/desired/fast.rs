@@ -1,0 +1,175 @@
+//! Which balanced connections need no connection tracking, and between which links flows may take a short cut.
+//! Tracking serves three things here: masquerade, replies that a filter lets pass, and hairpins. A connection that none of
+//! them touches is only made dearer by it. A connection is tracked in both directions or in none.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::forwards_whole;
+use crate::config::{Config, Interface, VirtualServer};
+use crate::model::{Endpoint, IfName, Protocol};
+use crate::ruleset::{FastPath, Rule};
+
+/// With more rules than these in front of connection tracking, tracking would be the cheaper way: one costs some 40
+/// instructions for each packet, tracking some 600.
+const MOST_RULES: usize = 14;
+
+/// The set of servers is written whole when a server comes or goes: with more, that would take longer than a change may.
+const MOST_SERVERS: usize = 5_000;
+
+/// The fast path, and the rules that lead to it.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub path: FastPath,
+    /// Before connection tracking.
+    pub raw: Vec<Rule>,
+    /// The first of the input filter: who may pass at once.
+    pub input: Vec<Rule>,
+    /// The first of the forward filter.
+    pub forward: Option<Rule>,
+}
+
+/// `link` finds the kernel's link for an interface of the file, `outside` are those whose new connections are not forwarded,
+/// `open` tells the services that clients may reach.
+pub(super) fn plan(
+    config: &Config,
+    link: impl Fn(&str) -> Option<IfName>,
+    outside: &[IfName],
+    open: impl Fn(&VirtualServer) -> bool,
+) -> Plan {
+    let is_inside =
+        |interface: &Interface| link(&interface.label).is_some_and(|link| !outside.contains(&link));
+    let untracked = untracked(config, is_inside);
+    let servers: BTreeSet<Endpoint> = untracked.iter().copied().flat_map(servers).collect();
+    let addresses: BTreeSet<IpAddr> = servers.iter().map(|server| server.address).collect();
+    let behind = |interface: &&Interface| interface.networks().iter().any(|net| has_any(&addresses, net));
+    let sides: Vec<&Interface> = config.interfaces.iter().filter(behind).collect();
+    let mut plan = Plan::default();
+    let raw = raw_rules(&sides, &addresses, &link);
+    if raw.len() <= MOST_RULES && servers.len() <= MOST_SERVERS {
+        plan.raw = raw;
+        let open = untracked.iter().filter(|service| open(service));
+        plan.path.services = open.filter_map(|service| service.endpoint()).collect();
+        plan.path.servers = servers;
+        let links = sides.iter().filter_map(|side| link(&side.label));
+        plan.input.extend(links.map(Rule::DropUntrackedFrom));
+    }
+    plan.input.push(match plan.raw.is_empty() {
+        true => Rule::AcceptEstablished,
+        false => Rule::AcceptKnown,
+    });
+    // Without an interface to masquerade on there are no flows of a gateway.
+    if !outside.is_empty() {
+        let links = config
+            .interfaces
+            .iter()
+            .filter_map(|interface| link(&interface.label));
+        plan.path.offload = links.collect();
+        plan.forward = Some(Rule::Offload);
+    }
+    plan
+}
+
+/// `sides` have the servers behind them, none of which is the way to the rest of the world: so whoever comes from there is in
+/// one of their networks.
+fn raw_rules(
+    sides: &[&Interface],
+    servers: &BTreeSet<IpAddr>,
+    link: impl Fn(&str) -> Option<IfName>,
+) -> Vec<Rule> {
+    if servers.is_empty() {
+        return Vec::new();
+    }
+    let mut nets: Vec<IpNet> = Vec::new();
+    for side in sides {
+        nets.extend(side.networks());
+        nets.extend(side.addresses.iter().map(|net| IpNet::from(net.addr())));
+    }
+    let families: Vec<bool> = [true, false]
+        .into_iter()
+        .filter(|ipv4| servers.iter().any(|server| server.is_ipv4() == *ipv4))
+        .collect();
+    nets.retain(|net| families.contains(&net.addr().is_ipv4()));
+    let mut rules: Vec<Rule> = IpNet::aggregate(&nets).into_iter().map(Rule::TrackTo).collect();
+    for link in sides.iter().filter_map(|side| link(&side.label)) {
+        rules.extend(families.iter().map(|ipv4| match ipv4 {
+            true => Rule::UntrackReplies4(link.clone()),
+            false => Rule::UntrackReplies6(link.clone()),
+        }));
+        rules.push(Rule::TrackFrom(link));
+    }
+    rules.extend(families.iter().map(|ipv4| match ipv4 {
+        true => Rule::UntrackRequests4,
+        false => Rule::UntrackRequests6,
+    }));
+    rules
+}
+
+/// The services whose connections are not tracked.
+fn untracked(config: &Config, is_inside: impl Fn(&Interface) -> bool) -> Vec<&VirtualServer> {
+    let needs_tracking = |service: &&VirtualServer| needs_tracking(config, service, &is_inside);
+    let (mut tracked, mut rest): (Vec<_>, Vec<_>) = config.virtual_servers.iter().partition(needs_tracking);
+    // Of a server that a tracked service or a port forward shares the replies have to be seen; so its other services are
+    // tracked as well.
+    let mut shared: BTreeSet<IpAddr> = config.port_forwards.iter().map(|forward| forward.to).collect();
+    while !tracked.is_empty() || !shared.is_empty() {
+        shared.extend(std::mem::take(&mut tracked).into_iter().flat_map(addresses));
+        (tracked, rest) = rest
+            .into_iter()
+            .partition(|service| addresses(service).any(|server| shared.contains(&server)));
+        shared.clear();
+    }
+    rest
+}
+
+fn addresses(service: &VirtualServer) -> impl Iterator<Item = IpAddr> + use<'_> {
+    service.real_servers.iter().map(|real| real.address.address)
+}
+
+/// The servers of a service with one port of one protocol.
+fn servers(service: &VirtualServer) -> impl Iterator<Item = Endpoint> + use<'_> {
+    let endpoint = service.endpoint();
+    service.real_servers.iter().filter_map(move |real| {
+        Some(Endpoint {
+            address: real.address.address,
+            port: real.address.port,
+            protocol: endpoint?.protocol,
+        })
+    })
+}
+
+fn needs_tracking(config: &Config, service: &VirtualServer, is_inside: impl Fn(&Interface) -> bool) -> bool {
+    // A mark is given by a rule that asks for replies.
+    let Some(listen) = service.endpoint() else {
+        return true;
+    };
+    // The answers are connections of their own for the box, or do not pass it.
+    if service.settings.one_packet || forwards_whole(service) || service.real_servers.is_empty() {
+        return true;
+    }
+    let beside_servers = |net: &IpNet| net.contains(&listen.address);
+    service.real_servers.iter().any(|real| {
+        let server = real.address.address;
+        let Some(side) = config.towards(server).map(|index| &config.interfaces[index]) else {
+            return true;
+        };
+        let nets = side.networks();
+        // Only replies pass from outside; and a side that leads to the rest of the world has clients that are not beside
+        // the servers.
+        let replies_pass = is_inside(side)
+            && side.gateway.is_none()
+            && nets.iter().any(|net| net.contains(&server))
+            && !nets.iter().any(beside_servers);
+        // TCP connects from a port on which nobody listens. The others begin conversations of their own from their service's
+        // port (NTP, SIP, WireGuard), which are to be masqueraded.
+        let may_begin = listen.protocol != Protocol::Tcp;
+        let hidden = config.masquerades.iter().any(|m| m.from.contains(&server));
+        !replies_pass || may_begin && hidden
+    })
+}
+
+fn has_any(addresses: &BTreeSet<IpAddr>, net: &IpNet) -> bool {
+    addresses.range(net.network()..=net.broadcast()).next().is_some()
+}

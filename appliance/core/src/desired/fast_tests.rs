@@ -1,0 +1,159 @@
+//! Which services are spared connection tracking, and by which rules.
+
+use super::network;
+use crate::config::VirtualServer;
+use crate::fake::FakeKernel;
+use crate::ruleset::{Chain, Ruleset};
+
+/// The scenario's network with these services; `inside` is added to the interface of the servers.
+fn rules_of(inside: &str, services: &str, open: impl Fn(&VirtualServer) -> bool) -> Ruleset {
+    let text = format!(
+        "[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\", \"2001:db8:1::1/64\"]\n\
+         [[interface]]\nname = \"eth1\"\naddresses = [\"172.16.0.254/24\", \"2001:db8:2::1/64\"]\n{inside}\n\
+         [[masquerade]]\nfrom = \"172.16.0.0/24\"\nout = \"eth0\"\n{services}"
+    );
+    let config = crate::config::parse(&text).expect("the test's configuration is right");
+    let kernel = FakeKernel::with_links(&["eth0", "eth1"]);
+    network(Some(&config), &kernel.state.links, 1 << 30, open).ruleset
+}
+
+fn service(name: &str, listen: &str, more: &str, servers: &[&str]) -> String {
+    let mut text = format!("[[virtual_server]]\nname = \"{name}\"\nlisten = {listen}\n{more}\n");
+    for server in servers {
+        text += &format!("[[virtual_server.real_server]]\naddress = \"{server}\"\n");
+    }
+    text
+}
+
+fn lines(rules: &Ruleset, chain: Chain) -> Vec<String> {
+    rules.rules(chain).iter().map(ToString::to_string).collect()
+}
+
+fn untracked(services: &str) -> Vec<String> {
+    let rules = rules_of("", services, |_| true);
+    rules.fast.services.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_service_behind_nat_is_not_tracked_but_for_clients_beside_its_servers() {
+    let web = service(
+        "web",
+        "\"192.168.0.1:80\"",
+        "",
+        &["172.16.0.11:8080", "172.16.0.12:8080"],
+    );
+    let rules = rules_of("", &web, |_| true);
+    assert_eq!(
+        lines(&rules, Chain::Raw),
+        [
+            "track to 172.16.0.0/24",
+            "untrack replies4 from eth1",
+            "track from eth1",
+            "untrack requests4",
+        ]
+    );
+    assert_eq!(
+        lines(&rules, Chain::Input)[..2],
+        ["drop untracked from eth1", "accept established,related,untracked"]
+    );
+    assert_eq!(
+        lines(&rules, Chain::Forward),
+        ["offload established", "drop new from eth0"]
+    );
+    assert_eq!(rules.fast.servers.len(), 2);
+    let links: Vec<_> = rules.fast.offload.iter().map(|link| link.as_str()).collect();
+    assert_eq!(links, ["eth0", "eth1"]);
+}
+
+#[test]
+fn a_service_that_is_not_open_is_not_let_pass_untracked() {
+    let web = service("web", "\"192.168.0.1:80\"", "", &["172.16.0.11:8080"]);
+    let rules = rules_of("", &web, |_| false);
+    assert_eq!(rules.fast.services.len(), 0);
+    assert_eq!(rules.fast.servers.len(), 1);
+}
+
+#[test]
+fn whatever_needs_tracking_is_tracked() {
+    let tcp = |listen: &str, more: &str, server: &str| untracked(&service("a", listen, more, &[server]));
+    let none: [&str; 0] = [];
+    assert_eq!(
+        tcp("\"192.168.0.1:80\"", "", "172.16.0.11:80"),
+        ["192.168.0.1:80/tcp"]
+    );
+    // Packets that stay whole, services that are told by a mark.
+    assert_eq!(
+        tcp("\"192.168.0.1:80\"", "forward = \"direct\"", "172.16.0.11:80"),
+        none
+    );
+    assert_eq!(
+        tcp(
+            "[\"192.168.0.1:80\", \"192.168.0.1:443\"]",
+            "check = { port = 80 }",
+            "172.16.0.11:80"
+        ),
+        none
+    );
+    // Beside its servers, behind the interface that lets replies pass only, behind the rest of the world.
+    assert_eq!(tcp("\"172.16.0.254:80\"", "", "172.16.0.11:80"), none);
+    assert_eq!(tcp("\"192.168.0.1:80\"", "", "192.168.0.7:80"), none);
+    assert_eq!(tcp("\"192.168.0.1:80\"", "", "203.0.113.1:80"), none);
+    // Datagrams of a server that is masqueraded; without that they are none of tracking's business.
+    let udp = "protocol = \"udp\"\ncheck = { type = \"none\" }";
+    assert_eq!(tcp("\"192.168.0.1:53\"", udp, "172.16.0.11:53"), none);
+    assert_eq!(
+        tcp("\"[2001:db8:1::1]:53\"", udp, "[2001:db8:2::11]:53"),
+        ["[2001:db8:1::1]:53/udp"]
+    );
+    let syslog = format!("{udp}\none_packet = true");
+    assert_eq!(
+        tcp("\"[2001:db8:1::1]:514\"", &syslog, "[2001:db8:2::11]:514"),
+        none
+    );
+}
+
+/// The servers' side is the way to the rest of the world: its clients are not only those beside the servers.
+#[test]
+fn servers_in_front_of_the_gateway_are_tracked() {
+    let web = service("web", "\"192.168.0.1:80\"", "", &["172.16.0.11:80"]);
+    let rules = rules_of("gateway = \"172.16.0.1\"", &web, |_| true);
+    assert_eq!(lines(&rules, Chain::Raw), Vec::<String>::new());
+    assert_eq!(lines(&rules, Chain::Input)[0], "accept established,related");
+}
+
+#[test]
+fn services_that_share_a_server_with_a_tracked_one_are_tracked() {
+    let services = [
+        service("a", "\"192.168.0.1:80\"", "", &["172.16.0.11:80"]),
+        service(
+            "b",
+            "\"192.168.0.1:81\"",
+            "",
+            &["172.16.0.11:81", "172.16.0.12:81"],
+        ),
+        service(
+            "c",
+            "\"192.168.0.1:82\"",
+            "",
+            &["172.16.0.12:82", "192.168.0.7:82"],
+        ),
+        service("d", "\"192.168.0.1:83\"", "", &["172.16.0.13:83"]),
+    ];
+    assert_eq!(untracked(&services.concat()), ["192.168.0.1:83/tcp"]);
+}
+
+/// Rules cost each packet something; with too many, tracking is cheaper.
+#[test]
+fn with_many_networks_everything_is_tracked() {
+    let web = service("web", "\"192.168.0.1:80\"", "", &["172.16.0.11:80"]);
+    let routes = |count: u8| {
+        let route = |n| format!("{{ to = \"10.{n}.0.0/24\", via = \"172.16.0.9\" }}");
+        format!(
+            "routes = [{}]",
+            (0..count).map(route).collect::<Vec<_>>().join(", ")
+        )
+    };
+    let raw = |count| lines(&rules_of(&routes(count), &web, |_| true), Chain::Raw).len();
+    assert_eq!(raw(10), 14);
+    assert_eq!(raw(11), 0);
+}

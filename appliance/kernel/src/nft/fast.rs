@@ -1,0 +1,208 @@
+//! The fast path's part of the table: its sets, and the flowtable, as messages and read back.
+//! Must not: know rules.
+
+use std::ffi::CStr;
+
+use lb_core::model::{Endpoint, IfName};
+use lb_core::ports::KernelFault;
+use lb_core::ruleset::{FastPath, TABLE};
+use nftnl::set::{Set, SetKey};
+use nftnl::{MsgType, ProtoFamily, Table};
+
+use super::encode::Writer;
+use super::message::{ATTR_TABLE, Attributes, list, put_bytes, put_nested};
+use super::raw::Plain;
+use super::services::{Key, Key4, Key6, ServiceSet};
+
+pub(super) const FLOWTABLE: &CStr = c"fast";
+
+// include/uapi/linux/netfilter/nf_tables.h
+const NFT_MSG_NEWFLOWTABLE: u16 = 22;
+const NFTA_FLOWTABLE_NAME: u16 = 2;
+const NFTA_FLOWTABLE_HOOK: u16 = 3;
+const NFTA_FLOWTABLE_FLAGS: u16 = 7;
+const NFTA_FLOWTABLE_HOOK_NUM: u16 = 1;
+const NFTA_FLOWTABLE_HOOK_PRIORITY: u16 = 2;
+const NFTA_FLOWTABLE_HOOK_DEVS: u16 = 3;
+const NFTA_DEVICE_NAME: u16 = 1;
+/// NF_NETDEV_INGRESS, and its priority.
+const INGRESS: u32 = 0;
+const PRIORITY: u32 = 0;
+
+/// A set of the fast path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FastSet {
+    Services4,
+    Services6,
+    Servers4,
+    Servers6,
+}
+
+impl FastSet {
+    pub(super) const ALL: [FastSet; 4] = [
+        FastSet::Services4,
+        FastSet::Services6,
+        FastSet::Servers4,
+        FastSet::Servers6,
+    ];
+
+    pub(super) fn name(self) -> &'static CStr {
+        match self {
+            FastSet::Services4 => c"untracked4",
+            FastSet::Services6 => c"untracked6",
+            FastSet::Servers4 => c"servers4",
+            FastSet::Servers6 => c"servers6",
+        }
+    }
+
+    pub(super) fn of_name(name: &str) -> Option<FastSet> {
+        let mut all = FastSet::ALL.into_iter();
+        all.find(|set| set.name().to_str() == Ok(name))
+    }
+
+    /// Its number in the transaction, after those of the sets of services.
+    pub(super) fn id(self) -> u32 {
+        3 + self as u32
+    }
+
+    pub(super) fn is_ipv4(self) -> bool {
+        matches!(self, FastSet::Services4 | FastSet::Servers4)
+    }
+
+    /// The set of services whose elements look the same.
+    pub(super) fn like(self) -> ServiceSet {
+        match self.is_ipv4() {
+            true => ServiceSet::V4,
+            false => ServiceSet::V6,
+        }
+    }
+
+    /// The rules that use it are there while its address family has something to spare.
+    pub(super) fn is_used(self, fast: &FastPath) -> bool {
+        fast.has_family(self.is_ipv4())
+    }
+
+    fn content(self, fast: &FastPath) -> impl Iterator<Item = &Endpoint> {
+        let endpoints = match self {
+            FastSet::Services4 | FastSet::Services6 => &fast.services,
+            FastSet::Servers4 | FastSet::Servers6 => &fast.servers,
+        };
+        endpoints
+            .iter()
+            .filter(move |endpoint| endpoint.address.is_ipv4() == self.is_ipv4())
+    }
+
+    pub(super) fn fill(self, fast: &mut FastPath, endpoints: impl IntoIterator<Item = Endpoint>) {
+        match self {
+            FastSet::Services4 | FastSet::Services6 => fast.services.extend(endpoints),
+            FastSet::Servers4 | FastSet::Servers6 => fast.servers.extend(endpoints),
+        }
+    }
+}
+
+/// Writes the sets with their elements, and the flowtable.
+pub(super) fn write(fast: &FastPath, table: &Table, writer: &mut Writer) {
+    for set in FastSet::ALL.into_iter().filter(|set| set.is_used(fast)) {
+        let keys = set.content(fast).copied().map(Key::from);
+        match set.is_ipv4() {
+            true => write_set::<Key4>(set, table, writer, |message| {
+                for key in keys {
+                    if let Key::V4(key) = key {
+                        message.add(&key);
+                    }
+                }
+            }),
+            false => write_set::<Key6>(set, table, writer, |message| {
+                for key in keys {
+                    if let Key::V6(key) = key {
+                        message.add(&key);
+                    }
+                }
+            }),
+        }
+    }
+    if !fast.offload.is_empty() {
+        writer.write(&flowtable(&fast.offload), MsgType::Add, "flowtable fast");
+    }
+}
+
+fn write_set<K: SetKey>(
+    set: FastSet,
+    table: &Table,
+    writer: &mut Writer,
+    fill: impl FnOnce(&mut Set<'_, K>),
+) {
+    let mut message = Set::<K>::new_named(set.name(), set.id(), table, ProtoFamily::Inet);
+    let name = set.name().to_string_lossy();
+    writer.write(&message, MsgType::Add, format!("set {name}"));
+    fill(&mut message);
+    for elements in message.elems_iter() {
+        writer.write(&elements, MsgType::Add, format!("elements of {name}"));
+    }
+}
+
+fn flowtable<'l>(links: impl IntoIterator<Item = &'l IfName>) -> Plain {
+    let text = |text: &[u8]| [text, &[0]].concat();
+    let mut devices = Vec::new();
+    for link in links {
+        put_bytes(&mut devices, NFTA_DEVICE_NAME, &text(link.as_str().as_bytes()));
+    }
+    let mut hook = Vec::new();
+    put_bytes(&mut hook, NFTA_FLOWTABLE_HOOK_NUM, &INGRESS.to_be_bytes());
+    put_bytes(&mut hook, NFTA_FLOWTABLE_HOOK_PRIORITY, &PRIORITY.to_be_bytes());
+    put_nested(&mut hook, NFTA_FLOWTABLE_HOOK_DEVS, &devices);
+    let mut attributes = Vec::new();
+    put_bytes(&mut attributes, ATTR_TABLE, &text(TABLE.as_bytes()));
+    put_bytes(
+        &mut attributes,
+        NFTA_FLOWTABLE_NAME,
+        FLOWTABLE.to_bytes_with_nul(),
+    );
+    put_nested(&mut attributes, NFTA_FLOWTABLE_HOOK, &hook);
+    Plain {
+        kind: NFT_MSG_NEWFLOWTABLE,
+        attributes,
+    }
+}
+
+/// The links of a flowtable, if it is just as ours are made.
+pub(super) fn flowtable_links(attributes: &Attributes<'_>) -> Result<Option<Vec<IfName>>, KernelFault> {
+    let hook = Attributes::parse(attributes.bytes(NFTA_FLOWTABLE_HOOK))?;
+    let as_made = hook.number(NFTA_FLOWTABLE_HOOK_NUM) == INGRESS
+        && hook.number(NFTA_FLOWTABLE_HOOK_PRIORITY) == PRIORITY
+        && attributes.number(NFTA_FLOWTABLE_FLAGS) == 0
+        && attributes.bytes(NFTA_FLOWTABLE_NAME) == FLOWTABLE.to_bytes_with_nul();
+    let mut links = Vec::new();
+    for (_, name) in list(hook.bytes(NFTA_FLOWTABLE_HOOK_DEVS))? {
+        let name = String::from_utf8_lossy(name.strip_suffix(&[0]).unwrap_or(name));
+        match name.parse() {
+            Ok(link) => links.push(link),
+            Err(_) => return Ok(None),
+        }
+    }
+    Ok((as_made && !links.is_empty()).then_some(links))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flowtable_reads_back_as_its_links_and_one_made_otherwise_as_none() {
+        let links: [IfName; 2] = ["eth0".parse().unwrap(), "eth1".parse().unwrap()];
+        let mut message = flowtable(&links).attributes;
+        let read = |bytes: &[u8]| flowtable_links(&Attributes::parse(bytes).unwrap()).unwrap();
+        assert_eq!(read(&message).as_deref(), Some(&links[..]));
+        put_bytes(&mut message, NFTA_FLOWTABLE_FLAGS, &1u32.to_be_bytes());
+        assert_eq!(read(&message), None);
+        assert_eq!(read(&flowtable([]).attributes), None);
+    }
+
+    #[test]
+    fn every_set_has_a_name_and_a_number_of_its_own() {
+        for set in FastSet::ALL {
+            assert_eq!(FastSet::of_name(&set.name().to_string_lossy()), Some(set));
+            assert!(FastSet::ALL.iter().filter(|other| other.id() == set.id()).count() == 1);
+        }
+    }
+}
