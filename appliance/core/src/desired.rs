@@ -172,7 +172,9 @@ fn ruleset(
         }
     }
     let forwards: Vec<_> = config.port_forwards.iter().flat_map(gateway::forwards).collect();
-    let fast = fast::plan(config, link, &outside, &open);
+    // The kernel finds these by their index. What is still to be made has none, and is in the plan of the next round.
+    let there = |label: &str| link(label).filter(|name| links.contains_key(name));
+    let fast = fast::plan(config, there, &outside, &open);
     let mut forward: Vec<Rule> = fast.forward.into_iter().collect();
     // What is not new from outside passes anyway: only where many rules follow this one saves work.
     forward.extend((!forwards.is_empty()).then_some(Rule::AcceptEstablished));

@@ -3,6 +3,8 @@
 use super::network;
 use crate::config::VirtualServer;
 use crate::fake::FakeKernel;
+use crate::plan;
+use crate::ports::KernelPort;
 use crate::ruleset::{Chain, Ruleset};
 
 /// The scenario's network with these services; `inside` is added to the interface of the servers.
@@ -156,4 +158,27 @@ fn with_many_networks_everything_is_tracked() {
     let raw = |count| lines(&rules_of(&routes(count), &web, |_| true), Chain::Raw).len();
     assert_eq!(raw(10), 14);
     assert_eq!(raw(11), 0);
+}
+
+#[test]
+fn a_link_that_is_still_to_be_made_has_no_part_yet() {
+    let web = service("web", "\"192.168.0.1:80\"", "", &["172.16.0.11:8080"]);
+    let text = format!(
+        "[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\"]\n\
+         [[interface]]\nname = \"eth1\"\naddresses = []\n\
+         [[interface]]\nname = \"inside\"\nvlan = {{ link = \"eth1\", id = 100 }}\naddresses = [\"172.16.0.254/24\"]\n\
+         [[masquerade]]\nfrom = \"172.16.0.0/24\"\nout = \"eth0\"\n{web}"
+    );
+    let config = crate::config::parse(&text).expect("the test's configuration is right");
+    let mut kernel = FakeKernel::with_links(&["eth0", "eth1"]);
+    let wanted = |kernel: &FakeKernel| network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
+    let before = wanted(&kernel);
+    assert!(before.ruleset.rules(Chain::Raw).is_empty() && before.ruleset.fast.services.is_empty());
+    assert!(!before.ruleset.fast.offload.contains(&"inside".parse().unwrap()));
+    for step in plan::diff_network(&before, &kernel.state) {
+        kernel.apply(&step).unwrap();
+    }
+    let after = wanted(&kernel).ruleset;
+    assert_eq!(after.fast.services.len(), 1);
+    assert!(after.fast.offload.contains(&"inside".parse().unwrap()));
 }
