@@ -108,7 +108,9 @@ pub(super) fn replacement(rules: &Ruleset) -> Result<Transaction, KernelFault> {
 /// stay as they are. `None` where rules are different.
 pub(super) fn elements(held: &Ruleset, wanted: &Ruleset) -> Option<Transaction> {
     let mut chains = ruleset::Chain::ALL.into_iter();
-    if !chains.all(|chain| held.rules(chain) == wanted.rules(chain)) {
+    if !chains.all(|chain| held.rules(chain) == wanted.rules(chain))
+        || !fast::same_but_elements(&held.fast, &wanted.fast)
+    {
         return None;
     }
     let table = table();
@@ -126,6 +128,7 @@ pub(super) fn elements(held: &Ruleset, wanted: &Ruleset) -> Option<Transaction> 
                 writer.write(&message, kind, what);
             }
         }
+        fast::write_elements(&from.fast, &to.fast, &table, &mut writer, kind);
     }
     Some(writer.finish())
 }

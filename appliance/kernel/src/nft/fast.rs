@@ -1,6 +1,7 @@
 //! The fast path's part of the table: its sets, and the flowtable, as messages and read back.
 //! Must not: know rules.
 
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 
 use lb_core::model::{Endpoint, IfName};
@@ -103,41 +104,65 @@ impl FastSet {
 /// Writes the sets with their elements, and the flowtable.
 pub(super) fn write(fast: &FastPath, table: &Table, writer: &mut Writer) {
     for set in FastSet::ALL.into_iter().filter(|set| set.is_used(fast)) {
-        let keys = set.content(fast).copied().map(Key::from);
+        let name = set.name().to_string_lossy();
         match set.is_ipv4() {
-            true => write_set::<Key4>(set, table, writer, |message| {
-                for key in keys {
-                    if let Key::V4(key) = key {
-                        message.add(&key);
-                    }
-                }
-            }),
-            false => write_set::<Key6>(set, table, writer, |message| {
-                for key in keys {
-                    if let Key::V6(key) = key {
-                        message.add(&key);
-                    }
-                }
-            }),
+            true => writer.write(&message::<Key4>(set, table), MsgType::Add, format!("set {name}")),
+            false => writer.write(&message::<Key6>(set, table), MsgType::Add, format!("set {name}")),
         }
     }
+    write_elements(&FastPath::default(), fast, table, writer, MsgType::Add);
     if !fast.offload.is_empty() {
         writer.write(&flowtable(&fast.offload), MsgType::Add, "flowtable fast");
     }
 }
 
-fn write_set<K: SetKey>(
-    set: FastSet,
+/// Whether one becomes the other by elements of sets alone.
+pub(super) fn same_but_elements(one: &FastPath, other: &FastPath) -> bool {
+    let mut sets = FastSet::ALL.into_iter();
+    one.offload == other.offload && sets.all(|set| set.is_used(one) == set.is_used(other))
+}
+
+/// Adds or deletes what `to` has and `from` has not.
+pub(super) fn write_elements(
+    from: &FastPath,
+    to: &FastPath,
     table: &Table,
     writer: &mut Writer,
-    fill: impl FnOnce(&mut Set<'_, K>),
+    kind: MsgType,
 ) {
-    let mut message = Set::<K>::new_named(set.name(), set.id(), table, ProtoFamily::Inet);
+    for set in FastSet::ALL {
+        let there: BTreeSet<&Endpoint> = set.content(from).collect();
+        let keys = set.content(to).filter(|endpoint| !there.contains(endpoint));
+        let keys = keys.copied().map(Key::from);
+        match set.is_ipv4() {
+            true => {
+                let mut message = message::<Key4>(set, table);
+                keys.for_each(|key| match key {
+                    Key::V4(key) => message.add(&key),
+                    Key::V6(_) => {}
+                });
+                write_filled(&message, set, writer, kind);
+            }
+            false => {
+                let mut message = message::<Key6>(set, table);
+                keys.for_each(|key| match key {
+                    Key::V6(key) => message.add(&key),
+                    Key::V4(_) => {}
+                });
+                write_filled(&message, set, writer, kind);
+            }
+        }
+    }
+}
+
+fn message<K: SetKey>(set: FastSet, table: &Table) -> Set<'_, K> {
+    Set::new_named(set.name(), set.id(), table, ProtoFamily::Inet)
+}
+
+fn write_filled<K: SetKey>(message: &Set<'_, K>, set: FastSet, writer: &mut Writer, kind: MsgType) {
     let name = set.name().to_string_lossy();
-    writer.write(&message, MsgType::Add, format!("set {name}"));
-    fill(&mut message);
     for elements in message.elems_iter() {
-        writer.write(&elements, MsgType::Add, format!("elements of {name}"));
+        writer.write(&elements, kind, format!("elements of {name}"));
     }
 }
 
