@@ -172,7 +172,7 @@ pub fn kernel_command_line(slot: Slot) -> String {
     format!(
         "root=PARTUUID={} rootfstype=squashfs ro rootwait=10 init=/sbin/init console=tty0 console=ttyS0,115200 \
          panic=5 oops=panic printk.devkmsg=on log_buf_len=1M quiet loglevel=3 bonding.max_bonds=0 dummy.numdummies=0 \
-         rcupdate.rcu_expedited=1 lb.slot={slot}",
+         rcupdate.rcu_expedited=1 virtio_net.napi_tx=0 lb.slot={slot}",
         slot.partition().uuid
     )
 }

@@ -136,19 +136,17 @@ fn with_marks() -> Ruleset {
 
 /// The same with connections that are not tracked. The flowtable is for a kernel that has one: the appliance's.
 fn with_fast_path() -> Ruleset {
-    let lo = || "lo".parse().unwrap();
     let raw = [
-        Rule::TrackTo("172.16.0.0/24".parse().unwrap()),
-        Rule::TrackTo("2001:db8:1::/64".parse().unwrap()),
-        Rule::UntrackReplies4(lo()),
-        Rule::UntrackReplies6(lo()),
-        Rule::TrackFrom(lo()),
-        Rule::UntrackRequests4,
-        Rule::UntrackRequests6,
+        "untrack ipv4 requests not from lo",
+        "untrack ipv6 requests not from lo",
+        "untrack ipv4 replies from lo not to 172.16.0.0/24,172.17.0.1/32",
+        "untrack ipv6 replies from lo not to 2001:db8:1::/64",
     ];
+    let raw = raw.map(|line| line.parse().unwrap());
+    let known = "accept established,related,untracked not from lo";
     let mut rules = everything()
         .with(Chain::Raw, raw)
-        .with(Chain::Input, [Rule::DropUntrackedFrom(lo()), Rule::AcceptKnown]);
+        .with(Chain::Input, [known.parse().unwrap()]);
     rules.fast.services = ["192.0.2.1:80/tcp", "[2001:db8::1]:443/tcp"]
         .map(|key| key.parse().unwrap())
         .into();
@@ -232,10 +230,9 @@ isolated! {
         assert_eq!(seen(&mut kernel), Some(with_fast_path()));
         let raw = sh("nft --stateless list chain inet lb raw");
         for line in [
-            "ip daddr 172.16.0.0/24 accept comment \"track to 172.16.0.0/24\"",
-            "iif \"lo\" ip saddr . meta l4proto . th sport @servers4 notrack accept comment \"untrack replies4 from lo\"",
-            "iif \"lo\" accept comment \"track from lo\"",
-            "ip6 daddr . meta l4proto . th dport @untracked6 notrack accept comment \"untrack requests6\"",
+            "iif != \"lo\" ip6 daddr . meta l4proto . th dport @untracked6 notrack accept comment \"untrack ipv6 requests not from lo\"",
+            "iif \"lo\" ip daddr != 172.16.0.0/24 ip daddr != 172.17.0.1 ip saddr . meta l4proto . th sport @servers4 notrack accept \
+             comment \"untrack ipv4 replies from lo not to 172.16.0.0/24,172.17.0.1/32\"",
         ] {
             assert!(raw.contains(line), "{line} in {raw}");
         }
@@ -252,7 +249,10 @@ isolated! {
             assert_eq!(seen(&mut kernel), Some(with_fast_path()));
         }
         // A link's number is in the rules, so it has to be there.
-        let absent = everything().with(Chain::Raw, [Rule::TrackFrom("absent0".parse().unwrap())]);
+        let absent = everything().with(
+            Chain::Raw,
+            ["untrack ipv4 requests not from absent0".parse().unwrap()],
+        );
         let refused = replace(&mut kernel, &absent).unwrap_err().to_string();
         assert!(refused.ends_with("ENODEV"), "{refused}");
         assert_eq!(seen(&mut kernel), Some(with_fast_path()));

@@ -10,11 +10,11 @@ use ipnet::IpNet;
 use super::forwards_whole;
 use crate::config::{Config, Interface, VirtualServer};
 use crate::model::{Endpoint, IfName, Protocol};
-use crate::ruleset::{FastPath, Rule};
+use crate::ruleset::{Family, FastPath, Rule};
 
-/// With more rules than these in front of connection tracking, tracking would be the cheaper way: one costs some 40
-/// instructions for each packet, tracking some 600.
-const MOST_RULES: usize = 14;
+/// A rule's line is its comment in the kernel, which has room for 255 bytes. With more links or networks than fit, looking for
+/// them would cost a packet as much as tracking.
+const LONGEST_LINE: usize = 240;
 
 /// The set of servers is written whole when a server comes or goes: with more, that would take longer than a change may.
 const MOST_SERVERS: usize = 5_000;
@@ -47,19 +47,17 @@ pub(super) fn plan(
     let behind = |interface: &&Interface| interface.networks().iter().any(|net| has_any(&addresses, net));
     let sides: Vec<&Interface> = config.interfaces.iter().filter(behind).collect();
     let mut plan = Plan::default();
-    let raw = raw_rules(&sides, &addresses, &link);
-    if raw.len() <= MOST_RULES && servers.len() <= MOST_SERVERS {
+    let links: Vec<IfName> = sides.iter().filter_map(|side| link(&side.label)).collect();
+    let raw = raw_rules(&sides, &links, &addresses);
+    let fits = |rule: &Rule| rule.to_string().len() <= LONGEST_LINE;
+    if raw.iter().all(fits) && servers.len() <= MOST_SERVERS && !links.is_empty() {
         plan.raw = raw;
         let open = untracked.iter().filter(|service| open(service));
         plan.path.services = open.filter_map(|service| service.endpoint()).collect();
         plan.path.servers = servers;
-        let links = sides.iter().filter_map(|side| link(&side.label));
-        plan.input.extend(links.map(Rule::DropUntrackedFrom));
+        plan.input.push(Rule::AcceptKnown { not_from: links });
     }
-    plan.input.push(match plan.raw.is_empty() {
-        true => Rule::AcceptEstablished,
-        false => Rule::AcceptKnown,
-    });
+    plan.input.push(Rule::AcceptEstablished);
     // Without an interface to masquerade on there are no flows of a gateway.
     if !outside.is_empty() {
         let links = config
@@ -73,38 +71,34 @@ pub(super) fn plan(
 }
 
 /// `sides` have the servers behind them, none of which is the way to the rest of the world: so whoever comes from there is in
-/// one of their networks.
-fn raw_rules(
-    sides: &[&Interface],
-    servers: &BTreeSet<IpAddr>,
-    link: impl Fn(&str) -> Option<IfName>,
-) -> Vec<Rule> {
-    if servers.is_empty() {
-        return Vec::new();
-    }
+/// one of their networks. `links` are theirs. What comes most often, requests, is decided by the first rule.
+fn raw_rules(sides: &[&Interface], links: &[IfName], servers: &BTreeSet<IpAddr>) -> Vec<Rule> {
     let mut nets: Vec<IpNet> = Vec::new();
     for side in sides {
         nets.extend(side.networks());
         nets.extend(side.addresses.iter().map(|net| IpNet::from(net.addr())));
     }
-    let families: Vec<bool> = [true, false]
-        .into_iter()
-        .filter(|ipv4| servers.iter().any(|server| server.is_ipv4() == *ipv4))
+    let nets = IpNet::aggregate(&nets);
+    let families = Family::ALL.into_iter();
+    let families: Vec<Family> = families
+        .filter(|family| servers.iter().any(|server| family.is_of(*server)))
         .collect();
-    nets.retain(|net| families.contains(&net.addr().is_ipv4()));
-    let mut rules: Vec<Rule> = IpNet::aggregate(&nets).into_iter().map(Rule::TrackTo).collect();
-    for link in sides.iter().filter_map(|side| link(&side.label)) {
-        rules.extend(families.iter().map(|ipv4| match ipv4 {
-            true => Rule::UntrackReplies4(link.clone()),
-            false => Rule::UntrackReplies6(link.clone()),
-        }));
-        rules.push(Rule::TrackFrom(link));
-    }
-    rules.extend(families.iter().map(|ipv4| match ipv4 {
-        true => Rule::UntrackRequests4,
-        false => Rule::UntrackRequests6,
-    }));
-    rules
+    let requests = families.iter().map(|family| Rule::UntrackRequests {
+        family: *family,
+        not_from: links.to_vec(),
+    });
+    let replies = links.iter().flat_map(|link| {
+        families.iter().map(|family| Rule::UntrackReplies {
+            family: *family,
+            link: link.clone(),
+            not_to: nets
+                .iter()
+                .filter(|net| family.is_of(net.addr()))
+                .copied()
+                .collect(),
+        })
+    });
+    requests.chain(replies).collect()
 }
 
 /// The services whose connections are not tracked.

@@ -27,6 +27,8 @@ const FIXED: &[(&str, &str)] = &[
     // has where there is a default route. The box's own addresses are refused as sources in any case.
     ("net/ipv4/conf/all/rp_filter", "0"),
     ("net/ipv4/conf/default/rp_filter", "0"),
+    // Looking for a socket before the route is for machines that are the end of most connections.
+    ("net/ipv4/ip_early_demux", "0"),
     // Nodes must never learn a way around the box.
     ("net/ipv4/conf/all/send_redirects", "0"),
     ("net/ipv4/conf/default/send_redirects", "0"),

@@ -36,22 +36,22 @@ pub enum Rule {
     AcceptMarks6,
     /// New connections may not be forwarded from this interface, nor what is not tracked: it faces outside.
     DropNewFrom(IfName),
-    /// Replies, ICMP errors, and what is not tracked: it is for an open service.
-    AcceptKnown,
-    /// What is not tracked is never for the box itself when it comes from the servers.
-    DropUntrackedFrom(IfName),
-    /// What goes to this network is tracked: hairpins, and the box's own checks.
-    TrackTo(IpNet),
-    /// What comes from a server of the set `servers4` on this link is not tracked.
-    UntrackReplies4(IfName),
-    /// The same for `servers6`.
-    UntrackReplies6(IfName),
-    /// Everything else that comes from this link is tracked.
-    TrackFrom(IfName),
-    /// What goes to a service of the set `untracked4` is not tracked.
-    UntrackRequests4,
-    /// The same for `untracked6`.
-    UntrackRequests6,
+    /// Replies, ICMP errors, and what is not tracked: it is for an open service, but never when it comes from the servers.
+    AcceptKnown {
+        not_from: Vec<IfName>,
+    },
+    /// What goes to a service of the set `untracked4` or `untracked6` is not tracked, wherever it comes from but these links.
+    UntrackRequests {
+        family: Family,
+        not_from: Vec<IfName>,
+    },
+    /// What comes from a server of the set `servers4` or `servers6` on this link is not tracked, wherever it goes but to these
+    /// networks: hairpins, and the box's own checks.
+    UntrackReplies {
+        family: Family,
+        link: IfName,
+        not_to: Vec<IpNet>,
+    },
     /// Connections that are established go into the flowtable, by a packet in their first direction.
     Offload,
     Masquerade {
@@ -122,14 +122,19 @@ impl fmt::Display for Rule {
             Rule::AcceptMarks4 => f.write_str("accept to marks4"),
             Rule::AcceptMarks6 => f.write_str("accept to marks6"),
             Rule::DropNewFrom(name) => write!(f, "drop new from {name}"),
-            Rule::AcceptKnown => f.write_str("accept established,related,untracked"),
-            Rule::DropUntrackedFrom(name) => write!(f, "drop untracked from {name}"),
-            Rule::TrackTo(net) => write!(f, "track to {net}"),
-            Rule::TrackFrom(name) => write!(f, "track from {name}"),
-            Rule::UntrackReplies4(name) => write!(f, "untrack replies4 from {name}"),
-            Rule::UntrackReplies6(name) => write!(f, "untrack replies6 from {name}"),
-            Rule::UntrackRequests4 => f.write_str("untrack requests4"),
-            Rule::UntrackRequests6 => f.write_str("untrack requests6"),
+            Rule::AcceptKnown { not_from } => {
+                write!(
+                    f,
+                    "accept established,related,untracked not from {}",
+                    list(not_from)
+                )
+            }
+            Rule::UntrackRequests { family, not_from } => {
+                write!(f, "untrack {family} requests not from {}", list(not_from))
+            }
+            Rule::UntrackReplies { family, link, not_to } => {
+                write!(f, "untrack {family} replies from {link} not to {}", list(not_to))
+            }
             Rule::Offload => f.write_str("offload established"),
             Rule::Masquerade { from, out, to } => write!(f, "masquerade {from} out {out}{to}"),
             Rule::Forward(forward) => write!(f, "forward {forward}"),
@@ -171,14 +176,18 @@ impl FromStr for Rule {
             ["accept", "to", "marks4"] => Rule::AcceptMarks4,
             ["accept", "to", "marks6"] => Rule::AcceptMarks6,
             ["drop", "new", "from", name] => Rule::DropNewFrom(name.parse().map_err(|_| bad())?),
-            ["accept", "established,related,untracked"] => Rule::AcceptKnown,
-            ["drop", "untracked", "from", name] => Rule::DropUntrackedFrom(name.parse().map_err(|_| bad())?),
-            ["track", "to", net] => Rule::TrackTo(net.parse().map_err(|_| bad())?),
-            ["track", "from", name] => Rule::TrackFrom(name.parse().map_err(|_| bad())?),
-            ["untrack", "replies4", "from", name] => Rule::UntrackReplies4(name.parse().map_err(|_| bad())?),
-            ["untrack", "replies6", "from", name] => Rule::UntrackReplies6(name.parse().map_err(|_| bad())?),
-            ["untrack", "requests4"] => Rule::UntrackRequests4,
-            ["untrack", "requests6"] => Rule::UntrackRequests6,
+            ["accept", "established,related,untracked", "not", "from", links] => Rule::AcceptKnown {
+                not_from: items(links).ok_or_else(bad)?,
+            },
+            ["untrack", family, "requests", "not", "from", links] => Rule::UntrackRequests {
+                family: family_of(family).ok_or_else(bad)?,
+                not_from: items(links).ok_or_else(bad)?,
+            },
+            ["untrack", family, "replies", "from", link, "not", "to", nets] => Rule::UntrackReplies {
+                family: family_of(family).ok_or_else(bad)?,
+                link: link.parse().map_err(|_| bad())?,
+                not_to: items(nets).ok_or_else(bad)?,
+            },
             ["offload", "established"] => Rule::Offload,
             ["masquerade", from, "out", out, to @ ..] => Rule::Masquerade {
                 from: from.parse().map_err(|_| bad())?,
@@ -199,10 +208,7 @@ impl FromStr for Rule {
                     .into_iter()
                     .find(|w| w.as_str() == *way)
                     .ok_or_else(bad)?,
-                family: Family::ALL
-                    .into_iter()
-                    .find(|f| f.as_str() == *family)
-                    .ok_or_else(bad)?,
+                family: family_of(family).ok_or_else(bad)?,
                 bytes: bytes.parse().map_err(|_| bad())?,
             },
             ["hairpin", from, "out", out] => Rule::Hairpin {
@@ -216,6 +222,20 @@ impl FromStr for Rule {
             _ => return Err(bad()),
         })
     }
+}
+
+fn family_of(word: &str) -> Option<Family> {
+    Family::ALL.into_iter().find(|family| family.as_str() == word)
+}
+
+/// One word: items with commas between them.
+fn list(items: &[impl ToString]) -> String {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    items.join(",")
+}
+
+fn items<T: FromStr>(word: &str) -> Option<Vec<T>> {
+    word.split(',').map(|item| item.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -239,14 +259,21 @@ mod tests {
             Rule::AcceptMarks4,
             Rule::AcceptMarks6,
             Rule::DropNewFrom(eth0.clone()),
-            Rule::AcceptKnown,
-            Rule::DropUntrackedFrom(eth0.clone()),
-            Rule::TrackTo("172.16.0.0/24".parse().unwrap()),
-            Rule::TrackFrom(eth0.clone()),
-            Rule::UntrackReplies4(eth0.clone()),
-            Rule::UntrackReplies6(eth0.clone()),
-            Rule::UntrackRequests4,
-            Rule::UntrackRequests6,
+            Rule::AcceptKnown {
+                not_from: vec![eth0.clone()],
+            },
+            Rule::UntrackRequests {
+                family: Family::V4,
+                not_from: vec![eth0.clone(), "bond0.7".parse().unwrap()],
+            },
+            Rule::UntrackReplies {
+                family: Family::V6,
+                link: eth0.clone(),
+                not_to: vec![
+                    "2001:db8::/64".parse().unwrap(),
+                    "2001:db8:1::9/128".parse().unwrap(),
+                ],
+            },
             Rule::Offload,
             Rule::Hairpin {
                 from: "2001:db8::/64".parse().unwrap(),

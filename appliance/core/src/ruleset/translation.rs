@@ -193,6 +193,10 @@ impl Family {
         }
     }
 
+    pub fn is_of(self, address: IpAddr) -> bool {
+        (self == Family::V4) == address.is_ipv4()
+    }
+
     /// The shortest headers that stand before a TCP segment: RFC 791, RFC 8200, RFC 9293.
     pub const fn headers(self) -> u32 {
         match self {

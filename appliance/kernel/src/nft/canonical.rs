@@ -177,7 +177,6 @@ mod tests {
 
     fn rules() -> Vec<(Chain, Rule)> {
         let eth0: lb_core::model::IfName = "eth0".parse().unwrap();
-        let lo: lb_core::model::IfName = "lo".parse().unwrap();
         let line = |line: &str| -> Rule { line.parse().unwrap() };
         let masquerade = |from: &str| line(&format!("masquerade {from} out eth0"));
         let address = |from: &str, to: &str| line(&format!("masquerade {from} out eth0 to {to}"));
@@ -205,15 +204,20 @@ mod tests {
             (Chain::Postrouting, marked("172.16.0.0/24")),
             (Chain::Postrouting, marked("2001:db8::/48")),
             (Chain::Forward, Rule::DropNewFrom(eth0.clone())),
-            (Chain::Input, Rule::AcceptKnown),
-            (Chain::Input, Rule::DropUntrackedFrom(lo.clone())),
-            (Chain::Raw, line("track to 172.16.0.0/24")),
-            (Chain::Raw, line("track to 2001:db8::1/128")),
-            (Chain::Raw, Rule::UntrackReplies4(lo.clone())),
-            (Chain::Raw, Rule::UntrackReplies6(lo.clone())),
-            (Chain::Raw, Rule::TrackFrom(lo)),
-            (Chain::Raw, Rule::UntrackRequests4),
-            (Chain::Raw, Rule::UntrackRequests6),
+            (
+                Chain::Input,
+                line("accept established,related,untracked not from lo"),
+            ),
+            (Chain::Raw, line("untrack ipv4 requests not from lo")),
+            (Chain::Raw, line("untrack ipv6 requests not from lo,lo")),
+            (
+                Chain::Raw,
+                line("untrack ipv4 replies from lo not to 172.16.0.0/24"),
+            ),
+            (
+                Chain::Raw,
+                line("untrack ipv6 replies from lo not to 2001:db8::/64,2001:db8::1/128"),
+            ),
             (Chain::Forward, Rule::Offload),
             (Chain::Postrouting, masquerade("0.0.0.0/0")),
             (Chain::Postrouting, masquerade("172.16.0.0/24")),

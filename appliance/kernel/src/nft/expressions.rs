@@ -74,6 +74,10 @@ pub(super) fn match_source_within(message: &mut nftnl::Rule<'_>, from: &IpNet) {
 }
 
 fn match_loaded_net(message: &mut nftnl::Rule<'_>, net: &IpNet) {
+    compare_loaded_net(message, CmpOp::Eq, net);
+}
+
+fn compare_loaded_net(message: &mut nftnl::Rule<'_>, operator: CmpOp, net: &IpNet) {
     if net.prefix_len() < net.max_prefix_len() {
         let zero = match net {
             IpNet::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -81,7 +85,7 @@ fn match_loaded_net(message: &mut nftnl::Rule<'_>, net: &IpNet) {
         };
         message.add_expr(&Bitwise::new(net.netmask(), zero));
     }
-    message.add_expr(&Cmp::new(CmpOp::Eq, net.network()));
+    message.add_expr(&Cmp::new(operator, net.network()));
 }
 
 pub(super) fn load_source(message: &mut nftnl::Rule<'_>, v4: bool) {
@@ -229,22 +233,34 @@ fn look_up(message: &mut nftnl::Rule<'_>, set: FastSet) {
 
 /// A link by its number, which costs a packet less than its name; a link that comes again has another.
 pub(super) fn match_link(message: &mut nftnl::Rule<'_>, link: &IfName) -> Result<(), KernelFault> {
-    let index = if_nametoindex(link.as_str()).map_err(|errno| fault::from_errno(errno as i32, None))?;
+    let index = index(link)?;
     message.add_expr(&Meta::Iif);
     message.add_expr(&Cmp::new(CmpOp::Eq, index));
     Ok(())
 }
 
-pub(super) fn match_destination_net(message: &mut nftnl::Rule<'_>, to: &IpNet) {
-    match_family(message, to.addr().is_ipv4());
-    if to.prefix_len() == 0 {
-        return;
+/// That a packet comes from none of these links.
+pub(super) fn match_no_link_of(message: &mut nftnl::Rule<'_>, links: &[IfName]) -> Result<(), KernelFault> {
+    message.add_expr(&Meta::Iif);
+    for link in links {
+        message.add_expr(&Cmp::new(CmpOp::Neq, index(link)?));
     }
-    message.add_expr(&Payload::Network(match to {
-        IpNet::V4(_) => NetworkHeaderField::Ipv4(Ipv4HeaderField::Daddr),
-        IpNet::V6(_) => NetworkHeaderField::Ipv6(Ipv6HeaderField::Daddr),
-    }));
-    match_loaded_net(message, to);
+    Ok(())
+}
+
+fn index(link: &IfName) -> Result<u32, KernelFault> {
+    if_nametoindex(link.as_str()).map_err(|errno| fault::from_errno(errno as i32, None))
+}
+
+/// That a packet goes to none of these networks. When the family is known.
+pub(super) fn match_destination_outside(message: &mut nftnl::Rule<'_>, nets: &[IpNet]) {
+    for net in nets {
+        message.add_expr(&Payload::Network(match net {
+            IpNet::V4(_) => NetworkHeaderField::Ipv4(Ipv4HeaderField::Daddr),
+            IpNet::V6(_) => NetworkHeaderField::Ipv6(Ipv6HeaderField::Daddr),
+        }));
+        compare_loaded_net(message, CmpOp::Neq, net);
+    }
 }
 
 fn load_protocol_and_port(

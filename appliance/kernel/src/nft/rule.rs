@@ -4,7 +4,7 @@
 use ipnet::IpNet;
 use lb_core::model::IfName;
 use lb_core::ports::KernelFault;
-use lb_core::ruleset::Rule;
+use lb_core::ruleset::{Family, Rule};
 use nftnl::Chain;
 use nftnl::expr::{Cmp, CmpOp, Counter, Lookup, Masquerade, Meta, States, Verdict};
 use nftnl::nftnl_sys::{NFTNL_EXPR_FLOW_TABLE_NAME, NFTNL_EXPR_META_DREG};
@@ -84,44 +84,39 @@ pub(super) fn encode<'c>(
             match_state(&mut message, States::NEW | States::UNTRACKED);
             Verdict::Drop
         }
-        Rule::DropUntrackedFrom(link) => {
-            match_link(&mut message, link)?;
-            match_state(&mut message, States::UNTRACKED);
-            Verdict::Drop
-        }
-        // These three and those that leave connections untracked see every packet: they do not count.
-        Rule::AcceptKnown => {
+        // This one and those that leave connections untracked see every packet: they do not count.
+        Rule::AcceptKnown { not_from } => {
+            match_no_link_of(&mut message, not_from)?;
             let states = States::ESTABLISHED | States::RELATED | States::UNTRACKED;
             match_state(&mut message, states);
             message.add_expr(&Verdict::Accept);
             return Ok(comment(message, rule));
         }
-        Rule::TrackTo(net) => {
-            match_destination_net(&mut message, net);
-            message.add_expr(&Verdict::Accept);
+        Rule::UntrackRequests { family, not_from } => {
+            match_no_link_of(&mut message, not_from)?;
+            let v4 = *family == Family::V4;
+            match_family(&mut message, v4);
+            match_service(
+                &mut message,
+                if v4 {
+                    FastSet::Services4
+                } else {
+                    FastSet::Services6
+                },
+            );
+            untrack(&mut message);
             return Ok(comment(message, rule));
         }
-        Rule::TrackFrom(link) => {
+        Rule::UntrackReplies { family, link, not_to } => {
             match_link(&mut message, link)?;
-            message.add_expr(&Verdict::Accept);
-            return Ok(comment(message, rule));
-        }
-        Rule::UntrackReplies4(link) => {
-            match_link(&mut message, link)?;
-            untrack(&mut message, FastSet::Servers4);
-            return Ok(comment(message, rule));
-        }
-        Rule::UntrackReplies6(link) => {
-            match_link(&mut message, link)?;
-            untrack(&mut message, FastSet::Servers6);
-            return Ok(comment(message, rule));
-        }
-        Rule::UntrackRequests4 => {
-            untrack(&mut message, FastSet::Services4);
-            return Ok(comment(message, rule));
-        }
-        Rule::UntrackRequests6 => {
-            untrack(&mut message, FastSet::Services6);
+            let v4 = *family == Family::V4;
+            match_family(&mut message, v4);
+            match_destination_outside(&mut message, not_to);
+            match_server(
+                &mut message,
+                if v4 { FastSet::Servers4 } else { FastSet::Servers6 },
+            );
+            untrack(&mut message);
             return Ok(comment(message, rule));
         }
         Rule::Offload => {
@@ -166,13 +161,7 @@ pub(super) fn encode<'c>(
     Ok(comment(message, rule))
 }
 
-/// The service that the client asked for is the original direction's destination; by now that of the packet is a server.
-fn untrack(message: &mut nftnl::Rule<'_>, set: FastSet) {
-    match_family(message, set.is_ipv4());
-    match set {
-        FastSet::Servers4 | FastSet::Servers6 => match_server(message, set),
-        FastSet::Services4 | FastSet::Services6 => match_service(message, set),
-    }
+fn untrack(message: &mut nftnl::Rule<'_>) {
     message.add_expr(&Bare {
         name: c"notrack",
         numbers: &[],
@@ -196,6 +185,7 @@ fn offload(message: &mut nftnl::Rule<'_>) {
     });
 }
 
+/// The service that the client asked for is the original direction's destination; by now that of the packet is a server.
 fn hairpin(message: &mut nftnl::Rule<'_>, from: &IpNet, out: &IfName, sets: &Sets<'_>) {
     match_source(message, from);
     match_name(message, &Meta::OifName, out.as_str());
