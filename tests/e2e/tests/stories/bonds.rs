@@ -74,6 +74,32 @@ pub fn cluster_behind_a_bond() -> Told {
     scene.reboot()?;
     scene.wait_until_serving()?;
     scene.rows_1_to_5()?;
+    fast_over_links_of_ours(&mut scene)
+}
+
+/// Links that are made at boot are in the flowtable, and the boot had nothing to complain about.
+fn fast_over_links_of_ours(scene: &mut Scene) -> Told {
+    let saboteur = scene.saboteur()?;
+    let table = saboteur.sh("nft -s list table inet lb")?;
+    let flowtable = table
+        .split("flowtable fast")
+        .nth(1)
+        .and_then(|rest| rest.split('}').next());
+    for link in ["eth0", "cluster"] {
+        let named = |flowtable: &str| {
+            flowtable
+                .split([' ', ',', '\n', '{', '\"'])
+                .any(|word| word == link)
+        };
+        assert!(flowtable.is_some_and(named), "{link}: {table}");
+    }
+    assert!(table.contains("notrack"), "{table}");
+    let log = scene.vm().json("log --last 1000")?;
+    let lines = log["lines"].as_array().into_iter().flatten();
+    let errors: Vec<&Value> = lines.filter(|line| line["level"] == "error").collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    let status = scene.vm().json("status")?;
+    assert_eq!(status["problems"], serde_json::json!([]), "{status:#}");
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod bad_input;
 mod bonds;
 mod counters;
 mod drift;
+mod fast;
 mod gateway;
 mod groups;
 mod hairpin;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Story::new("power_cut_in_config_put", 480, power::cut_in_config_put),
         Story::new("reset_in_config_put", 480, power::reset_in_config_put),
         Story::new("drift_is_repaired", 420, drift::is_repaired),
+        Story::new("flows_take_the_fast_path", 300, fast::flows_take_the_fast_path),
         Story::new("cluster_behind_a_bond", 420, bonds::cluster_behind_a_bond),
         Story::new("rows_original_timing", 240, rows::original_timing),
         Story::new("agent_killed_during_requests", 180, agent::killed_during_requests),
