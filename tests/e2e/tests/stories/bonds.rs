@@ -74,12 +74,11 @@ pub fn cluster_behind_a_bond() -> Told {
     scene.reboot()?;
     scene.wait_until_serving()?;
     scene.rows_1_to_5()?;
-    fast_over_links_of_ours(&mut scene)
+    fast_over_links_of_ours(&mut scene, &saboteur)
 }
 
 /// Links that are made at boot are in the flowtable, and the boot had nothing to complain about.
-fn fast_over_links_of_ours(scene: &mut Scene) -> Told {
-    let saboteur = scene.saboteur()?;
+fn fast_over_links_of_ours(scene: &mut Scene, saboteur: &Saboteur) -> Told {
     let table = saboteur.sh("nft -s list table inet lb")?;
     let flowtable = table
         .split("flowtable fast")
