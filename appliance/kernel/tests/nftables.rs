@@ -348,11 +348,51 @@ isolated! {
             assert_eq!(seen(&mut kernel), Some(rules.clone()));
             assert_eq!(chains(), before);
         }
-        // A rule more, and all is new.
-        let rules = rules.with(Chain::Input, [Rule::AcceptIcmp]);
-        replace(&mut kernel, &rules).unwrap();
-        assert!(!chains().contains("packets 1 "), "{}", chains());
-        assert_eq!(seen(&mut kernel), Some(rules));
+    }
+
+    /// A chain that is put right stays hooked in, so that no packet falls between its old rules and its new ones; the others are
+    /// not touched at all.
+    fn a_damaged_chain_is_put_right_and_no_other() {
+        let mut kernel = kernel();
+        for (name, script) in [
+            ("input", "add rule inet lb input tcp dport 22 accept"),
+            ("input", "flush chain inet lb input"),
+            ("forward", "flush chain inet lb forward"),
+            ("postrouting", "insert rule inet lb postrouting accept"),
+            ("mangle_in", "flush chain inet lb mangle_in"),
+            ("dstnat", "flush chain inet lb dstnat; delete chain inet lb dstnat"),
+        ] {
+            replace(&mut kernel, &with_marks()).unwrap();
+            let (before, chains) = (others(name), handles_of_chains());
+            nft(script);
+            replace(&mut kernel, &with_marks()).unwrap();
+            assert_eq!(others(name), before, "{script}");
+            assert_eq!(seen(&mut kernel), Some(with_marks()), "{script}");
+            if !script.contains("delete") {
+                assert_eq!(handles_of_chains(), chains, "{script}");
+            }
+        }
+    }
+
+    /// Chains and maps come and go with what needs them, and `input` is the same all the time.
+    fn chains_and_maps_come_and_go_beside_the_others() {
+        let mut kernel = kernel();
+        let input = || sh("nft --handle list chain inet lb input");
+        let few = || Ruleset::for_services(everything().services).with(Chain::Input, everything().rules(Chain::Input).to_vec());
+        replace(&mut kernel, &few()).unwrap();
+        let before = input();
+        for rules in [everything(), few(), everything()] {
+            replace(&mut kernel, &rules).unwrap();
+            assert_eq!(seen(&mut kernel), Some(rules));
+            assert_eq!(input(), before);
+        }
+        let table = || sh("nft --handle list ruleset").lines().next().unwrap_or_default().to_owned();
+        let before = table();
+        for rules in [with_marks(), everything(), with_marks(), few()] {
+            replace(&mut kernel, &rules).unwrap();
+            assert_eq!(seen(&mut kernel), Some(rules));
+            assert_eq!(table(), before);
+        }
     }
 
     fn a_thousand_masquerades_fit() {
@@ -448,4 +488,18 @@ fn handle(comment: &str) -> String {
     let shown = sh("nft --handle list table inet lb");
     let line = shown.lines().find(|l| l.contains(comment)).unwrap();
     line.rsplit(' ').next().unwrap().to_owned()
+}
+
+/// The table without a chain.
+fn others(chain: &str) -> String {
+    let shown = sh("nft --handle list ruleset");
+    let (before, rest) = shown.split_once(&format!("chain {chain} {{")).unwrap();
+    let shown = format!("{before}{}", rest.split_once("\n\t}\n").unwrap().1);
+    shown.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn handles_of_chains() -> Vec<String> {
+    let shown = sh("nft --handle list chains");
+    let chains = shown.lines().filter(|line| line.contains("handle"));
+    chains.map(str::to_owned).collect()
 }

@@ -1,6 +1,6 @@
 //! Rules as nf_tables messages. The whole table is one batch: add, delete and add the table, then its sets, chains and rules.
 //! The kernel takes the batch whole or not at all, and nothing of the old table is left (deleting needs it to exist, hence the
-//! first add). Where only elements of sets and maps are different, the batch has those alone.
+//! first add). A table whose frame is as made is changed instead: the batch has what is different, and no more.
 
 use std::ffi::CString;
 
@@ -11,6 +11,7 @@ use nftnl::{Batch, Chain, ChainType, FinalizedBatch, Hook, MsgType, Policy, Prot
 
 use super::fast;
 use super::marks::MarkMap;
+use super::read::Held;
 use super::rule::encode;
 use super::services::{Key, Key4, Key6, ServiceSet};
 
@@ -96,41 +97,91 @@ pub(super) fn replacement(rules: &Ruleset) -> Result<Transaction, KernelFault> {
     for base in ruleset::Chain::ALL.into_iter().filter(|base| rules.has(*base)) {
         let chain = chain(base, &table);
         writer.write(&chain, MsgType::Add, format!("chain {}", base.name()));
-        for rule in rules.rules(base) {
-            let message = encode(rule, &chain, &sets)?;
-            writer.write(&message, MsgType::Add, format!("rule `{rule}`"));
-        }
+        write_rules(&mut writer, rules.rules(base), &chain, &sets)?;
     }
     Ok(writer.finish())
 }
 
-/// Makes a table that holds `held` one of `wanted` by elements of its sets and maps alone: rules, chains and their counters
-/// stay as they are. `None` where rules are different.
-pub(super) fn elements(held: &Ruleset, wanted: &Ruleset) -> Option<Transaction> {
-    let mut chains = ruleset::Chain::ALL.into_iter();
-    if !chains.all(|chain| held.rules(chain) == wanted.rules(chain))
-        || !fast::same_but_elements(&held.fast, &wanted.fast)
-    {
-        return None;
+fn write_rules(
+    writer: &mut Writer,
+    rules: &[Rule],
+    chain: &Chain<'_>,
+    sets: &Sets<'_>,
+) -> Result<(), KernelFault> {
+    for rule in rules {
+        let message = encode(rule, chain, sets)?;
+        writer.write(&message, MsgType::Add, format!("rule `{rule}`"));
     }
+    Ok(())
+}
+
+/// Makes a table whose frame is ours one of `wanted`. Chains that are right keep their rules and counters; one that is not
+/// gets other rules and stays hooked in, so that every packet meets all of the old ones or all of the new ones.
+pub(super) fn change(held: &Held, wanted: &Ruleset) -> Result<Transaction, KernelFault> {
     let table = table();
     let mut writer = Writer::new();
+    let (kept, new): (Vec<_>, Vec<_>) = MarkMap::ALL
+        .into_iter()
+        .filter(|map| map.is_used(wanted))
+        .partition(|map| held.maps.contains(map));
+    for (message, what) in new.iter().flat_map(|map| map.messages(&wanted.marks)) {
+        writer.write(&message, MsgType::Add, what);
+    }
+    fast::add_missing(&held.rules.fast, &wanted.fast, &table, &mut writer);
+    change_elements(&mut writer, &table, &held.rules, wanted, &kept);
+    change_chains(&mut writer, &table, held, wanted)?;
+    // By now no rule asks for them.
+    let old = held.maps.iter().filter(|map| !map.is_used(wanted));
+    for map in old {
+        writer.write(&map.deletion(), MsgType::Del, format!("map {}", map.name()));
+    }
+    fast::delete_unused(&held.rules.fast, &wanted.fast, &table, &mut writer);
+    Ok(writer.finish())
+}
+
+fn change_elements(writer: &mut Writer, table: &Table, held: &Ruleset, wanted: &Ruleset, maps: &[MarkMap]) {
     // What goes first makes place for what comes: the same range of ports with another mark.
     for (kind, from, to) in [(MsgType::Del, wanted, held), (MsgType::Add, held, wanted)] {
         let services = to.services.difference(&from.services);
-        let sets = Sets::new(&table, services.copied().map(Key::from));
-        sets.write_elements(&mut writer, kind);
+        let sets = Sets::new(table, services.copied().map(Key::from));
+        sets.write_elements(writer, kind);
         let marks = to.marks.iter();
         let marks = marks.filter(|(range, mark)| from.marks.get(range) != Some(mark));
         let marks = marks.map(|(range, mark)| (*range, *mark)).collect();
-        for map in MarkMap::ALL.into_iter().filter(|map| map.is_used(wanted)) {
+        for map in maps {
             for (message, what) in map.element_messages(kind, &marks) {
                 writer.write(&message, kind, what);
             }
         }
-        fast::write_elements(&from.fast, &to.fast, &table, &mut writer, kind);
+        fast::write_elements(&from.fast, &to.fast, table, writer, kind);
     }
-    Some(writer.finish())
+}
+
+fn change_chains(
+    writer: &mut Writer,
+    table: &Table,
+    held: &Held,
+    wanted: &Ruleset,
+) -> Result<(), KernelFault> {
+    let sets = Sets::new(table, std::iter::empty());
+    for base in ruleset::Chain::ALL {
+        let (chain, name) = (chain(base, table), base.name());
+        let rules = wanted.rules(base);
+        if held.chains.contains(&base) {
+            if held.rules.rules(base) == rules {
+                continue;
+            }
+            let all = nftnl::Rule::new(&chain);
+            writer.write(&all, MsgType::Del, format!("all rules of chain {name}"));
+            if !wanted.has(base) {
+                writer.write(&chain, MsgType::Del, format!("chain {name}"));
+            }
+        } else if wanted.has(base) {
+            writer.write(&chain, MsgType::Add, format!("chain {name}"));
+        }
+        write_rules(writer, rules, &chain, &sets)?;
+    }
+    Ok(())
 }
 
 /// The message that adds one rule, to compare with what the kernel reports; `None` for a foreign rule.

@@ -19,6 +19,7 @@ pub(super) const FLOWTABLE: &CStr = c"fast";
 
 // include/uapi/linux/netfilter/nf_tables.h
 const NFT_MSG_NEWFLOWTABLE: u16 = 22;
+const NFT_MSG_DELFLOWTABLE: u16 = 24;
 const NFTA_FLOWTABLE_NAME: u16 = 2;
 const NFTA_FLOWTABLE_HOOK: u16 = 3;
 const NFTA_FLOWTABLE_FLAGS: u16 = 7;
@@ -103,23 +104,41 @@ impl FastSet {
 
 /// Writes the sets with their elements, and the flowtable.
 pub(super) fn write(fast: &FastPath, table: &Table, writer: &mut Writer) {
-    for set in FastSet::ALL.into_iter().filter(|set| set.is_used(fast)) {
-        let name = set.name().to_string_lossy();
-        match set.is_ipv4() {
-            true => writer.write(&message::<Key4>(set, table), MsgType::Add, format!("set {name}")),
-            false => writer.write(&message::<Key6>(set, table), MsgType::Add, format!("set {name}")),
-        }
-    }
+    add_missing(&FastPath::default(), fast, table, writer);
     write_elements(&FastPath::default(), fast, table, writer, MsgType::Add);
-    if !fast.offload.is_empty() {
-        writer.write(&flowtable(&fast.offload), MsgType::Add, "flowtable fast");
+}
+
+/// Whether one becomes the other without a touch to a flowtable that stays.
+pub(super) fn can_become(one: &FastPath, other: &FastPath) -> bool {
+    one.offload == other.offload || one.offload.is_empty() || other.offload.is_empty()
+}
+
+/// The sets and the flowtable that `to` needs and `from` has not.
+pub(super) fn add_missing(from: &FastPath, to: &FastPath, table: &Table, writer: &mut Writer) {
+    write_frame(from, to, table, writer, MsgType::Add);
+    if from.offload.is_empty() && !to.offload.is_empty() {
+        writer.write(&flowtable(&to.offload), MsgType::Add, "flowtable fast");
     }
 }
 
-/// Whether one becomes the other by elements of sets alone.
-pub(super) fn same_but_elements(one: &FastPath, other: &FastPath) -> bool {
-    let mut sets = FastSet::ALL.into_iter();
-    one.offload == other.offload && sets.all(|set| set.is_used(one) == set.is_used(other))
+/// The other way round, when no rule asks for them any more.
+pub(super) fn delete_unused(from: &FastPath, to: &FastPath, table: &Table, writer: &mut Writer) {
+    write_frame(to, from, table, writer, MsgType::Del);
+    if to.offload.is_empty() && !from.offload.is_empty() {
+        writer.write(&flowtable_deletion(), MsgType::Del, "flowtable fast");
+    }
+}
+
+/// Sets that `to` uses and `from` does not.
+fn write_frame(from: &FastPath, to: &FastPath, table: &Table, writer: &mut Writer, kind: MsgType) {
+    let sets = FastSet::ALL.into_iter();
+    for set in sets.filter(|set| set.is_used(to) && !set.is_used(from)) {
+        let what = format!("set {}", set.name().to_string_lossy());
+        match set.is_ipv4() {
+            true => writer.write(&message::<Key4>(set, table), kind, what),
+            false => writer.write(&message::<Key6>(set, table), kind, what),
+        }
+    }
 }
 
 /// Adds or deletes what `to` has and `from` has not.
@@ -163,6 +182,20 @@ fn write_filled<K: SetKey>(message: &Set<'_, K>, set: FastSet, writer: &mut Writ
     let name = set.name().to_string_lossy();
     for elements in message.elems_iter() {
         writer.write(&elements, kind, format!("elements of {name}"));
+    }
+}
+
+fn flowtable_deletion() -> Plain {
+    let mut attributes = Vec::new();
+    put_bytes(&mut attributes, ATTR_TABLE, &[TABLE.as_bytes(), &[0]].concat());
+    put_bytes(
+        &mut attributes,
+        NFTA_FLOWTABLE_NAME,
+        FLOWTABLE.to_bytes_with_nul(),
+    );
+    Plain {
+        kind: NFT_MSG_DELFLOWTABLE,
+        attributes,
     }
 }
 

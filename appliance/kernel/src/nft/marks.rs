@@ -133,6 +133,13 @@ impl MarkMap {
         messages.collect()
     }
 
+    pub(super) fn deletion(self) -> Plain {
+        Plain {
+            kind: libc::NFT_MSG_DELSET as u16,
+            attributes: self.head(NFTA_SET_NAME),
+        }
+    }
+
     fn creation(self) -> Plain {
         let (key_type, key_len, fields) = self.key();
         let mut attributes = self.head(NFTA_SET_NAME);

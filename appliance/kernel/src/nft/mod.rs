@@ -1,5 +1,4 @@
-//! The table `inet lb`: written in one transaction, removed, and read back as typed rules. A change of nothing but services
-//! leaves its chains alone.
+//! The table `inet lb`: written in one transaction, removed, and read back as typed rules. Chains that are right are left alone.
 //! Must not: know any other table. `raw` holds the `unsafe` of this module, `encode`, `rule`, `translation` and `expressions` turn rules
 //! into messages, `socket` exchanges them with the kernel, `read` and `canonical` turn the kernel's answers back into rules.
 
@@ -24,13 +23,14 @@ use crate::fault;
 use encode::Transaction;
 use socket::{Answer, Socket};
 
-/// Makes the table be `rules`: all of it, or nothing when the kernel refuses any part. While a table is replaced there is a
-/// moment when the old chains still get packets and have no rules any more, so whatever can be done without is.
+/// Makes the table be `rules`: all of it, or nothing when the kernel refuses any part. A table whose frame is as made is changed
+/// where it is different, and its chains stay hooked in. Only another one is replaced whole: then there may be a moment when
+/// packets still meet the old chain `input` without rules, which drops them.
 pub(crate) fn replace(rules: &Ruleset) -> Result<(), KernelFault> {
     let wanted = || -> Result<bool, KernelFault> { Ok(read()?.as_ref() == Some(rules)) };
-    let held = read()?;
-    if let Some(change) = held.and_then(|held| encode::elements(&held, rules))
-        && commit(&change, wanted).is_ok()
+    let held = read::table(&mut open()?)?;
+    if let Some(held) = held.filter(|held| !held.is_bent && fast::can_become(&held.rules.fast, &rules.fast))
+        && commit(&encode::change(&held, rules)?, wanted).is_ok()
     {
         return Ok(());
     }
@@ -45,7 +45,7 @@ pub(crate) fn delete() -> Result<(), KernelFault> {
 
 /// The table as it is; `None` when there is none.
 pub(crate) fn read() -> Result<Option<Ruleset>, KernelFault> {
-    read::ruleset(&mut open()?)
+    Ok(read::table(&mut open()?)?.map(|held| held.rules))
 }
 
 /// The rules that translate addresses, each with the number of connections that it has translated: a chain of type nat sees

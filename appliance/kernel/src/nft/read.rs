@@ -1,13 +1,14 @@
 //! The table `inet lb` read back. Everything in it that is not just as we would write it becomes a foreign rule in the chain
 //! where it acts (else in `input`), so that a comparison with the wanted rules sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lb_core::ports::KernelFault;
 use lb_core::ruleset::{Chain, ChainKind, Hook, Rule, Ruleset, TABLE};
 
 use super::canonical::{SeenRule, packets};
 use super::fast;
+use super::marks::MarkMap;
 use super::message::{ATTR_TABLE, Attributes, Get};
 use super::read_sets;
 use super::socket::Socket;
@@ -32,7 +33,19 @@ const OBJECT_NAME: u16 = 2;
 /// A table that changes between the parts of the dump is read again, this many times.
 const ATTEMPTS: usize = 50;
 
-pub(super) fn ruleset(socket: &mut Socket) -> Result<Option<Ruleset>, KernelFault> {
+/// The table as it is, and how far its frame is ours.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Held {
+    pub rules: Ruleset,
+    /// Our chains that are there and are as made, with rules or without.
+    pub chains: BTreeSet<Chain>,
+    pub maps: Vec<MarkMap>,
+    /// Something is not as made that is neither a rule in one of our chains nor an element: a chain, a set, a stray element,
+    /// the table's flags.
+    pub is_bent: bool,
+}
+
+pub(super) fn table(socket: &mut Socket) -> Result<Option<Held>, KernelFault> {
     for _ in 0..ATTEMPTS {
         let before = generation(socket)?;
         let seen = attempt(socket);
@@ -53,7 +66,7 @@ fn generation(socket: &mut Socket) -> Result<u32, KernelFault> {
     Ok(generation)
 }
 
-fn attempt(socket: &mut Socket) -> Result<Option<Ruleset>, KernelFault> {
+fn attempt(socket: &mut Socket) -> Result<Option<Held>, KernelFault> {
     let mut flags = 0;
     let asked = socket.ask(Get::Table, None, |message| {
         flags = Attributes::of_message(message.payload)?.number(NFTA_TABLE_FLAGS);
@@ -63,7 +76,7 @@ fn attempt(socket: &mut Socket) -> Result<Option<Ruleset>, KernelFault> {
         Err(fault) if fault.errno == Some(libc::ENOENT) => return Ok(None),
         other => other?,
     }
-    let mut seen = Seen::default();
+    let mut seen = Held::default();
     if flags != 0 {
         seen.foreign(Chain::Input, format!("table flags {flags:#x}"));
     }
@@ -78,20 +91,19 @@ fn attempt(socket: &mut Socket) -> Result<Option<Ruleset>, KernelFault> {
     for_ours(socket, Get::Flowtables, |attributes| {
         let name = attributes.text(OBJECT_NAME);
         match fast::flowtable_links(attributes)? {
-            Some(links) => seen.0.fast.offload.extend(links),
+            Some(links) => seen.rules.fast.offload.extend(links),
             None => seen.foreign(Chain::Forward, format!("flowtable {name}")),
         }
         Ok(())
     })?;
-    Ok(Some(seen.0))
+    Ok(Some(seen))
 }
 
-#[derive(Default)]
-pub(super) struct Seen(pub Ruleset);
-
-impl Seen {
+impl Held {
+    /// What is not as made, for the comparison to see.
     pub(super) fn foreign(&mut self, chain: Chain, text: String) {
-        self.0.push(chain, Rule::Foreign(text));
+        self.is_bent = true;
+        self.rules.push(chain, Rule::Foreign(text));
     }
 }
 
@@ -110,11 +122,11 @@ pub(super) fn for_ours(
     })
 }
 
-fn read_rules(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> {
+fn read_rules(socket: &mut Socket, seen: &mut Held) -> Result<(), KernelFault> {
     for_ours(socket, Get::Rules, |attributes| {
         let rule = SeenRule::parse(attributes)?;
         match Chain::ALL.into_iter().find(|b| b.name() == rule.chain) {
-            Some(base) => seen.0.push(base, rule.identify(base)?),
+            Some(base) => seen.rules.push(base, rule.identify(base)?),
             None => seen.foreign(Chain::Input, rule.describe()),
         }
         Ok(())
@@ -192,7 +204,7 @@ fn hook_number(hook: Hook) -> u32 {
     number as u32
 }
 
-fn read_chains(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> {
+fn read_chains(socket: &mut Socket, seen: &mut Held) -> Result<(), KernelFault> {
     let mut chains = BTreeMap::new();
     for_ours(socket, Get::Chains, |attributes| {
         let chain = SeenChain::parse(attributes)?;
@@ -204,7 +216,10 @@ fn read_chains(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> 
         match chains.remove(name) {
             // Without its chain there is no rule of it either, which the comparison sees.
             None if !base.place().drops => {}
-            None => seen.foreign(base, format!("chain {name} is missing")),
+            None => {
+                let missing = Rule::Foreign(format!("chain {name} is missing"));
+                seen.rules.push(base, missing);
+            }
             Some(chain) if chain != SeenChain::wanted(base) => seen.foreign(
                 base,
                 format!(
@@ -212,8 +227,13 @@ fn read_chains(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> 
                     chain.kind, chain.hook, chain.priority, chain.policy, chain.flags
                 ),
             ),
-            Some(_) if !seen.0.has(base) => seen.foreign(base, format!("chain {name} is empty")),
-            Some(_) => {}
+            Some(_) => {
+                seen.chains.insert(base);
+                if !seen.rules.has(base) {
+                    let empty = Rule::Foreign(format!("chain {name} is empty"));
+                    seen.rules.push(base, empty);
+                }
+            }
         }
     }
     for (name, chain) in chains {

@@ -10,7 +10,7 @@ use lb_core::ruleset::Chain;
 use super::fast::FastSet;
 use super::marks::MarkMap;
 use super::message::{Attributes, Get, list};
-use super::read::{Seen, for_ours};
+use super::read::{Held, for_ours};
 use super::services::ServiceSet;
 use super::socket::Socket;
 
@@ -27,13 +27,13 @@ const NFTA_SET_ELEM_KEY: u16 = 1;
 const NFTA_SET_ELEM_EXTRAS: [u16; 7] = [2, 3, 4, 7, 9, 10, 11];
 const NFTA_DATA_VALUE: u16 = 1;
 
-pub(super) fn read(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFault> {
+pub(super) fn read(socket: &mut Socket, seen: &mut Held) -> Result<(), KernelFault> {
     let mut missing = ServiceSet::ALL.to_vec();
     let (mut maps, mut fast_sets) = (Vec::new(), Vec::new());
     for_ours(socket, Get::Sets, |attributes| {
         let name = attributes.text(NFTA_SET_NAME);
         let map = MarkMap::ALL.into_iter().find(|map| map.name() == name);
-        if let Some(map) = map.filter(|map| map.is_used(&seen.0) && map.is_as_made(attributes)) {
+        if let Some(map) = map.filter(|map| map.is_used(&seen.rules) && map.is_as_made(attributes)) {
             maps.push(map);
             return Ok(());
         }
@@ -48,23 +48,24 @@ pub(super) fn read(socket: &mut Socket, seen: &mut Seen) -> Result<(), KernelFau
         }
         Ok(())
     })?;
-    for map in maps {
-        read_marks(socket, map, seen)?;
+    for map in &maps {
+        read_marks(socket, *map, seen)?;
     }
+    seen.maps = maps;
     for set in ServiceSet::ALL {
         if missing.contains(&set) {
             seen.foreign(Chain::Input, format!("set {} is missing", set.name()));
             continue;
         }
         let endpoints = read_endpoints(socket, set.name(), set, seen)?;
-        seen.0.services.extend(endpoints);
+        seen.rules.services.extend(endpoints);
     }
     for set in &fast_sets {
         let endpoints = read_endpoints(socket, &set.name().to_string_lossy(), set.like(), seen)?;
-        set.fill(&mut seen.0.fast, endpoints);
+        set.fill(&mut seen.rules.fast, endpoints);
     }
     for set in FastSet::ALL {
-        if set.is_used(&seen.0.fast) != fast_sets.contains(&set) {
+        if set.is_used(&seen.rules.fast) != fast_sets.contains(&set) {
             let name = set.name().to_string_lossy();
             seen.foreign(Chain::Raw, format!("set {name} is missing, or not needed"));
         }
@@ -85,7 +86,7 @@ fn read_endpoints(
     socket: &mut Socket,
     name: &str,
     set: ServiceSet,
-    seen: &mut Seen,
+    seen: &mut Held,
 ) -> Result<BTreeSet<Endpoint>, KernelFault> {
     let (mut endpoints, mut strays) = (BTreeSet::new(), Vec::new());
     socket.ask(Get::Elements, Some(name), |message| {
@@ -99,13 +100,13 @@ fn read_endpoints(
     Ok(endpoints)
 }
 
-fn read_marks(socket: &mut Socket, map: MarkMap, seen: &mut Seen) -> Result<(), KernelFault> {
+fn read_marks(socket: &mut Socket, map: MarkMap, seen: &mut Held) -> Result<(), KernelFault> {
     let mut strays = Vec::new();
     socket.ask(Get::Elements, Some(map.name()), |message| {
         let attributes = Attributes::of_message(message.payload)?;
         for (_, element) in list(attributes.bytes(NFTA_SET_ELEM_LIST_ELEMENTS))? {
             match map.range(&Attributes::parse(element)?) {
-                Some((range, mark)) => drop(seen.0.marks.insert(range, mark)),
+                Some((range, mark)) => drop(seen.rules.marks.insert(range, mark)),
                 None => strays.push(format!("element {element:02x?} of {}", map.name())),
             }
         }
