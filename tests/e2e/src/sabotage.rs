@@ -40,6 +40,12 @@ impl Saboteur {
         self.run(&words)
     }
 
+    /// Runs a program with this text at its standard input.
+    pub fn feed(&self, text: &str, line: &str) -> Result<String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        self.run(&[&["saboteur", "feed", text], words.as_slice()].concat())
+    }
+
     /// A file of /proc, read without starting a program.
     pub fn proc(&self, path: &str) -> Result<String> {
         self.run(&["proc", path])
@@ -65,5 +71,15 @@ impl Saboteur {
             state.push_str(&format!("$ {line}\n{}", self.sh(line)?));
         }
         Ok(state)
+    }
+
+    /// The words of that in any order: what was put back is often the last of its kind.
+    pub fn kernel_words(&self) -> Result<Vec<String>> {
+        let text = self.kernel_state()?;
+        let words = text.split(|c: char| c == ',' || c.is_whitespace());
+        let mut words: Vec<String> = words.map(str::to_owned).collect();
+        words.sort();
+        words.retain(|word| !word.is_empty());
+        Ok(words)
     }
 }

@@ -23,6 +23,9 @@ const LONG: usize = 50;
 const INTERVAL: Duration = Duration::from_millis(250);
 /// Short connections at a time, for each of the two hosts.
 const PARALLEL: usize = 8;
+/// Where short connections come from, a port after the other: none is used again while the box still remembers its last
+/// connection, which is another story. All other connections have the ports above.
+const PORTS: (u16, u16) = (1_024, 60_999);
 /// For a client on a busy machine: far more than a SYN that is sent again takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -48,11 +51,11 @@ pub struct Seen {
 }
 
 impl Stage {
-    /// The servers listen, and the hosts may use nearly all of their ports.
+    /// The servers listen, and the hosts leave the ports of short connections alone.
     pub fn new() -> Result<Stage> {
         for host in ["host01", "host02"] {
-            let wide = "echo 1024 65000 > /proc/sys/net/ipv4/ip_local_port_range";
-            run(&["ip", "netns", "exec", host, "sh", "-c", wide])?;
+            let rest = "echo 61000 64999 > /proc/sys/net/ipv4/ip_local_port_range";
+            run(&["ip", "netns", "exec", host, "sh", "-c", rest])?;
         }
         let load = Program::own()?;
         let mut servers = Vec::new();
@@ -69,15 +72,22 @@ impl Stage {
         Client {
             parallel: PARALLEL,
             patience: PATIENCE,
+            from_ports: Some(PORTS),
             ..Client::short(SocketAddr::from(SERVICE), connections)
         }
     }
 
     /// Begins, and waits until every connection that stays is there.
     pub fn begin(&self) -> Result<Traffic> {
+        self.begin_with(PARALLEL)
+    }
+
+    /// The same with so many short connections at a time from each host.
+    pub fn begin_with(&self, parallel: usize) -> Result<Traffic> {
         let long = self.stay("host01", LONG)?;
         let orders = Client {
             until_told: true,
+            parallel,
             ..Stage::short_orders(0)
         };
         let short = ["host01", "host02"].map(|host| self.load.start(host, &orders));
@@ -99,9 +109,13 @@ impl Stage {
         Ok(long)
     }
 
-    /// So many short connections from each host, to their end.
-    pub fn short(&self, connections: u64) -> Result<Vec<Report>> {
-        let orders = Stage::short_orders(connections);
+    /// So many short connections from each host, to their end; after `before` others.
+    pub fn short(&self, connections: u64, before: u64) -> Result<Vec<Report>> {
+        let first = PORTS.0 + before as u16;
+        let orders = Client {
+            from_ports: Some((first, first + connections as u16 - 1)),
+            ..Stage::short_orders(connections)
+        };
         let running = ["host01", "host02"].map(|host| self.load.start(host, &orders));
         running.into_iter().map(|client| client?.report()).collect()
     }

@@ -113,16 +113,7 @@ fn nodes_reach_it(scene: &mut Scene, peers: &Peers) -> Told {
 }
 
 fn damage_is_repaired(saboteur: &Saboteur, peers: &Peers, mark: &str) -> Told {
-    // The words in any order: an element that was put back is the last of its map.
-    let state = || -> Result<Vec<String>> {
-        let text = saboteur.kernel_state()?;
-        let words = text.split(|c: char| c == ',' || c.is_whitespace());
-        let mut words: Vec<String> = words.map(str::to_owned).collect();
-        words.sort();
-        words.retain(|word| !word.is_empty());
-        Ok(words)
-    };
-    let whole = state()?;
+    let whole = saboteur.kernel_words()?;
     let number = u32::from_str_radix(mark.trim_start_matches("0x"), 16);
     let number = number.map_err(|_| LabError::Unexpected(format!("`{mark}` is no mark")))?;
     for damage in [
@@ -133,7 +124,7 @@ fn damage_is_repaired(saboteur: &Saboteur, peers: &Peers, mark: &str) -> Told {
     ] {
         saboteur.sh(&damage)?;
         let started = Instant::now();
-        while state()? != whole {
+        while saboteur.kernel_words()? != whole {
             assert!(
                 started.elapsed() < REPAIR_LIMIT,
                 "{damage}: {}",

@@ -7,6 +7,7 @@ mod bad_config;
 mod bad_input;
 mod bonds;
 mod counters;
+mod damage;
 mod drift;
 mod fast;
 mod gateway;
@@ -39,6 +40,11 @@ fn main() -> ExitCode {
             "nothing_lost_in_a_hundred_deaths_of_the_agent",
             420,
             lost::in_a_hundred_deaths_of_the_agent,
+        ),
+        Story::new(
+            "nothing_lost_in_a_thousand_damages",
+            480,
+            damage::nothing_lost_in_a_thousand_damages,
         ),
         Story::new("nothing_lost_in_drains", 420, lost::in_drains),
         Story::new("rows_bios", 420, rows::bios),

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         ["copy", from, to] => fs::copy(from, to).map(drop),
         ["reload", times, versions @ ..] => orders::reload(times, versions),
         ["kill-agents", times, least, most] => orders::kill_agents(times, least, most),
+        ["feed", text, program, arguments @ ..] => orders::feed(text, program, arguments),
         ["resident"] => resident(),
         other => Err(io::Error::other(format!("unknown command {other:?}"))),
     };

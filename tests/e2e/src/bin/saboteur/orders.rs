@@ -1,11 +1,12 @@
 //! Long series of the saboteur's deeds, done inside so that no line and no new process is between two of them: reloads of
-//! prepared configurations through the control socket, and the deaths of many agents.
+//! prepared configurations through the control socket, the deaths of many agents, and programs that read their orders.
 //! Must not: know what the configurations say.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -40,6 +41,20 @@ pub fn reload(times: &str, versions: &[&str]) -> io::Result<()> {
         })
     );
     Ok(())
+}
+
+/// Runs a program with `text` at its standard input; what it says is said.
+pub fn feed(text: &str, program: &str, arguments: &[&str]) -> io::Result<()> {
+    let mut command = Command::new(program);
+    let mut process = command.args(arguments).stdin(Stdio::piped()).spawn()?;
+    if let Some(mut input) = process.stdin.take() {
+        input.write_all(text.as_bytes())?;
+    }
+    let status = process.wait()?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("{program}: {status}"))),
+    }
 }
 
 /// The number of steps that it took; every one of them must have been accepted.
