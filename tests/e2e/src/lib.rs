@@ -8,6 +8,7 @@ pub mod peer;
 pub mod requests;
 pub mod sabotage;
 pub mod sabotage_image;
+pub mod scan;
 pub mod scene;
 pub mod sctp;
 pub mod traffic;

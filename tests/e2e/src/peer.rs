@@ -79,10 +79,12 @@ impl Peers {
         self.client(namespace, "reuse", "tcp", address, times)
     }
 
-    /// The TCP ports that answer in any way, of all.
-    pub fn scan(&self, namespace: &str, address: &str) -> Result<Vec<u16>> {
+    /// The ports of `tcp` or `udp` that answer in any way, of all.
+    pub fn scan(&self, namespace: &str, protocol: &str, address: &str) -> Result<Vec<u16>> {
         let program = self.0.to_string_lossy();
-        let ports = run(&["ip", "netns", "exec", namespace, &program, "scan", "tcp", address])?;
+        let ports = run(&[
+            "ip", "netns", "exec", namespace, &program, "scan", protocol, address,
+        ])?;
         ports
             .lines()
             .map(|port| {

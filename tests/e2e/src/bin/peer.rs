@@ -225,36 +225,10 @@ fn raw(domain: Domain, protocol: i32) -> io::Result<Socket> {
     Socket::new(domain, Type::from(SOCK_RAW), Some(Protocol::from(protocol)))
 }
 
-/// A port that is filtered says nothing within the time of a group.
 fn scan(address: &str, kind: Type) -> io::Result<()> {
-    const GROUP: usize = 1_000;
-    const GROUP_PATIENCE: Duration = Duration::from_millis(250);
     let address: IpAddr = address.parse().map_err(io::Error::other)?;
-    let ports: Vec<u16> = (1..=u16::MAX).collect();
-    for group in ports.chunks(GROUP) {
-        let mut sockets = Vec::new();
-        for port in group {
-            let target = SocketAddr::new(address, *port);
-            let socket = Socket::new(Domain::for_address(target), kind, None)?;
-            socket.set_nonblocking(true)?;
-            let _ = socket.connect(&target.into());
-            if kind == Type::DGRAM {
-                let _ = socket.send(b"?");
-            }
-            sockets.push((*port, socket));
-        }
-        std::thread::sleep(GROUP_PATIENCE);
-        for (port, socket) in sockets {
-            let refused = socket.take_error()?;
-            // A datagram's socket has a peer from the beginning; an answer, if there is one, is waiting.
-            let answered = match kind {
-                Type::DGRAM => (&socket).read(&mut [0; 1]).is_ok(),
-                _ => socket.peer_addr().is_ok(),
-            };
-            if refused.is_some() || answered {
-                println!("{port}");
-            }
-        }
+    for port in lb_e2e::scan::scan(address, kind)? {
+        println!("{port}");
     }
     Ok(())
 }
