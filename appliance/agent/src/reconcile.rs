@@ -220,6 +220,7 @@ impl Engine {
             Scope::Frame => self.keep_servers(&mut observed),
         }
         self.links_seen(&observed);
+        self.defence_seen(&observed);
         self.observed = observed;
         if !self.checks_configured {
             self.configure_checks(now);
@@ -295,6 +296,20 @@ impl Engine {
     }
 
     /// A link that has got its carrier back is announced, and what could not be checked is checked at once.
+    /// IPVS decides by itself, once a second; this tells when it was seen.
+    fn defence_seen(&self, observed: &Observed) {
+        match (
+            desired::ipvs_defends(&self.observed),
+            desired::ipvs_defends(observed),
+        ) {
+            (false, true) => {
+                log::warn!("memory is scarce: IPVS gives up half-open connections and drops new ones")
+            }
+            (true, false) => log::info!("memory suffices: IPVS takes every connection again"),
+            _ => {}
+        }
+    }
+
     fn links_seen(&mut self, observed: &Observed) {
         let mut regained = false;
         for (name, link) in &observed.links {

@@ -132,6 +132,13 @@ impl Engine {
                 "the connection tracking table holds {count} of {max} entries; give the machine more memory"
             ));
         }
+        if activity.ipvs_defends {
+            problems.push(
+                "memory is scarce: IPVS gives up half-open connections and drops new ones; `top` shows which \
+                 service is busy: a flood of SYNs is kept away by `syn_proxy`; or give the machine more memory"
+                    .to_owned(),
+            );
+        }
         problems.extend(self.drops.problems(Instant::now()));
         problems
     }

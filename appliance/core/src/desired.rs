@@ -24,7 +24,7 @@ mod sysctl;
 mod tests;
 
 pub use gateway::{forwards, masquerade_rules};
-pub use sysctl::{FORWARDING, sysctls};
+pub use sysctl::{FORWARDING, IPVS_DEFENCES, ipvs_defends, sysctls};
 
 /// Everything but IPVS.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -176,6 +176,8 @@ pub struct Activity {
     pub servers: BTreeMap<ServerKey, ServerActivity>,
     /// Hash buckets of IPVS's connection table.
     pub ipvs_buckets: u64,
+    /// Memory is scarce, and IPVS has raised its defences.
+    pub ipvs_defends: bool,
     pub links: BTreeMap<IfName, LinkCounters>,
     /// Connections that the rules of the postrouting chain have translated since they were loaded.
     pub translated: Vec<(Rule, u64)>,

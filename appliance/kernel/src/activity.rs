@@ -30,6 +30,8 @@ const IP_VS: &str = "/proc/net/ip_vs";
 const CONNTRACK_COUNT: &str = "/proc/sys/net/netfilter/nf_conntrack_count";
 const CONNTRACK_MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 const CONNTRACK_STAT: &str = "/proc/net/stat/nf_conntrack";
+/// 2 while IPVS defends itself; there is none without IPVS.
+const DROP_ENTRY: &str = "/proc/sys/net/ipv4/vs/drop_entry";
 const SOFTNET_STAT: &str = "/proc/net/softnet_stat";
 const STAT: &str = "/proc/stat";
 const MEMINFO: &str = "/proc/meminfo";
@@ -92,6 +94,7 @@ impl ActivityPort for KernelActivity {
             softnet: machine::softnet(&text(SOFTNET_STAT)?),
             processors: machine::processors(&text(STAT)?),
             memory: machine::memory(&text(MEMINFO)?),
+            ipvs_defends: fs::read_to_string(DROP_ENTRY).is_ok_and(|level| level.trim() == "2"),
             ..Activity::default()
         };
         match wanted {

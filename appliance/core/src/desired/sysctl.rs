@@ -4,10 +4,19 @@
 use std::collections::BTreeMap;
 
 use crate::model::IfName;
-use crate::observed::{IpvsTimeouts, SysctlName};
+use crate::observed::{IpvsTimeouts, Observed, SysctlName};
 
 /// The switches that make the box a router; they are set last, when the filter is in place.
 pub const FORWARDING: [&str; 2] = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
+
+/// The defences of IPVS that it raises by itself, from 1 to 2, while memory is scarce.
+pub const IPVS_DEFENCES: [&str; 2] = ["net/ipv4/vs/drop_entry", "net/ipv4/vs/drop_packet"];
+
+/// Whether IPVS has raised one of them.
+pub fn ipvs_defends(observed: &Observed) -> bool {
+    let raised = |name: &&str| observed.sysctls.get(*name).is_some_and(|level| level == "2");
+    IPVS_DEFENCES.iter().any(raised)
+}
 
 const FIXED: &[(&str, &str)] = &[
     // IPVS flows are seen by conntrack: stateful rules and masquerade agree with it.
@@ -16,8 +25,10 @@ const FIXED: &[(&str, &str)] = &[
     ("net/ipv4/vs/expire_nodest_conn", "1"),
     // Persistent clients leave a server whose weight is 0.
     ("net/ipv4/vs/expire_quiescent_template", "1"),
-    // Entries that are not established are dropped under memory pressure (SYN floods).
+    // While memory is scarce (a flood of SYNs), entries that are not established are given up, and SYNs are dropped: the more,
+    // the less memory is left.
     ("net/ipv4/vs/drop_entry", "1"),
+    ("net/ipv4/vs/drop_packet", "1"),
     // A source port that is used again is scheduled afresh, at once since Linux 5.9.
     ("net/ipv4/vs/conn_reuse_mode", "1"),
     // A reply leaves by the route to its client, as any packet does: there are no routes by source that would make a second
@@ -73,8 +84,9 @@ const BYTES_PER_NEIGHBOUR: u64 = 65_536;
 const NEIGHBOURS_MIN: u64 = 2_048;
 const NEIGHBOURS_MAX: u64 = 131_072;
 
-/// With less than this part of the memory free, IPVS drops entries that are not established (SYN floods).
-const SCARCE: u64 = 16;
+/// With less than this part of the memory free, IPVS defends it; with half of that it takes no new connections. A sixteenth was
+/// too little: the kernel keeps some free by giving up the programs' own pages, so that it was reached too late.
+const SCARCE: u64 = 8;
 const PAGE_BYTES: u64 = 4_096;
 /// The kernel's own (pages).
 const SCARCE_MIN: u64 = 1_024;

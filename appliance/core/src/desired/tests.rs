@@ -171,8 +171,8 @@ fn neighbours_and_scarcity_follow_the_memory() {
         ];
         names.map(|name| all[name].clone())
     };
-    assert_eq!(of(1 << 30), ["1024", "16384", "16384"]);
-    assert_eq!(of(128 << 20), ["128", "2048", "2048"]);
+    assert_eq!(of(1 << 30), ["1024", "16384", "32768"]);
+    assert_eq!(of(128 << 20), ["128", "2048", "4096"]);
     assert_eq!(of(0), ["128", "2048", "1024"]);
 }
 

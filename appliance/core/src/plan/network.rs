@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::desired::{FORWARDING, Network};
+use crate::desired::{FORWARDING, IPVS_DEFENCES, Network};
 use crate::observed::Observed;
 
 use super::Step;
@@ -75,8 +75,13 @@ fn forwarding(network: &Network, observed: &Observed) -> Vec<Step> {
 /// A sysctl that the kernel does not have (no IPv6, a link that has gone) is left alone.
 fn set_sysctl(observed: &Observed, name: &str, value: &str) -> Option<Step> {
     let seen = observed.sysctls.get(name)?;
-    (seen != value).then(|| Step::SetSysctl {
+    (seen != value && !is_on_guard(name, seen, value)).then(|| Step::SetSysctl {
         name: name.to_owned(),
         value: value.to_owned(),
     })
+}
+
+/// IPVS itself turns 1 (act when memory is scarce) into 2 while it does, and back (update_defense_level).
+fn is_on_guard(name: &str, seen: &str, wanted: &str) -> bool {
+    IPVS_DEFENCES.contains(&name) && wanted == "1" && seen == "2"
 }

@@ -370,6 +370,23 @@ fn a_service_is_opened_after_its_pool_is_filled() {
 }
 
 #[test]
+fn a_defence_that_ipvs_has_raised_is_left_alone() {
+    let mut kernel = FakeKernel::with_links(&["eth0"]);
+    converge(&mut kernel, &Config::empty(), 0);
+    for name in desired::IPVS_DEFENCES {
+        assert_eq!(kernel.state.sysctls[name], "1");
+        kernel.state.sysctls.insert(name.to_owned(), "2".to_owned());
+        assert_eq!(plan_for(&Config::empty(), 0, &kernel.state), []);
+        for other in ["0", "3"] {
+            kernel.state.sysctls.insert(name.to_owned(), other.to_owned());
+            let steps = converge(&mut kernel, &Config::empty(), 0);
+            let first = steps[0].to_string();
+            assert_eq!(first, format!("set sysctl {name} 1"), "from {other}");
+        }
+    }
+}
+
+#[test]
 fn without_a_configuration_forwarding_is_off_and_goes_first() {
     let mut kernel = FakeKernel::with_links(&["eth0"]);
     let names: BTreeSet<_> = FORWARDING.map(str::to_owned).into();
