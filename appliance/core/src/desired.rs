@@ -19,6 +19,7 @@ mod fast_tests;
 mod gateway;
 mod groups;
 mod links;
+mod proxy;
 mod sysctl;
 #[cfg(test)]
 mod tests;
@@ -181,6 +182,11 @@ fn ruleset(
     forward.extend(forwards.iter().copied().map(Rule::AcceptForwarded));
     forward.extend(outside.into_iter().map(Rule::DropNewFrom));
     let services = || config.virtual_servers.iter().filter(|v| open(v));
+    let mtus = config
+        .interfaces
+        .iter()
+        .filter_map(|interface| Some(links.get(&link(&interface.label)?)?.mtu));
+    let proxy = proxy::rules(services(), mtus);
     let mut rules = Ruleset::for_services(services().filter_map(VirtualServer::endpoint));
     rules.marks = services().flat_map(groups::marks).collect();
     rules.fast = fast.path;
@@ -202,14 +208,16 @@ fn ruleset(
         clamps.flatten()
     };
     rules
-        .with(Chain::Raw, fast.raw)
+        .with(Chain::Raw, proxy.raw.into_iter().chain(fast.raw))
         // Before replies leave the chain.
         .with(Chain::MangleIn, clamps(Way::In))
         .with(Chain::MangleIn, groups::marking(config))
         .with(Chain::Dstnat, forwards.into_iter().map(Rule::Forward))
+        .with(Chain::Input, proxy.input)
         .with(Chain::Input, fast.input.into_iter().chain(others))
         .with(Chain::Input, groups::any(config).then_some(Rule::AcceptMarked))
         .with(Chain::Forward, forward)
+        .with(Chain::Output, proxy.output)
         .with(Chain::MangleOut, clamps(Way::Out))
         .with(Chain::Postrouting, postrouting)
 }

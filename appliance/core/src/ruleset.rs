@@ -43,6 +43,8 @@ pub enum Chain {
     /// What the box itself answers.
     Input,
     Forward,
+    /// What the box itself sends, and what IPVS sends on, before connection tracking.
+    Output,
     /// Changes of packets that leave.
     MangleOut,
     /// Where the source of new connections is changed.
@@ -72,16 +74,18 @@ pub enum Hook {
     Prerouting,
     Input,
     Forward,
+    Output,
     Postrouting,
 }
 
 impl Chain {
-    pub const ALL: [Chain; 7] = [
+    pub const ALL: [Chain; 8] = [
         Chain::Raw,
         Chain::MangleIn,
         Chain::Dstnat,
         Chain::Input,
         Chain::Forward,
+        Chain::Output,
         Chain::MangleOut,
         Chain::Postrouting,
     ];
@@ -94,6 +98,7 @@ impl Chain {
             Chain::Dstnat => ("dstnat", Nat, Hook::Prerouting, -100, false),
             Chain::Input => ("input", Filter, Hook::Input, 0, true),
             Chain::Forward => ("forward", Filter, Hook::Forward, 0, false),
+            Chain::Output => ("output", Filter, Hook::Output, -300, false),
             Chain::MangleOut => ("mangle_out", Filter, Hook::Postrouting, -150, false),
             Chain::Postrouting => ("postrouting", Nat, Hook::Postrouting, 100, false),
         };
@@ -158,7 +163,10 @@ impl Ruleset {
     /// Whether nothing but the services is different, and the rules that come and go with services of several ports.
     pub fn same_rules(&self, other: &Ruleset) -> bool {
         let others = |rules: &Ruleset, chain| -> Vec<Rule> {
-            let rules = rules.rules(chain).iter().filter(|rule| !rule.is_for_marks());
+            let rules = rules
+                .rules(chain)
+                .iter()
+                .filter(|rule| !rule.comes_with_a_service());
             rules.cloned().collect()
         };
         let same_links = self.fast.offload == other.fast.offload;

@@ -45,6 +45,7 @@ mod tests {
             key: MarkKey { mark: 0, ipv6: false }.into(),
             listen: vec![],
             settings: Scheduler::Rr.into(),
+            syn_proxy: false,
             real_servers: vec![],
         };
         let mut services: Vec<_> = names.iter().map(service).collect();

@@ -238,6 +238,8 @@ pub struct VirtualServer {
     /// Where clients connect to, in the order of the file; every entry of the file once per protocol.
     pub listen: Vec<PortRange>,
     pub settings: VirtualSettings,
+    /// A client is connected to a server only after it has answered to a cookie.
+    pub syn_proxy: bool,
     pub real_servers: Vec<RealServer>,
 }
 

@@ -12,12 +12,14 @@ use super::fault::quoted;
 use super::forward;
 use super::listen::{self, Listen, TakenPorts};
 use super::model::{CheckParams, VirtualServer};
-use super::reader::{Reader, Section};
+use super::reader::{Reader, Section, Value};
 use super::server::Pool;
 use super::shape;
 use super::time::whole_seconds;
 use super::topology::Topology;
-use crate::model::{Forward, MarkKey, Persistence, Protocol, Scheduler, VirtualKey, VirtualSettings};
+use crate::model::{
+    Endpoint, Forward, MarkKey, Persistence, Protocol, Scheduler, VirtualKey, VirtualSettings,
+};
 
 /// The kernel counts in seconds.
 const PERSISTENCE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 31);
@@ -96,6 +98,8 @@ fn virtual_server(
     let real_servers = pool.read(reader, section, &mut taken.checks);
     judge_checks(reader, section, &listen, &pool);
     let one_packet = one_packet(reader, section, &listen.protocols);
+    let whole = forward.is_some_and(|forward| forward != Forward::Nat);
+    let syn_proxy = syn_proxy(reader, section, &listen, whole);
     forward?;
     let key = key(&listen)?;
     Some(VirtualServer {
@@ -106,6 +110,7 @@ fn virtual_server(
             persistence: persistence?,
             one_packet: one_packet?,
         },
+        syn_proxy: syn_proxy?,
         listen: listen.ranges,
         real_servers,
     })
@@ -187,11 +192,7 @@ fn one_packet(reader: &mut Reader<'_>, section: &Section<'_, '_>, protocols: &[P
     let Some(value) = section.value("one_packet") else {
         return Some(false);
     };
-    let wanted = reader
-        .leaf::<bool>(value, |value| {
-            value.mismatch("true or false", "allowed: true and false")
-        })?
-        .into_inner();
+    let wanted = flag(reader, value)?;
     if wanted && protocols.iter().any(|protocol| *protocol != Protocol::Udp) {
         let message = "only datagrams can be scheduled one by one";
         reader.fault(
@@ -202,6 +203,35 @@ fn one_packet(reader: &mut Reader<'_>, section: &Section<'_, '_>, protocols: &[P
         return None;
     }
     Some(wanted)
+}
+
+/// A connection is put together from two, by connection tracking: both directions have to pass, and its port alone has to tell
+/// the service.
+fn syn_proxy(
+    reader: &mut Reader<'_>,
+    section: &Section<'_, '_>,
+    listen: &Listen,
+    whole: bool,
+) -> Option<bool> {
+    let Some(value) = section.value("syn_proxy") else {
+        return Some(false);
+    };
+    let wanted = flag(reader, value)?;
+    let is_tcp = |endpoint: Endpoint| endpoint.protocol == Protocol::Tcp;
+    let fits = listen.broken || listen.endpoint().is_some_and(is_tcp);
+    if wanted && (whole || !fits) {
+        let message = "only clients of a TCP service with one port and forward = \"nat\" can be proved first";
+        reader.fault(value.span(), message, "remove `syn_proxy`");
+        return None;
+    }
+    Some(wanted)
+}
+
+fn flag(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<bool> {
+    let read = reader.leaf::<bool>(value, |value| {
+        value.mismatch("true or false", "allowed: true and false")
+    })?;
+    Some(read.into_inner())
 }
 
 fn name(reader: &mut Reader<'_>, section: &Section<'_, '_>, taken: &mut Taken) -> Option<String> {

@@ -107,6 +107,7 @@ pub(super) const VIRTUAL_SERVER: Shape = Shape {
         "tunnel",
         "persistence",
         "one_packet",
+        "syn_proxy",
         "check",
         "real_server",
     ],

@@ -139,6 +139,10 @@ fn needs_tracking(config: &Config, service: &VirtualServer, is_inside: impl Fn(&
     let Some(listen) = service.endpoint() else {
         return true;
     };
+    // Connections are put together from two.
+    if service.syn_proxy {
+        return true;
+    }
     // The answers are connections of their own for the box, or do not pass it.
     if service.settings.one_packet || forwards_whole(service) || service.real_servers.is_empty() {
         return true;

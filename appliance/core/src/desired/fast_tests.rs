@@ -183,3 +183,35 @@ fn a_link_that_is_still_to_be_made_has_no_part_yet() {
     assert_eq!(after.fast.services.len(), 1);
     assert!(after.fast.offload.contains(&"inside".parse().unwrap()));
 }
+
+#[test]
+fn clients_that_are_proved_first_are_tracked_after_that_and_told_nothing_of_a_closed_service() {
+    let proved = "syn_proxy = true";
+    let services = service("web", "\"192.168.0.1:80\"", proved, &["172.16.0.11:80"])
+        + &service("six", "\"[2001:db8:1::1]:80\"", proved, &["[2001:db8:2::11]:80"]);
+    let rules = rules_of("mtu = 1400", &services, |_| true);
+    assert_eq!(
+        lines(&rules, Chain::Raw),
+        [
+            "untrack syns to 192.168.0.1:80/tcp",
+            "untrack syns to [2001:db8:1::1]:80/tcp"
+        ]
+    );
+    // The fake links carry 1,500 bytes, whatever the file asks them to.
+    assert_eq!(
+        lines(&rules, Chain::Input)[..3],
+        [
+            "proxy syns to 192.168.0.1:80/tcp mss 1460",
+            "proxy syns to [2001:db8:1::1]:80/tcp mss 1440",
+            "accept established,related"
+        ]
+    );
+    assert_eq!(lines(&rules, Chain::Output).len(), 2);
+    let closed = rules_of("", &services, |service| service.name != "web");
+    assert!(closed.same_rules(&rules));
+    assert_eq!(
+        lines(&closed, Chain::Output),
+        ["untrack answers of [2001:db8:1::1]:80/tcp"]
+    );
+    assert!(rules_of("", &services, |_| false).rules(Chain::Output).is_empty());
+}

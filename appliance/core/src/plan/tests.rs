@@ -71,6 +71,7 @@ prop_compose! {
             name: format!("s{port}"),
             key: endpoint.into(),
             listen: vec![endpoint.into()],
+            syn_proxy: false,
             settings: VirtualSettings {
                 persistence: persistence.map(|(timeout_s, prefix)| Persistence { timeout_s, prefix }),
                 ..Scheduler::ALL[scheduler].into()
@@ -318,6 +319,7 @@ fn the_filter_comes_first_and_forwarding_last() {
             key: "192.168.0.1:80/tcp".parse().unwrap(),
             listen: vec!["192.168.0.1:80/tcp".parse::<Endpoint>().unwrap().into()],
             settings: Scheduler::Rr.into(),
+            syn_proxy: false,
             real_servers: vec![real(1, 1, WhenDown::Remove)],
         }],
         ..Config::empty()
@@ -342,6 +344,7 @@ fn a_service_is_opened_after_its_pool_is_filled() {
             key: "192.168.0.1:80/tcp".parse().unwrap(),
             listen: vec!["192.168.0.1:80/tcp".parse::<Endpoint>().unwrap().into()],
             settings: Scheduler::Rr.into(),
+            syn_proxy: false,
             real_servers: vec![real(1, 1, WhenDown::Remove)],
         }],
         ..Config::empty()
@@ -435,6 +438,7 @@ fn an_address_is_announced_when_a_service_is_open_there() {
         key: "192.168.1.1:80/tcp".parse().unwrap(),
         listen: vec!["192.168.1.1:80/tcp".parse::<Endpoint>().unwrap().into()],
         settings: Scheduler::Wlc.into(),
+        syn_proxy: false,
         real_servers: vec![],
     };
     let outside: BTreeSet<String> = ["192.168.1.1/24", "192.168.1.2/24"].map(String::from).into();

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use super::{Family, Lent, PortForward, Way};
-use crate::model::IfName;
+use crate::model::{Endpoint, IfName};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rule {
@@ -52,6 +52,16 @@ pub enum Rule {
         link: IfName,
         not_to: Vec<IpNet>,
     },
+    /// The first packet of a client of this service is not tracked, so that nobody has to remember it.
+    UntrackSyns(Endpoint),
+    /// Clients of this service are answered with a cookie; who sends it back is connected to a server. Segments are no larger
+    /// than `mss`.
+    ProxySyns {
+        service: Endpoint,
+        mss: u16,
+    },
+    /// What the box itself answers in this service's name is no flow of its own.
+    UntrackAnswers(Endpoint),
     /// Connections that are established go into the flowtable, by a packet in their first direction.
     Offload,
     Masquerade {
@@ -91,11 +101,14 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// There only because of services that are told by a mark.
-    pub fn is_for_marks(&self) -> bool {
+    /// There only because of services that are told by a mark, or whose clients are asked for a cookie.
+    pub fn comes_with_a_service(&self) -> bool {
         matches!(
             self,
-            Rule::AcceptReplies
+            Rule::UntrackSyns(_)
+                | Rule::ProxySyns { .. }
+                | Rule::UntrackAnswers(_)
+                | Rule::AcceptReplies
                 | Rule::MarkServices4
                 | Rule::MarkServices6
                 | Rule::AcceptMarked
@@ -135,6 +148,9 @@ impl fmt::Display for Rule {
             Rule::UntrackReplies { family, link, not_to } => {
                 write!(f, "untrack {family} replies from {link} not to {}", list(not_to))
             }
+            Rule::UntrackSyns(service) => write!(f, "untrack syns to {service}"),
+            Rule::ProxySyns { service, mss } => write!(f, "proxy syns to {service} mss {mss}"),
+            Rule::UntrackAnswers(service) => write!(f, "untrack answers of {service}"),
             Rule::Offload => f.write_str("offload established"),
             Rule::Masquerade { from, out, to } => write!(f, "masquerade {from} out {out}{to}"),
             Rule::Forward(forward) => write!(f, "forward {forward}"),
@@ -188,6 +204,14 @@ impl FromStr for Rule {
                 link: link.parse().map_err(|_| bad())?,
                 not_to: items(nets).ok_or_else(bad)?,
             },
+            ["untrack", "syns", "to", service] => Rule::UntrackSyns(service.parse().map_err(|_| bad())?),
+            ["proxy", "syns", "to", service, "mss", mss] => Rule::ProxySyns {
+                service: service.parse().map_err(|_| bad())?,
+                mss: mss.parse().map_err(|_| bad())?,
+            },
+            ["untrack", "answers", "of", service] => {
+                Rule::UntrackAnswers(service.parse().map_err(|_| bad())?)
+            }
             ["offload", "established"] => Rule::Offload,
             ["masquerade", from, "out", out, to @ ..] => Rule::Masquerade {
                 from: from.parse().map_err(|_| bad())?,
@@ -298,6 +322,9 @@ mod tests {
             "forward sctp [2001:db8::1]:80 to [2001:db8:1::11]:8080",
             "forward tcp [2001:db8::1]:80 to 2001:db8:1::11 from 2001:db8::/48",
             "accept forwarded tcp 192.0.2.1:80 to 172.16.0.11:8080 from 10.0.0.0/8",
+            "untrack syns to 192.0.2.1:80/tcp",
+            "proxy syns to [2001:db8::1]:80/tcp mss 1440",
+            "untrack answers of 192.0.2.1:80/tcp",
             "clamp mss 1452 ipv4 in eth0",
             "clamp mss 1432 ipv6 out eth0",
         ];

@@ -204,6 +204,7 @@ fn chain(base: ruleset::Chain, table: &Table) -> Chain<'_> {
             ruleset::Hook::Prerouting => Hook::PreRouting,
             ruleset::Hook::Input => Hook::In,
             ruleset::Hook::Forward => Hook::Forward,
+            ruleset::Hook::Output => Hook::Out,
             ruleset::Hook::Postrouting => Hook::PostRouting,
         },
         place.priority,

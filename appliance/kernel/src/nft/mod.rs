@@ -8,6 +8,7 @@ mod expressions;
 mod fast;
 mod marks;
 mod message;
+mod proxy;
 mod raw;
 mod read;
 mod read_sets;

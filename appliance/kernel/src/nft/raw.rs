@@ -81,6 +81,7 @@ impl Expression for Naming<'_> {
 #[derive(Clone, Copy)]
 pub(super) enum Number {
     Byte(u8),
+    Half(u16),
     Word(u32),
 }
 
@@ -95,6 +96,7 @@ impl Expression for Bare<'_> {
             unsafe {
                 match *number {
                     Number::Byte(byte) => nftnl_sys::nftnl_expr_set_u8(expr.as_ptr(), attribute, byte),
+                    Number::Half(half) => nftnl_sys::nftnl_expr_set_u16(expr.as_ptr(), attribute, half),
                     Number::Word(word) => nftnl_sys::nftnl_expr_set_u32(expr.as_ptr(), attribute, word),
                 }
             }

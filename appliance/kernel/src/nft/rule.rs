@@ -13,6 +13,7 @@ use super::encode::Sets;
 use super::expressions::*;
 use super::fast::{FLOWTABLE, FastSet};
 use super::marks::{self, MarkMap};
+use super::proxy;
 use super::raw::{Bare, Commented, ConntrackDirection, IntoRegister, Naming};
 use super::translation;
 use crate::fault;
@@ -117,6 +118,18 @@ pub(super) fn encode<'c>(
                 if v4 { FastSet::Servers4 } else { FastSet::Servers6 },
             );
             untrack(&mut message);
+            return Ok(comment(message, rule));
+        }
+        Rule::UntrackSyns(service) => {
+            proxy::untrack_syns(&mut message, service);
+            return Ok(comment(message, rule));
+        }
+        Rule::ProxySyns { service, mss } => {
+            proxy::proxy_syns(&mut message, service, *mss);
+            return Ok(comment(message, rule));
+        }
+        Rule::UntrackAnswers(service) => {
+            proxy::untrack_answers(&mut message, service);
             return Ok(comment(message, rule));
         }
         Rule::Offload => {

@@ -33,6 +33,7 @@ fn service(name: &str, port: u16, real_servers: Vec<RealServer>) -> VirtualServe
         key: endpoint.into(),
         listen: vec![endpoint.into()],
         settings: Scheduler::Rr.into(),
+        syn_proxy: false,
         real_servers,
     }
 }

@@ -292,10 +292,10 @@ fn virtual_server(interfaces: usize) -> impl Strategy<Value = VirtualServer> {
     let settings = (
         prop::sample::select(Scheduler::ALL.to_vec()),
         prop::option::of((1u32..=2_678_400, 1u8..=32)),
-        any::<bool>(),
+        any::<[bool; 2]>(),
     );
     (ranges(interfaces), settings, "[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,20}").prop_flat_map(
-        |(listen, (scheduler, persistence, one_packet), name)| {
+        |(listen, (scheduler, persistence, [one_packet, syn_proxy]), name)| {
             let all = |protocol| listen.iter().all(|range| range.protocol == protocol);
             let settings = VirtualSettings {
                 scheduler,
@@ -304,6 +304,7 @@ fn virtual_server(interfaces: usize) -> impl Strategy<Value = VirtualServer> {
             };
             let key = key(&listen);
             let grouped = matches!(key, VirtualKey::Mark(_));
+            let syn_proxy = syn_proxy && !grouped && all(Protocol::Tcp);
             let bare = grouped && (persistence.is_some() || listen[0].first % 2 == 0);
             let servers = real_server(!key.is_ipv6(), bare || !all(Protocol::Tcp), bare);
             prop::collection::vec(servers, 0..5).prop_map(move |servers| {
@@ -318,6 +319,7 @@ fn virtual_server(interfaces: usize) -> impl Strategy<Value = VirtualServer> {
                     key,
                     listen: listen.clone(),
                     settings,
+                    syn_proxy,
                     real_servers: unique.into_values().collect(),
                 }
             })
@@ -459,7 +461,8 @@ pub(super) fn written(config: &Config) -> String {
         let protocol = list(&service.protocols());
         let _ = write!(
             text,
-            "scheduler = \"{scheduler}\"\nprotocol = {protocol}\none_packet = {one_packet}\n"
+            "scheduler = \"{scheduler}\"\nprotocol = {protocol}\none_packet = {one_packet}\nsyn_proxy = {}\n",
+            service.syn_proxy
         );
         if let Some(Persistence { timeout_s, prefix }) = persistence {
             let _ = writeln!(
