@@ -11,7 +11,7 @@ use lb_core::desired::{self, Network};
 use lb_core::drops::DropWatch;
 use lb_core::health::{CheckResult, Health, Outcome};
 use lb_core::model::{ServerKey, VirtualKey};
-use lb_core::observed::{Activity, Observed};
+use lb_core::observed::{Activity, Machine, Observed};
 use lb_core::ports::KernelError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -49,7 +49,7 @@ pub struct Engine {
     pub places: Places,
     pub store: Store,
     pub started: Instant,
-    pub memory_bytes: u64,
+    pub machine: Machine,
     /// What is in force; `None`: nothing is.
     pub config: Option<Config>,
     /// What its file was made of.
@@ -113,7 +113,7 @@ impl Engine {
         let mut engine = Engine {
             store,
             started: now,
-            memory_bytes: system::memory_bytes(),
+            machine: system::machine(),
             config: None,
             parts: Parts::default(),
             by_listen: Vec::new(),

@@ -183,19 +183,18 @@ impl Engine {
             .as_ref()
             .map(|config| config.timeouts)
             .unwrap_or_default();
-        let sysctls = desired::sysctls(self.memory_bytes, &timeouts, self.observed.links.keys());
+        let links = &self.observed.links;
+        let mut sysctls = desired::sysctls(self.machine.memory_bytes, &timeouts, links.keys());
+        sysctls.extend(desired::steering(self.machine.processors, links));
         let names: BTreeSet<SysctlName> = names(sysctls.keys());
         self.send(Job::Observe(names.clone(), scope));
         self.reconcile.phase = Phase::Observing(names, Instant::now());
     }
 
     pub fn wanted_network(&self, observed: &Observed) -> Network {
-        desired::network(
-            self.config.as_ref(),
-            &observed.links,
-            self.memory_bytes,
-            |service| self.checks.is_open(service),
-        )
+        desired::network(self.config.as_ref(), &observed.links, self.machine, |service| {
+            self.checks.is_open(service)
+        })
     }
 
     pub fn on_observed(&mut self, scope: Scope, observed: Result<Observed, KernelError>) {

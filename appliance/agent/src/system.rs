@@ -1,9 +1,21 @@
 //! Small facts about this machine and this process, from /proc. Each reads as 0 or nothing when it cannot be read.
 
 use std::fs;
+use std::num::NonZero;
+use std::thread;
+
+use lb_core::observed::Machine;
+
+pub fn machine() -> Machine {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    Machine {
+        memory_bytes: memory_bytes(),
+        processors: u32::try_from(processors).unwrap_or(u32::MAX),
+    }
+}
 
 /// MemTotal of /proc/meminfo, in bytes.
-pub fn memory_bytes() -> u64 {
+fn memory_bytes() -> u64 {
     field_kb("/proc/meminfo", "MemTotal:") * 1024
 }
 

@@ -10,7 +10,7 @@ use crate::config::{Config, Route, VirtualServer, WhenDown};
 use crate::flat::FlatMap;
 use crate::link_kind::LinkKind;
 use crate::model::{Forward, IfName, RealKey, VirtualKey, VirtualSettings, Weight};
-use crate::observed::{IpvsTimeouts, ObservedLink, SysctlName};
+use crate::observed::{IpvsTimeouts, Machine, ObservedLink, SysctlName};
 use crate::ruleset::{Chain, Rule, Ruleset, Way};
 
 mod fast;
@@ -20,11 +20,13 @@ mod gateway;
 mod groups;
 mod links;
 mod proxy;
+mod steering;
 mod sysctl;
 #[cfg(test)]
 mod tests;
 
 pub use gateway::{forwards, masquerade_rules};
+pub use steering::{is_same_mask, steering};
 pub use sysctl::{FORWARDING, IPVS_DEFENCES, ipvs_defends, sysctls};
 
 /// Everything but IPVS.
@@ -110,12 +112,12 @@ pub fn pool(service: &VirtualServer, in_pool: impl Fn(RealKey) -> bool) -> Desir
 }
 
 /// Links, addresses, routes, rules and sysctls. `config: None` is an appliance without configuration: it answers
-/// nobody and forwards nothing. `memory_bytes` sizes the connection tracking table. A service that is not `open` yet
+/// nobody and forwards nothing. `machine` sizes the tables. A service that is not `open` yet
 /// is left out of the input filter: its clients' SYNs are dropped, and sent again a second later, instead of refused.
 pub fn network(
     config: Option<&Config>,
     links: &BTreeMap<IfName, ObservedLink>,
-    memory_bytes: u64,
+    machine: impl Into<Machine>,
     open: impl Fn(&VirtualServer) -> bool,
 ) -> Network {
     let mut network = Network {
@@ -136,7 +138,9 @@ pub fn network(
         network.ruleset = ruleset(&Config::empty(), &BTreeMap::new(), links, open);
     }
     network.timeouts = config.map_or(IpvsTimeouts::DEFAULT, |config| config.timeouts);
-    network.sysctls = sysctls(memory_bytes, &network.timeouts, network.links.keys());
+    let machine = machine.into();
+    network.sysctls = sysctls(machine.memory_bytes, &network.timeouts, network.links.keys());
+    network.sysctls.extend(steering(machine.processors, links));
     network
 }
 

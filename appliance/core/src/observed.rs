@@ -46,6 +46,23 @@ impl Observed {
     }
 }
 
+/// What the sizes of tables and the steering of packets follow from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine {
+    pub memory_bytes: u64,
+    pub processors: u32,
+}
+
+/// With one processor.
+impl From<u64> for Machine {
+    fn from(memory_bytes: u64) -> Machine {
+        Machine {
+            memory_bytes,
+            processors: 1,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ObservedLink {
     pub index: u32,
@@ -67,6 +84,8 @@ pub struct ObservedLink {
     /// The cable or the peer is there (IFLA_CARRIER); never true while the link is switched off.
     pub carrier: bool,
     pub mtu: u32,
+    /// A card's queues for what it receives; 0 for links that are not cards.
+    pub receive_queues: u32,
     /// Without the IPv6 link-local addresses (fe80::/10), which are the kernel's.
     pub addresses: BTreeSet<IpNet>,
     /// Routes of the main table through this link that carry our routing protocol number ([`ROUTE_PROTOCOL`]).

@@ -1,4 +1,5 @@
-//! Kernel settings below /proc/sys, by path (`net/ipv4/ip_forward`), and the host's name.
+//! Kernel settings below /proc/sys, by path (`net/ipv4/ip_forward`), those of devices below /sys
+//! (`class/net/eth0/queues/rx-0/rps_cpus`), and the host's name.
 //! Must not: know what any of them means.
 
 use std::fs::{self, OpenOptions};
@@ -10,6 +11,8 @@ use lb_core::ports::KernelFault;
 use crate::fault;
 
 const ROOT: &str = "/proc/sys";
+/// For names that begin with the second.
+const DEVICES: (&str, &str) = ("/sys", "class/");
 
 /// `None`: the kernel has no such setting. Tabs and line ends between values read as single spaces.
 pub(crate) fn read(name: &str) -> Result<Option<String>, KernelFault> {
@@ -35,9 +38,11 @@ fn path(name: &str) -> Result<PathBuf, KernelFault> {
         .components()
         .all(|part| matches!(part, Component::Normal(_)));
     if name.is_empty() || !plain || name.contains('*') {
-        return Err(fault::plain("not a path below /proc/sys"));
+        return Err(fault::plain("not a path below /proc/sys or /sys"));
     }
-    Ok(Path::new(ROOT).join(name))
+    let (devices, begin) = DEVICES;
+    let root = if name.starts_with(begin) { devices } else { ROOT };
+    Ok(Path::new(root).join(name))
 }
 
 pub(crate) fn hostname() -> String {
@@ -70,6 +75,7 @@ mod tests {
             "/etc/passwd",
             "../../etc/passwd",
             "net/../../x",
+            "class/../../x",
             "net/ipv4/conf/*/rp_filter",
         ] {
             assert!(read(name).is_err(), "{name}");

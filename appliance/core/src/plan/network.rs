@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::desired::{FORWARDING, IPVS_DEFENCES, Network};
+use crate::desired::{FORWARDING, IPVS_DEFENCES, Network, is_same_mask};
 use crate::observed::Observed;
 
 use super::Step;
@@ -75,7 +75,8 @@ fn forwarding(network: &Network, observed: &Observed) -> Vec<Step> {
 /// A sysctl that the kernel does not have (no IPv6, a link that has gone) is left alone.
 fn set_sysctl(observed: &Observed, name: &str, value: &str) -> Option<Step> {
     let seen = observed.sysctls.get(name)?;
-    (seen != value && !is_on_guard(name, seen, value)).then(|| Step::SetSysctl {
+    let same = seen == value || is_same_mask(name, seen, value);
+    (!same && !is_on_guard(name, seen, value)).then(|| Step::SetSysctl {
         name: name.to_owned(),
         value: value.to_owned(),
     })

@@ -2,7 +2,9 @@
 //! them is seen at the next reading, which the link monitor asks for.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
@@ -51,7 +53,21 @@ pub(super) async fn links(handle: Handle) -> Result<BTreeMap<IfName, ObservedLin
             link.routes.insert(route);
         }
     }
+    for (name, link) in by_index.values_mut() {
+        link.receive_queues = receive_queues(name);
+    }
     Ok(by_index.into_values().collect())
+}
+
+/// Only a card has a device, and queues of its own.
+fn receive_queues(name: &IfName) -> u32 {
+    let link = Path::new("/sys/class/net").join(name.as_str());
+    if !link.join("device").exists() {
+        return 0;
+    }
+    let queues = fs::read_dir(link.join("queues")).into_iter().flatten().flatten();
+    let receive = queues.filter(|queue| queue.file_name().to_string_lossy().starts_with("rx-"));
+    u32::try_from(receive.count()).unwrap_or(u32::MAX)
 }
 
 pub(super) async fn link_named(handle: Handle, name: String) -> Result<LinkMessage, Error> {
