@@ -94,6 +94,18 @@ impl Peers {
             .collect()
     }
 
+    /// So many SYNs within `seconds`, each from another address of 198.18.0.0/15 that nobody has; how many were sent.
+    pub fn flood(&self, namespace: &str, address: &str, times: u32, seconds: u32) -> Result<u32> {
+        let (program, times, seconds) = (self.0.to_string_lossy(), times.to_string(), seconds.to_string());
+        let argv = [
+            "ip", "netns", "exec", namespace, &program, "flood", "tcp", address, &times, &seconds,
+        ];
+        let said = run(&argv)?;
+        said.trim()
+            .parse()
+            .map_err(|_| LabError::Unexpected(format!("the flood said `{said}`")))
+    }
+
     fn client(
         &self,
         namespace: &str,

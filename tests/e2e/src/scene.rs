@@ -135,6 +135,11 @@ impl Scene {
         Ok(())
     }
 
+    /// From the next time that it is powered on.
+    pub fn set_memory(&mut self, megabytes: u32) {
+        self.options.memory_mb = megabytes;
+    }
+
     /// The mains fail; the disk keeps what it has.
     pub fn cut_power(&mut self) -> Result<()> {
         self.vm.take().map_or(Ok(()), Vm::power_cut)

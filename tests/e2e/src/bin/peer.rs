@@ -10,17 +10,20 @@
 //! `peer unwrap ipip|ip6ip6`, `peer unwrap gue ADDRESS`: the far end of a tunnel. A line for each packet: who sent the outer
 //! one, and the inner one's two ends; the inner one is taken as if it had come by itself
 //! `peer scan tcp|udp ADDRESS`: a line for each port that answers in any way
+//! `peer flood tcp ADDRESS TIMES SECONDS`: so many SYNs, evenly over the time, each from another address of FLOOD_SOURCES
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use lb_e2e::sctp;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// How long an answer is waited for: a lost SYN or a server that is not there shows, a slow machine does not.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The first of 131,072 addresses that nobody has (198.18.0.0/15, for measurements).
+const FLOOD_SOURCES: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         ["unwrap", "gue", address] => gue_tunnel(address),
         ["scan", "tcp", address] => scan(address, Type::STREAM),
         ["scan", "udp", address] => scan(address, Type::DGRAM),
+        ["flood", "tcp", address, times, seconds] => flood(address, times, seconds),
         ["talk", "udp", address, times] => parse(address)
             .and_then(socket)
             .and_then(|socket| ask(address, times, |_| datagram(&socket))),
@@ -231,6 +235,64 @@ fn scan(address: &str, kind: Type) -> io::Result<()> {
         println!("{port}");
     }
     Ok(())
+}
+
+/// Nobody waits for the answers. Prints how many were sent.
+fn flood(address: &str, times: &str, seconds: &str) -> io::Result<()> {
+    const RAW: i32 = 255;
+    const BATCH: u32 = 20;
+    let target: SocketAddrV4 = address.parse().map_err(io::Error::other)?;
+    let times: u32 = times.parse().map_err(io::Error::other)?;
+    let time = Duration::from_secs(seconds.parse().map_err(io::Error::other)?);
+    let socket = raw(Domain::IPV4, RAW)?;
+    // Another flood is one of other connections.
+    let first = SystemTime::UNIX_EPOCH
+        .elapsed()
+        .map_or(0, |time| time.subsec_nanos());
+    let (begun, mut sent) = (Instant::now(), 0);
+    for number in 0..times {
+        // A queue that is full for a moment is a SYN that the network lost.
+        sent += u32::from(
+            socket
+                .send_to(
+                    &syn(first.wrapping_add(number), target),
+                    &SocketAddr::from(target).into(),
+                )
+                .is_ok(),
+        );
+        if number % BATCH == 0 {
+            let due = time.mul_f64(f64::from(number) / f64::from(times));
+            std::thread::sleep(due.saturating_sub(begun.elapsed()));
+        }
+    }
+    println!("{sent}");
+    Ok(())
+}
+
+/// The kernel fills in the IP header's own checksum.
+fn syn(number: u32, target: SocketAddrV4) -> [u8; 40] {
+    let source = Ipv4Addr::from_bits(FLOOD_SOURCES.to_bits() | (number % (1 << 17))).octets();
+    let port = u16::try_from(1_024 + number % 60_000)
+        .unwrap_or(1_024)
+        .to_be_bytes();
+    let mut packet = [0; 40];
+    packet[..10].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6]);
+    packet[12..16].copy_from_slice(&source);
+    packet[16..20].copy_from_slice(&target.ip().octets());
+    packet[20..22].copy_from_slice(&port);
+    packet[22..24].copy_from_slice(&target.port().to_be_bytes());
+    packet[24..28].copy_from_slice(&number.wrapping_mul(2_654_435_761).to_be_bytes());
+    // Five words of header, SYN, a window.
+    packet[32..36].copy_from_slice(&[0x50, 0x02, 0xfa, 0xf0]);
+    // The pseudo header: both addresses, the protocol, the length.
+    let words = packet[12..]
+        .chunks_exact(2)
+        .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+    let sum: u32 = words.sum::<u32>() + 6 + 20;
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let folded = (folded & 0xffff) + (folded >> 16);
+    packet[36..38].copy_from_slice(&(!(folded as u16)).to_be_bytes());
+    packet
 }
 
 /// Connected: only what comes from `address` itself is an answer.

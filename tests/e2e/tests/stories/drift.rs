@@ -14,6 +14,9 @@ use crate::rows::settle;
 /// A full read-back happens every 30 s; the rest is for a slow machine.
 const REPAIR_LIMIT: Duration = Duration::from_secs(45);
 
+/// The column of /proc/net/softnet_stat that counts how often another processor has woken this one (softnet_seq_show).
+const RECEIVED_RPS: usize = 9;
+
 const DAMAGE: [(&str, &[&str]); 5] = [
     (
         "IPVS servers: one gone, one with another weight, one too many",
@@ -100,4 +103,41 @@ fn foreign_tables_are_left_alone(scene: &mut Scene, saboteur: &Saboteur, whole: 
     assert!(tables.contains("table ip foreign"), "{tables}");
     scene.row_1(5)?;
     Ok(())
+}
+
+/// Cards with one queue, two processors: each has its part of what is received, and what somebody changes is put right.
+pub fn packets_are_steered() -> Told {
+    let mut scene = Scene::new(Setting::new(Start::Sabotage, scenario(QUICK)))?;
+    scene.wait_until_serving()?;
+    settle(&mut scene)?;
+    let saboteur = scene.saboteur()?;
+    let file = |link: &str| format!("/sys/class/net/{link}/queues/rx-0/rps_cpus");
+    let wait_for = |link: &str| -> Told {
+        let started = Instant::now();
+        loop {
+            let mask = saboteur.run(&["saboteur", "read", &file(link)])?;
+            if mask.trim() == "3" {
+                return Ok(());
+            }
+            assert!(started.elapsed() < REPAIR_LIMIT, "{link}: {mask}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    for link in ["eth0", "eth1"] {
+        wait_for(link)?;
+    }
+    // One connection is one flow: among some are both kinds.
+    scene.row_1(20)?;
+    let handed: Vec<u64> = saboteur
+        .proc("net/softnet_stat")?
+        .lines()
+        .filter_map(|line| u64::from_str_radix(line.split_whitespace().nth(RECEIVED_RPS)?, 16).ok())
+        .collect();
+    assert!(
+        handed.len() == 2 && handed.iter().all(|packets| *packets > 0),
+        "{handed:?}"
+    );
+    saboteur.run(&["saboteur", "write", &file("eth1"), "0"])?;
+    wait_for("eth1")?;
+    Ok(scene.row_1(5)?)
 }

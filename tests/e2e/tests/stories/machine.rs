@@ -52,6 +52,52 @@ pub fn small_memory() -> Told {
     Ok(())
 }
 
+const GUIDE: &str = include_str!("../../../../docs/guide.md");
+
+/// What the guide's table says for so much memory: buckets of IPVS's table, connections that may be tracked, neighbours, and
+/// the megabytes below which memory is scarce.
+fn promised(megabytes: u32) -> Vec<u64> {
+    let row = format!("| {megabytes} MB |");
+    let line = GUIDE.lines().find(|line| line.starts_with(&row));
+    let cells = line.expect("the guide has a row for this").split('|').skip(2);
+    let digits = |cell: &str| cell.chars().filter(char::is_ascii_digit).collect::<String>();
+    let numbers = cells.filter_map(|cell| digits(cell).parse().ok());
+    numbers.take(4).collect()
+}
+
+/// The tables have the sizes that the guide gives for the memory.
+pub fn tables_fit_the_memory() -> Told {
+    let mut scene = Scene::dark(Setting::new(Start::Sabotage, scenario(QUICK)))?;
+    for megabytes in [128, 512] {
+        scene.set_memory(megabytes);
+        scene.power_on()?;
+        scene.wait_until_serving()?;
+        let saboteur = scene.saboteur()?;
+        let number = |file: &str| -> lb_lab::Result<u64> {
+            let text = saboteur.proc(file)?;
+            let mut words = text.split(|c: char| !c.is_ascii_digit());
+            Ok(words.find_map(|word| word.parse().ok()).unwrap_or_default())
+        };
+        let table = saboteur.proc("net/ip_vs")?;
+        let size = table
+            .split("size=")
+            .nth(1)
+            .and_then(|rest| rest.split(')').next());
+        let scarce = number("sys/net/ipv4/vs/amemthresh")? * 4096 / 1_000_000;
+        let seen = vec![
+            size.and_then(|size| size.parse().ok()).unwrap_or_default(),
+            number("sys/net/netfilter/nf_conntrack_max")?,
+            number("sys/net/ipv4/neigh/default/gc_thresh3")?,
+            scarce,
+        ];
+        println!("{megabytes} MB: {seen:?}; {}", saboteur.proc("meminfo")?);
+        assert_eq!(seen, promised(megabytes), "{megabytes} MB");
+        scene.row_1(3)?;
+        scene.cut_power()?;
+    }
+    Ok(())
+}
+
 /// Both end in order: the volume is clean, and after Ctrl-Alt-Del the machine is back.
 pub fn power_button_and_ctrl_alt_del() -> Told {
     let mut scene = Scene::new(Setting::new(Start::Kernel, scenario(QUICK)))?;

@@ -10,6 +10,7 @@ mod counters;
 mod damage;
 mod drift;
 mod fast;
+mod flood;
 mod gateway;
 mod groups;
 mod hairpin;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Story::new("reset_in_config_put", 480, power::reset_in_config_put),
         Story::new("drift_is_repaired", 420, drift::is_repaired),
         Story::new("flows_take_the_fast_path", 300, fast::flows_take_the_fast_path),
+        Story::new("packets_are_steered", 150, drift::packets_are_steered),
         Story::new("cluster_behind_a_bond", 420, bonds::cluster_behind_a_bond),
         Story::new("rows_original_timing", 240, rows::original_timing),
         Story::new("agent_killed_during_requests", 180, agent::killed_during_requests),
@@ -86,6 +88,12 @@ fn main() -> ExitCode {
             packets::are_whole_whatever_they_meet,
         ),
         Story::new("ipv6_is_balanced", 150, protocols::ipv6_is_balanced),
+        Story::new("a_flood_of_syns", 150, flood::a_flood_of_syns),
+        Story::new(
+            "memory_is_scarce_in_a_flood",
+            180,
+            flood::memory_is_scarce_in_a_flood,
+        ),
         Story::new("one_change_among_many", 300, scale::one_change_among_many),
         Story::new(
             "one_change_among_forty_thousand",
@@ -104,6 +112,7 @@ fn main() -> ExitCode {
         Story::new("console_cannot_run", 150, rescue::console_cannot_run),
         Story::new("first_boot", 150, machine::first_boot),
         Story::new("small_memory", 150, machine::small_memory),
+        Story::new("tables_fit_the_memory", 200, machine::tables_fit_the_memory),
         Story::new(
             "power_button_and_ctrl_alt_del",
             180,

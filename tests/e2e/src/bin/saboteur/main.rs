@@ -36,6 +36,8 @@ fn main() -> ExitCode {
         ["haunt", role, seconds] => haunt(role, seconds),
         ["fill", path] => fill(path),
         ["copy", from, to] => fs::copy(from, to).map(drop),
+        ["read", path] => fs::read_to_string(path).map(|text| print!("{text}")),
+        ["write", path, value] => fs::write(path, value),
         ["reload", times, versions @ ..] => orders::reload(times, versions),
         ["kill-agents", times, least, most] => orders::kill_agents(times, least, most),
         ["feed", text, program, arguments @ ..] => orders::feed(text, program, arguments),
