@@ -71,6 +71,14 @@ fn what_is_whole_is_counted() -> Told {
         (5_000, 5_000, 5_000)
     );
     assert_eq!(short.servers["one"], 5_000);
+    let _hall = load.serve_held("worker01", "hall", &["172.16.0.11:8081"])?;
+    let held = Client::held(SocketAddr::from((SERVICE.0, 8_081)), 3_000, 3);
+    let held = load.start("host01", &held)?;
+    held.wait_for("connections that are held", SOON, |so_far| so_far.begun == 3_000)?;
+    let held = held.report()?;
+    assert_whole(&held);
+    assert_eq!((held.completed, held.answers), (3_000, 1_000));
+    assert_eq!(held.servers["hall"], 1_000);
     let kept = load.run("host01", &Client::kept_alive(service, 2_000))?;
     assert_whole(&kept);
     assert_eq!((kept.begun, kept.answers), (1, 2_000));

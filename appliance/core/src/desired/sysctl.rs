@@ -72,8 +72,11 @@ const PER_LINK: &[(&str, &str, &str)] = &[
     ("ipv6", "autoconf", "0"),
 ];
 
-/// One tracked connection costs about 400 bytes with its extensions: the table may take a fifth of the memory.
-const BYTES_PER_CONNTRACK: u64 = 2_048;
+/// What the box needs beside its connections.
+const BYTES_BESIDE: u64 = 48 << 20;
+/// A balanced connection costs less than this in both tables together, connection tracking's and IPVS's: a machine with
+/// 256 MB tracks 200,000 and more.
+const BYTES_PER_CONNECTION: u64 = 800;
 const CONNTRACK_MIN: u64 = 32_768;
 const CONNTRACK_MAX: u64 = 4_194_304;
 /// Entries per hash bucket when the table is full.
@@ -115,7 +118,8 @@ pub fn sysctls<'a>(
         wanted.insert(format!("net/netfilter/nf_conntrack_{name}"), seconds.to_string());
     }
     // The kernel rounds the number of buckets up to whole pages (nf_ct_alloc_hashtable): ask for a power of two.
-    let entries = (memory_bytes / BYTES_PER_CONNTRACK).clamp(CONNTRACK_MIN, CONNTRACK_MAX);
+    let room = memory_bytes.saturating_sub(BYTES_BESIDE) / BYTES_PER_CONNECTION;
+    let entries = room.clamp(CONNTRACK_MIN, CONNTRACK_MAX);
     let buckets = (entries / CONNTRACK_PER_BUCKET).next_power_of_two();
     wanted.insert(
         "net/netfilter/nf_conntrack_buckets".to_owned(),

@@ -154,8 +154,8 @@ fn the_connection_tracking_table_follows_the_memory() {
             all["net/netfilter/nf_conntrack_buckets"].clone(),
         )
     };
-    assert_eq!(of(128 << 20), ("65536".to_owned(), "16384".to_owned()));
-    assert_eq!(of(1 << 30), ("524288".to_owned(), "131072".to_owned()));
+    assert_eq!(of(128 << 20), ("104857".to_owned(), "32768".to_owned()));
+    assert_eq!(of(1 << 30), ("1279262".to_owned(), "524288".to_owned()));
     assert_eq!(of(0).0, "32768");
     assert_eq!(of(1 << 40).0, "4194304");
 }

@@ -7,6 +7,7 @@ mod bad_config;
 mod bad_input;
 mod bonds;
 mod counters;
+mod crowd;
 mod damage;
 mod drift;
 mod fast;
@@ -46,6 +47,11 @@ fn main() -> ExitCode {
             "nothing_lost_in_a_thousand_damages",
             480,
             damage::nothing_lost_in_a_thousand_damages,
+        ),
+        Story::new(
+            "two_hundred_thousand_connections",
+            480,
+            crowd::two_hundred_thousand_connections,
         ),
         Story::new("nothing_lost_in_drains", 420, lost::in_drains),
         Story::new("rows_bios", 420, rows::bios),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::datagrams::Talk;
 use super::exchange::{Answer, Connection, Desk, Failure};
+use super::held;
 use super::options::{Client, Kind};
 use super::report::{Loss, Report};
 
@@ -37,6 +38,9 @@ struct Told {
 
 /// Carries the orders out; prints the report. Told to stop by the end of standard input.
 pub fn run(client: &Client) -> io::Result<()> {
+    if client.kind == Kind::Held {
+        held::allow_files()?;
+    }
     let run = Arc::new(Run {
         client: client.clone(),
         started: Instant::now(),
@@ -75,6 +79,13 @@ impl Told {
         self.yes.store(true, Ordering::SeqCst);
         drop(self.lock.lock());
         self.wake.notify_all();
+    }
+
+    fn wait(&self) {
+        let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        while !self.yes() {
+            guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn yes(&self) -> bool {
@@ -123,6 +134,7 @@ impl Run {
         match self.client.kind {
             Kind::Short => self.short(),
             Kind::Long => self.long(number),
+            Kind::Held => self.held(),
             Kind::Udp => self.udp(number),
         }
     }
@@ -195,6 +207,22 @@ impl Run {
                 return self.ended(connection.end(), end);
             }
             due = (due + self.client.interval).max(Instant::now());
+        }
+    }
+
+    fn held(&self) {
+        let (mut held, mut desk) = (Vec::new(), Desk::new());
+        while let Some(ticket) = self.ticket() {
+            held.extend(self.open(ticket).map(|connection| (ticket, connection)));
+        }
+        self.told.wait();
+        for (ticket, mut connection) in held {
+            let end = connection.local_end();
+            let asked = match ticket.is_multiple_of(self.client.requests) {
+                true => self.ask(&mut connection, &mut desk, true),
+                false => Ok(()),
+            };
+            self.ended(asked, end);
         }
     }
 

@@ -54,6 +54,11 @@ impl Program {
         self.start_server(namespace, "serve", name, addresses)
     }
 
+    /// The same for connections by the hundred thousand.
+    pub fn serve_held(&self, namespace: &str, name: &str, addresses: &[&str]) -> Result<Server> {
+        self.start_server(namespace, "serve-held", name, addresses)
+    }
+
     pub fn serve_udp(&self, namespace: &str, name: &str, addresses: &[&str]) -> Result<Server> {
         self.start_server(namespace, "serve-udp", name, addresses)
     }

@@ -1,9 +1,9 @@
 //! Load: a client that opens thousands of connections a second and accounts for every one of them, and a server that is
 //! fast enough for it and says who it is. Both are this very program, started again inside of a namespace:
 //!
-//! `PROGRAM --load serve|serve-udp NAME ADDRESS...`: answers `GET /bytes/N` with N bytes, anything else with its name and the
+//! `PROGRAM --load serve|serve-held|serve-udp NAME ADDRESS...`: answers `GET /bytes/N` with N bytes, anything else with its name and the
 //! client's address; datagrams with its name and what came. Prints `ready` when it listens.
-//! `PROGRAM --load short|long|udp --to ADDRESS[,ADDRESS...] [--OPTION VALUE]...`: see [`options::Client`]. Prints one JSON
+//! `PROGRAM --load short|long|held|udp --to ADDRESS[,ADDRESS...] [--OPTION VALUE]...`: see [`options::Client`]. Prints one JSON
 //! document, a [`Report`], at the end; and a line with the counts so far on standard error, several times a second.
 //!
 //! What is lost is counted, with its kind and its time, and never tried again. Must not: know who is in between.
@@ -12,6 +12,7 @@ mod client;
 mod datagrams;
 mod exchange;
 mod harness;
+mod held;
 pub mod options;
 mod pattern;
 mod report;
@@ -44,6 +45,7 @@ fn play(arguments: &[String]) -> io::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["serve", name, addresses @ ..] => server::serve(name, &options::addresses(addresses)?),
+        ["serve-held", name, addresses @ ..] => held::serve(name, &options::addresses(addresses)?),
         ["serve-udp", name, addresses @ ..] => datagrams::serve(name, &options::addresses(addresses)?),
         [kind, options @ ..] => client::run(&Client::parse(kind, options)?),
         [] => Err(io::Error::other("client or server?")),

@@ -12,6 +12,8 @@ pub enum Kind {
     Short,
     /// `parallel` connections that stay, with a request at every `interval`, until the client is told to stop.
     Long,
+    /// A number of connections, which are all kept until the client is told to stop; then every `requests`th asks once.
+    Held,
     /// Datagrams from `parallel` sockets; `connections` is their number.
     Udp,
 }
@@ -81,6 +83,15 @@ impl Client {
         }
     }
 
+    /// So many connections that are all kept; every `sample`th is asked at the end.
+    pub fn held(to: SocketAddr, connections: u64, sample: u64) -> Client {
+        Client {
+            connections,
+            requests: sample,
+            ..Client::new(Kind::Held, to)
+        }
+    }
+
     /// One connection with so many requests.
     pub fn kept_alive(to: SocketAddr, requests: u64) -> Client {
         Client {
@@ -112,6 +123,7 @@ impl Client {
         let kind = match self.kind {
             Kind::Short => "short",
             Kind::Long => "long",
+            Kind::Held => "held",
             Kind::Udp => "udp",
         };
         let to: Vec<String> = self.to.iter().map(ToString::to_string).collect();
@@ -143,6 +155,7 @@ impl Client {
         let kind = match kind {
             "short" => Kind::Short,
             "long" => Kind::Long,
+            "held" => Kind::Held,
             "udp" => Kind::Udp,
             other => return Err(io::Error::other(format!("unknown kind of load {other}"))),
         };
@@ -208,6 +221,7 @@ mod tests {
         for client in [
             client.clone(),
             Client::long(client.to[0], 7, Duration::from_millis(30)),
+            Client::held(client.to[0], 9, 3),
         ] {
             let words = client.words();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();

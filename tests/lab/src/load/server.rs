@@ -17,9 +17,18 @@ const BACKLOG: i32 = 4096;
 const REQUEST_LIMIT: usize = 4096;
 const STACK: usize = 128 * 1024;
 
-struct Server {
+pub(super) struct Server {
     name: String,
     pattern: Pattern,
+}
+
+impl Server {
+    pub(super) fn new(name: &str) -> Server {
+        Server {
+            name: name.to_owned(),
+            pattern: Pattern::new(),
+        }
+    }
 }
 
 /// One address, with the threads that wait at it.
@@ -31,10 +40,7 @@ struct Door {
 
 /// Serves until it is killed.
 pub fn serve(name: &str, addresses: &[SocketAddr]) -> io::Result<()> {
-    let server = Arc::new(Server {
-        name: name.to_owned(),
-        pattern: Pattern::new(),
-    });
+    let server = Arc::new(Server::new(name));
     for address in addresses {
         let door = Arc::new(Door {
             server: Arc::clone(&server),
@@ -49,7 +55,7 @@ pub fn serve(name: &str, addresses: &[SocketAddr]) -> io::Result<()> {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
@@ -108,6 +114,19 @@ fn converse(
             return Ok(());
         }
     }
+}
+
+/// One request, which is there, and its answer; whether the connection goes on.
+pub(super) fn converse_once(server: &Server, mut stream: &TcpStream) -> io::Result<bool> {
+    let mut buffer = [0; REQUEST_LIMIT];
+    let count = stream.read(&mut buffer)?;
+    // One segment holds it whole.
+    let request = String::from_utf8_lossy(&buffer[..count]);
+    if !request.ends_with("\r\n\r\n") {
+        return Ok(false);
+    }
+    answer(server, stream, stream.peer_addr()?, &request)?;
+    Ok(!request.contains("Connection: close"))
 }
 
 fn answer(server: &Server, mut stream: &TcpStream, client: SocketAddr, request: &str) -> io::Result<()> {
