@@ -271,8 +271,9 @@ impl Engine {
     }
 
     fn note_repairs(&mut self, steps: &[Step]) {
-        let audit =
-            self.reconcile.round == 1 && !self.reconcile.changed && self.reconcile.last_full.is_some();
+        // A configuration that came while an audit was reading is in force already, and these are its steps.
+        let changed = self.reconcile.changed || self.reconcile.changed_next;
+        let audit = self.reconcile.round == 1 && !changed && self.reconcile.last_full.is_some();
         let opening = std::mem::take(&mut self.reconcile.opening);
         if !audit {
             return self.log_steps(steps);

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use lb_agent::{CONFIG_FILE, Places, Ports};
@@ -24,6 +24,8 @@ struct Record {
     kernel: FakeKernel,
     frames: usize,
     pools: usize,
+    /// How long the frame takes to be read.
+    slow: Duration,
     /// The next step that begins so is refused.
     refuse: Option<&'static str>,
 }
@@ -35,7 +37,10 @@ impl KernelPort for Shared {
     fn observe_frame(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError> {
         let mut record = self.0.lock().unwrap();
         record.frames += 1;
-        record.kernel.observe_frame(sysctls)
+        let (slow, observed) = (record.slow, record.kernel.observe_frame(sysctls));
+        drop(record);
+        std::thread::sleep(slow);
+        observed
     }
     fn observe_servers(
         &mut self,
@@ -71,16 +76,21 @@ impl ActivityPort for Nothing {
     }
 }
 
-impl LinkEvents for Nothing {
+/// What the test says of the links.
+struct Links(mpsc::Receiver<()>);
+
+impl LinkEvents for Links {
     fn wait(&mut self) -> Result<(), KernelError> {
-        loop {
+        while self.0.recv().is_err() {
             std::thread::park();
         }
+        Ok(())
     }
 }
 
 struct Appliance {
     dir: tempfile::TempDir,
+    links: mpsc::Sender<()>,
     record: Shared,
 }
 
@@ -95,6 +105,7 @@ impl Appliance {
             ..Record::default()
         };
         let record = Shared(Arc::new(Mutex::new(record)));
+        let (links, events) = mpsc::channel();
         let places = Places {
             config,
             runtime: dir.path().join("run"),
@@ -104,7 +115,7 @@ impl Appliance {
         let ports = Ports {
             kernel: Box::new(record.clone()),
             activity: Box::new(Nothing),
-            links: Box::new(Nothing),
+            links: Box::new(Links(events)),
         };
         let ready = places.runtime.join("agent.ready");
         std::thread::spawn(move || lb_agent::run(places, ports));
@@ -113,7 +124,7 @@ impl Appliance {
             assert!(Instant::now() < deadline, "the agent is not ready");
             std::thread::sleep(Duration::from_millis(5));
         }
-        Appliance { dir, record }
+        Appliance { dir, links, record }
     }
 
     fn ask(&self, request: &Request) -> Response {
@@ -287,4 +298,34 @@ fn a_change_of_the_network_takes_the_whole_way_without_reading_the_servers() {
     );
     assert!(appliance.read().0 > frames);
     assert_eq!(appliance.read().1, pools);
+}
+
+/// It is in force when the read-back arrives, whose steps are its own.
+#[test]
+fn a_change_of_the_network_during_a_read_back_is_no_repair() {
+    let services = config(&[(80, &[(1, 1)])]);
+    let appliance = Appliance::start(&services);
+    let slow = |millis| appliance.record.0.lock().unwrap().slow = Duration::from_millis(millis);
+    slow(500);
+    let (frames, _) = appliance.read();
+    appliance.links.send(()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while appliance.read().0 == frames {
+        assert!(
+            Instant::now() < deadline,
+            "links have changed, and nothing is read"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let other = config(&[(80, &[(1, 2)]), (81, &[(1, 1)])]);
+    appliance.put(&other.replace("172.16.0.254/24", "172.16.0.254/16"));
+    slow(0);
+    assert_eq!(
+        appliance.table(),
+        [
+            "192.168.0.1:80/tcp 172.16.0.1:80*2",
+            "192.168.0.1:81/tcp 172.16.0.1:80*1"
+        ]
+    );
+    assert_eq!(appliance.status().reconcile.repairs, 0);
 }
