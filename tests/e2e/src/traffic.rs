@@ -84,10 +84,20 @@ impl Stage {
 
     /// The same with so many short connections at a time from each host.
     pub fn begin_with(&self, parallel: usize) -> Result<Traffic> {
+        self.start(parallel, None)
+    }
+
+    /// The same with at most so many short connections a second from each host.
+    pub fn begin_at(&self, rate: u32) -> Result<Traffic> {
+        self.start(PARALLEL, Some(rate))
+    }
+
+    fn start(&self, parallel: usize, rate: Option<u32>) -> Result<Traffic> {
         let long = self.stay("host01", LONG)?;
         let orders = Client {
             until_told: true,
             parallel,
+            rate,
             ..Stage::short_orders(0)
         };
         let short = ["host01", "host02"].map(|host| self.load.start(host, &orders));

@@ -1,5 +1,5 @@
 //! Nothing lost: at least 100,000 connections through the box, short ones and ones that stay, while its agent dies a
-//! hundred times, and while servers are drained.
+//! hundred times, while servers are drained, and while it is reloaded a thousand times.
 //! Lost is what was refused, reset, answered wrongly, or not answered within 20 s, and a SYN that had to be sent again, for
 //! then somebody dropped it. `damage` shows that the judgement can condemn.
 
@@ -18,6 +18,9 @@ use serde_json::Value;
 pub const FLOW_LIMIT: Duration = Duration::from_secs(240);
 pub const SOON: Duration = Duration::from_secs(30);
 const KILLS: u64 = 100;
+const RELOADS: usize = 1_000;
+/// At so many connections a second from each host the agent has its share of a small machine.
+const RATE: u32 = 240;
 
 /// The service whose connections are counted. A weight of `None` leaves the server out.
 pub fn web(weights: [Option<u32>; 3]) -> String {
@@ -106,6 +109,74 @@ pub fn in_a_hundred_deaths_of_the_agent() -> Told {
         "{status:#}"
     );
     assert_eq!(status["reconcile"]["repairs"], 0, "{status:#}");
+    Ok(())
+}
+
+/// How many versions the reloads go through before they begin again; so many are done at a stretch.
+const CYCLE: usize = 100;
+
+/// In each version two servers have other weights, and services that nobody uses and their servers come, change and go; a
+/// route does with every fiftieth. A third server joins the counted service, gets its share, is brought to weight 0, and
+/// leaves when its last connection has ended: one that leaves with connections ends them, by the words of the guide.
+fn version(number: usize) -> String {
+    let third = match number % 20 {
+        5..=11 => Some(3),
+        12..=17 => Some(0),
+        _ => None,
+    };
+    let weights = [1 + number as u32 % 5, 1 + number as u32 * 3 % 7].map(Some);
+    let mut services = web([weights[0], weights[1], third]);
+    services += &other("always", 9_000, 0..2 + number % 2, 1 + number % 4);
+    if number.is_multiple_of(2) {
+        services += &other("even", 9_001, number % 30..number % 30 + 2, 1);
+    }
+    if number.is_multiple_of(3) {
+        services += &other("third", 9_002, 0..3, number);
+    }
+    let route = format!(
+        "routes = [{{ to = \"10.{}.0.0/16\", via = \"192.168.0.20\" }}]\n",
+        number / 50
+    );
+    config(&route, &services)
+}
+
+pub fn in_a_thousand_reloads() -> Told {
+    let versions: Vec<(String, String)> = (0..CYCLE)
+        .map(|number| (format!("v{number}.toml"), version(number)))
+        .collect();
+    let (mut scene, stage, saboteur) = scene(&versions[CYCLE - 1].1, &versions)?;
+    let traffic = stage.begin_at(RATE)?;
+    let names = versions
+        .iter()
+        .enumerate()
+        .map(|(number, (name, _))| match number % 20 {
+            18 => format!("{name}@172.16.0.1:8080"),
+            _ => name.clone(),
+        });
+    let mut order = vec!["saboteur".to_owned(), "reload".to_owned(), CYCLE.to_string()];
+    order.extend(names);
+    let words: Vec<&str> = order.iter().map(String::as_str).collect();
+    for series in 1..=RELOADS / CYCLE {
+        let said: Value = serde_json::from_str(&saboteur.run(&words)?)?;
+        println!(
+            "{series}: {said}, {} connections, {} lost",
+            traffic.begun(),
+            traffic.losses()
+        );
+        assert_eq!(said["reloads"], CYCLE);
+        // Each of them changed something.
+        assert!(said["steps"].as_u64() >= Some(3 * CYCLE as u64), "{said}");
+    }
+    traffic.wait_for(AT_LEAST, FLOW_LIMIT)?;
+    let seen = traffic.end()?;
+    seen.assert_nothing_lost("a thousand reloads");
+    for server in ["one", "two", "three"] {
+        assert!(seen.answered_by(server) > 1_000, "{server}: {:?}", seen.short);
+    }
+    let status = scene.vm().json("status")?;
+    let log = saboteur.sh("applctl log --all")?;
+    let repairs: Vec<&str> = log.lines().filter(|line| line.contains("repair: ")).collect();
+    assert_eq!(status["reconcile"]["repairs"], 0, "{repairs:#?}");
     Ok(())
 }
 

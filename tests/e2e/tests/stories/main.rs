@@ -49,6 +49,11 @@ fn main() -> ExitCode {
             damage::nothing_lost_in_a_thousand_damages,
         ),
         Story::new(
+            "nothing_lost_in_a_thousand_reloads",
+            480,
+            lost::in_a_thousand_reloads,
+        ),
+        Story::new(
             "two_hundred_thousand_connections",
             480,
             crowd::two_hundred_thousand_connections,
