@@ -22,8 +22,8 @@ const DAMAGES: usize = 1_000;
 const REPAIRED: Duration = Duration::from_secs(90);
 /// Damages that are done together.
 const STRETCH: usize = 90;
-/// So many short connections at a time from each host leave the agent and the tools their share of a small machine.
-const PARALLEL: usize = 5;
+/// At so many connections a second from each host the agent and the tools have their share of a small machine.
+const RATE: u32 = 300;
 /// Services that nobody uses, and the servers of each.
 const SERVICES: usize = 24;
 const SERVERS: usize = 6;
@@ -69,7 +69,7 @@ pub fn nothing_lost_in_a_thousand_damages() -> Told {
     let (_scene, stage, saboteur) = scene(&configuration(), &[])?;
     let whole = saboteur.kernel_words()?;
     let mut known = repairs(&saboteur)?;
-    let traffic = stage.begin_with(PARALLEL)?;
+    let traffic = stage.begin_at(RATE)?;
     let seed = UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64;
     println!("the damages follow from {seed}");
     let (mut random, mut done) = (Random(seed | 1), 0);
