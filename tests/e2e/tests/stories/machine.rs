@@ -91,7 +91,14 @@ pub fn tables_fit_the_memory() -> Told {
             scarce,
         ];
         println!("{megabytes} MB: {seen:?}; {}", saboteur.proc("meminfo")?);
-        assert_eq!(seen, promised(megabytes), "{megabytes} MB");
+        let promised = promised(megabytes);
+        // The kernel's own part is not the same to the page in every boot.
+        let near = |(seen, promised): (&u64, &u64)| seen.abs_diff(*promised) <= promised / 500;
+        assert_eq!(seen.len(), promised.len(), "{megabytes} MB: {promised:?}");
+        assert!(
+            seen.iter().zip(&promised).all(near),
+            "{megabytes} MB: {seen:?}, not {promised:?}"
+        );
         scene.row_1(3)?;
         scene.cut_power()?;
     }
