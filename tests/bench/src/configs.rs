@@ -5,8 +5,9 @@ use std::fmt::Write;
 
 /// The service that traffic is balanced for, and the port of its servers.
 pub const PORT: u16 = 8080;
-/// On the appliance's config volume, and the same with one server changed.
+/// On the appliance's config volume: what is in force, many services, and the same with one server changed.
 pub const LB_TOML: &str = "lb.toml";
+pub const MANY_TOML: &str = "many.toml";
 pub const CHANGED_TOML: &str = "changed.toml";
 /// Their like in the reference's root.
 pub const MANY_CONF: &str = "etc/keepalived/many.conf";
@@ -24,6 +25,11 @@ const BALANCED: &str = "\n[[virtual_server]]\nname = \"bench\"\nlisten = \"192.1
 /// The appliance's lb.toml while traffic passes.
 pub fn balanced_toml() -> String {
     format!("{LINKS}{BALANCED}")
+}
+
+/// The links alone.
+pub fn empty_toml() -> String {
+    LINKS.to_owned()
 }
 
 /// keepalived.conf for the same service.
@@ -175,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_appliance_takes_them() {
-        for text in [balanced_toml(), FEW.toml(true)] {
+        for text in [balanced_toml(), empty_toml(), FEW.toml(true)] {
             let parsed = config::parse(&text);
             assert!(parsed.is_ok(), "{text}");
         }

@@ -1,5 +1,6 @@
 //! Many services: how long a start takes until all are in the kernel, and how long until one changed server is; on the clock
-//! of the machine that runs the guest, and counted in the guest's instructions. And the memory that they take.
+//! of the machine that runs the guest, on the clock of a guest that executes an instruction a nanosecond, and counted in the
+//! guest's instructions. And the memory that they take.
 //! Must not: render, or judge.
 
 use std::time::{Duration, Instant};
@@ -42,6 +43,8 @@ pub struct Timing {
     pub deed: Deed,
     /// On the clock of the machine that runs the guest.
     pub seconds: Option<f64>,
+    /// On the guest's own clock, which counts its instructions and the time for which it waits.
+    pub guest_seconds: Option<f64>,
     /// All that the guest did for it, the daemon's later clearing up with it.
     pub instructions: Option<f64>,
 }
@@ -54,6 +57,25 @@ pub struct Memory {
     pub now: Resident,
     /// VmHWM; the reference does not tell.
     pub peak: Resident,
+}
+
+/// What is taken of the deeds, each on a machine of its own: who asks whether a deed is done gives the guest work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Measure {
+    Instructions,
+    GuestSeconds,
+    Seconds,
+}
+
+impl Measure {
+    const ALL: [Measure; 3] = [Measure::Instructions, Measure::GuestSeconds, Measure::Seconds];
+
+    fn clock(self) -> Clock {
+        match self {
+            Measure::Instructions | Measure::GuestSeconds => Clock::Counting,
+            Measure::Seconds => Clock::Wall,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -73,8 +95,8 @@ impl Reload {
         ];
         for (side, many) in runs {
             if only.is_none_or(|only| only == side) {
-                for clock in [Clock::Counting, Clock::Wall] {
-                    reload.run(parts, side, many, clock)?;
+                for measure in Measure::ALL {
+                    reload.run(parts, side, many, measure)?;
                 }
             }
         }
@@ -88,16 +110,17 @@ impl Reload {
             .find(|timing| (timing.side, timing.servers, timing.deed) == (side, many.total(), deed))
     }
 
-    fn run(&mut self, parts: &Parts, side: Side, many: Many, clock: Clock) -> Result<()> {
-        let subject = Subject::boot(parts, side, many, clock)?;
+    fn run(&mut self, parts: &Parts, side: Side, many: Many, measure: Measure) -> Result<()> {
+        let subject = Subject::boot(parts, side, many, measure.clock())?;
         for deed in [Deed::Start, Deed::Change] {
-            let value = match clock {
-                Clock::Wall => subject.timed(deed)?,
-                Clock::Counting => subject.counted(deed)?,
+            let value = match measure {
+                Measure::Instructions => subject.counted(deed)? * 1e9,
+                Measure::GuestSeconds => subject.timed_by_guest(deed)?,
+                Measure::Seconds => subject.timed(deed)?,
             };
-            self.note(&subject, deed, clock, value);
+            self.note(&subject, deed, measure, value);
         }
-        if clock == Clock::Wall {
+        if measure == Measure::Seconds {
             let memory = subject.memory()?;
             say(&format!(
                 "reload: {} with {}: {memory:?}",
@@ -109,10 +132,15 @@ impl Reload {
         subject.machine.stop()
     }
 
-    fn note(&mut self, subject: &Subject, deed: Deed, clock: Clock, value: f64) {
+    fn note(&mut self, subject: &Subject, deed: Deed, measure: Measure, value: f64) {
         let (side, servers) = (subject.side, subject.many.total());
+        let shown = match measure {
+            Measure::Instructions => format!("{:.1} M instructions", value / 1e6),
+            Measure::GuestSeconds => format!("{value:.3} s of the guest"),
+            Measure::Seconds => format!("{value:.3} s"),
+        };
         say(&format!(
-            "reload: {} with {servers}: {deed:?} {value:.3} s ({clock:?})",
+            "reload: {} with {servers}: {deed:?} {shown}",
             side.as_str()
         ));
         let known = self
@@ -125,16 +153,24 @@ impl Reload {
                 servers,
                 deed,
                 seconds: None,
+                guest_seconds: None,
                 instructions: None,
             });
             self.timings.len() - 1
         });
         let timing = &mut self.timings[index];
-        match clock {
-            Clock::Wall => timing.seconds = Some(value),
-            Clock::Counting => timing.instructions = Some(value * 1e9),
-        }
+        let field = match measure {
+            Measure::Instructions => &mut timing.instructions,
+            Measure::GuestSeconds => &mut timing.guest_seconds,
+            Measure::Seconds => &mut timing.seconds,
+        };
+        *field = Some(value);
     }
+}
+
+/// A file of the config volume becomes the one that is applied next.
+fn in_force(file: &str) -> String {
+    format!("saboteur copy /config/{file} /config/{}", configs::LB_TOML)
 }
 
 /// A side with its many services.
@@ -145,7 +181,8 @@ struct Subject {
 }
 
 impl Subject {
-    /// Booted. The appliance has loaded its services once and been emptied again; keepalived has not been started.
+    /// Booted, without services: the kernel keeps servers that were deleted for two minutes, and looks through them for each
+    /// that is added. keepalived has not been started.
     fn boot(parts: &Parts, side: Side, many: Many, clock: Clock) -> Result<Subject> {
         say(&format!(
             "reload: {} with {} servers boots ({clock:?})",
@@ -154,7 +191,8 @@ impl Subject {
         ));
         let files = match side {
             Side::Appliance => vec![
-                (configs::LB_TOML, many.toml(false)),
+                (configs::LB_TOML, configs::empty_toml()),
+                (configs::MANY_TOML, many.toml(false)),
                 (configs::CHANGED_TOML, many.toml(true)),
             ],
             Side::Reference => Vec::new(),
@@ -162,7 +200,12 @@ impl Subject {
         let machine = Machine::start(parts, side, clock, &files)?;
         let subject = Subject { machine, side, many };
         match side {
-            Side::Appliance => subject.wait_for_all()?,
+            Side::Appliance => {
+                let ask = |machine: &Machine| machine.proc("sys/net/ipv4/ip_forward");
+                subject
+                    .machine
+                    .wait_until("the appliance forwards", ask, |said| said.trim() == "1")?;
+            }
             Side::Reference => {
                 subject.machine.wait_until_set_up()?;
                 let original = format!("saboteur copy /{} {IN_USE}", configs::MANY_CONF);
@@ -176,19 +219,38 @@ impl Subject {
     fn timed(&self, deed: Deed) -> Result<f64> {
         self.prepare(deed)?;
         let started = Instant::now();
+        self.carry_out_and_wait(deed)?;
+        let took = started.elapsed();
+        self.prove_at_once(deed)?;
+        Ok(took.as_secs_f64())
+    }
+
+    /// The same on the clock of the guest. The looks, one each [`machine::GLANCE`], are in it.
+    fn timed_by_guest(&self, deed: Deed) -> Result<f64> {
+        self.prepare(deed)?;
+        let before = self.machine.reading()?;
+        self.carry_out_and_wait(deed)?;
+        let span = self.machine.reading()? - before;
+        self.prove_at_once(deed)?;
+        Ok(span.elapsed as f64 / 1e9)
+    }
+
+    fn carry_out_and_wait(&self, deed: Deed) -> Result<()> {
         self.carry_out(deed)?;
         match (self.side, deed) {
-            (_, Deed::Start) => self.wait_for_last()?,
+            (_, Deed::Start) => self.wait_for_last(),
             // Its answer says that the kernel has it; looking would only add to the time.
-            (Side::Appliance, Deed::Change) => (),
-            (Side::Reference, Deed::Change) => self.wait_for_change()?,
+            (Side::Appliance, Deed::Change) => Ok(()),
+            (Side::Reference, Deed::Change) => self.wait_for_change(),
         }
-        let took = started.elapsed();
+    }
+
+    /// That it was done when it was said to be.
+    fn prove_at_once(&self, deed: Deed) -> Result<()> {
         if deed == Deed::Change && !self.has_change(&self.look_at_changed()?) {
             return Err(LabError::Unexpected("the change is not in the kernel".into()).into());
         }
-        self.prove(deed)?;
-        Ok(took.as_secs_f64())
+        self.prove(deed)
     }
 
     /// Busy seconds of the guest for the deed, up to the time when it rests again. Nobody asks meanwhile.
@@ -202,11 +264,11 @@ impl Subject {
         Ok(span.beyond(background) / 1e9)
     }
 
-    /// Without a daemon there is no background, and the appliance's would fill the table again.
+    /// Without a daemon there is no background.
     fn rest_of(&self, deed: Deed) -> Result<Span> {
-        match deed {
-            Deed::Start => Ok(Span::default()),
-            Deed::Change => self.machine.background(BACKGROUND),
+        match (self.side, deed) {
+            (Side::Reference, Deed::Start) => Ok(Span::default()),
+            _ => self.machine.background(BACKGROUND),
         }
     }
 
@@ -231,13 +293,9 @@ impl Subject {
 
     fn prepare(&self, deed: Deed) -> Result<()> {
         let copy = match (self.side, deed) {
-            (Side::Appliance, Deed::Start) => "ipvsadm -C".to_owned(),
+            (Side::Appliance, Deed::Start) => in_force(configs::MANY_TOML),
             (Side::Reference, Deed::Start) => return Ok(()),
-            (Side::Appliance, Deed::Change) => format!(
-                "saboteur copy /config/{} /config/{}",
-                configs::CHANGED_TOML,
-                configs::LB_TOML
-            ),
+            (Side::Appliance, Deed::Change) => in_force(configs::CHANGED_TOML),
             (Side::Reference, Deed::Change) => format!("saboteur copy /{} {IN_USE}", configs::CHANGED_CONF),
         };
         self.machine.sh(&copy).map(drop)

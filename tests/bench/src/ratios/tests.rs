@@ -35,6 +35,7 @@ fn timing(side: Side, many: Many, deed: Deed, seconds: f64) -> Timing {
         servers: many.total(),
         deed,
         seconds: Some(seconds),
+        guest_seconds: Some(seconds),
         instructions: Some(seconds * 1e9),
     }
 }
@@ -87,7 +88,7 @@ fn good() -> Comparison {
 fn missed(comparison: &Comparison) -> Vec<String> {
     rows(comparison)
         .into_iter()
-        .filter(|row| row.goal.is_some() && row.met() != Some(true))
+        .filter(|row| !row.goals.is_empty() && row.met() != Some(true))
         .map(|row| row.what)
         .collect()
 }
@@ -108,13 +109,13 @@ fn each_goal_of_the_datapath_can_be_missed() {
 
 #[test]
 fn each_goal_of_the_reload_can_be_missed() {
-    // Ours grow: 5,000 servers' change has two goals.
-    for (index, goals) in [(0, 1), (2, 2), (4, 1), (5, 1)] {
+    // Ours grow.
+    for index in [0, 2, 4, 5] {
         let mut run = good();
         let timing = &mut run.reload.as_mut().unwrap().timings[index];
         timing.seconds = timing.seconds.map(|seconds| seconds * 1.01);
-        timing.instructions = timing.instructions.map(|count| count * 1.01);
-        assert_eq!(missed(&run).len(), goals, "{index}");
+        timing.guest_seconds = timing.guest_seconds.map(|seconds| seconds * 1.01);
+        assert_eq!(missed(&run).len(), 1, "{index}");
     }
     let mut run = good();
     run.reload.as_mut().unwrap().memory[0].peak = Resident(BTreeMap::from([("agent".to_owned(), 24_415)]));
@@ -171,5 +172,5 @@ fn the_table_shows_both_sides_the_ratio_and_the_verdict() {
         .lines()
         .find(|line| line.contains("5000 servers: one changed"));
     assert!(change.unwrap().contains("0.0100"), "{text}");
-    assert!(text.lines().all(|line| line.chars().count() <= 150), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 165), "{text}");
 }
