@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         ["serve", "sctp", address, name] => parse(address).and_then(|address| sctp::serve(address, name)),
         ["ask", "sctp", address, times] => ask_sctp(address, times),
         ["ask", "tcp", address, times] => ask(address, times, ask_tcp),
-        ["ask", "udp", address, times] => ask(address, times, |address| datagram(&socket(address)?)),
+        ["ask", "udp", address, times] => ask_udp(address, times),
         ["reuse", "tcp", address, times] => ask(address, times, reuse_tcp),
         ["sink", "tcp", address, name] => sink(address, name),
         ["push", "tcp", address, bytes] => ask(address, "1", |address| push(address, bytes)),
@@ -99,6 +99,18 @@ fn ask_sctp(address: &str, times: &str) -> io::Result<()> {
     let next = std::cell::Cell::new(FIRST_PORT);
     ask(address, times, |address| {
         sctp::ask(address, next.replace(next.get() + 1), PATIENCE)
+    })
+}
+
+/// From a port that no question before has had: a socket that is closed may leave its port to the next one, and the same port is
+/// the same flow.
+fn ask_udp(address: &str, times: &str) -> io::Result<()> {
+    let asked = std::cell::RefCell::new(Vec::new());
+    ask(address, times, |address| {
+        let socket = socket(address)?;
+        let answer = datagram(&socket);
+        asked.borrow_mut().push(socket);
+        answer
     })
 }
 
