@@ -1,4 +1,4 @@
-//! A thousand damages of what the appliance owns, in ways and an order by chance, with at least 100,000 connections through
+//! Damages of what the appliance owns, in ways and an order by chance, with connections through
 //! the box: nothing is lost, and only what was damaged is touched.
 //! No damage here cuts the way of the counted connections by itself, for that no repair undoes: their service stays with its
 //! scheduler (while IPVS changes one, it refuses new connections), and so do its servers, the chain that lets them in, and the
@@ -11,13 +11,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use lb_e2e::sabotage::Saboteur;
-use lb_e2e::traffic::{AT_LEAST, Stage};
+use lb_e2e::traffic::{Stage, at_least, share};
 use lb_lab::story::Told;
 use lb_lab::{LabError, Result};
 
 use crate::lost::{BOTH, FLOW_LIMIT, SOON, config, other, scene, web};
 
-const DAMAGES: usize = 1_000;
+const DAMAGES: u64 = 1_000;
 /// Of IPVS nobody tells what was changed: the agent looks every ten seconds, and on a busy machine up to once a minute.
 const REPAIRED: Duration = Duration::from_secs(90);
 /// Damages that are done together.
@@ -65,7 +65,7 @@ fn configuration() -> String {
     )
 }
 
-pub fn nothing_lost_in_a_thousand_damages() -> Told {
+pub fn nothing_lost_in_damages() -> Told {
     let (_scene, stage, saboteur) = scene(&configuration(), &[])?;
     let whole = saboteur.kernel_words()?;
     let mut known = repairs(&saboteur)?;
@@ -73,7 +73,7 @@ pub fn nothing_lost_in_a_thousand_damages() -> Told {
     let seed = UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64;
     println!("the damages follow from {seed}");
     let (mut random, mut done) = (Random(seed | 1), 0);
-    while done < DAMAGES {
+    while done < share(DAMAGES) {
         let damages = round(&mut random);
         let started = Instant::now();
         for some in damages.chunks(STRETCH) {
@@ -84,7 +84,7 @@ pub fn nothing_lost_in_a_thousand_damages() -> Told {
         let now = repairs(&saboteur)?;
         only_what_was_damaged(&damages, now.difference(&known));
         known.extend(now);
-        done += damages.len();
+        done += damages.len() as u64;
         println!(
             "{done} damages, the last in {damaged:?} and repaired after {:?}; {} connections, {} lost",
             started.elapsed(),
@@ -92,8 +92,8 @@ pub fn nothing_lost_in_a_thousand_damages() -> Told {
             traffic.losses()
         );
     }
-    traffic.wait_for(AT_LEAST, FLOW_LIMIT)?;
-    traffic.end()?.assert_nothing_lost("a thousand damages");
+    traffic.wait_for(at_least(), FLOW_LIMIT)?;
+    traffic.end()?.assert_nothing_lost("damages");
     a_flush_is_seen(&stage, &saboteur, &whole)
 }
 

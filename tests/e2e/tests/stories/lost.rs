@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lb_e2e::sabotage::Saboteur;
 use lb_e2e::scene::health;
-use lb_e2e::traffic::{AT_LEAST, Seen, Stage};
+use lb_e2e::traffic::{Seen, Stage, at_least, share};
 use lb_e2e::{Scene, Setting, Start, volume};
 use lb_lab::Result;
 use lb_lab::story::Told;
@@ -18,7 +18,7 @@ use serde_json::Value;
 pub const FLOW_LIMIT: Duration = Duration::from_secs(240);
 pub const SOON: Duration = Duration::from_secs(30);
 const KILLS: u64 = 100;
-const RELOADS: usize = 1_000;
+const RELOADS: u64 = 1_000;
 /// At so many connections a second from each host the agent has its share of a small machine.
 const RATE: u32 = 240;
 
@@ -82,22 +82,21 @@ pub fn scene(config: &str, versions: &[(String, String)]) -> Result<(Scene, Stag
     Ok((scene, stage, saboteur))
 }
 
-pub fn in_a_hundred_deaths_of_the_agent() -> Told {
+pub fn in_deaths_of_the_agent() -> Told {
+    let kills = share(KILLS);
     let (mut scene, stage, saboteur) = scene(&config("", &web(BOTH)), &[])?;
     let before = saboteur.kernel_state()?;
     let traffic = stage.begin()?;
     let (least, most) = ("300", "900");
-    saboteur.run(&["saboteur", "kill-agents", &KILLS.to_string(), least, most])?;
+    saboteur.run(&["saboteur", "kill-agents", &kills.to_string(), least, most])?;
     // The last agent has proved the servers for itself.
     scene.wait_for_report("services", SOON, |services| {
         ["172.16.0.11:8080", "172.16.0.12:8080"]
             .iter()
             .all(|server| health(services, server) == Some("up"))
     })?;
-    traffic.wait_for(AT_LEAST, FLOW_LIMIT)?;
-    traffic
-        .end()?
-        .assert_nothing_lost("a hundred deaths of the agent");
+    traffic.wait_for(at_least(), FLOW_LIMIT)?;
+    traffic.end()?.assert_nothing_lost("deaths of the agent");
     assert_eq!(
         saboteur.kernel_state()?,
         before,
@@ -105,7 +104,7 @@ pub fn in_a_hundred_deaths_of_the_agent() -> Told {
     );
     let status = scene.vm().json("status")?;
     assert!(
-        status["init"]["agent_restarts"].as_u64() >= Some(KILLS),
+        status["init"]["agent_restarts"].as_u64() >= Some(kills),
         "{status:#}"
     );
     assert_eq!(status["reconcile"]["repairs"], 0, "{status:#}");
@@ -140,7 +139,7 @@ fn version(number: usize) -> String {
     config(&route, &services)
 }
 
-pub fn in_a_thousand_reloads() -> Told {
+pub fn in_reloads() -> Told {
     let versions: Vec<(String, String)> = (0..CYCLE)
         .map(|number| (format!("v{number}.toml"), version(number)))
         .collect();
@@ -156,7 +155,7 @@ pub fn in_a_thousand_reloads() -> Told {
     let mut order = vec!["saboteur".to_owned(), "reload".to_owned(), CYCLE.to_string()];
     order.extend(names);
     let words: Vec<&str> = order.iter().map(String::as_str).collect();
-    for series in 1..=RELOADS / CYCLE {
+    for series in 1..=share(RELOADS).div_ceil(CYCLE as u64) {
         let said: Value = serde_json::from_str(&saboteur.run(&words)?)?;
         println!(
             "{series}: {said}, {} connections, {} lost",
@@ -167,11 +166,15 @@ pub fn in_a_thousand_reloads() -> Told {
         // Each of them changed something.
         assert!(said["steps"].as_u64() >= Some(3 * CYCLE as u64), "{said}");
     }
-    traffic.wait_for(AT_LEAST, FLOW_LIMIT)?;
+    traffic.wait_for(at_least(), FLOW_LIMIT)?;
     let seen = traffic.end()?;
-    seen.assert_nothing_lost("a thousand reloads");
+    seen.assert_nothing_lost("reloads");
     for server in ["one", "two", "three"] {
-        assert!(seen.answered_by(server) > 1_000, "{server}: {:?}", seen.short);
+        assert!(
+            seen.answered_by(server) > share(1_000),
+            "{server}: {:?}",
+            seen.short
+        );
     }
     let status = scene.vm().json("status")?;
     let log = saboteur.sh("applctl log --all")?;
@@ -189,7 +192,7 @@ fn server<'a>(services: &'a Value, address: &str) -> &'a Value {
 }
 
 /// Rounds of drains, each with short connections in full flow.
-const ROUNDS: u64 = 10;
+const ROUNDS: u64 = 12;
 
 /// A server at weight 0 in the file keeps the connections that it has, to their end, and gets no other.
 pub fn in_drains() -> Told {
@@ -205,14 +208,15 @@ pub fn in_drains() -> Told {
     let (mut scene, stage, saboteur) = scene(&both, &versions)?;
     let staying = stage.stay("host01", 50)?;
     let mut reports = Vec::new();
-    for round in 0..ROUNDS {
+    let rounds = share(ROUNDS);
+    for round in 0..rounds {
         let (drained, address, other) = [
             ("one", "172.16.0.11:8080", "two"),
             ("two", "172.16.0.12:8080", "one"),
         ][round as usize % 2];
         let ending = stage.stay("host02", 20)?;
         saboteur.run(&["saboteur", "reload", "1", &format!("{drained}-drained.toml")])?;
-        let share = AT_LEAST / ROUNDS / 2;
+        let share = at_least().div_ceil(rounds * 2);
         let short = stage.short(share, round * share)?;
         for report in &short {
             let answers = &report.servers;

@@ -39,20 +39,12 @@ fn main() -> ExitCode {
         Story::new("bad_configs_at_boot_3", 480, bad_config::at_boot_3),
         Story::new("bad_configs_at_boot_4", 480, bad_config::at_boot_4),
         Story::new(
-            "nothing_lost_in_a_hundred_deaths_of_the_agent",
+            "nothing_lost_in_deaths_of_the_agent",
             420,
-            lost::in_a_hundred_deaths_of_the_agent,
+            lost::in_deaths_of_the_agent,
         ),
-        Story::new(
-            "nothing_lost_in_a_thousand_damages",
-            480,
-            damage::nothing_lost_in_a_thousand_damages,
-        ),
-        Story::new(
-            "nothing_lost_in_a_thousand_reloads",
-            480,
-            lost::in_a_thousand_reloads,
-        ),
+        Story::new("nothing_lost_in_damages", 480, damage::nothing_lost_in_damages),
+        Story::new("nothing_lost_in_reloads", 480, lost::in_reloads),
         Story::new(
             "two_hundred_thousand_connections",
             480,
