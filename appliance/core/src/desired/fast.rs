@@ -16,7 +16,8 @@ use crate::ruleset::{Family, FastPath, Rule};
 /// them would cost a packet as much as tracking.
 const LONGEST_LINE: usize = 240;
 
-/// The set of servers is written whole when a server comes or goes: with more, that would take longer than a change may.
+/// With more, a second copy of them in the rules would take more memory, and looking for those that need tracking more time, than
+/// a change may.
 const MOST_SERVERS: usize = 5_000;
 
 /// The fast path, and the rules that lead to it.
@@ -41,7 +42,15 @@ pub(super) fn plan(
 ) -> Plan {
     let is_inside =
         |interface: &Interface| link(&interface.label).is_some_and(|link| !outside.contains(&link));
-    let untracked = untracked(config, is_inside);
+    let all: usize = config
+        .virtual_servers
+        .iter()
+        .map(|service| service.real_servers.len())
+        .sum();
+    let untracked = match all <= MOST_SERVERS {
+        true => untracked(config, is_inside),
+        false => Vec::new(),
+    };
     let servers: BTreeSet<Endpoint> = untracked.iter().copied().flat_map(servers).collect();
     let addresses: BTreeSet<IpAddr> = servers.iter().map(|server| server.address).collect();
     let behind = |interface: &&Interface| interface.networks().iter().any(|net| has_any(&addresses, net));
@@ -50,7 +59,7 @@ pub(super) fn plan(
     let links: Vec<IfName> = sides.iter().filter_map(|side| link(&side.label)).collect();
     let raw = raw_rules(&sides, &links, &addresses);
     let fits = |rule: &Rule| rule.to_string().len() <= LONGEST_LINE;
-    if raw.iter().all(fits) && servers.len() <= MOST_SERVERS && !links.is_empty() {
+    if raw.iter().all(fits) && !links.is_empty() {
         plan.raw = raw;
         let open = untracked.iter().filter(|service| open(service));
         plan.path.services = open.filter_map(|service| service.endpoint()).collect();
