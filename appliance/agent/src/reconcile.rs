@@ -295,7 +295,6 @@ impl Engine {
         }
     }
 
-    /// A link that has got its carrier back is announced, and what could not be checked is checked at once.
     /// IPVS decides by itself, once a second; this tells when it was seen.
     fn defence_seen(&self, observed: &Observed) {
         match (
@@ -310,6 +309,7 @@ impl Engine {
         }
     }
 
+    /// A link that has got its carrier back is announced, and what could not be checked is checked at once.
     fn links_seen(&mut self, observed: &Observed) {
         let mut regained = false;
         for (name, link) in &observed.links {
