@@ -1,5 +1,6 @@
 //! What can be reached of the appliance: the services, from both sides, and nothing else.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use lb_e2e::config::{QUICK, scenario};
@@ -126,8 +127,15 @@ fn scan_from(from: &'static str, peers: &Peers) -> Result<()> {
             })
             .collect();
         for (address, protocol, ports, scan) in running {
-            let open = scan.join().expect("a scan ends")?;
-            assert_eq!(open, ports, "{protocol} ports of {address} that answer {from}");
+            let mut open: BTreeSet<u16> = scan.join().expect("a scan ends")?.into_iter().collect();
+            // A server whose check waited too long on a busy machine is down for a moment: its port is asked once more. What
+            // should not answer is not given a second chance.
+            if ports.iter().any(|port| !open.contains(port)) {
+                println!("{protocol} ports of {address} from {from}, once more: {open:?}");
+                open.extend(peers.scan(from, protocol, address)?);
+            }
+            let expected: BTreeSet<u16> = ports.iter().copied().collect();
+            assert_eq!(open, expected, "{protocol} ports of {address} that answer {from}");
         }
     }
     Ok(())
