@@ -78,9 +78,7 @@ fn service_warnings(service: &VirtualServer, destinations: &Destinations, warnin
     let name = &service.name;
     let servers = &service.real_servers;
     if servers.is_empty() {
-        warnings.push(format!(
-            "service {name} has no servers: its clients get no answer"
-        ));
+        warnings.push(format!("service {name} has no servers: its clients are refused"));
     } else if servers.iter().all(|server| server.weight == Weight::ZERO) {
         warnings.push(format!(
             "service {name}: all weights are 0, so that no server takes new connections"

@@ -270,7 +270,7 @@ fn what_is_hardly_meant_is_said() {
             "bond bond0 has one link: when eth2 fails, nothing takes its place",
             "masquerade from 192.168.0.0/16: 192.168.0.0/24 lies on eth0 itself, where nothing is to be masqueraded",
             "masquerade from 10.0.0.0/8: eth1 has no IPv4 address that it could lend",
-            "service empty has no servers: its clients get no answer",
+            "service empty has no servers: its clients are refused",
             "service off: all weights are 0, so that no server takes new connections",
             "service blind: 1 server is never checked and it is given clients whether dead or alive",
             "service far: scheduler rr does not look at weights; wrr does",
