@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use lb_e2e::config::{QUICK, scenario};
 use lb_e2e::sabotage::Saboteur;
 use lb_e2e::scene::{SERVICE, health};
-use lb_e2e::traffic::lost;
 use lb_e2e::{Scene, Setting, Start};
 use lb_lab::command::run;
 use lb_lab::load::{Client, Program, Running, Server};
@@ -260,7 +259,9 @@ fn the_rules_are_gone_for_a_moment(scene: &mut Scene, saboteur: &Saboteur, load:
         "while the rules were gone and came back: {}, {noticed} tracked",
         report.summary()
     );
-    let losses = lost([&report].into_iter());
+    // A port that comes again soon while it is tracked costs a second: IPVS drops that SYN, for tracking to forget the last
+    // connection first (ip_vs_in_hook). So SYNs that were sent again are no losses here.
+    let losses = report.lost();
     assert!(losses.is_empty(), "{losses:#?}");
     let later = load.run("host02", &Client::short(UNRELATED, 200))?;
     assert!(later.lost().is_empty(), "{:#?}", later.lost());
