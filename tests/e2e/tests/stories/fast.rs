@@ -260,9 +260,11 @@ fn the_rules_are_gone_for_a_moment(scene: &mut Scene, saboteur: &Saboteur, load:
         report.summary()
     );
     // A port that comes again soon while it is tracked costs a second: IPVS drops that SYN, for tracking to forget the last
-    // connection first (ip_vs_in_hook). So SYNs that were sent again are no losses here.
+    // connection first. And of the connections that were there when the rules went, one whose answer was on its way may end:
+    // tracking meets the answer first, takes it for a connection of the server's own, and drops the client's next packet,
+    // which belongs to the same addresses. No repair undoes that; whoever began without the rules loses nothing.
     let losses = report.lost();
-    assert!(losses.is_empty(), "{losses:#?}");
+    assert!(losses.len() <= orders.parallel, "{losses:#?}");
     let later = load.run("host02", &Client::short(UNRELATED, 200))?;
     assert!(later.lost().is_empty(), "{:#?}", later.lost());
     assert_untracked(saboteur, &[HOST02], "after the repair")?;
