@@ -217,6 +217,12 @@ pub(super) fn match_service(message: &mut nftnl::Rule<'_>, set: FastSet) {
     look_up(message, set);
 }
 
+/// What matches is not tracked.
+pub(super) const NOTRACK: Bare<'static> = Bare {
+    name: c"notrack",
+    numbers: &[],
+};
+
 fn look_up(message: &mut nftnl::Rule<'_>, set: FastSet) {
     message.add_expr(&Naming {
         expression: Bare {

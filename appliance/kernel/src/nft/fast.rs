@@ -6,7 +6,7 @@ use std::ffi::CStr;
 
 use lb_core::model::{Endpoint, IfName};
 use lb_core::ports::KernelFault;
-use lb_core::ruleset::{FastPath, TABLE};
+use lb_core::ruleset::{Family, FastPath, TABLE};
 use nftnl::set::{Set, SetKey};
 use nftnl::{MsgType, ProtoFamily, Table};
 
@@ -47,6 +47,20 @@ impl FastSet {
         FastSet::Servers4,
         FastSet::Servers6,
     ];
+
+    pub(super) fn services(family: Family) -> FastSet {
+        match family {
+            Family::V4 => FastSet::Services4,
+            Family::V6 => FastSet::Services6,
+        }
+    }
+
+    pub(super) fn servers(family: Family) -> FastSet {
+        match family {
+            Family::V4 => FastSet::Servers4,
+            Family::V6 => FastSet::Servers6,
+        }
+    }
 
     pub(super) fn name(self) -> &'static CStr {
         match self {

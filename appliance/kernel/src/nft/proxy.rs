@@ -6,7 +6,7 @@ use nftnl::expr::{Cmp, CmpOp, Counter, Meta, Payload, States, TcpHeaderField, Tr
 use nftnl::nftnl_sys::{NFTNL_EXPR_SYNPROXY_FLAGS, NFTNL_EXPR_SYNPROXY_MSS, NFTNL_EXPR_SYNPROXY_WSCALE};
 
 use super::expressions::{
-    load_source, match_byte, match_destination, match_family, match_port, match_state, match_syn,
+    NOTRACK, load_source, match_byte, match_destination, match_family, match_port, match_state, match_syn,
 };
 use super::raw::{Bare, Number};
 
@@ -52,11 +52,6 @@ pub(super) fn untrack_answers(message: &mut nftnl::Rule<'_>, service: &Endpoint)
     message.add_expr(&Cmp::new(CmpOp::Eq, &service.port.to_be_bytes()[..]));
     message.add_expr(&NOTRACK);
 }
-
-const NOTRACK: Bare<'static> = Bare {
-    name: c"notrack",
-    numbers: &[],
-};
 
 fn match_protocol(message: &mut nftnl::Rule<'_>, service: &Endpoint) {
     match_family(message, service.address.is_ipv4());

@@ -95,28 +95,16 @@ pub(super) fn encode<'c>(
         }
         Rule::UntrackRequests { family, not_from } => {
             match_no_link_of(&mut message, not_from)?;
-            let v4 = *family == Family::V4;
-            match_family(&mut message, v4);
-            match_service(
-                &mut message,
-                if v4 {
-                    FastSet::Services4
-                } else {
-                    FastSet::Services6
-                },
-            );
+            match_family(&mut message, *family == Family::V4);
+            match_service(&mut message, FastSet::services(*family));
             untrack(&mut message);
             return Ok(comment(message, rule));
         }
         Rule::UntrackReplies { family, link, not_to } => {
             match_link(&mut message, link)?;
-            let v4 = *family == Family::V4;
-            match_family(&mut message, v4);
+            match_family(&mut message, *family == Family::V4);
             match_destination_outside(&mut message, not_to);
-            match_server(
-                &mut message,
-                if v4 { FastSet::Servers4 } else { FastSet::Servers6 },
-            );
+            match_server(&mut message, FastSet::servers(*family));
             untrack(&mut message);
             return Ok(comment(message, rule));
         }
@@ -175,10 +163,7 @@ pub(super) fn encode<'c>(
 }
 
 fn untrack(message: &mut nftnl::Rule<'_>) {
-    message.add_expr(&Bare {
-        name: c"notrack",
-        numbers: &[],
-    });
+    message.add_expr(&NOTRACK);
     message.add_expr(&Verdict::Accept);
 }
 
