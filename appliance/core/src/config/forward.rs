@@ -63,11 +63,7 @@ fn tunnel(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<Tunnel> 
         None => Some(GUE_PORT),
     };
     let checksum = match table.value("checksum") {
-        Some(value) => reader
-            .leaf::<bool>(value, |value| {
-                value.mismatch("true or false", "allowed: true and false")
-            })
-            .map(toml::Spanned::into_inner),
+        Some(value) => reader.flag(value),
         None => Some(true),
     };
     match wrapping? {

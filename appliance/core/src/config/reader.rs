@@ -281,6 +281,13 @@ impl<'t> Reader<'t> {
         }
     }
 
+    pub fn flag(&mut self, value: Value<'_, '_>) -> Option<bool> {
+        let read = self.leaf::<bool>(value, |value| {
+            value.mismatch("true or false", "allowed: true and false")
+        })?;
+        Some(read.into_inner())
+    }
+
     /// Reads one of a few words. `later`: words that make sense, but are not in this version.
     pub fn word<T: DeserializeOwned>(
         &mut self,

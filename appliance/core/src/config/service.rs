@@ -12,7 +12,7 @@ use super::fault::quoted;
 use super::forward;
 use super::listen::{self, Listen, TakenPorts};
 use super::model::{CheckParams, VirtualServer};
-use super::reader::{Reader, Section, Value};
+use super::reader::{Reader, Section};
 use super::server::Pool;
 use super::shape;
 use super::time::whole_seconds;
@@ -192,7 +192,7 @@ fn one_packet(reader: &mut Reader<'_>, section: &Section<'_, '_>, protocols: &[P
     let Some(value) = section.value("one_packet") else {
         return Some(false);
     };
-    let wanted = flag(reader, value)?;
+    let wanted = reader.flag(value)?;
     if wanted && protocols.iter().any(|protocol| *protocol != Protocol::Udp) {
         let message = "only datagrams can be scheduled one by one";
         reader.fault(
@@ -216,7 +216,7 @@ fn syn_proxy(
     let Some(value) = section.value("syn_proxy") else {
         return Some(false);
     };
-    let wanted = flag(reader, value)?;
+    let wanted = reader.flag(value)?;
     let is_tcp = |endpoint: Endpoint| endpoint.protocol == Protocol::Tcp;
     let fits = listen.broken || listen.endpoint().is_some_and(is_tcp);
     if wanted && (whole || !fits) {
@@ -225,13 +225,6 @@ fn syn_proxy(
         return None;
     }
     Some(wanted)
-}
-
-fn flag(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<bool> {
-    let read = reader.leaf::<bool>(value, |value| {
-        value.mismatch("true or false", "allowed: true and false")
-    })?;
-    Some(read.into_inner())
 }
 
 fn name(reader: &mut Reader<'_>, section: &Section<'_, '_>, taken: &mut Taken) -> Option<String> {
