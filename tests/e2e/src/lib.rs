@@ -11,6 +11,7 @@ pub mod sabotage_image;
 pub mod scan;
 pub mod scene;
 pub mod sctp;
+pub mod tally;
 pub mod traffic;
 pub mod volume;
 

@@ -9,6 +9,8 @@ use lb_lab::command::run;
 use lb_lab::load::{Client, Program, Report, Running, Server};
 use lb_lab::{LabError, Result};
 
+use crate::tally::{Dropped, Tally};
+
 /// What is asked of the whole of a story's traffic: connections.
 const AT_LEAST: u64 = 100_000;
 /// Of the amounts of these stories, in a run that is not told to take them whole ([`WHOLE`]).
@@ -50,6 +52,7 @@ pub fn at_least() -> u64 {
 #[derive(Debug)]
 pub struct Stage {
     load: Program,
+    tally: Tally,
     _servers: Vec<Server>,
 }
 
@@ -58,6 +61,7 @@ pub struct Stage {
 pub struct Traffic {
     short: Vec<Running>,
     long: Running,
+    tally: Tally,
 }
 
 /// What all clients saw.
@@ -65,6 +69,8 @@ pub struct Traffic {
 pub struct Seen {
     pub short: Vec<Report>,
     pub long: Report,
+    /// Since the stage was there.
+    pub dropped: Dropped,
 }
 
 impl Stage {
@@ -81,6 +87,7 @@ impl Stage {
         }
         Ok(Stage {
             load,
+            tally: Tally::begin()?,
             _servers: servers,
         })
     }
@@ -119,7 +126,11 @@ impl Stage {
         };
         let short = ["host01", "host02"].map(|host| self.load.start(host, &orders));
         let short = short.into_iter().collect::<Result<Vec<Running>>>()?;
-        Ok(Traffic { short, long })
+        Ok(Traffic {
+            short,
+            long,
+            tally: self.tally,
+        })
     }
 
     /// Connections that stay; each has been answered.
@@ -134,6 +145,11 @@ impl Stage {
             so_far.begun == connections as u64 && so_far.answers >= 2 * connections as u64
         })?;
         Ok(long)
+    }
+
+    /// What did not arrive so far; when every connection has ended.
+    pub fn dropped(&self) -> Result<Dropped> {
+        self.tally.dropped()
     }
 
     /// So many short connections from each host, to their end; after `before` others.
@@ -184,9 +200,12 @@ impl Traffic {
     /// Every connection comes to its end, and every client says what it saw.
     pub fn end(self) -> Result<Seen> {
         let short = self.short.into_iter().map(Running::report);
+        let short = short.collect::<Result<Vec<Report>>>()?;
+        let long = self.long.report()?;
         Ok(Seen {
-            short: short.collect::<Result<Vec<Report>>>()?,
-            long: self.long.report()?,
+            short,
+            long,
+            dropped: self.tally.dropped()?,
         })
     }
 }
@@ -207,7 +226,7 @@ impl Seen {
 
     /// Everything that was asked for and did not come, whoever asked. The judgement of every story.
     pub fn lost(&self) -> Vec<String> {
-        lost(self.all())
+        lost(self.all(), self.dropped)
     }
 
     /// Fails the story if anything was lost, or if it proves nothing.
@@ -230,14 +249,19 @@ impl Seen {
     }
 }
 
-/// A SYN that had to be sent again is a loss too: somebody dropped it.
-pub fn lost<'a>(reports: impl Iterator<Item = &'a Report>) -> Vec<String> {
-    let mut lost = Vec::new();
+/// A SYN or its answer that did not arrive is a loss too, though it was sent again.
+pub fn lost<'a>(reports: impl Iterator<Item = &'a Report>, dropped: Dropped) -> Vec<String> {
+    let (mut lost, mut slow) = (Vec::new(), Vec::new());
     for report in reports {
         lost.extend(report.lost());
         if report.slow.count > 0 {
-            lost.push(format!("SYNs sent again: {:?}", report.slow));
+            slow.push(&report.slow);
         }
+    }
+    if dropped.any() {
+        lost.push(format!("{dropped:?}; connections that took a second: {slow:?}"));
+    } else if !slow.is_empty() {
+        println!("sent again and not dropped, so the machine stood still: {slow:?}");
     }
     lost
 }

@@ -1,14 +1,18 @@
 //! Telling stories: each is a test that runs in a process of its own, in a cage of its own, under one wall-clock limit.
 //! Shown and chosen like any Rust test (names, filters, `--list`). What a story printed and what its VMs' consoles
 //! showed is kept under build/e2e-logs/ when it fails, and the ends are printed.
+//! Two are told at a time. One that fails beside another is told once more, alone: what a machine that is too busy did to it
+//! does not happen again, what is wrong does. Both tellings are printed, and the last lines say which story needed two.
 //! Must not: skip. What a story needs and the machine lacks is a failure with the remedy.
 
 use std::error::Error;
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -23,6 +27,11 @@ const LOGS: &str = "LB_LAB_LOGS";
 const TAIL: usize = 40;
 /// More at once than the machine has processors would only make the limits meaningless.
 const AT_ONCE: usize = 2;
+/// So many stories get a second telling. When more fail, it is not the machine.
+const SECOND_TELLINGS: usize = 3;
+/// What the last lines say of a failure: lines from its panic on.
+const BRIEF: usize = 6;
+const BRIEF_WIDTH: usize = 200;
 
 pub type Told = std::result::Result<(), Box<dyn Error + Send + Sync>>;
 
@@ -67,8 +76,17 @@ pub fn main(stories: Vec<Story>, prepare: fn() -> Result<()>) -> ExitCode {
         .into_iter()
         .map(|story| Trial::test(story.name, move || outside(&story)))
         .collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    for telling in FAILED.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        println!("{telling}");
+    }
+    conclusion.exit_code()
 }
+
+/// Every telling that failed, in a few lines.
+static FAILED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Held for reading by every story that is told, and for writing by one that is told alone.
+static STAGE: RwLock<()> = RwLock::new(());
 
 /// Where a VM or a server of this story keeps a log that is worth reading after a failure.
 pub fn log_path(suffix: &str) -> Option<PathBuf> {
@@ -108,21 +126,49 @@ fn end_with_the_harness() {
     });
 }
 
-/// Outside: start the child, hold it to its limit, and report.
+/// Outside: tell it, and once more if that failed beside another.
 fn outside(story: &Story) -> std::result::Result<(), Failed> {
-    let logs = Logs::new(story.name).map_err(|failure| Failed::from(error::chain(&failure)))?;
-    let ended = run_child(story, &logs).map_err(|failure| Failed::from(error::chain(&failure)))?;
-    match ended {
-        Some(status) if status.success() => {
-            logs.remove();
-            Ok(())
-        }
-        Some(status) => Err(logs.failure(&format!("{} ended with {status}", story.name))),
-        None => Err(logs.failure(&format!(
-            "{} was not finished within its limit of {:?}",
-            story.name, story.limit
-        ))),
+    let first = {
+        let _beside_others = STAGE.read().unwrap_or_else(PoisonError::into_inner);
+        telling(story)
+    };
+    let Err(first) = first else {
+        return Ok(());
+    };
+    if note(&first) > SECOND_TELLINGS {
+        return Err(first.into());
     }
+    println!("{first}\n{} is told once more, alone", story.name);
+    let _alone = STAGE.write().unwrap_or_else(PoisonError::into_inner);
+    telling(story).map_err(|second| {
+        note(&second);
+        second.into()
+    })
+}
+
+/// How many failures are noted now.
+fn note(failure: &Failure) -> usize {
+    let mut failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner);
+    failed.push(failure.brief.clone());
+    failed.len()
+}
+
+/// Start the child, hold it to its limit, and report.
+fn telling(story: &Story) -> std::result::Result<(), Failure> {
+    let logs = Logs::new(story.name).map_err(|failure| Failure::without_logs(story, &failure))?;
+    let started = Instant::now();
+    let ended = run_child(story, &logs).map_err(|failure| Failure::without_logs(story, &failure))?;
+    let took = started.elapsed().as_secs();
+    let what = match ended {
+        Some(status) if status.success() => {
+            println!("{}: {took} s", story.name);
+            logs.remove();
+            return Ok(());
+        }
+        Some(status) => format!("{} ended after {took} s with {status}", story.name),
+        None => format!("{} was not finished within its limit of {took} s", story.name),
+    };
+    Err(logs.failure(&what))
 }
 
 /// `None` when the limit was reached and the child killed, and with it its cage.
@@ -196,8 +242,8 @@ impl Logs {
         }
     }
 
-    fn failure(&self, what: &str) -> Failed {
-        let mut text = what.to_owned();
+    fn failure(&self, what: &str) -> Failure {
+        let (mut text, mut brief) = (what.to_owned(), what.to_owned());
         for file in self.files() {
             let content = fs::read(&file).unwrap_or_default();
             let plain = crate::vm::plain_text(&content);
@@ -205,7 +251,68 @@ impl Logs {
             let from = lines.len().saturating_sub(TAIL);
             text.push_str(&format!("\n---- the end of {}\n", file.display()));
             text.push_str(&lines[from..].join("\n"));
+            if file == self.path("out") {
+                brief.push_str(&in_brief(&lines));
+            }
         }
-        Failed::from(text)
+        Failure { text, brief }
+    }
+}
+
+/// A telling that failed: with the ends of its logs, and in a few lines.
+#[derive(Debug)]
+struct Failure {
+    text: String,
+    brief: String,
+}
+
+impl Failure {
+    fn without_logs(story: &Story, failure: &LabError) -> Failure {
+        let text = format!("{}: {}", story.name, error::chain(failure));
+        Failure {
+            brief: text.clone(),
+            text,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text)
+    }
+}
+
+/// From the last panic on, or the last lines: each on a line of its own, and not too long.
+fn in_brief(lines: &[&str]) -> String {
+    let lines: Vec<&&str> = lines.iter().filter(|line| !line.trim().is_empty()).collect();
+    let panic = lines.iter().rposition(|line| line.contains("panicked at"));
+    let from = panic.unwrap_or(lines.len().saturating_sub(BRIEF / 2));
+    let shown = lines[from..].iter().take(BRIEF);
+    shown
+        .map(|line| format!("\n    {}", line.chars().take(BRIEF_WIDTH).collect::<String>()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_in_brief_begins_with_its_panic() {
+        let mut lines = vec![
+            "told",
+            "",
+            "thread 'main' panicked at stories/rows.rs:1:1:",
+            "left: 1",
+        ];
+        assert_eq!(
+            in_brief(&lines),
+            "\n    thread 'main' panicked at stories/rows.rs:1:1:\n    left: 1"
+        );
+        lines.extend(["more"; 50]);
+        assert_eq!(in_brief(&lines).lines().count(), 1 + BRIEF);
+        let long = "x".repeat(1_000);
+        assert_eq!(in_brief(&["a", &long]).len(), "\n    a\n    ".len() + BRIEF_WIDTH);
+        assert_eq!(in_brief(&[]), "");
     }
 }

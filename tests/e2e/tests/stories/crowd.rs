@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use lb_e2e::Scene;
 use lb_e2e::sabotage::Saboteur;
 use lb_e2e::scene::{BOOT_LIMIT, health};
+use lb_e2e::tally::Tally;
 use lb_e2e::traffic::{SERVICE, lost};
 use lb_e2e::{Setting, Start};
 use lb_lab::command::run;
@@ -80,6 +81,7 @@ pub fn two_hundred_thousand_connections() -> Told {
         let address = format!("{address}/24");
         run(&["ip", "-n", host, "addr", "add", &address, "dev", "eth0"])?;
     }
+    let tally = Tally::begin()?;
     let load = Program::own()?;
     let mut servers = Vec::new();
     for (address, port) in doors() {
@@ -110,7 +112,7 @@ pub fn two_hundred_thousand_connections() -> Told {
     for report in &reports {
         println!("{}", report.summary());
     }
-    let lost = lost(reports.iter());
+    let lost = lost(reports.iter(), tally.dropped()?);
     assert!(lost.is_empty(), "{lost:#?}");
     before?;
     let asked: u64 = reports.iter().map(|report: &Report| report.answers).sum();

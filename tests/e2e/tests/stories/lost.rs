@@ -1,7 +1,7 @@
 //! Nothing lost: at least 100,000 connections through the box, short ones and ones that stay, while its agent dies a
 //! hundred times, while servers are drained, and while it is reloaded a thousand times.
-//! Lost is what was refused, reset, answered wrongly, or not answered within 20 s, and a SYN that had to be sent again, for
-//! then somebody dropped it. `damage` shows that the judgement can condemn.
+//! Lost is what was refused, reset, answered wrongly, or not answered within 20 s, and a SYN, or its answer, that was sent and
+//! did not arrive, though it was sent again. `damage` shows that the judgement can condemn.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -246,6 +246,7 @@ pub fn in_drains() -> Told {
     let seen = Seen {
         short: reports,
         long: staying.report()?,
+        dropped: stage.dropped()?,
     };
     seen.assert_nothing_lost("drains");
     scene.wait_for_report("services", SOON, |services| {

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use lb_e2e::peer::Peers;
-use lb_e2e::traffic::lost;
 use lb_e2e::{Scene, Setting, Start};
 use lb_lab::command::run;
 use lb_lab::load::{Client, Program};
@@ -208,11 +207,8 @@ pub fn are_whole_whatever_they_meet() -> Told {
         };
         let report = load.run("host01", &orders)?;
         println!("{}", report.summary());
-        assert_eq!(
-            lost([&report].into_iter()),
-            Vec::<String>::new(),
-            "one port to {to}"
-        );
+        assert_eq!(report.lost(), Vec::<String>::new(), "one port to {to}");
+        assert_eq!(report.slow.count, 0, "one port to {to}: {:?}", report.slow);
         let orders = Client {
             parallel: 2,
             ..Client::udp(address(to), 100, 4_000)

@@ -1,10 +1,13 @@
 //! What can be reached of the appliance: the services, from both sides, and nothing else.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use lb_e2e::config::{QUICK, scenario};
 use lb_e2e::{Peers, Scene, Setting, Start};
+use lb_lab::cluster::curl;
 use lb_lab::command::run;
 use lb_lab::story::Told;
 use lb_lab::{GATEWAY, LabError, Result, VIP};
@@ -19,6 +22,9 @@ const PORTS: u64 = 65_535;
 const AT_ONCE: usize = 2;
 /// Packets that wait for the emulated machine: far more than all scans have under way.
 const QUEUE: &str = "10000";
+/// For a port that has to answer, in all and each time.
+const PATIENCE: Duration = Duration::from_secs(20);
+const ONCE: Duration = Duration::from_secs(3);
 
 /// The scenario, with an IPv6 address on each side, and services of UDP and of IPv6 at the outer one.
 fn config() -> String {
@@ -128,15 +134,43 @@ fn scan_from(from: &'static str, peers: &Peers) -> Result<()> {
             .collect();
         for (address, protocol, ports, scan) in running {
             let mut open: BTreeSet<u16> = scan.join().expect("a scan ends")?.into_iter().collect();
-            // A server whose check waited too long on a busy machine is down for a moment: its port is asked once more. What
-            // should not answer is not given a second chance.
-            if ports.iter().any(|port| !open.contains(port)) {
-                println!("{protocol} ports of {address} from {from}, once more: {open:?}");
-                open.extend(peers.scan(from, protocol, address)?);
+            // What is to answer and did not in the moment that a scan gives it is asked by itself, with patience: its server has
+            // to be found, proved and given a processor. What should not answer is not given a second chance.
+            for port in ports
+                .iter()
+                .filter(|port| !open.contains(port))
+                .collect::<Vec<_>>()
+            {
+                println!("{protocol} port {port} of {address} from {from} is asked by itself: {open:?}");
+                if answers(peers, from, protocol, SocketAddr::new(ip(address), *port))? {
+                    open.insert(*port);
+                }
             }
             let expected: BTreeSet<u16> = ports.iter().copied().collect();
             assert_eq!(open, expected, "{protocol} ports of {address} that answer {from}");
         }
     }
     Ok(())
+}
+
+fn ip(address: &str) -> IpAddr {
+    address.parse().expect("an address")
+}
+
+/// Whether a port answers by itself before patience ends.
+fn answers(peers: &Peers, from: &str, protocol: &str, address: SocketAddr) -> Result<bool> {
+    let asked = Instant::now();
+    while asked.elapsed() < PATIENCE {
+        let answered = match protocol {
+            "udp" => !peers
+                .ask(from, protocol, &address.to_string(), 1)?
+                .contains_key("-"),
+            // 7: refused; 28: nothing came within the time.
+            _ => !matches!(curl(from, &format!("http://{address}/"), ONCE)?.exit, 7 | 28),
+        };
+        if answered {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
