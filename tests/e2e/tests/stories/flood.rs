@@ -28,6 +28,8 @@ const MOST_BYTES: u64 = 2 << 20;
 /// A SYN that is lost is sent again after 1, 3 and 7 seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_secs(30);
+/// An emulator that has to catch up with a flood.
+const LATER: Duration = Duration::from_secs(120);
 
 /// The scenario, and a service twice: once as it is, once with clients that are proved first.
 fn config() -> String {
@@ -115,7 +117,7 @@ const SMALL_MB: u32 = 96;
 const ROUND: u32 = 60_000;
 const ROUNDS: usize = 8;
 /// Without defence it goes down to some two.
-const LEAST_AVAILABLE_KB: u64 = 6_000;
+const LEAST_AVAILABLE_KB: u64 = 4_000;
 
 /// A flood that fills the memory is noticed, is told, and leaves the box enough to go on: afterwards all is as it was. (While it
 /// lasts an emulator may be too slow for the checks.)
@@ -133,21 +135,30 @@ pub fn memory_is_scarce_in_a_flood() -> Told {
         assert!(rounds <= ROUNDS, "{rounds} rounds, and memory is not scarce");
         peers.flood("host02", PLAIN, ROUND, SECONDS)?;
     }
-    for _ in 0..2 {
+    // The agent says so when it looks, which it does less often on a machine that has no time for it.
+    let mut more = 0;
+    let log = loop {
+        more += 1;
         peers.flood("host02", PLAIN, ROUND, SECONDS)?;
         let left = available(&scene.vm().json("top")?);
-        println!("after {rounds} rounds and more: {left} kB are available");
+        println!("after {rounds} rounds and {more} more: {left} kB are available");
         assert!(left >= LEAST_AVAILABLE_KB, "{left} kB are left");
-    }
-    let log = scene.vm().json("log --last 1000")?;
-    let lines = log["lines"].as_array().into_iter().flatten();
-    let said: Vec<&str> = lines.filter_map(|line| line["text"].as_str()).collect();
-    let has = |words: &str| said.iter().any(|line| line.contains(words));
-    assert!(has("memory is scarce: IPVS gives up"), "{said:#?}");
-    assert!(!has("repair: "), "{said:#?}");
-    let status = scene.wait_for_report("status", SOON, |status| status["servers_up"] == before)?;
+        let log = scene.vm().json("log --last 1000")?;
+        if more >= 2 && lines(&log).any(|line| line.contains("memory is scarce: IPVS gives up")) {
+            break log;
+        }
+        assert!(more <= 2 * ROUNDS, "{log:#}");
+    };
+    let repairs: Vec<&str> = lines(&log).filter(|line| line.contains("repair: ")).collect();
+    assert!(repairs.is_empty(), "{repairs:#?}");
+    let status = scene.wait_for_report("status", LATER, |status| status["servers_up"] == before)?;
     assert_eq!(status["init"]["agent_restarts"], 0, "{status:#}");
     Ok(scene.row_1(3)?)
+}
+
+fn lines(log: &Value) -> impl Iterator<Item = &str> {
+    let lines = log["lines"].as_array().into_iter().flatten();
+    lines.filter_map(|line| line["text"].as_str())
 }
 
 fn defends(status: &Value) -> bool {

@@ -94,7 +94,7 @@ fn main() -> ExitCode {
         Story::new("a_flood_of_syns", 150, flood::a_flood_of_syns),
         Story::new(
             "memory_is_scarce_in_a_flood",
-            180,
+            420,
             flood::memory_is_scarce_in_a_flood,
         ),
         Story::new("one_change_among_many", 300, scale::one_change_among_many),
