@@ -13,6 +13,9 @@ use crate::model::{Forward, IfName, RealKey, VirtualKey, VirtualSettings, Weight
 use crate::observed::{IpvsTimeouts, Machine, ObservedLink, SysctlName};
 use crate::ruleset::{Chain, Rule, Ruleset, Way};
 
+mod answers;
+#[cfg(test)]
+mod answers_tests;
 mod fast;
 #[cfg(test)]
 mod fast_tests;
@@ -28,6 +31,9 @@ mod tests;
 pub use gateway::{forwards, masquerade_rules};
 pub use steering::{is_same_mask, steering};
 pub use sysctl::{FORWARDING, IPVS_DEFENCES, ipvs_defends, sysctls};
+
+/// A rule's line is its comment in the kernel, which has room for 255 bytes.
+const LONGEST_LINE: usize = 240;
 
 /// Everything but IPVS.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -180,6 +186,7 @@ fn ruleset(
     // The kernel finds these by their index. What is still to be made has none, and is in the plan of the next round.
     let there = |label: &str| link(label).filter(|name| links.contains_key(name));
     let fast = fast::plan(config, there, &outside, &open);
+    let answers = answers::plan(config, there, &outside);
     let mut forward: Vec<Rule> = fast.forward.into_iter().collect();
     // What is not new from outside passes anyway: only where many rules follow this one saves work.
     forward.extend((!forwards.is_empty()).then_some(Rule::AcceptEstablished));
@@ -194,6 +201,7 @@ fn ruleset(
     let mut rules = Ruleset::for_services(services().filter_map(VirtualServer::endpoint));
     rules.marks = services().flat_map(groups::marks).collect();
     rules.fast = fast.path;
+    rules.answers = answers.sources;
     // What comes most often is decided first.
     let others = [
         Rule::AcceptLoopback,
@@ -212,7 +220,10 @@ fn ruleset(
         clamps.flatten()
     };
     rules
-        .with(Chain::Raw, proxy.raw.into_iter().chain(fast.raw))
+        .with(
+            Chain::Raw,
+            proxy.raw.into_iter().chain(fast.raw).chain(answers.raw),
+        )
         // Before replies leave the chain.
         .with(Chain::MangleIn, clamps(Way::In))
         .with(Chain::MangleIn, groups::marking(config))
@@ -220,7 +231,7 @@ fn ruleset(
         .with(Chain::Input, proxy.input)
         .with(Chain::Input, fast.input.into_iter().chain(others))
         .with(Chain::Input, groups::any(config).then_some(Rule::AcceptMarked))
-        .with(Chain::Forward, forward)
+        .with(Chain::Forward, forward.into_iter().chain(answers.forward))
         .with(Chain::Output, proxy.output)
         .with(Chain::MangleOut, clamps(Way::Out))
         .with(Chain::Postrouting, postrouting)

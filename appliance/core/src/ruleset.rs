@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Endpoint, PortRange, VirtualKey};
 
+mod answers;
 mod fast;
 mod rule;
 mod translation;
 
+pub use answers::{AnswerMap, AnswerSource};
 pub use fast::FastPath;
 pub use rule::{Rule, RuleError};
 pub use translation::{Family, Lent, PortForward, Way};
@@ -25,6 +27,8 @@ pub struct Ruleset {
     /// Ports that clients may reach as well, with the mark of their service: the elements of the maps `marks4` and `marks6`,
     /// which the table has while a rule needs them.
     pub marks: BTreeMap<PortRange, u32>,
+    /// Ports of servers of one-packet services, with the source that answers from there take: the elements of [`AnswerMap`]s.
+    pub answers: BTreeMap<PortRange, AnswerSource>,
     pub fast: FastPath,
     /// Never an empty list.
     chains: BTreeMap<Chain, Vec<Rule>>,
@@ -160,7 +164,7 @@ impl Ruleset {
         self.chains.values().flatten()
     }
 
-    /// Whether nothing but the services is different, and the rules that come and go with services of several ports.
+    /// Whether nothing but the services is different, and the rules that come and go with services.
     pub fn same_rules(&self, other: &Ruleset) -> bool {
         let others = |rules: &Ruleset, chain| -> Vec<Rule> {
             let rules = rules

@@ -3,6 +3,7 @@
 //! (types that cannot be wrong). Must not: read files, know the kernel, or decide anything about forwarding.
 
 mod address;
+mod answers;
 mod changed;
 mod check;
 mod fault;
@@ -137,9 +138,10 @@ fn config(
     let masquerades = masquerade::read(reader, root, &topology);
     let mut services = Services::new(&topology);
     read_services(reader, &mut services)?;
-    let (mut virtual_servers, taken) = services.finish();
+    let (mut virtual_servers, places, taken) = services.finish();
     marks::assign(&mut virtual_servers);
     let port_forwards = port_forward::read(reader, root, &topology, taken);
+    answers::judge(reader, &virtual_servers, &port_forwards, &places)?;
     Some(Config {
         hostname,
         timeouts,

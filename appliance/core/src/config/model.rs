@@ -252,6 +252,26 @@ impl VirtualServer {
         }
     }
 
+    /// Behind NAT: the ports from which a server answers datagrams, and those that were asked.
+    pub fn answers(&self, real: &RealServer) -> impl Iterator<Item = (PortRange, PortRange)> + use<'_> {
+        let (server, nat) = (real.address, real.forward == Forward::Nat);
+        let datagrams = move |asked: &&PortRange| nat && asked.protocol == Protocol::Udp;
+        self.listen.iter().filter(datagrams).map(move |asked| {
+            let (first, last) = match server.port {
+                0 => (asked.first, asked.last),
+                port => (port, port),
+            };
+            let address = server.address;
+            let answers = PortRange {
+                address,
+                first,
+                last,
+                ..*asked
+            };
+            (answers, *asked)
+        })
+    }
+
     /// `192.168.0.1:80, 192.168.0.1:30000-32767`: as the file has it.
     pub fn ports(&self) -> String {
         once_each(self.listen.iter().map(PortRange::ports))

@@ -33,6 +33,7 @@ pub(super) struct Pool<'t> {
     check: CheckKeys,
     forward: Forward,
     persistent: bool,
+    one_packet: bool,
     /// A server was read whose check would be the default: TCP to the traffic's port.
     unchecked: Cell<bool>,
     /// The same, and it has no port of its own.
@@ -46,6 +47,7 @@ impl<'t> Pool<'t> {
         check: CheckKeys,
         forward: Forward,
         persistent: bool,
+        one_packet: bool,
     ) -> Pool<'t> {
         Pool {
             topology,
@@ -53,6 +55,7 @@ impl<'t> Pool<'t> {
             check,
             forward,
             persistent,
+            one_packet,
             unchecked: Cell::new(false),
             portless: Cell::new(false),
         }
@@ -66,13 +69,13 @@ impl<'t> Pool<'t> {
         self.portless.get()
     }
 
-    /// `checks`: those that were read so far.
+    /// With the places of their addresses. `checks`: those that were read so far.
     pub fn read(
         &self,
         reader: &mut Reader<'_>,
         section: &Section<'_, '_>,
         checks: &mut HashSet<Arc<CheckParams>>,
-    ) -> Vec<RealServer> {
+    ) -> (Vec<RealServer>, BTreeMap<RealKey, Range<usize>>) {
         let help =
             "write [[virtual_server.real_server]] on a line of its own, and its keys on the lines below";
         let mut seen = BTreeMap::new();
@@ -83,7 +86,7 @@ impl<'t> Pool<'t> {
                 .iter()
                 .filter_map(|section| self.real_server(reader, section, &mut seen, checks)),
         );
-        servers
+        (servers, seen)
     }
 
     fn real_server(
@@ -192,6 +195,8 @@ impl<'t> Pool<'t> {
         } else if self.persistent {
             // ip_vs_sched_persist: of a mark's service only a port that equals the service's, which is 0, is mapped.
             "with `persistence` IPVS maps no ports of such a service".to_owned()
+        } else if self.one_packet {
+            "with `one_packet` answers do not tell which of these ports was asked".to_owned()
         } else {
             return None;
         };

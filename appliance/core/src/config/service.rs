@@ -7,6 +7,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::answers::Places;
 use super::check::CheckKeys;
 use super::fault::quoted;
 use super::forward;
@@ -18,7 +19,7 @@ use super::shape;
 use super::time::whole_seconds;
 use super::topology::Topology;
 use crate::model::{
-    Endpoint, Forward, MarkKey, Persistence, Protocol, Scheduler, VirtualKey, VirtualSettings,
+    Endpoint, Forward, MarkKey, Persistence, Protocol, RealKey, Scheduler, VirtualKey, VirtualSettings,
 };
 
 /// The kernel counts in seconds.
@@ -38,6 +39,7 @@ pub(super) struct Services<'p> {
     topology: &'p Topology,
     taken: Taken,
     read: Vec<VirtualServer>,
+    places: Places,
 }
 
 impl<'p> Services<'p> {
@@ -46,6 +48,7 @@ impl<'p> Services<'p> {
             topology,
             taken: Taken::default(),
             read: Vec::new(),
+            places: Places::new(),
         }
     }
 
@@ -63,14 +66,19 @@ impl<'p> Services<'p> {
         for value in reader.unopened_tables(root, "virtual_server", help) {
             if let Some(section) = reader.table(value, &shape::VIRTUAL_SERVER, help) {
                 let service = virtual_server(reader, &section, self.topology, &mut self.taken);
-                self.read.extend(service);
+                if let Some((service, places)) = service {
+                    if service.settings.one_packet {
+                        self.places.insert(self.read.len(), places);
+                    }
+                    self.read.push(service);
+                }
             }
         }
     }
 
-    /// The services, and which ports they take.
-    pub fn finish(self) -> (Vec<VirtualServer>, TakenPorts) {
-        (self.read, self.taken.ports)
+    /// The services, where those stand whose answers are to be judged, and which ports they take.
+    pub fn finish(self) -> (Vec<VirtualServer>, Places, TakenPorts) {
+        (self.read, self.places, self.taken.ports)
     }
 }
 
@@ -79,7 +87,7 @@ fn virtual_server(
     section: &Section<'_, '_>,
     topology: &Topology,
     taken: &mut Taken,
-) -> Option<VirtualServer> {
+) -> Option<(VirtualServer, BTreeMap<RealKey, Range<usize>>)> {
     let name = name(reader, section, taken);
     let forward = forward::read(reader, section);
     let schedulers = Scheduler::ALL.map(Scheduler::as_str);
@@ -88,21 +96,22 @@ fn virtual_server(
     let check = CheckKeys::read(reader, section.value("check"));
     check.judge_jitter(reader);
     let persistence = persistence(reader, section, listen.address);
+    let one_packet = one_packet(reader, section, &listen.protocols);
     let pool = Pool::new(
         topology,
         &listen,
         check,
         forward.unwrap_or(Forward::Nat),
         persistence.is_none_or(|persistence| persistence.is_some()),
+        one_packet.is_some_and(|one_packet| one_packet),
     );
-    let real_servers = pool.read(reader, section, &mut taken.checks);
+    let (real_servers, places) = pool.read(reader, section, &mut taken.checks);
     judge_checks(reader, section, &listen, &pool);
-    let one_packet = one_packet(reader, section, &listen.protocols);
     let whole = forward.is_some_and(|forward| forward != Forward::Nat);
     let syn_proxy = syn_proxy(reader, section, &listen, whole);
     forward?;
     let key = key(&listen)?;
-    Some(VirtualServer {
+    let service = VirtualServer {
         name: name?,
         key,
         settings: VirtualSettings {
@@ -113,7 +122,8 @@ fn virtual_server(
         syn_proxy: syn_proxy?,
         listen: listen.ranges,
         real_servers,
-    })
+    };
+    Some((service, places))
 }
 
 /// The mark itself is given when all services are known.

@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use super::model::{CheckKind, Config, Interface, InterfaceKind, Masquerade, VirtualServer};
-use crate::model::{Scheduler, Weight};
+use super::model::{CheckKind, Config, Interface, InterfaceKind, Masquerade, RealServer, VirtualServer};
+use crate::model::{Forward, Scheduler, Weight};
 
 /// More are not read; the rest is counted.
 const MAX_WARNINGS: usize = 50;
@@ -38,6 +38,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
     }
     for service in &config.virtual_servers {
         service_warnings(service, &destinations, &mut warnings);
+        warnings.extend(answer_warning(config, service));
     }
     let more = warnings.len().saturating_sub(MAX_WARNINGS);
     if more > 0 {
@@ -84,11 +85,6 @@ fn service_warnings(service: &VirtualServer, destinations: &Destinations, warnin
             "service {name}: all weights are 0, so that no server takes new connections"
         ));
     }
-    if service.settings.one_packet {
-        warnings.push(format!(
-            "service {name}: with `one_packet` answers do not find back through NAT; it fits traffic without answers"
-        ));
-    }
     let unchecked = servers
         .iter()
         .filter(|server| server.check.kind == CheckKind::None);
@@ -127,6 +123,24 @@ fn service_warnings(service: &VirtualServer, destinations: &Destinations, warnin
             server.address.address
         ));
     }
+}
+
+/// Answers of a one-packet service are packets of nobody's connection.
+fn answer_warning(config: &Config, service: &VirtualServer) -> Option<String> {
+    let name = &service.name;
+    let mut servers = service.real_servers.iter().filter(|real| {
+        let answers = service.settings.one_packet && real.forward == Forward::Nat;
+        answers && config.masquerades.iter().any(|m| leads_to(config, m, real))
+    });
+    let server = servers.next()?.address.address;
+    Some(format!(
+        "service {name}: answers of {server} are dropped, for only replies to connections come in from a `masquerade` interface"
+    ))
+}
+
+fn leads_to(config: &Config, masquerade: &Masquerade, real: &RealServer) -> bool {
+    let side = config.towards(real.address.address);
+    side.is_some_and(|side| config.interfaces[side].label == masquerade.out)
 }
 
 /// Where the appliance can send packets, in a form that is searched without looking at every network.

@@ -7,14 +7,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::forwards_whole;
+use super::{LONGEST_LINE, forwards_whole};
 use crate::config::{Config, Interface, VirtualServer};
 use crate::model::{Endpoint, IfName, Protocol};
 use crate::ruleset::{Family, FastPath, Rule};
-
-/// A rule's line is its comment in the kernel, which has room for 255 bytes. With more links or networks than fit, looking for
-/// them would cost a packet as much as tracking.
-const LONGEST_LINE: usize = 240;
 
 /// With more, a second copy of them in the rules would take more memory, and looking for those that need tracking more time, than
 /// a change may.
@@ -58,6 +54,7 @@ pub(super) fn plan(
     let mut plan = Plan::default();
     let links: Vec<IfName> = sides.iter().filter_map(|side| link(&side.label)).collect();
     let raw = raw_rules(&sides, &links, &addresses);
+    // With more links or networks, looking for them would cost a packet as much as tracking.
     let fits = |rule: &Rule| rule.to_string().len() <= LONGEST_LINE;
     if raw.iter().all(fits) && !links.is_empty() {
         plan.raw = raw;
@@ -113,7 +110,10 @@ fn raw_rules(sides: &[&Interface], links: &[IfName], servers: &BTreeSet<IpAddr>)
 /// The services whose connections are not tracked.
 fn untracked(config: &Config, is_inside: impl Fn(&Interface) -> bool) -> Vec<&VirtualServer> {
     let needs_tracking = |service: &&VirtualServer| needs_tracking(config, service, &is_inside);
-    let (mut tracked, mut rest): (Vec<_>, Vec<_>) = config.virtual_servers.iter().partition(needs_tracking);
+    // Answers of one-packet services are never tracked.
+    let services = config.virtual_servers.iter();
+    let (single, others): (Vec<_>, Vec<_>) = services.partition(|service| service.settings.one_packet);
+    let (mut tracked, mut rest): (Vec<_>, Vec<_>) = others.into_iter().partition(needs_tracking);
     // Of a server that a tracked service or a port forward shares the replies have to be seen; so its other services are
     // tracked as well.
     let mut shared: BTreeSet<IpAddr> = config.port_forwards.iter().map(|forward| forward.to).collect();
@@ -124,6 +124,7 @@ fn untracked(config: &Config, is_inside: impl Fn(&Interface) -> bool) -> Vec<&Vi
             .partition(|service| addresses(service).any(|server| shared.contains(&server)));
         shared.clear();
     }
+    rest.extend(single.into_iter().filter(|service| !needs_tracking(service)));
     rest
 }
 
@@ -152,8 +153,8 @@ fn needs_tracking(config: &Config, service: &VirtualServer, is_inside: impl Fn(&
     if service.syn_proxy {
         return true;
     }
-    // The answers are connections of their own for the box, or do not pass it.
-    if service.settings.one_packet || forwards_whole(service) || service.real_servers.is_empty() {
+    // The answers do not pass the box.
+    if forwards_whole(service) || service.real_servers.is_empty() {
         return true;
     }
     let beside_servers = |net: &IpNet| net.contains(&listen.address);
@@ -170,8 +171,8 @@ fn needs_tracking(config: &Config, service: &VirtualServer, is_inside: impl Fn(&
             && nets.iter().any(|net| net.contains(&server))
             && !nets.iter().any(beside_servers);
         // TCP connects from a port on which nobody listens. The others begin conversations of their own from their service's
-        // port (NTP, SIP, WireGuard), which are to be masqueraded.
-        let may_begin = listen.protocol != Protocol::Tcp;
+        // port (NTP, SIP, WireGuard), which are to be masqueraded; but not where everything from there is taken for an answer.
+        let may_begin = listen.protocol != Protocol::Tcp && !service.settings.one_packet;
         let hidden = config.masquerades.iter().any(|m| m.from.contains(&server));
         !replies_pass || may_begin && hidden
     })

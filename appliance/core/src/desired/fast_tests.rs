@@ -108,10 +108,11 @@ fn whatever_needs_tracking_is_tracked() {
         tcp("\"[2001:db8:1::1]:53\"", udp, "[2001:db8:2::11]:53"),
         ["[2001:db8:1::1]:53/udp"]
     );
-    let syslog = format!("{udp}\none_packet = true");
+    // Everything from there is an answer, masqueraded or not.
+    let single = format!("{udp}\none_packet = true");
     assert_eq!(
-        tcp("\"[2001:db8:1::1]:514\"", &syslog, "[2001:db8:2::11]:514"),
-        none
+        tcp("\"192.168.0.1:53\"", &single, "172.16.0.11:53"),
+        ["192.168.0.1:53/udp"]
     );
 }
 

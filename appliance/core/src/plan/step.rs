@@ -139,6 +139,9 @@ impl fmt::Display for Step {
                 if !rules.marks.is_empty() {
                     write!(f, ", {} ranges of ports", rules.marks.len())?;
                 }
+                if !rules.answers.is_empty() {
+                    write!(f, ", {} sources of answers", rules.answers.len())?;
+                }
                 let chains = Chain::ALL.iter().filter(|chain| rules.has(**chain));
                 for chain in chains {
                     write!(f, ", {} {}", rules.rules(*chain).len(), chain.name())?;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use super::{Family, Lent, PortForward, Way};
+use super::{AnswerMap, Family, Lent, PortForward, Way};
 use crate::model::{Endpoint, IfName};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,15 @@ pub enum Rule {
         link: IfName,
         not_to: Vec<IpNet>,
     },
+    /// What this map holds and comes from this link is not tracked, wherever it goes but to these networks: clients there are
+    /// hidden from the servers.
+    UntrackAnswersBy {
+        map: AnswerMap,
+        link: IfName,
+        not_to: Vec<IpNet>,
+    },
+    /// Answers that are not tracked leave with the source that this map says.
+    AnswerBy(AnswerMap),
     /// The first packet of a client of this service is not tracked, so that nobody has to remember it.
     UntrackSyns(Endpoint),
     /// Clients of this service are answered with a cookie; who sends it back is connected to a server. Segments are no larger
@@ -101,11 +110,14 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// There only because of services that are told by a mark, or whose clients are asked for a cookie.
+    /// There only because of services that are told by a mark, whose clients are asked for a cookie, or whose answers IPVS does
+    /// not translate.
     pub fn comes_with_a_service(&self) -> bool {
         matches!(
             self,
-            Rule::UntrackSyns(_)
+            Rule::UntrackAnswersBy { .. }
+                | Rule::AnswerBy(_)
+                | Rule::UntrackSyns(_)
                 | Rule::ProxySyns { .. }
                 | Rule::UntrackAnswers(_)
                 | Rule::AcceptReplies
@@ -148,6 +160,10 @@ impl fmt::Display for Rule {
             Rule::UntrackReplies { family, link, not_to } => {
                 write!(f, "untrack {family} replies from {link} not to {}", list(not_to))
             }
+            Rule::UntrackAnswersBy { map, link, not_to } => {
+                write!(f, "untrack by {map} from {link} not to {}", list(not_to))
+            }
+            Rule::AnswerBy(map) => write!(f, "answer by {map}"),
             Rule::UntrackSyns(service) => write!(f, "untrack syns to {service}"),
             Rule::ProxySyns { service, mss } => write!(f, "proxy syns to {service} mss {mss}"),
             Rule::UntrackAnswers(service) => write!(f, "untrack answers of {service}"),
@@ -204,6 +220,12 @@ impl FromStr for Rule {
                 link: link.parse().map_err(|_| bad())?,
                 not_to: items(nets).ok_or_else(bad)?,
             },
+            ["untrack", "by", map, "from", link, "not", "to", nets] => Rule::UntrackAnswersBy {
+                map: AnswerMap::from_word(map).ok_or_else(bad)?,
+                link: link.parse().map_err(|_| bad())?,
+                not_to: items(nets).ok_or_else(bad)?,
+            },
+            ["answer", "by", map] => Rule::AnswerBy(AnswerMap::from_word(map).ok_or_else(bad)?),
             ["untrack", "syns", "to", service] => Rule::UntrackSyns(service.parse().map_err(|_| bad())?),
             ["proxy", "syns", "to", service, "mss", mss] => Rule::ProxySyns {
                 service: service.parse().map_err(|_| bad())?,
@@ -322,6 +344,10 @@ mod tests {
             "forward sctp [2001:db8::1]:80 to [2001:db8:1::11]:8080",
             "forward tcp [2001:db8::1]:80 to 2001:db8:1::11 from 2001:db8::/48",
             "accept forwarded tcp 192.0.2.1:80 to 172.16.0.11:8080 from 10.0.0.0/8",
+            "untrack by answers4 from eth0 not to 172.16.0.0/24,10.0.0.0/8",
+            "untrack by answer_ranges6 from eth0 not to 2001:db8::/64",
+            "answer by answers6",
+            "answer by answer_ranges4",
             "untrack syns to 192.0.2.1:80/tcp",
             "proxy syns to [2001:db8::1]:80/tcp mss 1440",
             "untrack answers of 192.0.2.1:80/tcp",
@@ -342,6 +368,7 @@ mod tests {
             "forward tcp 192.0.2.1:80-90 to 172.16.0.11:8080",
             "forward tcp 192.0.2.1:90-80 to 172.16.0.11",
             "clamp mss 1452 ipv4 up eth0",
+            "answer by marks4",
         ] {
             assert!(line.parse::<Rule>().is_err(), "{line}");
         }

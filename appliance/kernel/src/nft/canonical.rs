@@ -276,6 +276,26 @@ mod tests {
                 Chain::Forward,
                 line("accept forwarded sctp [2001:db8::1]:80 to 2001:db8:1::11 from 2001:db8::/48"),
             ),
+            (
+                Chain::Raw,
+                line("untrack by answers4 from lo not to 172.16.0.0/24"),
+            ),
+            (
+                Chain::Raw,
+                line("untrack by answers6 from lo not to 2001:db8::/64"),
+            ),
+            (
+                Chain::Raw,
+                line("untrack by answer_ranges4 from lo not to 172.16.0.0/24"),
+            ),
+            (
+                Chain::Raw,
+                line("untrack by answer_ranges6 from lo not to 2001:db8::/64"),
+            ),
+            (Chain::Forward, line("answer by answers4")),
+            (Chain::Forward, line("answer by answers6")),
+            (Chain::Forward, line("answer by answer_ranges4")),
+            (Chain::Forward, line("answer by answer_ranges6")),
             (Chain::Raw, line("untrack syns to 192.0.2.1:80/tcp")),
             (Chain::Raw, line("untrack syns to [2001:db8::1]:80/tcp")),
             (Chain::Input, line("proxy syns to 192.0.2.1:80/tcp mss 1460")),

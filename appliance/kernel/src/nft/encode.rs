@@ -10,7 +10,7 @@ use nftnl::set::Set;
 use nftnl::{Batch, Chain, ChainType, FinalizedBatch, Hook, MsgType, Policy, ProtoFamily, Table};
 
 use super::fast;
-use super::marks::MarkMap;
+use super::maps::Map;
 use super::read::Held;
 use super::rule::encode;
 use super::services::{Key, Key4, Key6, ServiceSet};
@@ -89,10 +89,8 @@ pub(super) fn replacement(rules: &Ruleset) -> Result<Transaction, KernelFault> {
     let sets = Sets::new(&table, rules.services.iter().copied().map(Key::from));
     sets.write(&mut writer);
     fast::write(&rules.fast, &table, &mut writer);
-    for map in MarkMap::ALL.into_iter().filter(|map| map.is_used(rules)) {
-        for (message, what) in map.messages(&rules.marks) {
-            writer.write(&message, MsgType::Add, what);
-        }
+    for map in Map::ALL.into_iter().filter(|map| map.is_used(rules)) {
+        write_map(&mut writer, map, rules);
     }
     for base in ruleset::Chain::ALL.into_iter().filter(|base| rules.has(*base)) {
         let chain = chain(base, &table);
@@ -100,6 +98,14 @@ pub(super) fn replacement(rules: &Ruleset) -> Result<Transaction, KernelFault> {
         write_rules(&mut writer, rules.rules(base), &chain, &sets)?;
     }
     Ok(writer.finish())
+}
+
+/// A map with all of its elements.
+fn write_map(writer: &mut Writer, map: Map, rules: &Ruleset) {
+    let elements = map.element_messages(MsgType::Add, &Ruleset::default(), rules);
+    for (message, what) in [map.creation()].into_iter().chain(elements) {
+        writer.write(&message, MsgType::Add, what);
+    }
 }
 
 fn write_rules(
@@ -120,12 +126,12 @@ fn write_rules(
 pub(super) fn change(held: &Held, wanted: &Ruleset) -> Result<Transaction, KernelFault> {
     let table = table();
     let mut writer = Writer::new();
-    let (kept, new): (Vec<_>, Vec<_>) = MarkMap::ALL
+    let (kept, new): (Vec<_>, Vec<_>) = Map::ALL
         .into_iter()
         .filter(|map| map.is_used(wanted))
         .partition(|map| held.maps.contains(map));
-    for (message, what) in new.iter().flat_map(|map| map.messages(&wanted.marks)) {
-        writer.write(&message, MsgType::Add, what);
+    for map in new {
+        write_map(&mut writer, map, wanted);
     }
     fast::add_missing(&held.rules.fast, &wanted.fast, &table, &mut writer);
     change_elements(&mut writer, &table, &held.rules, wanted, &kept);
@@ -139,17 +145,14 @@ pub(super) fn change(held: &Held, wanted: &Ruleset) -> Result<Transaction, Kerne
     Ok(writer.finish())
 }
 
-fn change_elements(writer: &mut Writer, table: &Table, held: &Ruleset, wanted: &Ruleset, maps: &[MarkMap]) {
+fn change_elements(writer: &mut Writer, table: &Table, held: &Ruleset, wanted: &Ruleset, maps: &[Map]) {
     // What goes first makes place for what comes: the same range of ports with another mark.
     for (kind, from, to) in [(MsgType::Del, wanted, held), (MsgType::Add, held, wanted)] {
         let services = to.services.difference(&from.services);
         let sets = Sets::new(table, services.copied().map(Key::from));
         sets.write_elements(writer, kind);
-        let marks = to.marks.iter();
-        let marks = marks.filter(|(range, mark)| from.marks.get(range) != Some(mark));
-        let marks = marks.map(|(range, mark)| (*range, *mark)).collect();
         for map in maps {
-            for (message, what) in map.element_messages(kind, &marks) {
+            for (message, what) in map.element_messages(kind, from, to) {
                 writer.write(&message, kind, what);
             }
         }

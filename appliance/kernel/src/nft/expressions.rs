@@ -199,13 +199,18 @@ pub(super) fn load_key6(message: &mut nftnl::Rule<'_>) {
 
 /// That the source is a server of a set: address, protocol and port. When the family is known.
 pub(super) fn match_server(message: &mut nftnl::Rule<'_>, set: FastSet) {
-    load_source(message, set.is_ipv4());
-    let registers = match set.is_ipv4() {
+    load_source_key(message, set.is_ipv4());
+    look_up(message, set);
+}
+
+/// Source, protocol and port of a packet, as [`load_key4`] and [`load_key6`] load the destination. When the family is known.
+pub(super) fn load_source_key(message: &mut nftnl::Rule<'_>, v4: bool) {
+    load_source(message, v4);
+    let registers = match v4 {
         true => (NFT_REG32_01, NFT_REG32_02),
         false => (NFT_REG_2, NFT_REG32_05),
     };
     load_protocol_and_port(message, registers, TcpHeaderField::Sport);
-    look_up(message, set);
 }
 
 /// That the destination is a service of a set. When the family is known.

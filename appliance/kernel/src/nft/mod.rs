@@ -2,10 +2,12 @@
 //! Must not: know any other table. `raw` holds the `unsafe` of this module, `encode`, `rule`, `translation` and `expressions` turn rules
 //! into messages, `socket` exchanges them with the kernel, `read` and `canonical` turn the kernel's answers back into rules.
 
+mod answers;
 mod canonical;
 mod encode;
 mod expressions;
 mod fast;
+mod maps;
 mod marks;
 mod message;
 mod proxy;

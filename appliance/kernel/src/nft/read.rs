@@ -8,7 +8,7 @@ use lb_core::ruleset::{Chain, ChainKind, Hook, Rule, Ruleset, TABLE};
 
 use super::canonical::{SeenRule, packets};
 use super::fast;
-use super::marks::MarkMap;
+use super::maps::Map;
 use super::message::{ATTR_TABLE, Attributes, Get};
 use super::read_sets;
 use super::socket::Socket;
@@ -39,7 +39,7 @@ pub(super) struct Held {
     pub rules: Ruleset,
     /// Our chains that are there and are as made, with rules or without.
     pub chains: BTreeSet<Chain>,
-    pub maps: Vec<MarkMap>,
+    pub maps: Vec<Map>,
     /// Something is not as made that is neither a rule in one of our chains nor an element: a chain, a set, a stray element,
     /// the table's flags.
     pub is_bent: bool,

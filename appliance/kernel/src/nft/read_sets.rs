@@ -1,4 +1,4 @@
-//! The table's sets and maps read back: services, marks, and those of the fast path. What is in one that we would not have put
+//! The table's sets and maps read back: services, marks, answers, and those of the fast path. What is in one that we would not have put
 //! there, or one that is missing or made otherwise, becomes a foreign rule.
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use lb_core::ports::KernelFault;
 use lb_core::ruleset::Chain;
 
 use super::fast::FastSet;
-use super::marks::MarkMap;
+use super::maps::Map;
 use super::message::{Attributes, Get, list};
 use super::read::{Held, for_ours};
 use super::services::ServiceSet;
@@ -32,7 +32,7 @@ pub(super) fn read(socket: &mut Socket, seen: &mut Held) -> Result<(), KernelFau
     let (mut maps, mut fast_sets) = (Vec::new(), Vec::new());
     for_ours(socket, Get::Sets, |attributes| {
         let name = attributes.text(NFTA_SET_NAME);
-        let map = MarkMap::ALL.into_iter().find(|map| map.name() == name);
+        let map = Map::ALL.into_iter().find(|map| map.name() == name);
         if let Some(map) = map.filter(|map| map.is_used(&seen.rules) && map.is_as_made(attributes)) {
             maps.push(map);
             return Ok(());
@@ -49,7 +49,7 @@ pub(super) fn read(socket: &mut Socket, seen: &mut Held) -> Result<(), KernelFau
         Ok(())
     })?;
     for map in &maps {
-        read_marks(socket, *map, seen)?;
+        read_map(socket, *map, seen)?;
     }
     seen.maps = maps;
     for set in ServiceSet::ALL {
@@ -100,14 +100,14 @@ fn read_endpoints(
     Ok(endpoints)
 }
 
-fn read_marks(socket: &mut Socket, map: MarkMap, seen: &mut Held) -> Result<(), KernelFault> {
+fn read_map(socket: &mut Socket, map: Map, seen: &mut Held) -> Result<(), KernelFault> {
     let mut strays = Vec::new();
     socket.ask(Get::Elements, Some(map.name()), |message| {
         let attributes = Attributes::of_message(message.payload)?;
         for (_, element) in list(attributes.bytes(NFTA_SET_ELEM_LIST_ELEMENTS))? {
-            match map.range(&Attributes::parse(element)?) {
-                Some((range, mark)) => drop(seen.rules.marks.insert(range, mark)),
-                None => strays.push(format!("element {element:02x?} of {}", map.name())),
+            let taken = map.take(&Attributes::parse(element)?, &mut seen.rules);
+            if taken.is_none() {
+                strays.push(format!("element {element:02x?} of {}", map.name()));
             }
         }
         Ok(())

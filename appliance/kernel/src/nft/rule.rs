@@ -9,10 +9,11 @@ use nftnl::Chain;
 use nftnl::expr::{Cmp, CmpOp, Counter, Lookup, Masquerade, Meta, States, Verdict};
 use nftnl::nftnl_sys::{NFTNL_EXPR_FLOW_TABLE_NAME, NFTNL_EXPR_META_DREG};
 
+use super::answers;
 use super::encode::Sets;
 use super::expressions::*;
 use super::fast::{FLOWTABLE, FastSet};
-use super::marks::{self, MarkMap};
+use super::marks;
 use super::proxy;
 use super::raw::{Bare, Commented, ConntrackDirection, IntoRegister, Naming};
 use super::translation;
@@ -61,19 +62,19 @@ pub(super) fn encode<'c>(
             Verdict::Accept
         }
         Rule::AcceptMarks4 => {
-            marks::match_destination(&mut message, MarkMap::V4);
+            marks::match_destination(&mut message, Family::V4);
             Verdict::Accept
         }
         Rule::AcceptMarks6 => {
-            marks::match_destination(&mut message, MarkMap::V6);
+            marks::match_destination(&mut message, Family::V6);
             Verdict::Accept
         }
         Rule::MarkServices4 => {
-            marks::set_mark(&mut message, MarkMap::V4);
+            marks::set_mark(&mut message, Family::V4);
             return Ok(comment(message, rule));
         }
         Rule::MarkServices6 => {
-            marks::set_mark(&mut message, MarkMap::V6);
+            marks::set_mark(&mut message, Family::V6);
             return Ok(comment(message, rule));
         }
         Rule::HairpinMarked { from, out } => {
@@ -106,6 +107,14 @@ pub(super) fn encode<'c>(
             match_destination_outside(&mut message, not_to);
             match_server(&mut message, FastSet::servers(*family));
             untrack(&mut message);
+            return Ok(comment(message, rule));
+        }
+        Rule::UntrackAnswersBy { map, link, not_to } => {
+            answers::untrack(&mut message, *map, link, not_to)?;
+            return Ok(comment(message, rule));
+        }
+        Rule::AnswerBy(map) => {
+            answers::translate(&mut message, *map);
             return Ok(comment(message, rule));
         }
         Rule::UntrackSyns(service) => {

@@ -11,9 +11,9 @@ use nftnl::set::SetKey;
 pub(super) const IPV4_ADDRESS: u32 = 7;
 pub(super) const IPV6_ADDRESS: u32 = 8;
 const INET_PROTOCOL: u32 = 12;
-const INET_SERVICE: u32 = 13;
+pub(super) const INET_SERVICE: u32 = 13;
 /// nft gives each field of a concatenation 6 bits (TYPE_BITS).
-const TYPE_BITS: u32 = 6;
+pub(super) const TYPE_BITS: u32 = 6;
 
 pub(super) const fn key_type(address: u32) -> u32 {
     ((address << TYPE_BITS) | INET_PROTOCOL) << TYPE_BITS | INET_SERVICE

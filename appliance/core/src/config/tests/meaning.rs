@@ -262,7 +262,10 @@ fn what_is_hardly_meant_is_said() {
          [[virtual_server.real_server]]\naddress = \"192.168.0.9:4\"\n\
          [[virtual_server]]\nname = \"far\"\nlisten = \"192.168.0.1:3\"\nscheduler = \"rr\"\n\
          [[virtual_server.real_server]]\naddress = \"10.0.0.1:1\"\n\
-         [[virtual_server.real_server]]\naddress = \"192.168.0.9:1\"\nweight = 2\n",
+         [[virtual_server.real_server]]\naddress = \"192.168.0.9:1\"\nweight = 2\n\
+         [[virtual_server]]\nname = \"single\"\nlisten = \"192.168.0.1:5\"\nprotocol = \"udp\"\n\
+         one_packet = true\ncheck = { port = 5 }\n\
+         [[virtual_server.real_server]]\naddress = \"192.168.0.9:5\"\n",
     );
     assert_eq!(
         warnings(&config),
@@ -275,6 +278,7 @@ fn what_is_hardly_meant_is_said() {
             "service blind: 1 server is never checked and it is given clients whether dead or alive",
             "service far: scheduler rr does not look at weights; wrr does",
             "service far: no interface, route or gateway leads to 10.0.0.1",
+            "service single: answers of 192.168.0.9 are dropped, for only replies to connections come in from a `masquerade` interface",
         ]
     );
 }

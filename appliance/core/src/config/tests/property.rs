@@ -297,15 +297,20 @@ fn virtual_server(interfaces: usize) -> impl Strategy<Value = VirtualServer> {
     (ranges(interfaces), settings, "[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,20}").prop_flat_map(
         |(listen, (scheduler, persistence, [one_packet, syn_proxy]), name)| {
             let all = |protocol| listen.iter().all(|range| range.protocol == protocol);
-            let settings = VirtualSettings {
-                scheduler,
-                persistence: persistence.map(|(timeout_s, prefix)| Persistence { timeout_s, prefix }),
-                one_packet: one_packet && all(Protocol::Udp),
-            };
             let key = key(&listen);
             let grouped = matches!(key, VirtualKey::Mark(_));
             let syn_proxy = syn_proxy && !grouped && all(Protocol::Tcp);
             let bare = grouped && (persistence.is_some() || listen[0].first % 2 == 0);
+            let told_apart = !grouped
+                || bare
+                    && !listen
+                        .iter()
+                        .any(|a| listen.iter().any(|b| a != b && share_a_port(a, b)));
+            let settings = VirtualSettings {
+                scheduler,
+                persistence: persistence.map(|(timeout_s, prefix)| Persistence { timeout_s, prefix }),
+                one_packet: one_packet && all(Protocol::Udp) && told_apart,
+            };
             let servers = real_server(!key.is_ipv6(), bare || !all(Protocol::Tcp), bare);
             prop::collection::vec(servers, 0..5).prop_map(move |servers| {
                 let identity = |server: &RealServer| match grouped {
@@ -327,13 +332,25 @@ fn virtual_server(interfaces: usize) -> impl Strategy<Value = VirtualServer> {
     )
 }
 
+fn share_a_port(a: &PortRange, b: &PortRange) -> bool {
+    a.first <= b.last && b.first <= a.last
+}
+
 fn apart(a: &VirtualServer, b: &VirtualServer) -> bool {
     let meet = |a: &PortRange, b: &PortRange| {
-        (a.address, a.protocol) == (b.address, b.protocol) && a.first <= b.last && b.first <= a.last
+        (a.address, a.protocol) == (b.address, b.protocol) && share_a_port(a, b)
     };
-    !a.listen
-        .iter()
-        .any(|range| b.listen.iter().any(|other| meet(range, other)))
+    let ports_meet = a.listen.iter().any(|a| b.listen.iter().any(|b| meet(a, b)));
+    let answers = |service: &VirtualServer| -> Vec<PortRange> {
+        let servers = service.real_servers.iter();
+        servers
+            .flat_map(|real| service.answers(real))
+            .map(|(answers, _)| answers)
+            .collect()
+    };
+    let told_apart = !a.settings.one_packet && !b.settings.one_packet
+        || !answers(a).iter().any(|a| answers(b).iter().any(|b| meet(a, b)));
+    !ports_meet && told_apart
 }
 
 pub(super) fn config() -> impl Strategy<Value = Config> {
