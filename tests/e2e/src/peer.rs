@@ -74,6 +74,12 @@ impl Peers {
         self.client(namespace, "talk", "udp", address, times)
     }
 
+    /// The same: the answers in their order.
+    pub fn converse(&self, namespace: &str, address: &str, times: u32) -> Result<Vec<String>> {
+        let lines = self.lines(namespace, "talk", "udp", address, times)?;
+        Ok(lines.lines().map(str::to_owned).collect())
+    }
+
     /// As [`Peers::ask`] over TCP, but every connection comes from the same port.
     pub fn reuse(&self, namespace: &str, address: &str, times: u32) -> Result<Answers> {
         self.client(namespace, "reuse", "tcp", address, times)
@@ -114,11 +120,22 @@ impl Peers {
         address: &str,
         times: u32,
     ) -> Result<Answers> {
+        let lines = self.lines(namespace, verb, protocol, address, times)?;
+        Ok(count(&lines))
+    }
+
+    fn lines(
+        &self,
+        namespace: &str,
+        verb: &str,
+        protocol: &str,
+        address: &str,
+        times: u32,
+    ) -> Result<String> {
         let (program, times) = (self.0.to_string_lossy(), times.to_string());
-        let argv = [
+        run(&[
             "ip", "netns", "exec", namespace, &program, verb, protocol, address, &times,
-        ];
-        Ok(count(&run(&argv)?))
+        ])
     }
 }
 

@@ -67,7 +67,7 @@ fn serve_udp(address: &str, name: &str) -> io::Result<()> {
     let mut request = [0; 1500];
     loop {
         let (_, client) = socket.recv_from(&mut request)?;
-        // For a service whose answers do not find back, this line is what tells of the request.
+        // For a client to whom answers do not find back, this line is what tells of the request.
         println!("{name} {}", client.ip());
         socket.send_to(format!("{name} {}", client.ip()).as_bytes(), client)?;
     }

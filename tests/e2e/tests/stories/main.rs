@@ -17,6 +17,7 @@ mod groups;
 mod hairpin;
 mod lost;
 mod machine;
+mod one_packet;
 mod packets;
 mod power;
 mod protocols;
@@ -84,6 +85,11 @@ fn main() -> ExitCode {
             "many_ports_are_one_service",
             240,
             groups::many_ports_are_one_service,
+        ),
+        Story::new(
+            "answers_come_from_the_service",
+            240,
+            one_packet::answers_come_from_the_service,
         ),
         Story::new(
             "packets_are_whole_whatever_they_meet",
