@@ -191,8 +191,8 @@ fn answers_read_back_and_damage_shows() {
         "2001:db8:b::11 . udp . 5353 : 2001:db8:a::1 . 53",
         "172.16.0.11 . udp . 7000-7099 : 198.51.100.1",
         "2001:db8:b::11 . udp . 7000-7099 : 2001:db8:a::1",
-        "iif \"lan0\" ip daddr != 172.16.0.0/24 ip saddr . meta l4proto . th sport @answers4 notrack accept",
-        "ct state untracked ip6 saddr set ip6 saddr . meta l4proto . th sport map @answers6 th sport set",
+        "iif \"lan0\" ip daddr != 172.16.0.0/24 ip saddr . meta l4proto . udp sport @answers4 notrack accept",
+        "ct state untracked ip6 saddr set ip6 saddr . meta l4proto . udp sport map @answers6 udp sport set",
     ] {
         assert!(shown.contains(part), "{part} in {shown}");
     }

@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use lb_core::model::IfName;
 use lb_core::ports::KernelFault;
 use lb_core::ruleset::{AnswerMap, Family};
-use nftnl::expr::{Counter, States, Verdict};
+use nftnl::expr::{Counter, Meta, States, Verdict};
 use nftnl::nftnl_sys::*;
 
 use super::expressions::*;
@@ -62,7 +62,7 @@ pub(super) fn untrack(
     not_to: &[IpNet],
 ) -> Result<(), KernelFault> {
     match_link(message, link)?;
-    match_family(message, map.family() == Family::V4);
+    match_datagrams(message, map.family());
     match_destination_outside(message, not_to);
     load_source_key(message, map.family() == Family::V4);
     // Whether it is there, whatever it says.
@@ -82,7 +82,7 @@ pub(super) fn untrack(
 /// Of all packets that are forwarded only answers are not tracked, balanced ones and these.
 pub(super) fn translate(message: &mut nftnl::Rule<'_>, map: AnswerMap) {
     match_state(message, States::UNTRACKED);
-    match_family(message, map.family() == Family::V4);
+    match_datagrams(message, map.family());
     load_source_key(message, map.family() == Family::V4);
     message.add_expr(&MapLookup(Map::Answers(map).c_name()));
     let (source, port_register) = match map.family() {
@@ -94,6 +94,12 @@ pub(super) fn translate(message: &mut nftnl::Rule<'_>, map: AnswerMap) {
         set(message, &SOURCE_PORT, port_register);
     }
     message.add_expr(&Counter);
+}
+
+/// To look into a map for nothing costs more than to see that.
+fn match_datagrams(message: &mut nftnl::Rule<'_>, family: Family) {
+    match_family(message, family == Family::V4);
+    match_byte(message, &Meta::L4Proto, libc::IPPROTO_UDP as u8);
 }
 
 /// The checksum of the datagram follows as well (nft_payload_l4csum_update), if it has one.
