@@ -2,7 +2,8 @@
 //! answers with one line: its name, and whom it sees. This is a test program; it runs in one of the lab's namespaces.
 //!
 //! `peer serve udp|tcp|sctp ADDRESS NAME`
-//! `peer ask udp|tcp|sctp ADDRESS TIMES`: from a new port each time; a line per answer, `-` where none came
+//! `peer ask udp|tcp|sctp ADDRESS TIMES`: from a new port each time; a line per answer, `-` where none came. Over SCTP each is an
+//! association from its beginning to its end
 //! `peer talk udp ADDRESS TIMES`: all from one port
 //! `peer reuse tcp ADDRESS TIMES`: as `ask`, but every connection from the same port
 //! `peer sink tcp ADDRESS NAME`: a server that takes all that it is sent before it answers, with the number of bytes as well

@@ -75,6 +75,11 @@ fn main() -> ExitCode {
         Story::new("links_with_one_mac", 150, bad_input::links_with_one_mac),
         Story::new("nodes_reach_the_services", 150, hairpin::nodes_reach_the_services),
         Story::new("udp_is_balanced", 150, protocols::udp_is_balanced),
+        Story::new(
+            "associations_stay_with_their_server",
+            150,
+            protocols::associations_stay_with_their_server,
+        ),
         Story::new("clients_persist", 150, protocols::clients_persist),
         Story::new(
             "packets_are_forwarded_whole",

@@ -144,6 +144,56 @@ const IPV6: &str = "hostname = \"lb\"\n\
     [[virtual_server.real_server]]\naddress = \"[2001:db8:0:2::11]:5353\"\n\
     [[virtual_server.real_server]]\naddress = \"[2001:db8:0:2::12]:5353\"\n";
 
+const SCTP: &str = "hostname = \"lb\"\n\
+    [[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\", \"2001:db8:0:1::1/64\"]\n\
+    [[interface]]\nname = \"eth1\"\naddresses = [\"172.16.0.254/24\", \"2001:db8:0:2::254/64\"]\n\
+    [[masquerade]]\nfrom = \"172.16.0.0/24\"\nout = \"eth0\"\n\
+    [[virtual_server]]\nname = \"four\"\nlisten = \"192.168.0.1:9899\"\nprotocol = \"sctp\"\nscheduler = \"rr\"\n\
+    check = { type = \"none\" }\n\
+    [[virtual_server.real_server]]\naddress = \"172.16.0.11:9900\"\n\
+    [[virtual_server.real_server]]\naddress = \"172.16.0.12:9900\"\n\
+    [[virtual_server]]\nname = \"six\"\nlisten = \"[2001:db8:0:1::1]:9899\"\nprotocol = \"sctp\"\nscheduler = \"rr\"\n\
+    check = { type = \"none\" }\n\
+    [[virtual_server.real_server]]\naddress = \"[2001:db8:0:2::11]:9900\"\n\
+    [[virtual_server.real_server]]\naddress = \"[2001:db8:0:2::12]:9900\"\n";
+
+/// SCTP from the first packet of an association to its last one, with other ports at the servers, so that every checksum is made
+/// anew: both ends see right ones only. The masqueraded servers' associations are tracked, those over IPv6 are not.
+pub fn associations_stay_with_their_server() -> Told {
+    let mut scene = Scene::dark(Setting::new(Start::Kernel, SCTP))?;
+    give_ipv6_addresses()?;
+    let peers = peers();
+    let servers = [
+        peers.serve("worker01", "sctp", "172.16.0.11:9900", "one")?,
+        peers.serve("worker02", "sctp", "172.16.0.12:9900", "two")?,
+        peers.serve("worker01", "sctp", "[2001:db8:0:2::11]:9900", "one")?,
+        peers.serve("worker02", "sctp", "[2001:db8:0:2::12]:9900", "two")?,
+    ];
+    scene.power_on()?;
+    wait_for_health(
+        &mut scene,
+        [("172.16.0.11:9900", "up"), ("[2001:db8:0:2::12]:9900", "up")],
+    )?;
+    for (service, client, servers) in [
+        ("192.168.0.1:9899", HOST01, &servers[..2]),
+        ("[2001:db8:0:1::1]:9899", "2001:db8:0:1::10", &servers[2..]),
+    ] {
+        let seen = answers(&[(&format!("one {client}"), 10), (&format!("two {client}"), 10)]);
+        assert_eq!(peers.ask("host01", "sctp", service, 20)?, seen);
+        for (server, name) in servers.iter().zip(["one", "two"]) {
+            // COOKIE ECHO, three times DATA and SACK, SHUTDOWN, SHUTDOWN COMPLETE.
+            let ended = answers(&[(&format!("{name} {client} 9 packets"), 10)]);
+            // The last one is not answered.
+            let started = Instant::now();
+            while server.requests()? != ended && started.elapsed() < VERDICT {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            assert_eq!(server.requests()?, ended);
+        }
+    }
+    Ok(())
+}
+
 /// 2001:db8:0:1::/64 outside, 2001:db8:0:2::/64 inside, with the lb's address there as the way out.
 pub fn give_ipv6_addresses() -> Result<()> {
     for (host, address) in [
