@@ -1,5 +1,6 @@
 //! Whole files: what they mean, how large they may be, and that no text whatever does harm.
 
+mod answers;
 mod meaning;
 mod parts;
 mod property;
