@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Instant;
 
-use lb_core::config::{CheckKind, CheckParams, Config, RealServer, VirtualServer};
+use lb_core::check::{CheckKind, CheckParams};
+use lb_core::config::{Config, RealServer, VirtualServer};
 use lb_core::control::HealthWord;
 use lb_core::desired;
 use lb_core::flat::FlatMap;
 use lb_core::health::{CheckResult, Health, Machine, Outcome, Schedule, Transition};
-use lb_core::model::{IfName, RealKey, ServerKey, VirtualKey};
+use lb_core::model::{IfName, RealKey, ServerKey, VirtualKey, Weight};
 use lb_core::observed::ObservedLink;
 
 pub type Links = BTreeMap<IfName, ObservedLink>;
@@ -69,8 +71,8 @@ impl Checks {
     }
 
     /// Brings all machines in line with the configuration. What is known of a server stays known; a new one is unproven,
-    /// unless `adopt` says that it takes traffic already.
-    pub fn configure(&mut self, now: Instant, config: &Config, adopt: impl Fn(&ServerKey) -> bool) {
+    /// unless `adopt` says with which weight it takes traffic already.
+    pub fn configure(&mut self, now: Instant, config: &Config, adopt: impl Fn(&ServerKey) -> Option<Weight>) {
         let mut old = std::mem::take(&mut self.pools);
         self.queue.clear();
         for service in &config.virtual_servers {
@@ -92,7 +94,7 @@ impl Checks {
         config: &Config,
         key: &VirtualKey,
         service: Option<&VirtualServer>,
-        adopt: impl Fn(&ServerKey) -> bool,
+        adopt: impl Fn(&ServerKey) -> Option<Weight>,
     ) {
         let before = self.pools.remove(key).unwrap_or_default();
         let was_due = before.next_due();
@@ -109,7 +111,7 @@ impl Checks {
         config: &Config,
         service: &VirtualServer,
         mut before: Pool,
-        adopt: impl Fn(&ServerKey) -> bool,
+        adopt: impl Fn(&ServerKey) -> Option<Weight>,
     ) -> Pool {
         let entry = |real: &RealServer| {
             let key = ServerKey {
@@ -124,12 +126,16 @@ impl Checks {
                     entry.machine
                 }
                 known => {
-                    let serves = known.map_or_else(|| adopt(&key), |entry| entry.machine.in_pool());
+                    let known = known.map(|entry| entry.machine.share());
+                    let weight = known.map_or_else(
+                        || adopt(&key),
+                        |share| share.map(|times| real.weight.times(times)),
+                    );
                     let schedule = Schedule::new(self.epoch, &real.address.to_string());
-                    match (real.check.kind, serves) {
+                    match (&real.check.kind, weight) {
                         (CheckKind::None, _) => Machine::unchecked(now, schedule),
-                        (CheckKind::Tcp, true) => Machine::adopted(now, schedule),
-                        (CheckKind::Tcp, false) => Machine::new(now, schedule),
+                        (kind, Some(weight)) => Machine::adopted(now, schedule, told(kind, weight, real)),
+                        (_, None) => Machine::new(now, schedule),
                     }
                 }
             };
@@ -186,7 +192,7 @@ impl Checks {
     }
 
     /// The checks to start now. They are under way until [`Checks::record`] is told their result.
-    pub fn take_due(&mut self, now: Instant) -> Vec<(ServerKey, CheckParams)> {
+    pub fn take_due(&mut self, now: Instant) -> Vec<(ServerKey, Arc<CheckParams>)> {
         let mut due = Vec::new();
         while let Some((at, service)) = self.queue.first().copied() {
             if at > now {
@@ -206,7 +212,7 @@ impl Checks {
                         service,
                         server: *server,
                     };
-                    due.push((key, *entry.params));
+                    due.push((key, entry.params.clone()));
                 }
             }
             self.follow(service, None);
@@ -284,6 +290,11 @@ impl Checks {
         self.pools.values().flat_map(|pool| &pool.servers)
     }
 
+    /// How many times its weight the server gets; `None`: no new connections.
+    pub fn share(&self, key: &ServerKey) -> Option<u16> {
+        self.entry(key)?.machine.share()
+    }
+
     pub fn in_pool(&self, key: &ServerKey) -> bool {
         self.entry(key).is_some_and(|entry| entry.machine.in_pool())
     }
@@ -306,6 +317,13 @@ impl Checks {
         let all = self.pools.values().map(|pool| pool.servers.len());
         (up.count(), all.sum())
     }
+}
+
+/// What a server that has this weight now was told to have endpoints.
+fn told(kind: &CheckKind, weight: Weight, real: &RealServer) -> Option<NonZeroU16> {
+    let times = weight.value().checked_div(real.weight.value());
+    let times = times.filter(|_| kind.counts_endpoints())?;
+    NonZeroU16::new(u16::try_from(times).ok()?)
 }
 
 /// Why a check of this server would only show a fault of our own, if that is so.
@@ -339,7 +357,7 @@ mod tests {
         config::parse(&text).unwrap()
     }
 
-    fn shown(due: &[(ServerKey, CheckParams)]) -> Vec<String> {
+    fn shown(due: &[(ServerKey, Arc<CheckParams>)]) -> Vec<String> {
         let mut lines: Vec<String> = due
             .iter()
             .map(|(key, _)| format!("{} {}", key.service, key.server.address))
@@ -353,7 +371,7 @@ mod tests {
         let epoch = Instant::now();
         let mut checks = Checks::new(epoch);
         let first = config(&[(80, &[1, 2]), (81, &[3])]);
-        checks.configure(epoch, &first, |_| false);
+        checks.configure(epoch, &first, |_| None);
         assert_eq!(checks.next_due(), Some(epoch));
         assert_eq!(
             shown(&checks.take_due(epoch)),
@@ -368,6 +386,7 @@ mod tests {
             outcome: Outcome::Pass,
             ended: epoch + Duration::from_millis(5),
             latency: Duration::from_millis(5),
+            endpoints: None,
         };
         let key = |port: u16, server: u8| ServerKey {
             service: format!("10.0.0.1:{port}/tcp").parse().unwrap(),
@@ -385,7 +404,7 @@ mod tests {
         let now = epoch + Duration::from_millis(10);
         let second = config(&[(80, &[0, 2]), (81, &[3])]);
         let listen = key(80, 0).service;
-        checks.configure_one(now, &second, &listen, second.virtual_servers.first(), |_| false);
+        checks.configure_one(now, &second, &listen, second.virtual_servers.first(), |_| None);
         assert_eq!(shown(&checks.take_due(now)), ["10.0.0.1:80/tcp 10.1.0.0"]);
         assert!(checks.in_pool(&key(80, 2)) && checks.in_pool(&key(81, 3)) && !checks.in_pool(&key(80, 1)));
         assert_eq!(checks.record(key(80, 1), &pass, &Links::new()), None);
@@ -395,8 +414,38 @@ mod tests {
             shown(&checks.take_due(later)),
             ["10.0.0.1:80/tcp 10.1.0.2", "10.0.0.1:81/tcp 10.1.0.3"]
         );
-        checks.configure_one(now, &second, &listen, None, |_| false);
+        checks.configure_one(now, &second, &listen, None, |_| None);
         assert_eq!(checks.count(), (1, 1));
         assert_eq!(checks.next_due(), None);
+    }
+
+    #[test]
+    fn a_server_gets_its_weight_once_for_each_endpoint() {
+        let now = Instant::now();
+        let text = format!(
+            "{HEAD}[[virtual_server]]\nname = \"s\"\nlisten = \"10.0.0.1:80\"\n\
+             check = {{ type = \"healthCheckNodePort\", port = 32000 }}\n\
+             [[virtual_server.real_server]]\naddress = \"10.1.0.1:80\"\nweight = 2\n"
+        );
+        let config = config::parse(&text).unwrap();
+        let key = ServerKey {
+            service: config.virtual_servers[0].key,
+            server: config.virtual_servers[0].real_servers[0].address,
+        };
+        let mut checks = Checks::new(now);
+        // An agent that starts again finds what it gave before.
+        checks.configure(now, &config, |_| Weight::new(6));
+        assert_eq!(checks.share(&key), Some(3));
+        for (told, share) in [(Some(5), 5), (None, 1)] {
+            checks.take_due(now + Duration::from_secs(60));
+            let pass = CheckResult {
+                outcome: Outcome::Pass,
+                ended: now,
+                latency: Duration::ZERO,
+                endpoints: told.and_then(NonZeroU16::new),
+            };
+            assert_eq!(checks.record(key, &pass, &Links::new()), None, "it was up");
+            assert_eq!(checks.share(&key), Some(share));
+        }
     }
 }

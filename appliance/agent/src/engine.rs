@@ -2,9 +2,10 @@
 //! Must not: block, or let one event's failure end it.
 
 use std::io;
-use std::sync::mpsc as std_mpsc;
+use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::{Duration, Instant};
 
+use lb_core::check::CheckParams;
 use lb_core::config::{Before, Config, Parts, VirtualServer};
 use lb_core::control::{ConfigSource, HealthWord, Request, Response};
 use lb_core::desired::{self, Network};
@@ -19,9 +20,10 @@ use crate::apply::Loaded;
 use crate::checks::{self, Checks};
 use crate::keeper::Keeper;
 use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
+use crate::probe::{self, Trust};
 use crate::reconcile::Reconcile;
 use crate::store::Store;
-use crate::{Places, Ports, apply, control, links, probe, system};
+use crate::{Places, Ports, apply, control, links, system};
 
 /// A check that came to nothing because the network was being changed is made again after this.
 const REPEAT_AFTER: Duration = Duration::from_millis(20);
@@ -62,6 +64,7 @@ pub struct Engine {
     pub by_listen: Vec<u32>,
     pub keeper: Keeper,
     pub checks: Checks,
+    trust: Arc<Trust>,
     /// Whether the machines are those of the configuration in force.
     pub checks_configured: bool,
     pub network: Network,
@@ -111,6 +114,7 @@ impl Engine {
             keeper.stage(text);
         }
         let mut engine = Engine {
+            trust: Arc::new(Trust::new(store.clone())),
             store,
             started: now,
             machine: system::machine(),
@@ -146,6 +150,7 @@ impl Engine {
 
     /// Replaces the configuration; gives the one before.
     pub fn put_in_force(&mut self, config: Option<Config>) -> Option<Config> {
+        self.trust.forget();
         let services = config.as_ref().map_or(&[][..], |config| &config.virtual_servers);
         self.by_listen = (0..).take(services.len()).collect();
         self.by_listen.sort_by_key(|at| services[*at as usize].key);
@@ -189,8 +194,8 @@ impl Engine {
         self.continue_reconcile(now);
     }
 
-    fn start_check(&self, key: ServerKey, params: lb_core::config::CheckParams) {
-        let events = self.events.clone();
+    fn start_check(&self, key: ServerKey, params: Arc<CheckParams>) {
+        let (events, trust) = (self.events.clone(), self.trust.clone());
         let own_fault = checks::own_fault(&self.observed.links, key.server.address);
         tokio::spawn(async move {
             let result = match own_fault {
@@ -198,8 +203,9 @@ impl Engine {
                     outcome,
                     ended: Instant::now(),
                     latency: Duration::ZERO,
+                    endpoints: None,
                 },
-                None => probe::check(key.server.socket(), params).await,
+                None => probe::check(key.server.socket(), &params, &trust).await,
             };
             // The loop is gone only when the process ends.
             let _ = events.send(Event::Checked(key, result)).await;
@@ -220,11 +226,16 @@ impl Engine {
             return;
         }
         let word = |checks: &Checks| checks.machine(&key).map(lb_core::health::Machine::word);
-        let before = word(&self.checks);
+        let (before, share) = (word(&self.checks), self.checks.share(&key));
         let change = self.checks.record(key, &result, &self.observed.links);
         let name = self.service_name(&key.service);
         let Some(change) = change else {
             let after = word(&self.checks);
+            let now = self.checks.share(&key);
+            if let Some(endpoints) = now.filter(|_| now != share) {
+                log::info!("server {} of {name} has {endpoints} local endpoints", key.server);
+                self.reconcile.pool_dirty(key.service);
+            }
             match &result.outcome {
                 Outcome::CannotCheck(why) if before != after => {
                     log::warn!("server {} of {name} cannot be checked: {why}", key.server);
@@ -293,7 +304,7 @@ impl Engine {
             service: service.key,
             server,
         };
-        desired::pool(service, |server| self.checks.in_pool(&key(server)))
+        desired::pool(service, |server| self.checks.share(&key(server)))
     }
 
     /// Gives the kernel thread a job. It only ends with the process.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lb_core::control::{ApplyReport, Response};
 use lb_core::desired::{self, FORWARDING, Network};
 use lb_core::link_kind::LinkKind;
-use lb_core::model::{ServerKey, VirtualKey};
+use lb_core::model::{ServerKey, VirtualKey, Weight};
 use lb_core::observed::{Observed, ObservedLink, SysctlName};
 use lb_core::plan::{self, Step};
 use lb_core::ports::KernelError;
@@ -456,11 +456,12 @@ impl Engine {
     }
 }
 
-/// Whether the kernel sends new connections to this server.
-pub fn serving(observed: &Observed, key: &ServerKey) -> bool {
+/// The weight by which the kernel sends new connections to this server, if it does.
+pub fn serving(observed: &Observed, key: &ServerKey) -> Option<Weight> {
     let pool = observed.virtual_servers.get(&key.service);
     let real = pool.and_then(|pool| pool.servers.get(&key.server));
-    real.is_some_and(|real| real.weight.value() > 0)
+    real.map(|real| real.weight)
+        .filter(|weight| *weight > Weight::ZERO)
 }
 
 fn names<'n>(sysctls: impl Iterator<Item = &'n SysctlName>) -> BTreeSet<SysctlName> {

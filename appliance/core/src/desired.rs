@@ -95,13 +95,13 @@ pub struct DesiredReal {
 /// IPVS's part: all services, by key.
 pub type Pools = BTreeMap<VirtualKey, DesiredVirtual>;
 
-/// One service's pool. A server that is not `in_pool` is left out, or stays with weight 0.
-pub fn pool(service: &VirtualServer, in_pool: impl Fn(RealKey) -> bool) -> DesiredVirtual {
+/// One service's pool. `share`: how many times its weight a server gets; one without is left out, or stays with weight 0.
+pub fn pool(service: &VirtualServer, share: impl Fn(RealKey) -> Option<u16>) -> DesiredVirtual {
     let servers = service.real_servers.iter().filter_map(|real| {
-        let weight = match (in_pool(real.address), real.when_down) {
-            (true, _) => real.weight,
-            (false, WhenDown::Inhibit) => Weight::ZERO,
-            (false, WhenDown::Remove) => return None,
+        let weight = match (share(real.address), real.when_down) {
+            (Some(times), _) => real.weight.times(times),
+            (None, WhenDown::Inhibit) => Weight::ZERO,
+            (None, WhenDown::Remove) => return None,
         };
         Some((
             real.address,

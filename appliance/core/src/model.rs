@@ -183,6 +183,11 @@ impl Weight {
     pub fn value(self) -> u32 {
         self.0
     }
+
+    /// So many times this weight, as far as weights go.
+    pub fn times(self, factor: u16) -> Weight {
+        Weight(self.0.saturating_mul(factor.into()).min(Weight::MAX))
+    }
 }
 
 impl fmt::Display for Weight {

@@ -50,7 +50,7 @@ fn plan(kernel: &mut FakeKernel, config: &Config, up: &BTreeSet<String>) -> (Net
         .map(|service| {
             (
                 service.key,
-                desired::pool(service, |key| up.contains(&key.to_string())),
+                desired::pool(service, |key| up.contains(&key.to_string()).then_some(1)),
             )
         })
         .collect();

@@ -109,16 +109,65 @@ pub enum Answer<'a> {
     DefaultPage,
     /// This line of text; nginx's variables are filled in.
     Text(&'a str),
+    /// The same, and at /healthz and /readyz `ok`; status 503 there while it is [`Nginx::be_well`]`(false)`.
+    Health(&'a str),
+    /// As kube-proxy at a service's healthCheckNodePort (pkg/proxy/healthcheck/service_health.go): so many local endpoints; none while
+    /// it is [`Nginx::be_well`]`(false)`.
+    Endpoints(u32),
+}
+
+/// What a server proves itself with, in PEM.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub certificates: String,
+    pub key: String,
 }
 
 impl Nginx {
     /// Starts nginx in `namespace`, listening on `port`; `name` names its directory. Returns once it listens.
     pub fn start(namespace: &str, name: &str, port: u16, answer: Answer<'_>) -> Result<Nginx> {
+        Nginx::begin(namespace, name, port, answer, None)
+    }
+
+    /// The same over TLS.
+    pub fn start_tls(
+        namespace: &str,
+        name: &str,
+        port: u16,
+        answer: Answer<'_>,
+        identity: &Identity,
+    ) -> Result<Nginx> {
+        Nginx::begin(namespace, name, port, answer, Some(identity))
+    }
+
+    fn begin(
+        namespace: &str,
+        name: &str,
+        port: u16,
+        answer: Answer<'_>,
+        identity: Option<&Identity>,
+    ) -> Result<Nginx> {
         let root = root();
         let directory = cage::scratch(name)?;
+        // Who was here before may have left its own.
+        let _ = fs::remove_file(directory.join("pid"));
+        let write = |file: &str, text: &str| {
+            let path = directory.join(file);
+            fs::write(&path, text).map_err(LabError::io(format!("write {}", path.display())))
+        };
+        let listen = match identity {
+            None => port.to_string(),
+            Some(identity) => {
+                write("certificates.pem", &identity.certificates)?;
+                write("key.pem", &identity.key)?;
+                let here = directory.display();
+                format!(
+                    "{port} ssl; ssl_certificate {here}/certificates.pem; ssl_certificate_key {here}/key.pem"
+                )
+            }
+        };
+        write("nginx.conf", &configuration(&root, &directory, &listen, answer))?;
         let config = directory.join("nginx.conf");
-        fs::write(&config, configuration(&root, &directory, port, answer))
-            .map_err(LabError::io(format!("write {}", config.display())))?;
         let libraries = ["usr/lib", "lib"]
             .map(|lib| root.join(lib).join("x86_64-linux-gnu"))
             .map(|path| path.to_string_lossy().into_owned())
@@ -163,6 +212,16 @@ impl Nginx {
         self.read("access.log")
     }
 
+    /// Whether an [`Answer::Health`] says so.
+    pub fn be_well(&self, well: bool) -> Result<()> {
+        let ill = self.directory.join("ill");
+        let changed = match well {
+            true => fs::remove_file(&ill),
+            false => fs::write(&ill, ""),
+        };
+        changed.map_err(LabError::io(format!("change {}", ill.display())))
+    }
+
     fn read(&self, file: &str) -> String {
         fs::read_to_string(self.directory.join(file)).unwrap_or_default()
     }
@@ -176,11 +235,30 @@ impl Drop for Nginx {
 }
 
 /// One process and no change of user: inside a user namespace there is only one user.
-fn configuration(root: &Path, directory: &Path, port: u16, answer: Answer<'_>) -> String {
+fn configuration(root: &Path, directory: &Path, listen: &str, answer: Answer<'_>) -> String {
     let here = directory.display();
     let content = match answer {
         Answer::DefaultPage => format!("root {}; index index.html;", root.join(PAGES).display()),
         Answer::Text(text) => format!("location / {{ return 200 \"{text}\\n\"; }}"),
+        Answer::Endpoints(count) => {
+            let body = |count| {
+                format!(
+                    "{{\"service\":{{\"namespace\":\"default\",\"name\":\"web\"}},\"localEndpoints\":{count},\
+                     \"serviceProxyHealthy\":true}}"
+                )
+            };
+            format!(
+                "location / {{\n    default_type application/json;\n    \
+                 if (-f {here}/ill) {{ return 503 '{}'; }}\n    \
+                 add_header X-Load-Balancing-Endpoint-Weight {count};\n    return 200 '{}';\n  }}",
+                body(0),
+                body(count)
+            )
+        }
+        Answer::Health(text) => format!(
+            "location / {{ return 200 \"{text}\\n\"; }}\n  location ~ ^/(healthz|readyz)$ {{\n    \
+             if (-f {here}/ill) {{ return 503 \"ill\\n\"; }}\n    return 200 \"ok\\n\";\n  }}"
+        ),
     };
     format!(
         "daemon off;\nmaster_process off;\nuser root root;\npid {here}/pid;\nerror_log {here}/error.log;\n\
@@ -188,6 +266,6 @@ fn configuration(root: &Path, directory: &Path, port: u16, answer: Answer<'_>) -
          http {{\n  default_type text/html;\n  access_log {here}/access.log combined;\n  \
          client_body_temp_path {here}/body;\n  proxy_temp_path {here}/proxy;\n  \
          fastcgi_temp_path {here}/fastcgi;\n  uwsgi_temp_path {here}/uwsgi;\n  \
-         scgi_temp_path {here}/scgi;\n  server {{ listen {port}; {content} }}\n}}\n"
+         scgi_temp_path {here}/scgi;\n  server {{ listen {listen}; {content} }}\n}}\n"
     )
 }

@@ -87,7 +87,13 @@ impl Engine {
             last_check: machine.and_then(|m| m.last()).map(|last| LastCheckReport {
                 ok: last.outcome == Outcome::Pass,
                 reason: match &last.outcome {
-                    Outcome::Pass => "connected".to_owned(),
+                    Outcome::Pass => match machine.and_then(|m| m.endpoints()) {
+                        Some(count) => format!(
+                            "told of {count} local endpoint{}",
+                            if count.get() == 1 { "" } else { "s" }
+                        ),
+                        None => real.check.kind.passed().to_owned(),
+                    },
                     Outcome::Fail(why) | Outcome::CannotCheck(why) => why.clone(),
                 },
                 latency_ms: (last.latency.as_secs_f64() * 1e6).round() / 1e3,

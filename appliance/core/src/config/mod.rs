@@ -40,8 +40,8 @@ use toml::de::DeTable;
 pub use changed::{Changed, changed};
 pub use fault::{Fault, Faults};
 pub use model::{
-    Bond, Bridge, CheckKind, CheckParams, Config, HostName, Interface, InterfaceKind, LinkSelector,
-    Masquerade, MssClamp, PortForward, RealServer, Route, VirtualServer, Vlan, WhenDown,
+    Bond, Bridge, Config, HostName, Interface, InterfaceKind, LinkSelector, Masquerade, MssClamp,
+    PortForward, RealServer, Route, VirtualServer, Vlan, WhenDown,
 };
 pub use parts::{Before, Parts};
 pub use warnings::warnings;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::check::CheckParams;
 use crate::link_kind::{BondMode, LacpRate, XmitHashPolicy};
 use crate::model::{
     Endpoint, Forward, IfName, MacAddress, PortRange, Protocol, RealKey, VirtualKey, VirtualSettings, Weight,
@@ -306,48 +307,4 @@ pub enum WhenDown {
     Inhibit,
     #[default]
     Remove,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CheckKind {
-    /// A TCP connection is opened and closed.
-    Tcp,
-    /// No check: the server is in the pool as long as it is in the file.
-    None,
-}
-
-/// The parameters of one server's check, complete and in range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CheckParams {
-    pub kind: CheckKind,
-    /// Another port than the traffic's.
-    pub port: Option<u16>,
-    /// From the start of one check to the start of the next.
-    pub interval: Duration,
-    /// For one whole attempt.
-    pub timeout: Duration,
-    /// Extra attempts before an up server counts as down.
-    pub retries: u32,
-    /// From the end of a failed attempt to the next, while up and unsure.
-    pub retry_interval: Duration,
-    /// Successes in a row before a down server counts as up. The first check after boot needs one.
-    pub rise: u32,
-    /// The schedule is moved by up to this much, differently for each check.
-    pub jitter: Duration,
-}
-
-impl Default for CheckParams {
-    fn default() -> Self {
-        CheckParams {
-            kind: CheckKind::Tcp,
-            port: None,
-            interval: Duration::from_secs(2),
-            timeout: Duration::from_secs(1),
-            retries: 2,
-            retry_interval: Duration::from_millis(500),
-            rise: 2,
-            jitter: Duration::ZERO,
-        }
-    }
 }

@@ -11,10 +11,11 @@ use super::address::{Purpose, family, unusable};
 use super::check::CheckKeys;
 use super::fault::Wrong;
 use super::listen::{Listen, endpoint};
-use super::model::{CheckParams, RealServer, WhenDown};
+use super::model::{RealServer, WhenDown};
 use super::reader::{Reader, Section, Value};
 use super::shape;
 use super::topology::Topology;
+use crate::check::CheckParams;
 use crate::model::{Forward, RealKey, Weight};
 
 fn shared(checks: &mut HashSet<Arc<CheckParams>>, params: CheckParams) -> Arc<CheckParams> {
@@ -38,6 +39,8 @@ pub(super) struct Pool<'t> {
     unchecked: Cell<bool>,
     /// The same, and it has no port of its own.
     portless: Cell<bool>,
+    /// A check was found that lacks something its type needs: said once.
+    unfinished: Cell<bool>,
 }
 
 impl<'t> Pool<'t> {
@@ -58,6 +61,7 @@ impl<'t> Pool<'t> {
             one_packet,
             unchecked: Cell::new(false),
             portless: Cell::new(false),
+            unfinished: Cell::new(false),
         }
     }
 
@@ -106,15 +110,18 @@ impl<'t> Pool<'t> {
         let when_down = section.value("when_down");
         let when_down = reader.word_or(when_down, WhenDown::default(), &["inhibit", "remove"], &[]);
         let own = CheckKeys::read(reader, section.value("check"));
-        let own_schedule = own.moves_schedule();
+        let says_anything = own.says_anything();
         let check = own.over(&self.check);
         if !check.names_target() {
             self.unchecked.set(true);
             let portless = address.is_some_and(|address| address.port == 0);
             self.portless.set(self.portless.get() || portless);
         }
-        if own_schedule {
-            check.judge_jitter(reader);
+        if says_anything {
+            check.judge(reader);
+        }
+        if !self.unfinished.get() {
+            self.unfinished.set(check.judge_whole(reader));
         }
         Some(RealServer {
             address: address?,

@@ -12,12 +12,13 @@ use super::check::CheckKeys;
 use super::fault::quoted;
 use super::forward;
 use super::listen::{self, Listen, TakenPorts};
-use super::model::{CheckParams, VirtualServer};
+use super::model::VirtualServer;
 use super::reader::{Reader, Section};
 use super::server::Pool;
 use super::shape;
 use super::time::whole_seconds;
 use super::topology::Topology;
+use crate::check::CheckParams;
 use crate::model::{
     Endpoint, Forward, MarkKey, Persistence, Protocol, RealKey, Scheduler, VirtualKey, VirtualSettings,
 };
@@ -94,7 +95,7 @@ fn virtual_server(
     let scheduler = reader.word_or(section.value("scheduler"), Scheduler::Wlc, &schedulers, &[]);
     let listen = listen::read(reader, section, topology, &mut taken.ports, name.as_deref());
     let check = CheckKeys::read(reader, section.value("check"));
-    check.judge_jitter(reader);
+    check.judge(reader);
     let persistence = persistence(reader, section, listen.address);
     let one_packet = one_packet(reader, section, &listen.protocols);
     let pool = Pool::new(

@@ -143,11 +143,30 @@ pub(super) const CHECK: Shape = Shape {
         "retry_interval",
         "rise",
         "jitter",
+        "close",
+        "path",
+        "status",
+        "body_contains",
+        "body_matches",
+        "urls",
+        "method",
+        "host",
+        "headers",
+        "server_name",
+        "ca",
+        "fingerprint",
+        "verify",
     ],
     aliases: &["delay_loop", "connect_timeout", "retry", "delay_before_retry"],
 };
 
-const ALL: [&Shape; 15] = [
+pub(super) const URL: Shape = Shape {
+    title: "one of a check's `urls`",
+    keys: &["path", "status", "body_contains", "body_matches"],
+    aliases: &[],
+};
+
+const ALL: [&Shape; 16] = [
     &ROOT,
     &TIMEOUTS,
     &INTERFACE,
@@ -163,6 +182,7 @@ const ALL: [&Shape; 15] = [
     &PERSISTENCE,
     &REAL_SERVER,
     &CHECK,
+    &URL,
 ];
 
 /// Words that operators bring along, and what they are here.

@@ -3,7 +3,8 @@
 
 use std::net::IpAddr;
 
-use super::model::{CheckKind, Config, Interface, InterfaceKind, Masquerade, RealServer, VirtualServer};
+use super::model::{Config, Interface, InterfaceKind, Masquerade, RealServer, VirtualServer};
+use crate::check::CheckKind;
 use crate::model::{Forward, Scheduler, Weight};
 
 /// More are not read; the rest is counted.
@@ -97,6 +98,12 @@ fn service_warnings(service: &VirtualServer, destinations: &Destinations, warnin
             "service {name}: {of} never checked and {theirs} given clients whether dead or alive"
         ));
     }
+    if servers.iter().any(|server| server.check.trusts_anybody()) {
+        warnings.push(format!(
+            "service {name}: its checks take an answer from anybody, for they do not verify the certificate; give `ca` or \
+             `fingerprint`"
+        ));
+    }
     let better = match service.settings.scheduler {
         Scheduler::Rr => Some(Scheduler::Wrr),
         Scheduler::Lc => Some(Scheduler::Wlc),
@@ -108,7 +115,8 @@ fn service_warnings(service: &VirtualServer, destinations: &Destinations, warnin
         .filter(|w| *w != Weight::ZERO)
         .collect();
     weights.dedup();
-    if let Some(better) = better.filter(|_| weights.len() > 1) {
+    let counted = servers.iter().any(|server| server.check.kind.counts_endpoints());
+    if let Some(better) = better.filter(|_| weights.len() > 1 || counted) {
         let scheduler = service.settings.scheduler;
         warnings.push(format!(
             "service {name}: scheduler {scheduler} does not look at weights; {better} does"

@@ -2,10 +2,11 @@
 //! attempts while up), with two deviations: `rise` successes are needed after a server was up once, and a check that
 //! could not be made is a third result that changes nothing until it has lasted.
 
+use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use super::{CheckResult, Outcome, Schedule};
-use crate::config::CheckParams;
+use crate::check::CheckParams;
 use crate::control::HealthWord;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub struct Machine {
     passes: u16,
     /// Checks in a row that could not be made.
     cannot: u16,
+    /// What the last check was told that passed.
+    endpoints: Option<NonZeroU16>,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -105,14 +108,17 @@ impl Machine {
             failures: 0,
             passes: 0,
             cannot: 0,
+            endpoints: None,
         }
     }
 
     /// A server that takes traffic already (the agent was restarted): up until its checks say otherwise.
-    pub fn adopted(now: Instant, schedule: Schedule) -> Machine {
+    /// `endpoints`: what it was given traffic for.
+    pub fn adopted(now: Instant, schedule: Schedule, endpoints: Option<NonZeroU16>) -> Machine {
         Machine {
             health: Health::Up,
             was_up: true,
+            endpoints,
             ..Machine::new(now, schedule)
         }
     }
@@ -133,6 +139,15 @@ impl Machine {
     /// Whether the server may get new connections.
     pub fn in_pool(&self) -> bool {
         self.health == Health::Up
+    }
+
+    /// How many times its weight the server gets; `None`: no new connections.
+    pub fn share(&self) -> Option<u16> {
+        self.in_pool().then(|| self.endpoints.map_or(1, NonZeroU16::get))
+    }
+
+    pub fn endpoints(&self) -> Option<NonZeroU16> {
+        self.endpoints
     }
 
     /// Since when [`Machine::word`] is true.
@@ -208,6 +223,9 @@ impl Machine {
         self.last = Last::of(&result.outcome);
         self.last_ended = self.schedule.moment(now);
         self.last_latency_us = u32::try_from(result.latency.as_micros()).unwrap_or(u32::MAX);
+        if result.outcome == Outcome::Pass {
+            self.endpoints = result.endpoints;
+        }
         let target = match &result.outcome {
             Outcome::Pass => self.passed(params),
             Outcome::Fail(_) => {

@@ -9,6 +9,7 @@ mod tests;
 pub use machine::{Health, LastCheck, Machine, Transition};
 pub use schedule::Schedule;
 
+use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 /// What one check of one server gave.
@@ -18,6 +19,8 @@ pub struct CheckResult {
     pub ended: Instant,
     /// From the start of the attempt to its outcome.
     pub latency: Duration,
+    /// How many endpoints the server has, where a check that passed was told.
+    pub endpoints: Option<NonZeroU16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

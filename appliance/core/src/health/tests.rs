@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::config::CheckParams;
+use crate::check::CheckParams;
 use crate::control::HealthWord;
 
 fn params() -> CheckParams {
@@ -34,7 +34,7 @@ impl Clock {
         let now = Instant::now();
         Clock {
             now,
-            machine: Machine::adopted(now, Schedule::new(now, "172.16.0.11:30080")),
+            machine: Machine::adopted(now, Schedule::new(now, "172.16.0.11:30080"), None),
         }
     }
 
@@ -51,6 +51,7 @@ impl Clock {
         assert_eq!(self.machine.due(), None);
         self.now += Duration::from_millis(1);
         let result = CheckResult {
+            endpoints: None,
             outcome,
             ended: self.now,
             latency: Duration::from_millis(1),

@@ -213,7 +213,7 @@ fn plan_for(config: &Config, healthy: u8, observed: &Observed) -> Vec<Step> {
         .map(|service| {
             (
                 service.key,
-                desired::pool(service, |key| is_healthy(healthy, key)),
+                desired::pool(service, |key| is_healthy(healthy, key).then_some(1)),
             )
         })
         .collect();

@@ -6,6 +6,7 @@ mod agent;
 mod bad_config;
 mod bad_input;
 mod bonds;
+mod checks;
 mod counters;
 mod crowd;
 mod damage;
@@ -74,6 +75,12 @@ fn main() -> ExitCode {
         Story::new("link_missing", 150, bad_input::link_missing),
         Story::new("links_with_one_mac", 150, bad_input::links_with_one_mac),
         Story::new("nodes_reach_the_services", 150, hairpin::nodes_reach_the_services),
+        Story::new(
+            "checks_ask_over_http_and_tls",
+            240,
+            checks::checks_ask_over_http_and_tls,
+        ),
+        Story::new("endpoints_are_weights", 180, checks::endpoints_are_weights),
         Story::new("udp_is_balanced", 150, protocols::udp_is_balanced),
         Story::new(
             "associations_stay_with_their_server",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::check::{CheckKind, CheckParams, Close};
 use crate::model::{Endpoint, Forward, Protocol, RealKey, Scheduler, Weight};
 use crate::observed::IpvsTimeouts;
 
@@ -48,7 +49,7 @@ fn server(address: &str, port: u16, when_down: WhenDown, timeout_s: u64) -> Real
         forward: Forward::Nat,
         when_down,
         check: Arc::new(CheckParams {
-            kind: CheckKind::Tcp,
+            kind: CheckKind::Tcp(Close::Fin),
             port: None,
             interval: Duration::from_secs(10),
             timeout: Duration::from_secs(timeout_s),
@@ -116,7 +117,8 @@ fn with_service(lines: &str) -> String {
 }
 
 fn only_check(lines: &str) -> CheckParams {
-    *good(&with_service(lines)).virtual_servers[0].real_servers[0].check
+    let check = &good(&with_service(lines)).virtual_servers[0].real_servers[0].check;
+    CheckParams::clone(check)
 }
 
 const SERVER: &str = "[[virtual_server.real_server]]\naddress = \"192.168.0.10:80\"\n";

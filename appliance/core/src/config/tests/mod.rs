@@ -1,6 +1,7 @@
 //! Whole files: what they mean, how large they may be, and that no text whatever does harm.
 
 mod answers;
+mod asked;
 mod meaning;
 mod parts;
 mod property;

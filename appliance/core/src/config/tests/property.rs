@@ -9,8 +9,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use unicode_width::UnicodeWidthStr;
 
+use super::asked::{asked, written_kind};
 use super::stacked::{stack, write_kind};
 use super::*;
+use crate::check::{CheckKind, CheckParams};
 use crate::model::{
     Endpoint, Forward, MacAddress, MarkKey, Persistence, PortRange, Protocol, RealKey, Scheduler, VirtualKey,
     VirtualSettings, Weight,
@@ -142,7 +144,7 @@ fn time(range: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = Duration>
 
 /// `named`: the check says what it looks at.
 fn check(named: bool) -> impl Strategy<Value = CheckParams> {
-    let target = (any::<bool>(), prop::option::of(1u16..));
+    let target = (any::<bool>(), prop::option::of(1u16..), asked());
     let times = (
         time(100..=3_600_000),
         time(10..=300_000),
@@ -150,10 +152,10 @@ fn check(named: bool) -> impl Strategy<Value = CheckParams> {
         0u64..=100,
     );
     (times, 0u32..=100, 1u32..=100, target).prop_map(
-        move |((interval, timeout, retry_interval, percent), retries, rise, (unchecked, port))| {
+        move |((interval, timeout, retry_interval, percent), retries, rise, (unchecked, port, kind))| {
             let kind = match unchecked || (named && port.is_none()) {
                 true => CheckKind::None,
-                false => CheckKind::Tcp,
+                false => kind,
             };
             let jitter = Duration::from_millis(interval.as_millis() as u64 * percent / 100);
             CheckParams {
@@ -518,11 +520,7 @@ fn write_server(text: &mut String, server: &RealServer) {
         let _ = writeln!(text, "{key} = \"{}\"", super::super::time::show(time));
     }
     let _ = write!(text, "retries = {}\nrise = {}\n", check.retries, check.rise);
-    let kind = match check.kind {
-        CheckKind::Tcp => "tcp",
-        CheckKind::None => "none",
-    };
-    let _ = writeln!(text, "type = \"{kind}\"");
+    text.push_str(&written_kind(&check.kind));
     if let Some(port) = check.port {
         let _ = writeln!(text, "port = {port}");
     }

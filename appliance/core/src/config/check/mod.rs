@@ -1,15 +1,21 @@
-//! A server's check: its own keys over those of its service, those over the defaults; the limits of each.
+//! A server's check: its own keys over those of its service, those over the defaults of its type; the limits of each.
 //! keepalived's words are accepted for the settings that it has as well. Must not: know what is checked.
+
+mod asks;
+mod kind;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use toml::Spanned;
 
-use super::model::{CheckKind, CheckParams};
+use self::asks::{AskKeys, untrusted};
+use self::kind::Kind;
+use super::fault::Wrong;
 use super::reader::{Reader, Section, Value};
 use super::shape;
 use super::time;
+use crate::check::CheckParams;
 
 /// Shorter ones would keep a server busy with its checks; longer ones find nothing in time.
 const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(1);
@@ -26,7 +32,8 @@ const WRITTEN: &str =
 /// The keys that a `check` table gives.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CheckKeys {
-    kind: Option<Spanned<CheckKind>>,
+    kind: Option<Spanned<Kind>>,
+    asks: AskKeys,
     port: Option<Spanned<u32>>,
     interval: Option<Spanned<Duration>>,
     timeout: Option<Spanned<Duration>>,
@@ -36,16 +43,22 @@ pub(super) struct CheckKeys {
     jitter: Option<Spanned<Duration>>,
     /// An interval or a jitter that could not be read: the two cannot be compared.
     incomparable: bool,
+    /// A port that could not be read: it is not missing as well.
+    broken_port: bool,
 }
 
 impl CheckKeys {
     pub fn read(reader: &mut Reader<'_>, value: Option<Value<'_, '_>>) -> CheckKeys {
+        // check = "none" is check = { type = "none" }.
+        if let Some(value) = value.filter(|value| value.text().is_some()) {
+            return CheckKeys {
+                kind: reader.word(value, &Kind::WORDS, &Kind::LATER),
+                ..CheckKeys::default()
+            };
+        }
         let Some(section) = value.and_then(|value| reader.table(value, &shape::CHECK, WRITTEN)) else {
             return CheckKeys::default();
         };
-        let later = [
-            "http", "https", "ssl", "tls", "udp", "dns", "icmp", "ping", "smtp", "script", "misc", "file",
-        ];
         let interval = either(reader, &section, "interval", "delay_loop");
         let timeout = either(reader, &section, "timeout", "connect_timeout");
         let retries = either(reader, &section, "retries", "retry");
@@ -54,7 +67,8 @@ impl CheckKeys {
         let mut keys = CheckKeys {
             kind: section
                 .value("type")
-                .and_then(|value| reader.word(value, &["tcp", "none"], &later)),
+                .and_then(|value| reader.word(value, &Kind::WORDS, &Kind::LATER)),
+            asks: AskKeys::read(reader, &section),
             port: section
                 .value("port")
                 .and_then(|value| reader.integer(value, PORT)),
@@ -67,7 +81,9 @@ impl CheckKeys {
                 .and_then(|value| reader.integer(value, RISE)),
             jitter: jitter.and_then(|value| time::read(reader, value, &(Duration::ZERO..=*INTERVAL.end()))),
             incomparable: false,
+            broken_port: false,
         };
+        keys.broken_port = section.value("port").is_some() && keys.port.is_none();
         keys.incomparable =
             interval.is_some() != keys.interval.is_some() || jitter.is_some() != keys.jitter.is_some();
         keys
@@ -77,6 +93,7 @@ impl CheckKeys {
     pub fn over(self, base: &CheckKeys) -> CheckKeys {
         CheckKeys {
             kind: self.kind.or_else(|| base.kind.clone()),
+            asks: self.asks.over(&base.asks),
             port: self.port.or_else(|| base.port.clone()),
             interval: self.interval.or_else(|| base.interval.clone()),
             timeout: self.timeout.or_else(|| base.timeout.clone()),
@@ -85,24 +102,52 @@ impl CheckKeys {
             rise: self.rise.or_else(|| base.rise.clone()),
             jitter: self.jitter.or_else(|| base.jitter.clone()),
             incomparable: self.incomparable || base.incomparable,
+            broken_port: self.broken_port || base.broken_port,
         }
     }
 
-    /// Whether these keys say something about when checks are made.
-    pub fn moves_schedule(&self) -> bool {
-        self.interval.is_some() || self.jitter.is_some()
+    /// Whether these keys say something that others may not fit to.
+    pub fn says_anything(&self) -> bool {
+        self.kind.is_some() || self.asks.says_anything() || self.interval.is_some() || self.jitter.is_some()
     }
 
     /// Whether the file says what is checked: the traffic's own port, by TCP, is only a default.
     pub fn names_target(&self) -> bool {
-        self.kind
-            .as_ref()
-            .is_some_and(|kind| *kind.get_ref() == CheckKind::None)
-            || self.port.is_some()
+        self.kind() == Kind::None || self.port.is_some()
+    }
+
+    fn kind(&self) -> Kind {
+        value_or(&self.kind, Kind::Tcp)
+    }
+
+    /// Keys that do not fit together.
+    pub fn judge(&self, reader: &mut Reader<'_>) {
+        self.judge_jitter(reader);
+        self.asks.judge(reader, self.kind());
+    }
+
+    /// What a check lacks whose type takes nothing for granted; `true` if a fault was found.
+    pub fn judge_whole(&self, reader: &mut Reader<'_>) -> bool {
+        let kind = self.kind();
+        let Some(written) = self.kind.as_ref() else {
+            return false;
+        };
+        let wrong = if kind.has_tls() && kind != Kind::KubeApiserver && !self.asks.names_trust() {
+            untrusted(kind)
+        } else if kind == Kind::HealthCheckNodePort && self.port.is_none() && !self.broken_port {
+            Wrong::new(
+                "a check of type \"healthCheckNodePort\" without `port`",
+                "add the service's own: `kubectl get service NAME -o jsonpath={.spec.healthCheckNodePort}` prints it",
+            )
+        } else {
+            return false;
+        };
+        reader.faults.add(written.span(), wrong);
+        true
     }
 
     /// A schedule cannot be moved by more than its interval.
-    pub fn judge_jitter(&self, reader: &mut Reader<'_>) {
+    fn judge_jitter(&self, reader: &mut Reader<'_>) {
         let params = self.params();
         let Some(jitter) = self
             .jitter
@@ -130,9 +175,10 @@ impl CheckKeys {
     }
 
     pub fn params(&self) -> CheckParams {
-        let default = CheckParams::default();
+        let kind = self.kind();
+        let default = kind.defaults();
         CheckParams {
-            kind: value_or(&self.kind, default.kind),
+            kind: self.asks.check(kind),
             port: self
                 .port
                 .as_ref()
