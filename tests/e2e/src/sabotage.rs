@@ -1,10 +1,15 @@
 //! The harness's end of the saboteur's line: real ipvsadm, nft and ip inside the VM, as somebody else would use them.
 //! Must not: be available in a scene that boots the product's own image.
 
+use std::fmt::Debug;
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use lb_lab::{LabError, Result, vm};
 use serde_json::{Value, json};
+
+/// Between two looks at what is to be repaired.
+const GLANCE: Duration = Duration::from_millis(300);
 
 /// The port's name, on both ends.
 pub const PORT: &str = "saboteur";
@@ -49,6 +54,31 @@ impl Saboteur {
     /// A file of /proc, read without starting a program.
     pub fn proc(&self, path: &str) -> Result<String> {
         self.run(&["proc", path])
+    }
+
+    /// Looks until what it sees is whole again after `damage`.
+    pub fn wait_for_repair<T: PartialEq + Debug>(
+        &self,
+        damage: &str,
+        limit: Duration,
+        whole: &T,
+        look: impl Fn(&Saboteur) -> Result<T>,
+    ) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            let seen = look(self)?;
+            if seen == *whole {
+                return Ok(());
+            }
+            if started.elapsed() > limit {
+                return Err(LabError::Timeout {
+                    what: format!("{damage}: repaired"),
+                    limit,
+                    seen: format!("{seen:#?}\nwhole it was:\n{whole:#?}"),
+                });
+            }
+            std::thread::sleep(GLANCE);
+        }
     }
 
     /// SIGKILL to the agent; its pid.

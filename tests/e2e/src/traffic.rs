@@ -35,12 +35,14 @@ const PORTS: (u16, u16) = (1_024, 60_999);
 /// For a client on a busy machine: far more than a SYN that is sent again takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Whether this run is to take everything whole.
+pub fn is_whole() -> bool {
+    std::env::var_os(WHOLE).is_some()
+}
+
 /// Of an amount, what this run takes: all of it or a quarter.
 pub fn share(whole: u64) -> u64 {
-    match std::env::var_os(WHOLE) {
-        Some(_) => whole,
-        None => whole / PART,
-    }
+    if is_whole() { whole } else { whole / PART }
 }
 
 /// Fewer connections prove nothing.

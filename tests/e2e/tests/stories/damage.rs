@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use lb_e2e::sabotage::Saboteur;
 use lb_e2e::traffic::{Stage, at_least, share};
+use lb_lab::Result;
 use lb_lab::story::Told;
-use lb_lab::{LabError, Result};
 
 use crate::lost::{BOTH, FLOW_LIMIT, SOON, config, other, scene, web};
 
@@ -266,27 +266,13 @@ fn repairs(saboteur: &Saboteur) -> Result<BTreeSet<String>> {
     Ok(lines.map(str::to_owned).collect())
 }
 
-fn wait_until_whole(saboteur: &Saboteur, whole: &[String]) -> Result<()> {
-    let started = Instant::now();
-    loop {
-        let state = saboteur.kernel_words()?;
-        if state == whole {
-            return Ok(());
-        }
-        if started.elapsed() > REPAIRED {
-            return Err(LabError::Timeout {
-                what: "everything is repaired".into(),
-                limit: REPAIRED,
-                seen: saboteur.kernel_state()?,
-            });
-        }
-        std::thread::sleep(Duration::from_millis(500));
-    }
+fn wait_until_whole(saboteur: &Saboteur, whole: &Vec<String>) -> Result<()> {
+    saboteur.wait_for_repair("damages", REPAIRED, whole, Saboteur::kernel_words)
 }
 
 /// The proof that the judgement can condemn: every connection that stays is lost with the table, and so are new ones
 /// until it is repaired.
-fn a_flush_is_seen(stage: &Stage, saboteur: &Saboteur, whole: &[String]) -> Told {
+fn a_flush_is_seen(stage: &Stage, saboteur: &Saboteur, whole: &Vec<String>) -> Told {
     // Who is refused comes again at once: few at a time, or nobody else gets a share of the machine.
     let traffic = stage.begin_with(1)?;
     traffic.wait_for(1_000, SOON)?;

@@ -1,13 +1,13 @@
 //! Somebody else changes what the appliance owns, with real ipvsadm, nft and ip; it is put right, and what is not the
 //! appliance's own is left alone.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lb_e2e::config::{QUICK, scenario};
 use lb_e2e::sabotage::Saboteur;
 use lb_e2e::{Scene, Setting, Start};
+use lb_lab::Result;
 use lb_lab::story::Told;
-use lb_lab::{LabError, Result};
 
 use crate::rows::settle;
 
@@ -72,33 +72,18 @@ pub fn is_repaired() -> Told {
     foreign_tables_are_left_alone(&mut scene, &saboteur, &whole)
 }
 
-fn wait_until_repaired(saboteur: &Saboteur, whole: &str, what: &str) -> Result<()> {
-    let started = Instant::now();
-    loop {
-        let state = saboteur.kernel_state()?;
-        if state == whole {
-            return Ok(());
-        }
-        if started.elapsed() > REPAIR_LIMIT {
-            return Err(LabError::Timeout {
-                what: format!("{what}: repaired"),
-                limit: REPAIR_LIMIT,
-                seen: format!("{state}\nwhole it was:\n{whole}"),
-            });
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
+fn wait_until_repaired(saboteur: &Saboteur, whole: &String, what: &str) -> Result<()> {
+    saboteur.wait_for_repair(what, REPAIR_LIMIT, whole, Saboteur::kernel_state)
 }
 
-fn foreign_tables_are_left_alone(scene: &mut Scene, saboteur: &Saboteur, whole: &str) -> Told {
+fn foreign_tables_are_left_alone(scene: &mut Scene, saboteur: &Saboteur, whole: &String) -> Told {
     saboteur.sh("nft add table ip foreign")?;
     saboteur.sh("ipvsadm -D -t 192.168.0.1:30080")?;
-    let with_table = |state: &str| state.replace("table ip foreign {\n}\n", "");
-    let started = Instant::now();
-    while with_table(&saboteur.kernel_state()?) != whole {
-        assert!(started.elapsed() < REPAIR_LIMIT, "{}", saboteur.kernel_state()?);
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    let without_table = |saboteur: &Saboteur| {
+        let state = saboteur.kernel_state()?;
+        Ok(state.replace("table ip foreign {\n}\n", ""))
+    };
+    saboteur.wait_for_repair("a service deleted", REPAIR_LIMIT, whole, without_table)?;
     let tables = saboteur.sh("nft list tables")?;
     assert!(tables.contains("table ip foreign"), "{tables}");
     scene.row_1(5)?;
@@ -113,15 +98,11 @@ pub fn packets_are_steered() -> Told {
     let saboteur = scene.saboteur()?;
     let file = |link: &str| format!("/sys/class/net/{link}/queues/rx-0/rps_cpus");
     let wait_for = |link: &str| -> Told {
-        let started = Instant::now();
-        loop {
+        let look = |saboteur: &Saboteur| {
             let mask = saboteur.run(&["saboteur", "read", &file(link)])?;
-            if mask.trim() == "3" {
-                return Ok(());
-            }
-            assert!(started.elapsed() < REPAIR_LIMIT, "{link}: {mask}");
-            std::thread::sleep(Duration::from_millis(200));
-        }
+            Ok(mask.trim().to_owned())
+        };
+        Ok(saboteur.wait_for_repair(link, REPAIR_LIMIT, &"3".to_owned(), look)?)
     };
     for link in ["eth0", "eth1"] {
         wait_for(link)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lb_e2e::config::with_services;
 use lb_e2e::peer::{Answers, Peers, Server};
@@ -123,15 +123,7 @@ fn damage_is_repaired(saboteur: &Saboteur, peers: &Peers, mark: &str) -> Told {
         "ipvsadm -A -f 7 -s rr".to_owned(),
     ] {
         saboteur.sh(&damage)?;
-        let started = Instant::now();
-        while saboteur.kernel_words()? != whole {
-            assert!(
-                started.elapsed() < REPAIR_LIMIT,
-                "{damage}: {}",
-                saboteur.kernel_state()?
-            );
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        saboteur.wait_for_repair(&damage, REPAIR_LIMIT, &whole, Saboteur::kernel_words)?;
         let asked = peers.ask("host01", "tcp", "192.168.0.1:5353", 2)?;
         assert_eq!(asked.values().sum::<u32>(), 2, "after {damage}: {asked:?}");
         assert!(!asked.contains_key("-"), "after {damage}: {asked:?}");

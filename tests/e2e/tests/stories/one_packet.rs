@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lb_e2e::peer::{Peers, Server};
 use lb_e2e::sabotage::Saboteur;
@@ -202,15 +202,7 @@ fn damage_is_repaired(saboteur: &Saboteur, peers: &Peers) -> Told {
     ] {
         saboteur.sh(damage)?;
         assert_ne!(saboteur.kernel_words()?, whole, "{damage}");
-        let started = Instant::now();
-        while saboteur.kernel_words()? != whole {
-            assert!(
-                started.elapsed() < REPAIR_LIMIT,
-                "{damage}: {}",
-                saboteur.kernel_state()?
-            );
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        saboteur.wait_for_repair(damage, REPAIR_LIMIT, &whole, Saboteur::kernel_words)?;
         all_services_answer(peers)?;
     }
     Ok(())
