@@ -63,11 +63,11 @@ figures: image ## sizes, boot times, failed requests, memory: the image beside k
 .PHONY: bench
 bench: image ## what work costs, beside keepalived, iptables, HAProxy: PART=a,b ONLY=appliance QUICK=1 (25 min; 2 with these)
 	@image/deps run
-	@cargo build --quiet --package lb-e2e --bin saboteur
+	@cargo build --quiet --profile test-image --package lb-e2e --bin saboteur
 	@set -e; kernel=$$(image/kernel/build); \
 	target=$$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
 	cargo run --quiet --package lb-bench -- compare --kernel "$$kernel/bzImage" --image $(IMAGE) \
-		--saboteur "$$target/debug/saboteur" $(if $(PART),--part $(PART)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+		--saboteur "$$target/test-image/saboteur" $(if $(PART),--part $(PART)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 .PHONY: scale
 scale: ## up to 40,000 servers: load, change, memory, on this machine with a kernel in memory; fails above its limits

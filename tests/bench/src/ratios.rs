@@ -4,15 +4,14 @@ use std::fmt::Write;
 
 use crate::boots::Boots;
 use crate::compare::Comparison;
-use crate::configs::{MANY, MOST, Many};
 use crate::datapath::{Datapath, Worker};
-use crate::machine::Side;
-use crate::reload::{Deed, Reload};
 use crate::system::System;
 use crate::table::{OURS, Spread, THEIRS};
 use crate::traffic::{Unit, Way};
 
-const WHAT: usize = 58;
+mod reload;
+
+const WHAT: usize = 64;
 const CELL: usize = 13;
 const RATIO: usize = 8;
 
@@ -34,6 +33,8 @@ pub enum Kind {
     Instructions,
     Seconds,
     Bytes,
+    /// Of a processor.
+    Share,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,6 +53,7 @@ impl Kind {
             Kind::Instructions => format!("{:.1} k", value / 1e3),
             Kind::Seconds => format!("{value:.3} s"),
             Kind::Bytes => format!("{:.2} MB", value / 1e6),
+            Kind::Share => format!("{:.1} %", value * 100.0),
         }
     }
 }
@@ -160,7 +162,7 @@ pub fn rows(comparison: &Comparison) -> Vec<Row> {
         comparison
             .reload
             .iter()
-            .flat_map(|measured| reload(measured, accel)),
+            .flat_map(|measured| reload::rows(measured, accel)),
     );
     rows.extend(comparison.boots.iter().flat_map(boots));
     rows
@@ -190,89 +192,6 @@ fn datapath(datapath: &Datapath) -> Vec<Row> {
         }
     };
     goals.into_iter().map(row).collect()
-}
-
-/// The goals in seconds are for a machine that is not emulated: they are held against the clock of the guest, which executes an
-/// instruction a nanosecond and waits as long as anybody.
-fn reload(reload: &Reload, accel: &str) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (many, deed, times, most) in [
-        (MANY, Deed::Start, Some(10.0), None),
-        (MANY, Deed::Change, Some(100.0), Some(0.1)),
-        (MOST, Deed::Start, None, Some(3.0)),
-        (MOST, Deed::Change, None, Some(0.1)),
-    ] {
-        rows.extend(deed_rows(reload, many, deed, accel, times, most));
-    }
-    rows.extend([MANY, MOST].map(|many| memory_row(reload, many)));
-    rows
-}
-
-fn deed_rows(
-    reload: &Reload,
-    many: Many,
-    deed: Deed,
-    accel: &str,
-    times: Option<f64>,
-    most: Option<f64>,
-) -> [Row; 3] {
-    let what = match deed {
-        Deed::Start => "start until all are in the kernel",
-        Deed::Change => "one changed until the kernel has it",
-    };
-    let value =
-        |side, of: fn(&crate::reload::Timing) -> Option<f64>| reload.timing(side, many, deed).and_then(of);
-    let row = |what: String, kind, of: fn(&crate::reload::Timing) -> Option<f64>, goals| Row {
-        what,
-        kind,
-        ours: value(Side::Appliance, of),
-        theirs: value(Side::Reference, of),
-        proxy: None,
-        goals,
-    };
-    [
-        row(
-            format!("{} servers: {what} ({accel})", many.total()),
-            Kind::Seconds,
-            |timing| timing.seconds,
-            Vec::new(),
-        ),
-        row(
-            "  instructions for it".into(),
-            Kind::Instructions,
-            |timing| timing.instructions,
-            Vec::new(),
-        ),
-        row(
-            "  on the guest's clock: one a nanosecond, and waits".into(),
-            Kind::Seconds,
-            |timing| timing.guest_seconds,
-            times
-                .map(Goal::Times)
-                .into_iter()
-                .chain(most.map(Goal::AtMost))
-                .collect(),
-        ),
-    ]
-}
-
-fn memory_row(reload: &Reload, many: Many) -> Row {
-    let of = |side: Side, programs: [&str; 2]| {
-        let found = reload
-            .memory
-            .iter()
-            .find(|memory| (memory.side, memory.servers) == (side, many.total()))?;
-        let most = found.now.sum(&programs).max(found.peak.sum(&programs));
-        Some(most as f64 * 1024.0)
-    };
-    Row {
-        what: format!("{} servers: resident, init and daemon, at most", many.total()),
-        kind: Kind::Bytes,
-        ours: of(Side::Appliance, OURS),
-        theirs: of(Side::Reference, THEIRS),
-        proxy: None,
-        goals: (many == MOST).then_some(Goal::AtMost(25e6)).into_iter().collect(),
-    }
 }
 
 fn boots(boots: &Boots) -> [Row; 2] {

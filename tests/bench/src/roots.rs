@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use lb_lab::command;
 
+use crate::many::{CHECKED, MANY};
 use crate::packages::Packages;
 use crate::{Result, configs, io};
 
@@ -89,13 +90,12 @@ pub fn keepalived(packages: &Packages, kernel: &Path, directory: &Path) -> Resul
 pub fn reference(packages: &Packages, kernel: &Path, saboteur: &Path, directory: &Path) -> Result<PathBuf> {
     let root = fresh(&directory.join("reference.root"), kernel)?;
     furnish(&root, packages, &REFERENCE_FILES, &REFERENCE)?;
-    let configs = [
-        ("etc/keepalived/keepalived.conf", configs::balanced_conf()),
-        (configs::MANY_CONF, configs::MANY.conf(false)),
-        (configs::CHANGED_CONF, configs::MANY.conf(true)),
-    ];
-    for (path, text) in configs {
-        write(&root.join(path), &text)?;
+    write(
+        &root.join("etc/keepalived/keepalived.conf"),
+        &configs::balanced_conf(),
+    )?;
+    for (many, changed) in [(MANY, false), (MANY, true), (CHECKED, false), (CHECKED, true)] {
+        write(&root.join(many.conf_path(changed)), &many.conf(changed))?;
     }
     let iptables = root.join("usr/sbin/iptables");
     symlink("xtables-nft-multi", &iptables).map_err(io("make the link", &iptables))?;

@@ -5,6 +5,7 @@
 //! measure what the machine does. The product has no hook for any of this.
 
 mod orders;
+mod watch;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -42,6 +43,8 @@ fn main() -> ExitCode {
         ["kill-agents", times, least, most] => orders::kill_agents(times, least, most),
         ["feed", text, program, arguments @ ..] => orders::feed(text, program, arguments),
         ["resident"] => resident(),
+        ["until", a, b, c, d, program, arguments @ ..] => watch::until(&[a, b, c, d], program, arguments),
+        ["cpu", name] => watch::cpu(name),
         other => Err(io::Error::other(format!("unknown command {other:?}"))),
     };
     match done {

@@ -1,0 +1,264 @@
+//! A side with its many services: started, changed, watched while it checks. Must not: render, or judge.
+
+use std::time::Duration;
+
+use lb_lab::LabError;
+use serde::{Deserialize, Serialize};
+
+use crate::configs;
+use crate::gauge::{Reading, Span};
+use crate::machine::{Clock, Machine, Side};
+use crate::many::Many;
+use crate::memory::{self, Resident};
+use crate::reload::{Checking, Memory};
+use crate::system::Parts;
+use crate::{BenchError, Result, say};
+
+/// As long as the appliance lets pass between two whole read-backs of its own accord.
+const BACKGROUND: Duration = Duration::from_secs(20);
+/// A machine that does no more than usual for so many looks in a row has done its work.
+const LOOK: Duration = Duration::from_secs(1);
+const LOOKS: usize = 3;
+/// Between a start and a change, for what the start has left to do.
+const SETTLE: Duration = Duration::from_secs(5);
+/// More than the background, and still rest.
+const SLACK: f64 = 0.03;
+/// The reference's file in use: on its root nothing can be changed.
+const IN_USE: &str = "/run/keepalived.conf";
+
+/// What is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deed {
+    /// The daemon starts with an empty table: until every server is in the kernel.
+    Start,
+    /// One weight in the file is another, and the daemon is told: until the kernel has it.
+    Change,
+}
+
+/// From a command, in milliseconds: until the kernel has what it is to bring about, and until it has ended. The reference's
+/// commands end at once.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Took {
+    pub effect_ms: f64,
+    pub answer_ms: f64,
+}
+
+/// A file of the config volume becomes the one that is applied next.
+fn in_force(file: &str) -> String {
+    format!("saboteur copy /config/{file} /config/{}", configs::LB_TOML)
+}
+
+#[derive(Debug)]
+pub struct Subject {
+    machine: Machine,
+    side: Side,
+    many: Many,
+}
+
+impl Subject {
+    /// Booted, without services: the kernel keeps servers that were deleted for two minutes, and looks through them for each
+    /// that is added. keepalived has not been started.
+    pub fn boot(parts: &Parts, side: Side, many: Many, clock: Clock) -> Result<Subject> {
+        say(&format!(
+            "reload: {} with {} servers boots ({clock:?})",
+            side.as_str(),
+            many.total()
+        ));
+        let files = match side {
+            Side::Appliance => vec![
+                (configs::LB_TOML, many.links_toml()),
+                (configs::MANY_TOML, many.toml(false)),
+                (configs::CHANGED_TOML, many.toml(true)),
+            ],
+            Side::Reference => Vec::new(),
+        };
+        let machine = Machine::start(parts, side, clock, &files)?;
+        let subject = Subject { machine, side, many };
+        match side {
+            Side::Appliance => {
+                let ask = |machine: &Machine| machine.proc("sys/net/ipv4/ip_forward");
+                subject
+                    .machine
+                    .wait_until("the appliance forwards", ask, |said| said.trim() == "1")?;
+            }
+            Side::Reference => {
+                subject.machine.wait_until_set_up()?;
+                subject.put_in_use(false)?;
+            }
+        }
+        Ok(subject)
+    }
+
+    pub fn stop(self) -> Result<()> {
+        self.machine.stop()
+    }
+
+    fn put_in_use(&self, changed: bool) -> Result<()> {
+        let copy = format!("saboteur copy /{} {IN_USE}", self.many.conf_path(changed));
+        self.machine.sh(&copy).map(drop)
+    }
+
+    /// On the clock of the guest, and by the same looks at the kernel's table on both sides.
+    pub fn timed(&self, deed: Deed) -> Result<Took> {
+        if deed == Deed::Change {
+            std::thread::sleep(SETTLE);
+        }
+        self.prepare(deed)?;
+        let (many, command) = (self.many, self.command(deed));
+        let (service, services, weight) = match deed {
+            Deed::Start => (many.first_service(), many.services, "any".to_owned()),
+            Deed::Change => (many.changed_service(), 1, Many::HEAVY.to_string()),
+        };
+        let line = format!(
+            "saboteur until {service} {services} {} {weight} {command}",
+            many.servers
+        );
+        let said = self.machine.sh(&line)?;
+        self.prove(deed)?;
+        serde_json::from_str(&said).map_err(|source| BenchError::Json {
+            what: "the saboteur's answer".into(),
+            source,
+        })
+    }
+
+    /// Busy seconds of the guest for a start, up to the time when it rests again. Nobody asks meanwhile.
+    pub fn counted(&self) -> Result<f64> {
+        let deed = Deed::Start;
+        self.prepare(deed)?;
+        let background = self.rest()?;
+        let before = self.machine.reading()?;
+        self.machine.sh(&self.command(deed))?;
+        let span = self.until_rest(before, background)?;
+        self.prove(deed)?;
+        Ok(span.beyond(background) / 1e9)
+    }
+
+    /// Without a daemon there is no background.
+    fn rest(&self) -> Result<Span> {
+        match self.side {
+            Side::Reference => Ok(Span::default()),
+            Side::Appliance => self.machine.background(BACKGROUND),
+        }
+    }
+
+    fn until_rest(&self, before: Reading, background: Span) -> Result<Span> {
+        let mut quiet = 0;
+        let mut last = self.machine.reading()?;
+        loop {
+            std::thread::sleep(LOOK);
+            let next = self.machine.reading()?;
+            let load = (next - last).load();
+            quiet = if load < background.load() + SLACK {
+                quiet + 1
+            } else {
+                0
+            };
+            if quiet == LOOKS {
+                return Ok(next - before);
+            }
+            last = next;
+        }
+    }
+
+    fn prepare(&self, deed: Deed) -> Result<()> {
+        match (self.side, deed) {
+            (Side::Appliance, Deed::Start) => self.machine.sh(&in_force(configs::MANY_TOML)).map(drop),
+            (Side::Appliance, Deed::Change) => self.machine.sh(&in_force(configs::CHANGED_TOML)).map(drop),
+            (Side::Reference, Deed::Start) => Ok(()),
+            (Side::Reference, Deed::Change) => self.put_in_use(true),
+        }
+    }
+
+    fn command(&self, deed: Deed) -> String {
+        match (self.side, deed) {
+            // init starts it again at once.
+            (Side::Appliance, Deed::Start) => "saboteur kill-agent".to_owned(),
+            (Side::Reference, Deed::Start) => format!("sh /etc/start keepalived {IN_USE}"),
+            (Side::Appliance, Deed::Change) => "applctl config apply".to_owned(),
+            (Side::Reference, Deed::Change) => "sh /etc/start reload".to_owned(),
+        }
+    }
+
+    /// That the deed was done, and nothing else. The whole table is large, and writing it out is work for the guest: it is
+    /// read when its end is there, of which a look costs little.
+    fn prove(&self, deed: Deed) -> Result<()> {
+        let servers = |table: &str| table.matches("Masq").count() == self.many.servers;
+        self.wait_for_service(&self.many.last_service(), servers)?;
+        let all = |table: &str| table.matches("Masq").count() == self.many.total();
+        let ask = |machine: &Machine| machine.proc("net/ip_vs");
+        self.machine
+            .wait_until("all servers are in the kernel", ask, all)?;
+        if deed == Deed::Change {
+            let heavy = format!("Masq    {} ", Many::HEAVY);
+            self.wait_for_service(&self.many.changed_service(), |table| table.contains(&heavy))?;
+        }
+        Ok(())
+    }
+
+    fn wait_for_service(&self, service: &str, satisfied: impl Fn(&str) -> bool) -> Result<()> {
+        let look = format!("ipvsadm -Ln -t {service}");
+        let ask = |machine: &Machine| machine.sh(&look);
+        let what = format!("the kernel has what is wanted of {service}");
+        self.machine.wait_until(&what, ask, satisfied).map(drop)
+    }
+
+    pub fn memory(&self) -> Result<Memory> {
+        let (now, peak) = match self.side {
+            Side::Appliance => memory::of_watched_appliance(&self.machine.sh("saboteur resident")?)?,
+            Side::Reference => (
+                memory::parse(&self.machine.sh("sh /etc/resident")?),
+                Resident::default(),
+            ),
+        };
+        Ok(Memory {
+            side: self.side,
+            many: self.many,
+            now,
+            peak,
+        })
+    }
+
+    /// Some time after a change: keepalived begins all its checks anew.
+    pub fn checking(&self) -> Result<Checking> {
+        std::thread::sleep(BACKGROUND);
+        let (opened, had, before) = (self.opened()?, self.daemon_seconds()?, self.machine.reading()?);
+        std::thread::sleep(BACKGROUND);
+        let (reading, has, open) = (self.machine.reading()?, self.daemon_seconds()?, self.opened()?);
+        let span = reading - before;
+        let seconds = span.elapsed as f64 / 1e9;
+        Ok(Checking {
+            side: self.side,
+            checks_per_second: (open - opened) / seconds,
+            guest: span.load(),
+            daemon: (has - had) / seconds,
+        })
+    }
+
+    fn daemon_seconds(&self) -> Result<f64> {
+        let daemon = match self.side {
+            Side::Appliance => "agent",
+            Side::Reference => "keepalived",
+        };
+        let said = self.machine.sh(&format!("saboteur cpu {daemon}"))?;
+        number(said.trim())
+    }
+
+    /// How many TCP connections this machine has begun: `ActiveOpens` of /proc/net/snmp (RFC 4022 tcpActiveOpens).
+    fn opened(&self) -> Result<f64> {
+        let said = self.machine.proc("net/snmp")?;
+        let mut lines = said.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+        let (names, values) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
+        let mut pairs = names.split(' ').zip(values.split(' '));
+        number(
+            pairs
+                .find(|(name, _)| *name == "ActiveOpens")
+                .map_or("", |(_, value)| value),
+        )
+    }
+}
+
+fn number(said: &str) -> Result<f64> {
+    said.parse()
+        .map_err(|_| LabError::Unexpected(format!("`{said}` is no number")).into())
+}

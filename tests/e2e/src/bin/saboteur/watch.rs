@@ -1,0 +1,117 @@
+//! How long a command takes until the kernel's IPVS has what it is to bring about, on the clock of this machine: the way of
+//! looking is the same whoever writes the table. And how much processor time a program has had.
+//! Must not: know who carries out the command.
+
+use std::fs;
+use std::io;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lb_core::model::{Endpoint, VirtualKey};
+use lb_kernel::Ipvs;
+use serde_json::json;
+
+/// Between two looks, each of which is a tenth of this.
+const GLANCE: Duration = Duration::from_micros(500);
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Of `utime` and `stime` in /proc/PID/stat: USER_HZ, the same on every x86.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What the table is to hold.
+struct Wanted {
+    service: Endpoint,
+    /// This service, and those on the ports behind it.
+    services: u16,
+    servers: usize,
+    /// What one server of each weighs; none: whatever.
+    weight: Option<u32>,
+}
+
+/// `until SERVICE SERVICES SERVERS WEIGHT|any PROGRAM ...`: runs the program, and says in milliseconds when it had ended, and when the
+/// kernel had so many services with so many servers each.
+pub fn until(words: &[&str], program: &str, arguments: &[&str]) -> io::Result<()> {
+    let mut wanted = Wanted::parse(words)?;
+    let mut ipvs = Ipvs::open().map_err(io::Error::other)?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    let started = Instant::now();
+    let mut process = command.spawn()?;
+    let answer = thread::spawn(move || process.wait().map(|status| (status, started.elapsed())));
+    while !wanted.is_there(&mut ipvs)? {
+        if started.elapsed() > PATIENCE {
+            return Err(io::Error::other(format!("nothing at {}", wanted.service)));
+        }
+        thread::sleep(GLANCE);
+    }
+    let effect = started.elapsed();
+    let (status, answer) = answer
+        .join()
+        .map_err(|_| io::Error::other("nobody waited for it"))??;
+    if !status.success() {
+        return Err(io::Error::other(format!("{program}: {status}")));
+    }
+    let ms = |took: Duration| took.as_secs_f64() * 1e3;
+    println!("{}", json!({ "effect_ms": ms(effect), "answer_ms": ms(answer) }));
+    Ok(())
+}
+
+impl Wanted {
+    fn parse(words: &[&str]) -> io::Result<Wanted> {
+        let [service, services, servers, weight] = words else {
+            return Err(io::Error::other("SERVICE SERVICES SERVERS WEIGHT"));
+        };
+        let key: VirtualKey = format!("{service}/tcp").parse().map_err(io::Error::other)?;
+        let VirtualKey::Endpoint(service) = key else {
+            return Err(io::Error::other(format!("{service} is no ADDRESS:PORT")));
+        };
+        Ok(Wanted {
+            service,
+            services: services.parse().map_err(io::Error::other)?,
+            servers: servers.parse().map_err(io::Error::other)?,
+            weight: match *weight {
+                "any" => None,
+                number => Some(number.parse().map_err(io::Error::other)?),
+            },
+        })
+    }
+
+    /// Services that are complete are not looked at again.
+    fn is_there(&mut self, ipvs: &mut Ipvs) -> io::Result<bool> {
+        while self.services > 0 {
+            let servers = ipvs.servers(&self.service.into()).map_err(io::Error::other)?;
+            let weighs = |weight| servers.values().any(|server| server.weight.value() == weight);
+            if servers.len() != self.servers || !self.weight.is_none_or(weighs) {
+                return Ok(false);
+            }
+            self.services -= 1;
+            self.service.port += 1;
+        }
+        Ok(true)
+    }
+}
+
+/// `cpu NAME`: the seconds of processor time that all processes of this program have had.
+pub fn cpu(name: &str) -> io::Result<()> {
+    let mut ticks = 0;
+    for entry in fs::read_dir("/proc")? {
+        let process = entry?.path();
+        let command_line = fs::read(process.join("cmdline")).unwrap_or_default();
+        let mut words = command_line.split(|byte| *byte == 0).take(2);
+        let path = format!("/{name}");
+        if words.any(|word| word == name.as_bytes() || word.ends_with(path.as_bytes())) {
+            // One that has just ended has no more to say.
+            let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+            ticks += user_and_system(&stat);
+        }
+    }
+    println!("{}", ticks as f64 / TICKS_PER_SECOND);
+    Ok(())
+}
+
+/// The 14th and 15th field (proc(5)); the second is a name in parentheses, which may hold anything.
+fn user_and_system(stat: &str) -> u64 {
+    let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
+    let fields = behind.split_whitespace().skip(11).take(2);
+    fields.filter_map(|field| field.parse::<u64>().ok()).sum()
+}
