@@ -142,21 +142,30 @@ fn parse(bytes: Vec<u8>, name: &str) -> Result<(Read, Vec<u8>), String> {
     }
 }
 
-/// The verdict on a text, for `config check`, `put` and `apply`.
+/// The verdict on a text that is to be put in force, without warnings: they can wait until it is.
 /// `before`: what is in force.
 pub fn check(bytes: &[u8], before: Option<Before<'_>>) -> (Option<Read>, CheckReport) {
     match config::parse_bytes_after(bytes, before) {
-        Ok((config, parts)) => {
-            let warnings = config::warnings(&config);
-            let report = CheckReport {
-                ok: true,
-                faults: Vec::new(),
-                rendered: String::new(),
-                warnings,
-            };
-            (Some((config, parts)), report)
-        }
+        Ok(read) => (Some(read), faultless()),
         Err(faults) => (None, faulty(&faults, &String::from_utf8_lossy(bytes))),
+    }
+}
+
+/// The verdict on a text, for `config check`.
+pub fn verdict(bytes: &[u8], before: Option<Before<'_>>) -> CheckReport {
+    let (read, mut report) = check(bytes, before);
+    if let Some((config, _)) = read {
+        report.warnings = config::warnings(&config);
+    }
+    report
+}
+
+fn faultless() -> CheckReport {
+    CheckReport {
+        ok: true,
+        faults: Vec::new(),
+        rendered: String::new(),
+        warnings: Vec::new(),
     }
 }
 
@@ -267,7 +276,7 @@ impl Engine {
             "a new configuration is in force: {} services",
             config.virtual_servers.len()
         );
-        self.keeper.stage(text);
+        self.keeper.hold(text);
         self.source = ConfigSource::File;
         self.config_since = Instant::now();
         self.config_problems.clear();

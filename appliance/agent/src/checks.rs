@@ -290,7 +290,13 @@ impl Checks {
         self.pools.values().flat_map(|pool| &pool.servers)
     }
 
-    /// How many times its weight the server gets; `None`: no new connections.
+    /// How many times its weight a server of one service gets, which is looked for once; `None`: no new connections.
+    pub fn pool_of(&self, service: &VirtualKey) -> impl Fn(RealKey) -> Option<u16> {
+        let pool = self.pools.get(service);
+        move |server| pool?.servers.get(&server)?.machine.share()
+    }
+
+    /// The same of one server.
     pub fn share(&self, key: &ServerKey) -> Option<u16> {
         self.entry(key)?.machine.share()
     }
@@ -404,7 +410,7 @@ mod tests {
         let now = epoch + Duration::from_millis(10);
         let second = config(&[(80, &[0, 2]), (81, &[3])]);
         let listen = key(80, 0).service;
-        checks.configure_one(now, &second, &listen, second.virtual_servers.first(), |_| None);
+        checks.configure_one(now, &second, &listen, second.services().next(), |_| None);
         assert_eq!(shown(&checks.take_due(now)), ["10.0.0.1:80/tcp 10.1.0.0"]);
         assert!(checks.in_pool(&key(80, 2)) && checks.in_pool(&key(81, 3)) && !checks.in_pool(&key(80, 1)));
         assert_eq!(checks.record(key(80, 1), &pass, &Links::new()), None);

@@ -2,7 +2,8 @@
 //! Must not: block, or let one event's failure end it.
 
 use std::io;
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
 use lb_core::check::CheckParams;
@@ -109,9 +110,10 @@ impl Engine {
             problems,
             unsaved,
         } = apply::load(&store, &places);
-        let keeper = Keeper::start(store.clone(), places.mirror.clone())?;
+        let mut keeper = Keeper::start(store.clone(), places.mirror.clone())?;
         if let Some(text) = unsaved {
-            keeper.stage(text);
+            keeper.hold(text);
+            keeper.lay_down();
         }
         let mut engine = Engine {
             trust: Arc::new(Trust::new(store.clone())),
@@ -172,7 +174,7 @@ impl Engine {
             Event::Applied(purpose, outcomes) => self.on_applied(purpose, outcomes),
             Event::LinksChanged => self.reconcile.links_changed(),
             Event::Find { name, reply } => {
-                let mut all = self.config.iter().flat_map(|c| &c.virtual_servers);
+                let mut all = self.config.iter().flat_map(Config::services);
                 // The client may have gone: nobody misses the answer.
                 let _ = reply.send(all.find(|s| s.name == name).map(|s| s.key));
             }
@@ -192,6 +194,8 @@ impl Engine {
             }
         }
         self.continue_reconcile(now);
+        // Disks are slow: after what is for the kernel.
+        self.keeper.lay_down();
     }
 
     fn start_check(&self, key: ServerKey, params: Arc<CheckParams>) {
@@ -287,7 +291,8 @@ impl Engine {
             .config
             .as_ref()
             .map_or(&[][..], |config| &config.virtual_servers);
-        self.by_listen.iter().map(move |at| &services[*at as usize])
+        let listed = self.by_listen.iter().map(move |at| &services[*at as usize]);
+        listed.map(Arc::as_ref)
     }
 
     pub fn service(&self, key: &VirtualKey) -> Option<&VirtualServer> {
@@ -300,11 +305,7 @@ impl Engine {
     }
 
     pub fn desired_pool(&self, service: &VirtualServer) -> desired::DesiredVirtual {
-        let key = |server| ServerKey {
-            service: service.key,
-            server,
-        };
-        desired::pool(service, |server| self.checks.share(&key(server)))
+        desired::pool(service, self.checks.pool_of(&service.key))
     }
 
     /// Gives the kernel thread a job. It only ends with the process.
@@ -350,5 +351,5 @@ impl Engine {
 pub fn find<'c>(config: &'c Config, by_listen: &[u32], key: &VirtualKey) -> Option<&'c VirtualServer> {
     let services = &config.virtual_servers;
     let found = by_listen.binary_search_by_key(key, |at| services[*at as usize].key);
-    found.ok().map(|at| &services[by_listen[at] as usize])
+    found.ok().map(|at| services[by_listen[at] as usize].as_ref())
 }

@@ -165,7 +165,6 @@ mod tests {
     use lb_core::flat::FlatMap;
     use lb_core::model::{Forward, RealKey, Scheduler, Weight};
     use lb_core::observed::ObservedReal;
-    use lb_core::ruleset::Ruleset;
 
     /// Refuses the filter, and hands in a job while servers are read.
     struct Special {
@@ -227,11 +226,7 @@ mod tests {
         };
         let asked = [FORWARDING[0].to_owned()].into();
         writer.kernel.observe_frame(&asked).unwrap();
-        let steps = vec![
-            Step::ReplaceRuleset(Ruleset::default()),
-            forward("1"),
-            forward("0"),
-        ];
+        let steps = vec![Step::ReplaceRuleset(Box::default()), forward("1"), forward("0")];
         let outcomes = writer.apply(steps);
         let refused: Vec<usize> = outcomes.refused.iter().map(|(at, _)| *at).collect();
         assert_eq!(refused, [0, 1]);

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use lb_core::config;
 use lb_core::control::{ApplyReport, Response};
 use lb_core::desired::{self, FORWARDING, Network};
 use lb_core::link_kind::LinkKind;
@@ -33,6 +34,13 @@ const FIRST_CHECKS: Duration = Duration::from_millis(250);
 pub struct Waiter {
     pub report: ApplyReport,
     pub reply: oneshot::Sender<Response>,
+}
+
+impl Waiter {
+    pub fn answer(self) {
+        // The client may have gone: the change stands all the same.
+        let _ = self.reply.send(Response::Apply(self.report));
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -432,27 +440,33 @@ impl Engine {
     fn end_pass(&mut self) {
         let failed = std::mem::take(&mut self.reconcile.failed);
         self.reconcile.last_full = Some(Instant::now());
-        if failed.is_empty() {
-            self.keeper.keep();
-        }
         let steps = std::mem::take(&mut self.reconcile.steps);
         let waiters = std::mem::take(&mut self.reconcile.current);
-        self.answer_all(waiters, &steps, &failed);
+        let answers = self.answers(waiters, &steps, &failed);
+        match failed.is_empty() {
+            true => self.keeper.keep(answers),
+            false => self.keeper.answer(answers),
+        }
         self.reconcile.last_failed = failed;
         self.checking = true;
         self.become_ready();
     }
 
-    pub fn answer_all(&self, waiters: Vec<Waiter>, steps: &[String], failed: &[String]) {
-        for Waiter { mut report, reply } in waiters {
-            report.steps = steps.to_vec();
-            report.failed = failed.to_vec();
-            // What this machine cannot give of what the file asks for.
-            let problems = self.network.problems.iter().cloned();
-            report.check.warnings.extend(problems);
-            // The client may have gone: the change stands all the same.
-            let _ = reply.send(Response::Apply(report));
+    /// The waiters with what they are told.
+    pub fn answers(&self, waiters: Vec<Waiter>, steps: &[String], failed: &[String]) -> Vec<Waiter> {
+        if waiters.is_empty() {
+            return waiters;
         }
+        let mut warnings = self.config.as_ref().map(config::warnings).unwrap_or_default();
+        // What this machine cannot give of what the file asks for.
+        warnings.extend(self.network.problems.iter().cloned());
+        let told = |mut waiter: Waiter| {
+            waiter.report.steps = steps.to_vec();
+            waiter.report.failed = failed.to_vec();
+            waiter.report.check.warnings.clone_from(&warnings);
+            waiter
+        };
+        waiters.into_iter().map(told).collect()
     }
 }
 

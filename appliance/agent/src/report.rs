@@ -50,10 +50,10 @@ impl Engine {
             Request::Counters { service } => self.counters(service.as_deref(), activity),
             Request::ConfigShow => self.config_text(),
             Request::ConfigCheck { text: Some(text) } => {
-                Response::Check(apply::check(text.as_bytes(), self.in_force()).1)
+                Response::Check(apply::verdict(text.as_bytes(), self.in_force()))
             }
             Request::ConfigCheck { text: None } => match self.file() {
-                Ok(bytes) => Response::Check(apply::check(&bytes, self.in_force()).1),
+                Ok(bytes) => Response::Check(apply::verdict(&bytes, self.in_force())),
                 Err(message) => Response::Error { message },
             },
             Request::Version => Response::Version(VersionReport {

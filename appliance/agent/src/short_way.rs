@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use lb_core::config::{Changed, Config, changed};
+use lb_core::model::VirtualKey;
 use lb_core::plan::{self, Step};
 
 use crate::engine::{Engine, find};
@@ -38,6 +39,7 @@ impl Engine {
             (Some(old), Some(new)) => changed(old, new),
             _ => Changed {
                 network: true,
+                rules: true,
                 services: Default::default(),
             },
         };
@@ -47,8 +49,8 @@ impl Engine {
             return self.reconcile.config_changed(waiters.into_iter().chain([waiter]));
         }
         self.configure_changed(&changed);
+        self.reconcile.opening |= changed.rules || changed.services.iter().any(|key| self.door_moves(key));
         self.reconcile.dirty.extend(changed.services);
-        self.reconcile.opening = true;
         self.reconcile.short.next = waiters;
         self.reconcile.short.next.push(waiter);
     }
@@ -66,6 +68,12 @@ impl Engine {
         }
     }
 
+    /// Whether the filter is not yet, or no longer, as the service is.
+    fn door_moves(&self, key: &VirtualKey) -> bool {
+        let service = self.service(key);
+        self.network.ruleset.admits(key) != service.is_some_and(|service| self.checks.is_open(service))
+    }
+
     /// Whether steps are on their way now.
     pub fn try_short_way(&mut self) -> bool {
         let reconcile = &self.reconcile;
@@ -78,10 +86,7 @@ impl Engine {
         let steps = self.plan_services();
         let waiters = std::mem::take(&mut self.reconcile.short.next);
         if steps.is_empty() {
-            if !waiters.is_empty() {
-                self.keeper.keep();
-            }
-            self.answer_all(waiters, &[], &[]);
+            self.keep_and_answer(waiters, &[]);
             return false;
         }
         self.log_steps(&steps);
@@ -103,11 +108,18 @@ impl Engine {
             self.network = self.wanted_network(&self.observed);
             let rules = &self.network.ruleset;
             if self.observed.ruleset.as_ref() != Some(rules) {
-                steps.push(Step::ReplaceRuleset(rules.clone()));
+                steps.push(Step::ReplaceRuleset(Box::new(rules.clone())));
                 steps.extend(plan::announce_opened(&self.network, &self.observed));
             }
         }
         steps
+    }
+
+    fn keep_and_answer(&mut self, waiters: Vec<Waiter>, steps: &[String]) {
+        if !waiters.is_empty() {
+            let answers = self.answers(waiters, steps, &[]);
+            self.keeper.keep(answers);
+        }
     }
 
     /// What was applied is known; after a refusal only a read-back tells, and who waits waits for that.
@@ -124,9 +136,8 @@ impl Engine {
             return;
         }
         if !waiters.is_empty() {
-            self.keeper.keep();
             let steps: Vec<String> = outcomes.steps.iter().map(|step| self.line(step)).collect();
-            self.answer_all(waiters, &steps, &[]);
+            self.keep_and_answer(waiters, &steps);
         }
     }
 }

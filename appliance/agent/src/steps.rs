@@ -1,6 +1,7 @@
 //! Steps as lines of the log. Must not: decide which of them are repairs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::mem::{Discriminant, discriminant};
 
 use lb_core::model::VirtualKey;
 use lb_core::plan::Step;
@@ -23,17 +24,7 @@ impl Engine {
         if steps.len() <= MANY {
             return steps.iter().for_each(|step| self.log_step(step));
         }
-        let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
-        for step in steps {
-            let line = step.to_string();
-            let kind: Vec<&str> = line.split(' ').take(2).collect();
-            *kinds.entry(kind.join(" ")).or_default() += 1;
-        }
-        let counted: Vec<String> = kinds
-            .iter()
-            .map(|(kind, times)| format!("{times} x {kind}"))
-            .collect();
-        log::info!("{} steps: {}", steps.len(), counted.join(", "));
+        log::info!("{} steps: {}", steps.len(), counted(steps));
     }
 
     /// The many sysctls of a start are worth a line each only to those who look for them.
@@ -43,5 +34,42 @@ impl Engine {
             _ => log::Level::Info,
         };
         log::log!(level, "{}", self.line(step));
+    }
+}
+
+/// `40000 x add real, 1000 x add service`. Only one step of each kind is written out: there may be tens of thousands.
+fn counted(steps: &[Step]) -> String {
+    let mut kinds: HashMap<Discriminant<Step>, (&Step, usize)> = HashMap::new();
+    for step in steps {
+        kinds.entry(discriminant(step)).or_insert((step, 0)).1 += 1;
+    }
+    let mut words: BTreeMap<String, usize> = BTreeMap::new();
+    for (step, times) in kinds.into_values() {
+        let line = step.to_string();
+        let kind: Vec<&str> = line.split(' ').take(2).collect();
+        *words.entry(kind.join(" ")).or_default() += times;
+    }
+    let counted = words.iter().map(|(kind, times)| format!("{times} x {kind}"));
+    counted.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_steps_are_counted_by_their_kinds() {
+        let service = |port: u16| format!("10.0.0.1:{port}/tcp").parse().unwrap();
+        let steps = [
+            Step::DeleteVirtual(service(80)),
+            Step::DeleteRuleset,
+            Step::DeleteVirtual(service(81)),
+        ];
+        let line = |step: &Step| step.to_string().split(' ').take(2).collect::<Vec<_>>().join(" ");
+        let (service, rules) = (line(&steps[0]), line(&steps[1]));
+        let mut expected = [(service, 2), (rules, 1)];
+        expected.sort();
+        let expected = expected.map(|(kind, times)| format!("{times} x {kind}"));
+        assert_eq!(counted(&steps), expected.join(", "));
     }
 }

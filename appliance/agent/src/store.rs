@@ -92,6 +92,15 @@ impl Store {
         rename().map_err(|source| self.fault(name, source))
     }
 
+    /// When this returns, the file survives a power cut as it is, whoever wrote it.
+    pub fn sync(&self, name: &str) -> Result<(), StoreError> {
+        let file = File::open(self.path(name)).and_then(|file| file.sync_all());
+        file.map_err(|source| StoreError::Write {
+            path: self.path(name),
+            source,
+        })
+    }
+
     fn temporary(&self, name: &str) -> PathBuf {
         self.path(&format!(".{name}.new"))
     }

@@ -136,7 +136,7 @@ pub fn network(
         network.forwarding = true;
         links::named(config, links, &mut network);
         network.ruleset = ruleset(config, &network.resolved, links, &open);
-        let services = config.virtual_servers.iter();
+        let services = config.services();
         let closed = services.filter(|service| !network.ruleset.admits(&service.key));
         let ranges = closed.flat_map(|service| &service.listen);
         network.quiet = ranges.map(|range| range.address).collect();
@@ -192,7 +192,7 @@ fn ruleset(
     forward.extend((!forwards.is_empty()).then_some(Rule::AcceptEstablished));
     forward.extend(forwards.iter().copied().map(Rule::AcceptForwarded));
     forward.extend(outside.into_iter().map(Rule::DropNewFrom));
-    let services = || config.virtual_servers.iter().filter(|v| open(v));
+    let services = || config.services().filter(|v| open(v));
     let mtus = config
         .interfaces
         .iter()
@@ -242,7 +242,7 @@ fn ruleset(
 fn hairpins(config: &Config, link: impl Fn(&str) -> Option<IfName>) -> Vec<Rule> {
     let servers = Servers::of(config);
     // Packets that are still for a service were not translated: their server answers the client by itself.
-    let mut plain = config.virtual_servers.iter().filter(|v| v.endpoint().is_some());
+    let mut plain = config.services().filter(|v| v.endpoint().is_some());
     let mut rules = match plain.any(forwards_whole) {
         true => vec![Rule::AcceptServices4, Rule::AcceptServices6],
         false => Vec::new(),
@@ -315,7 +315,7 @@ impl Servers<'_> {
 }
 
 fn addresses(config: &Config) -> impl Iterator<Item = IpAddr> {
-    let servers = config.virtual_servers.iter().flat_map(|v| &v.real_servers);
+    let servers = config.services().flat_map(|v| &v.real_servers);
     servers.map(|real| real.address.address)
 }
 

@@ -86,10 +86,12 @@ impl<K: Ord, V> FlatMap<K, V> {
 impl<K: Ord, V> FromIterator<(K, V)> for FlatMap<K, V> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> FlatMap<K, V> {
         let mut sorted: Vec<(K, V)> = entries.into_iter().collect();
-        sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
-        sorted.reverse();
-        sorted.dedup_by(|(a, _), (b, _)| a == b);
-        sorted.reverse();
+        if !sorted.is_sorted_by(|(a, _), (b, _)| a < b) {
+            sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
+            sorted.reverse();
+            sorted.dedup_by(|(a, _), (b, _)| a == b);
+            sorted.reverse();
+        }
         sorted.shrink_to_fit();
         FlatMap(sorted)
     }

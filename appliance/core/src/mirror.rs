@@ -84,23 +84,35 @@ fn format_slot(slot: usize) -> &'static str {
 /// The newest valid record, if there is one.
 pub fn read_newest<D: Read + Seek>(device: &mut D) -> Result<Option<Record>, MirrorError> {
     let slots = find_slots(device)?;
-    newest(device, slots)
+    let newest = newest(device, slots, |slot| {
+        decode(slot).ok().map(|record| (record.seq, record))
+    })?;
+    Ok(newest.map(|(_, record)| record))
 }
 
 /// Writes the payload as the next record, into the slot that does not hold the newest one. `flush` must not return
-/// before the device has everything that was written. A payload equal to the newest record's is not written again.
-pub fn write_next<D, F>(device: &mut D, payload: &[u8], mut flush: F) -> Result<(), MirrorError>
+/// before the device has everything that was written. A payload equal to the newest record's is not written again. It is
+/// read piece by piece, so that memory need not hold it.
+pub fn write_next<D, P, F>(device: &mut D, payload: &mut P, mut flush: F) -> Result<(), MirrorError>
 where
     D: Read + Write + Seek,
+    P: Read + Seek,
     F: FnMut(&mut D) -> io::Result<()>,
 {
     let slots = find_slots(device)?;
-    let newest = newest(device, slots)?;
-    if newest.as_ref().is_some_and(|record| record.payload == payload) {
+    let newest = newest(device, slots, |slot| {
+        let sealed = unseal(slot).ok()?;
+        Some((u64_at(sealed.header, 16), sealed.header.to_vec()))
+    })?;
+    let (length, stored) = deflate(payload)?;
+    // One text always becomes the same bytes, and the header holds their digest.
+    if let Some((seq, known)) = &newest
+        && *known == header(*seq, length, &stored)
+    {
         return Ok(());
     }
-    let seq = newest.map_or(1, |record| record.seq.wrapping_add(1));
-    let encoded = encode(seq, payload)?;
+    let seq = newest.map_or(1, |(seq, _)| seq.wrapping_add(1));
+    let encoded = seal(seq, length, stored);
     let slot = slot_of(seq);
     let at = slots.0[slot].ok_or(MirrorError::NoSlot(slot))?;
     put(device, at + 2 * SECTOR as u64, &encoded.payload)
@@ -142,21 +154,26 @@ pub fn slot_of(seq: u64) -> usize {
     usize::from(seq % 2 == 1)
 }
 
-fn newest<D: Read + Seek>(device: &mut D, slots: Slots) -> Result<Option<Record>, MirrorError> {
-    let mut newest: Option<Record> = None;
+/// What `read` makes of the slot with the highest sequence number, of those in which it finds a record.
+fn newest<D: Read + Seek, T>(
+    device: &mut D,
+    slots: Slots,
+    read: impl Fn(&[u8]) -> Option<(u64, T)>,
+) -> Result<Option<(u64, T)>, MirrorError> {
+    let mut newest: Option<(u64, T)> = None;
     for at in slots.0.into_iter().flatten() {
         let mut bytes = vec![0; SLOT_BYTES];
         // A slot that cannot be read is as good as an empty one: the other may be whole.
-        let read = device
+        let arrived = device
             .seek(SeekFrom::Start(at))
             .and_then(|_| device.read_exact(&mut bytes));
-        if read.is_err() {
+        if arrived.is_err() {
             continue;
         }
-        if let Ok(record) = decode(&bytes)
-            && newest.as_ref().is_none_or(|found| record.seq > found.seq)
+        if let Some((seq, found)) = read(&bytes)
+            && newest.as_ref().is_none_or(|(newest, _)| seq > *newest)
         {
-            newest = Some(record);
+            newest = Some((seq, found));
         }
     }
     Ok(newest)
@@ -170,33 +187,59 @@ fn put<D: Write + Seek>(device: &mut D, at: u64, bytes: &[u8]) -> io::Result<()>
 
 /// The record as bytes. Fails when it does not fit into a slot.
 pub fn encode(seq: u64, payload: &[u8]) -> Result<Encoded, MirrorError> {
-    if payload.len() > MAX_PAYLOAD {
+    let (length, stored) = deflate(&mut io::Cursor::new(payload))?;
+    Ok(seal(seq, length, stored))
+}
+
+/// Fast, or where that does not fit, tightly; with the length of what was deflated.
+fn deflate<P: Read + Seek>(payload: &mut P) -> Result<(u64, Vec<u8>), MirrorError> {
+    let failed = |e| MirrorError::Io("read and deflate the payload", e);
+    if payload.seek(SeekFrom::End(0)).map_err(failed)? > MAX_PAYLOAD as u64 {
         return Err(MirrorError::TooLong);
     }
     let mut stored = Vec::new();
-    DeflateEncoder::new(payload, Compression::best())
-        .read_to_end(&mut stored)
-        .map_err(|e| MirrorError::Io("deflate", e))?;
-    if stored.len() > CAPACITY {
-        return Err(MirrorError::TooLarge(stored.len()));
+    for level in [Compression::fast(), Compression::best()] {
+        stored.clear();
+        payload.seek(SeekFrom::Start(0)).map_err(failed)?;
+        let mut encoder = DeflateEncoder::new(&mut *payload, level);
+        encoder.read_to_end(&mut stored).map_err(failed)?;
+        if stored.len() <= CAPACITY {
+            return Ok((encoder.total_in(), stored));
+        }
     }
+    Err(MirrorError::TooLarge(stored.len()))
+}
+
+fn seal(seq: u64, length: u64, mut stored: Vec<u8>) -> Encoded {
+    let header = header(seq, length, &stored);
+    stored.resize(stored.len().next_multiple_of(SECTOR), 0);
+    Encoded {
+        header,
+        payload: stored,
+    }
+}
+
+/// `length`: of what was deflated to `stored`.
+fn header(seq: u64, length: u64, stored: &[u8]) -> [u8; SECTOR] {
     let mut header = [0; SECTOR];
     header[..8].copy_from_slice(&HEADER_MAGIC);
     header[8..12].copy_from_slice(&FORMAT.to_le_bytes());
     header[16..24].copy_from_slice(&seq.to_le_bytes());
-    header[24..32].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+    header[24..32].copy_from_slice(&length.to_le_bytes());
     header[32..40].copy_from_slice(&(stored.len() as u64).to_le_bytes());
-    let digest = digest(&header, &stored);
+    let digest = digest(&header, stored);
     header[DIGEST_AT..DIGEST_AT + DIGEST_BYTES].copy_from_slice(&digest);
-    stored.resize(stored.len().next_multiple_of(SECTOR), 0);
-    Ok(Encoded {
-        header,
-        payload: stored,
-    })
+    header
 }
 
-/// The record in a slot's bytes.
-pub fn decode(slot: &[u8]) -> Result<Record, DecodeError> {
+/// The parts of a record that is whole.
+struct Sealed<'s> {
+    header: &'s [u8],
+    length: usize,
+    stored: &'s [u8],
+}
+
+fn unseal(slot: &[u8]) -> Result<Sealed<'_>, DecodeError> {
     let header = slot.get(SECTOR..2 * SECTOR).ok_or(DecodeError::Length)?;
     if header[..8] != HEADER_MAGIC {
         return Err(DecodeError::Empty);
@@ -216,6 +259,20 @@ pub fn decode(slot: &[u8]) -> Result<Record, DecodeError> {
     if header[DIGEST_AT..DIGEST_AT + DIGEST_BYTES] != digest(header, stored) {
         return Err(DecodeError::Checksum);
     }
+    Ok(Sealed {
+        header,
+        length,
+        stored,
+    })
+}
+
+/// The record in a slot's bytes.
+pub fn decode(slot: &[u8]) -> Result<Record, DecodeError> {
+    let Sealed {
+        header,
+        length,
+        stored,
+    } = unseal(slot)?;
     let mut payload = Vec::with_capacity(length.min(1 << 20));
     let inflated = DeflateDecoder::new(stored)
         .take(length as u64 + 1)

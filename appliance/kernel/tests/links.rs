@@ -277,14 +277,14 @@ isolated! {
         sh("ip link add lan0 type veth peer name far0; ip link set lan0 up");
         let mut kernel = kernel();
         let (on, off) = (bridge(true, Some(4_000)), bridge(false, None));
-        apply(&mut kernel, &[Step::CreateLink { link: name("br0"), kind: on.clone() }]);
+        apply(&mut kernel, &[Step::CreateLink { link: name("br0"), kind: on.clone().into() }]);
         let made = seen(&mut kernel, "br0");
         assert_eq!((made.kind.as_ref(), made.is_made(), made.admin_up), (Some(&on), true, false));
         let shown = sh("ip -d link show br0");
         assert!(shown.contains("group 205") && shown.contains("forward_delay 400"), "{shown}");
         apply(&mut kernel, &[set_master("lan0", "br0"), Step::SetLinkUp(name("br0"))]);
         assert_eq!(seen(&mut kernel, "lan0").master, Some(name("br0")));
-        apply(&mut kernel, &[Step::ChangeLink { link: name("br0"), kind: off.clone() }]);
+        apply(&mut kernel, &[Step::ChangeLink { link: name("br0"), kind: off.clone().into() }]);
         assert_eq!(seen(&mut kernel, "br0").kind, Some(off));
         apply(&mut kernel, &[Step::ReleaseLink(name("lan0")), Step::DeleteLink(name("br0"))]);
         assert_eq!(seen(&mut kernel, "lan0").master, None);
@@ -292,7 +292,7 @@ isolated! {
         for (step, text) in [
             (set_master("lan0", "nic9"), "set link lan0 master nic9: ENODEV"),
             (Step::DeleteLink(name("br0")), "delete link br0: ENODEV"),
-            (Step::CreateLink { link: name("far0"), kind: bridge(false, None) }, "add link far0 type bridge stp_state 0: EEXIST"),
+            (Step::CreateLink { link: name("far0"), kind: bridge(false, None).into() }, "add link far0 type bridge stp_state 0: EEXIST"),
         ] {
             let refusal = refusal(&mut kernel, &step);
             assert!(refusal.starts_with(text), "{refusal}");

@@ -25,7 +25,7 @@ fn seen(kernel: &mut Kernel) -> Option<Ruleset> {
 }
 
 fn replace(kernel: &mut Kernel, rules: &Ruleset) -> Result<(), KernelError> {
-    kernel.apply(&Step::ReplaceRuleset(rules.clone()))
+    kernel.apply(&Step::ReplaceRuleset(Box::new(rules.clone())))
 }
 
 fn masquerade(from: &str, out: &str) -> Rule {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::model::{PortForward, VirtualServer};
 use super::reader::Reader;
@@ -30,7 +31,7 @@ enum By<'c> {
 /// `None`: a fault is in a service that was not read.
 pub(super) fn judge(
     reader: &mut Reader<'_>,
-    services: &[VirtualServer],
+    services: &[Arc<VirtualServer>],
     forwards: &[PortForward],
     places: &Places,
 ) -> Option<()> {
@@ -52,7 +53,7 @@ pub(super) fn judge(
 }
 
 /// By the address of the server, of those that one-packet services have.
-fn claims<'c>(services: &'c [VirtualServer], forwards: &[PortForward]) -> BTreeMap<IpAddr, Vec<Claim<'c>>> {
+fn claims<'c>(services: &'c [Arc<VirtualServer>], forwards: &[PortForward]) -> BTreeMap<IpAddr, Vec<Claim<'c>>> {
     let mut claims: BTreeMap<IpAddr, Vec<Claim<'c>>> = BTreeMap::new();
     let single = services.iter().filter(|service| service.settings.one_packet);
     for real in single.flat_map(|service| &service.real_servers) {

@@ -2,6 +2,7 @@
 //! Must not: know what the kernel holds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::model::{Config, VirtualServer};
 use crate::model::VirtualKey;
@@ -12,6 +13,8 @@ pub struct Changed {
     pub network: bool,
     /// Services that are new, have gone, or are not as they were.
     pub services: BTreeSet<VirtualKey>,
+    /// Whether one of them differs in what the filter's rules are made of, and not only in weights, checks or its name.
+    pub rules: bool,
 }
 
 pub fn changed(old: &Config, new: &Config) -> Changed {
@@ -23,22 +26,58 @@ pub fn changed(old: &Config, new: &Config) -> Changed {
         masquerades: config.masquerades.clone(),
         port_forwards: config.port_forwards.clone(),
     };
-    let mut before: BTreeMap<VirtualKey, &VirtualServer> = old
-        .virtual_servers
-        .iter()
-        .map(|service| (service.key, service))
-        .collect();
-    let mut services = BTreeSet::new();
-    for service in &new.virtual_servers {
-        if before.remove(&service.key) != Some(service) {
-            services.insert(service.key);
+    let (old_services, new_services) = not_shared(old, new);
+    let mut before: BTreeMap<VirtualKey, &Arc<VirtualServer>> =
+        old_services.map(|service| (service.key, service)).collect();
+    let (mut services, mut rules) = (BTreeSet::new(), false);
+    for service in new_services {
+        let old = before.remove(&service.key);
+        if old.is_some_and(|old| Arc::ptr_eq(old, service) || old == service) {
+            continue;
         }
+        services.insert(service.key);
+        rules |= !old.is_some_and(|old| same_rules(old, service));
     }
+    rules |= !before.is_empty();
     services.extend(before.into_keys());
     Changed {
         network: network(old) != network(new),
         services,
+        rules,
     }
+}
+
+type Services<'c> = Box<dyn Iterator<Item = &'c Arc<VirtualServer>> + 'c>;
+
+/// The services of both without those that are there once for both, and at the same place: nearly all.
+fn not_shared<'c>(old: &'c Config, new: &'c Config) -> (Services<'c>, Services<'c>) {
+    let of = |own: &'c Config, other: &'c Config| -> Services<'c> {
+        let theirs = other
+            .virtual_servers
+            .iter()
+            .map(Some)
+            .chain(std::iter::repeat(None));
+        let pairs = own.virtual_servers.iter().zip(theirs);
+        Box::new(pairs.filter_map(|(service, other)| {
+            let shared = other.is_some_and(|other| Arc::ptr_eq(service, other));
+            (!shared).then_some(service)
+        }))
+    };
+    (of(old, new), of(new, old))
+}
+
+/// Of two services with one key.
+fn same_rules(old: &VirtualServer, new: &VirtualServer) -> bool {
+    let servers = |service: &VirtualServer| {
+        let servers = service.real_servers.iter();
+        servers
+            .map(|real| (real.address, real.forward))
+            .collect::<Vec<_>>()
+    };
+    old.listen == new.listen
+        && old.settings == new.settings
+        && old.syn_proxy == new.syn_proxy
+        && servers(old) == servers(new)
 }
 
 #[cfg(test)]
@@ -78,6 +117,31 @@ mod tests {
         let moved = BASE.replace("10.0.0.1:81", "10.0.0.1:82");
         let expected = ["10.0.0.1:81/tcp", "10.0.0.1:82/tcp"].map(str::to_owned);
         assert_eq!(shown(BASE, &moved), (false, expected.into()));
+    }
+
+    #[test]
+    fn weights_checks_and_names_are_not_in_the_rules() {
+        let rules = |from: &str, to: &str| {
+            let to = BASE.replace(from, to);
+            changed(&parse(BASE).unwrap(), &parse(&to).unwrap()).rules
+        };
+        let server = "\"10.0.0.2:80\"\n";
+        for more in ["weight = 2", "when_down = \"inhibit\"", "check = { rise = 3 }"] {
+            assert!(!rules(server, &format!("{server}{more}\n")), "{more}");
+        }
+        assert!(!rules("\"a\"", "\"c\""));
+        for (from, to) in [
+            ("10.0.0.2:80", "10.0.0.3:80"),
+            ("10.0.0.1:81", "10.0.0.1:82"),
+            (
+                "\nlisten = \"10.0.0.1:80\"",
+                "\nlisten = \"10.0.0.1:80\"\nsyn_proxy = true",
+            ),
+            ("[[virtual_server.real_server]]\naddress = \"10.0.0.2:80\"\n", ""),
+            ("[[virtual_server]]\nname = \"b\"\nlisten = \"10.0.0.1:81\"\n", ""),
+        ] {
+            assert!(rules(from, to), "{from}");
+        }
     }
 
     #[test]

@@ -2,25 +2,33 @@
 //! services may come and go without its connections being counted to another service.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::model::VirtualServer;
 use crate::model::{MarkKey, VirtualKey};
 
 /// Gives each service that has a mark its own. Of two names that make the same one, the later in the alphabet takes the
 /// next that is free.
-pub(super) fn assign(services: &mut [VirtualServer]) {
-    let grouped = services.iter_mut().filter_map(|service| match &mut service.key {
-        VirtualKey::Mark(key) => Some((service.name.as_str(), key)),
-        VirtualKey::Endpoint(_) => None,
-    });
-    let by_name: BTreeMap<&str, &mut MarkKey> = grouped.collect();
+pub(super) fn assign(services: &mut [Arc<VirtualServer>]) {
+    let grouped = services
+        .iter_mut()
+        .filter(|service| matches!(service.key, VirtualKey::Mark(_)));
+    let by_name: BTreeMap<String, &mut Arc<VirtualServer>> =
+        grouped.map(|service| (service.name.clone(), service)).collect();
     let mut taken = BTreeSet::new();
-    for (name, key) in by_name {
-        let mut low = hash(name);
+    for (name, service) in by_name {
+        let mut low = hash(&name);
         while !taken.insert(low) {
             low = low.wrapping_add(1) & !MarkKey::RANGE_MASK;
         }
-        key.mark = MarkKey::RANGE | low;
+        let VirtualKey::Mark(key) = service.key else {
+            continue;
+        };
+        let mark = MarkKey::RANGE | low;
+        // One that was read before has its mark already, and stays shared.
+        if key.mark != mark {
+            Arc::make_mut(service).key = MarkKey { mark, ..key }.into();
+        }
     }
 }
 
@@ -40,17 +48,19 @@ mod tests {
     use crate::model::Scheduler;
 
     fn marks(names: &[&str]) -> Vec<u32> {
-        let service = |name: &&str| VirtualServer {
-            name: (*name).to_owned(),
-            key: MarkKey { mark: 0, ipv6: false }.into(),
-            listen: vec![],
-            settings: Scheduler::Rr.into(),
-            syn_proxy: false,
-            real_servers: vec![],
+        let service = |name: &&str| {
+            Arc::new(VirtualServer {
+                name: (*name).to_owned(),
+                key: MarkKey { mark: 0, ipv6: false }.into(),
+                listen: vec![],
+                settings: Scheduler::Rr.into(),
+                syn_proxy: false,
+                real_servers: vec![],
+            })
         };
         let mut services: Vec<_> = names.iter().map(service).collect();
         assign(&mut services);
-        let mark = |service: &VirtualServer| match service.key {
+        let mark = |service: &Arc<VirtualServer>| match service.key {
             VirtualKey::Mark(key) => key.mark,
             VirtualKey::Endpoint(_) => 0,
         };

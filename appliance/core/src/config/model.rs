@@ -25,7 +25,8 @@ pub struct Config {
     pub interfaces: Vec<Interface>,
     pub masquerades: Vec<Masquerade>,
     pub port_forwards: Vec<PortForward>,
-    pub virtual_servers: Vec<VirtualServer>,
+    /// One that another configuration has as well is there once.
+    pub virtual_servers: Vec<Arc<VirtualServer>>,
 }
 
 impl Config {
@@ -43,6 +44,11 @@ impl Config {
 }
 
 impl Config {
+    /// In the order of the file.
+    pub fn services(&self) -> impl Iterator<Item = &VirtualServer> + Clone {
+        self.virtual_servers.iter().map(Arc::as_ref)
+    }
+
     /// The interface that leads to an address, by the longest prefix of its networks; its gateway leads everywhere.
     pub fn towards(&self, address: IpAddr) -> Option<usize> {
         let longest = |interface: &Interface| {

@@ -22,17 +22,28 @@ const MAX_BYTES_OF_PART: usize = 512 << 10;
 
 /// The list that is read in parts.
 pub(super) const SERVICES: &str = "virtual_server";
+/// How a header of what belongs to one of them begins. Within a value it changes nothing either.
+const PART: &str = "[[virtual_server.";
 
 impl<'t> Outline<'t> {
     /// By the lines that begin with a bracket. `None`: there is nothing to gain.
     pub fn of(text: &'t str) -> Option<Outline<'t>> {
         let mut services: Vec<Range<usize>> = Vec::new();
         let mut inside = false;
-        let mut line_start = 0;
-        for line in text.split_inclusive('\n') {
-            let at = line_start;
-            line_start += line.len();
-            let belongs = match Header::of(line) {
+        let mut from = 0;
+        // Far more bytes than brackets: the lines in between are not looked at.
+        while let Some(found) = memchr::memchr(b'[', &text.as_bytes()[from..]) {
+            let bracket = from + found;
+            from = bracket + 1;
+            // Nearly all of them, as they are mostly written.
+            if inside && text[bracket..].starts_with(PART) {
+                from = bracket + PART.len();
+                continue;
+            }
+            let Some(at) = line_of(text, bracket) else {
+                continue;
+            };
+            let belongs = match Header::of(&text[at..]) {
                 None => continue,
                 Some(Header::PartOfService) if inside => continue,
                 Some(header) => header == Header::Service,
@@ -67,6 +78,12 @@ impl<'t> Outline<'t> {
     }
 }
 
+/// Where the line begins of which this bracket is the first sign.
+fn line_of(text: &str, bracket: usize) -> Option<usize> {
+    let before = text[..bracket].trim_end_matches([' ', '\t']);
+    (before.is_empty() || before.ends_with('\n')).then_some(before.len())
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Header {
     Service,
@@ -75,6 +92,7 @@ enum Header {
 }
 
 impl Header {
+    /// Of the line that begins here.
     fn of(line: &str) -> Option<Header> {
         let blanks = [' ', '\t'];
         let line = line.trim_start_matches(blanks);

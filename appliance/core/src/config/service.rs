@@ -39,7 +39,7 @@ struct Taken {
 pub(super) struct Services<'p> {
     topology: &'p Topology,
     taken: Taken,
-    read: Vec<VirtualServer>,
+    read: Vec<Arc<VirtualServer>>,
     places: Places,
 }
 
@@ -54,7 +54,7 @@ impl<'p> Services<'p> {
     }
 
     /// Takes a service as it was read before; `None` if another one has its name or a port of it.
-    pub fn take_over(&mut self, service: &VirtualServer) -> Option<()> {
+    pub fn take_over(&mut self, service: &Arc<VirtualServer>) -> Option<()> {
         let taken = &mut self.taken;
         let known = taken.names.insert(service.name.clone(), 0..0).is_some();
         let free = taken.ports.take_over(service) && !known;
@@ -71,14 +71,14 @@ impl<'p> Services<'p> {
                     if service.settings.one_packet {
                         self.places.insert(self.read.len(), places);
                     }
-                    self.read.push(service);
+                    self.read.push(Arc::new(service));
                 }
             }
         }
     }
 
     /// The services, where those stand whose answers are to be judged, and which ports they take.
-    pub fn finish(self) -> (Vec<VirtualServer>, Places, TakenPorts) {
+    pub fn finish(self) -> (Vec<Arc<VirtualServer>>, Places, TakenPorts) {
         (self.read, self.places, self.taken.ports)
     }
 }

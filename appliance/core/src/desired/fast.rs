@@ -38,11 +38,7 @@ pub(super) fn plan(
 ) -> Plan {
     let is_inside =
         |interface: &Interface| link(&interface.label).is_some_and(|link| !outside.contains(&link));
-    let all: usize = config
-        .virtual_servers
-        .iter()
-        .map(|service| service.real_servers.len())
-        .sum();
+    let all: usize = config.services().map(|service| service.real_servers.len()).sum();
     let untracked = match all <= MOST_SERVERS {
         true => untracked(config, is_inside),
         false => Vec::new(),
@@ -107,12 +103,25 @@ fn raw_rules(sides: &[&Interface], links: &[IfName], servers: &BTreeSet<IpAddr>)
     requests.chain(replies).collect()
 }
 
+/// An interface of the file, as the servers behind it see it.
+struct Side {
+    nets: BTreeSet<IpNet>,
+    /// From outside only replies pass; and a side that leads to the rest of the world has clients that are not beside the servers.
+    is_inside: bool,
+}
+
 /// The services whose connections are not tracked.
 fn untracked(config: &Config, is_inside: impl Fn(&Interface) -> bool) -> Vec<&VirtualServer> {
-    let needs_tracking = |service: &&VirtualServer| needs_tracking(config, service, &is_inside);
+    let side = |interface: &Interface| Side {
+        nets: interface.networks(),
+        is_inside: is_inside(interface) && interface.gateway.is_none(),
+    };
+    let sides: Vec<Side> = config.interfaces.iter().map(side).collect();
+    let needs_tracking = |service: &&VirtualServer| needs_tracking(config, service, &sides);
     // Answers of one-packet services are never tracked.
-    let services = config.virtual_servers.iter();
-    let (single, others): (Vec<_>, Vec<_>) = services.partition(|service| service.settings.one_packet);
+    let (single, others): (Vec<_>, Vec<_>) = config
+        .services()
+        .partition(|service| service.settings.one_packet);
     let (mut tracked, mut rest): (Vec<_>, Vec<_>) = others.into_iter().partition(needs_tracking);
     // Of a server that a tracked service or a port forward shares the replies have to be seen; so its other services are
     // tracked as well.
@@ -144,7 +153,7 @@ fn servers(service: &VirtualServer) -> impl Iterator<Item = Endpoint> + use<'_> 
     })
 }
 
-fn needs_tracking(config: &Config, service: &VirtualServer, is_inside: impl Fn(&Interface) -> bool) -> bool {
+fn needs_tracking(config: &Config, service: &VirtualServer, sides: &[Side]) -> bool {
     // A mark is given by a rule that asks for replies.
     let Some(listen) = service.endpoint() else {
         return true;
@@ -160,16 +169,12 @@ fn needs_tracking(config: &Config, service: &VirtualServer, is_inside: impl Fn(&
     let beside_servers = |net: &IpNet| net.contains(&listen.address);
     service.real_servers.iter().any(|real| {
         let server = real.address.address;
-        let Some(side) = config.towards(server).map(|index| &config.interfaces[index]) else {
+        let Some(side) = config.towards(server).and_then(|index| sides.get(index)) else {
             return true;
         };
-        let nets = side.networks();
-        // Only replies pass from outside; and a side that leads to the rest of the world has clients that are not beside
-        // the servers.
-        let replies_pass = is_inside(side)
-            && side.gateway.is_none()
-            && nets.iter().any(|net| net.contains(&server))
-            && !nets.iter().any(beside_servers);
+        let replies_pass = side.is_inside
+            && side.nets.iter().any(|net| net.contains(&server))
+            && !side.nets.iter().any(beside_servers);
         // TCP connects from a port on which nobody listens. The others begin conversations of their own from their service's
         // port (NTP, SIP, WireGuard), which are to be masqueraded; but not where everything from there is taken for an answer.
         let may_begin = listen.protocol != Protocol::Tcp && !service.settings.one_packet;

@@ -9,8 +9,7 @@ use super::forwards_whole;
 
 fn groups(config: &Config) -> impl Iterator<Item = &VirtualServer> {
     config
-        .virtual_servers
-        .iter()
+        .services()
         .filter(|service| matches!(service.key, VirtualKey::Mark(_)))
 }
 

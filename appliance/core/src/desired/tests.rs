@@ -357,7 +357,7 @@ fn what_a_link_stands_on_has_to_be_there_and_its_name_free() {
     };
     plain.state.assume(&crate::plan::Step::CreateLink {
         link: "old".parse().unwrap(),
-        kind: vlan,
+        kind: vlan.into(),
     });
     let config = crate::config::parse("[[interface]]\nname = \"old\"\n").unwrap();
     let network = network(Some(&config), &plain.state.links, 1 << 30, |_| true);

@@ -14,7 +14,7 @@ fn partition() -> Cursor<Vec<u8>> {
 }
 
 fn write(disk: &mut Cursor<Vec<u8>>, payload: &[u8]) {
-    write_next(disk, payload, |_| Ok(())).unwrap();
+    write_next(disk, &mut Cursor::new(payload), |_| Ok(())).unwrap();
 }
 
 /// Bytes that deflate cannot shorten.
@@ -114,7 +114,7 @@ fn a_write_torn_at_any_sector_leaves_the_record_before_it() {
                 left,
                 garbage,
             };
-            assert!(write_next(&mut cut, &new, |_| Ok(())).is_err() || garbage);
+            assert!(write_next(&mut cut, &mut Cursor::new(&new), |_| Ok(())).is_err() || garbage);
             let found = read_newest(&mut cut.disk).unwrap().unwrap();
             assert_eq!(
                 (found.seq, &found.payload),
@@ -131,7 +131,7 @@ fn a_write_torn_at_any_sector_leaves_the_record_before_it() {
         left: sectors,
         garbage: false,
     };
-    write_next(&mut whole, &new, |_| Ok(())).unwrap();
+    write_next(&mut whole, &mut Cursor::new(&new), |_| Ok(())).unwrap();
     assert_eq!(read_newest(&mut whole.disk).unwrap().unwrap().payload, new);
 }
 
@@ -139,7 +139,7 @@ fn a_write_torn_at_any_sector_leaves_the_record_before_it() {
 fn the_payload_is_on_the_disk_before_the_header_is_written() {
     let mut disk = partition();
     let mut states = Vec::new();
-    write_next(&mut disk, &noise(2000), |disk| {
+    write_next(&mut disk, &mut Cursor::new(noise(2000)), |disk| {
         states.push(read_newest(disk).unwrap().is_some());
         Ok(())
     })
@@ -170,7 +170,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let mut disk = partition();
     write(&mut disk, b"small");
     let before = disk.get_ref().clone();
-    let error = write_next(&mut disk, &noise(SLOT_BYTES), |_| Ok(())).unwrap_err();
+    let error = write_next(&mut disk, &mut Cursor::new(noise(SLOT_BYTES)), |_| Ok(())).unwrap_err();
     assert!(matches!(error, MirrorError::TooLarge(_)), "{error}");
     assert_eq!(&before, disk.get_ref());
     // A long configuration is repetitive: it fits.
@@ -186,7 +186,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
 fn a_partition_without_slots_or_with_one_says_so() {
     let mut empty = Cursor::new(vec![0u8; 1 << 20]);
     assert_eq!(read_newest(&mut empty).unwrap(), None);
-    let error = write_next(&mut empty, b"x", |_| Ok(())).unwrap_err();
+    let error = write_next(&mut empty, &mut Cursor::new(b"x"), |_| Ok(())).unwrap_err();
     assert_eq!(error.to_string(), "the partition has no slot CFG1.BIN");
     let mut short = Cursor::new(b"LBCFG0\0\0".to_vec());
     assert_eq!(find_slots(&mut short).unwrap(), Slots::default());

@@ -15,7 +15,7 @@ impl Observed {
             Step::SetSysctl { name, value } => {
                 self.sysctls.insert(name.clone(), value.clone());
             }
-            Step::ReplaceRuleset(rules) => self.ruleset = Some(rules.clone()),
+            Step::ReplaceRuleset(rules) => self.ruleset = Some(rules.as_ref().clone()),
             Step::DeleteRuleset => self.ruleset = None,
             Step::SetIpvsTimeouts(timeouts) => self.ipvs_timeouts = Some(*timeouts),
             Step::DeleteForeign(foreign) => {

@@ -39,7 +39,7 @@ pub(super) fn assume_of_links(links: &mut Links, step: &Step) {
 fn assume_of_one(link: &mut ObservedLink, step: &Step) {
     match step {
         Step::ClaimLink(_) => link.ours = true,
-        Step::ChangeLink { kind, .. } => link.kind = Some(kind.clone()),
+        Step::ChangeLink { kind, .. } => link.kind = Some(kind.as_ref().clone()),
         Step::AddAddress { address, .. } => drop(link.addresses.insert(*address)),
         Step::DeleteAddress { address, .. } => {
             link.addresses.remove(address);

@@ -115,7 +115,7 @@ impl Work {
         let Some(seen) = self.links.get(name) else {
             return self.add(Step::CreateLink {
                 link: name.clone(),
-                kind: kind.clone(),
+                kind: Box::new(kind.clone()),
             });
         };
         let (ours, same) = (seen.ours, seen.kind.as_ref() == Some(kind));
@@ -125,7 +125,7 @@ impl Work {
         if !same {
             self.add(Step::ChangeLink {
                 link: name.clone(),
-                kind: kind.clone(),
+                kind: Box::new(kind.clone()),
             });
         }
     }

@@ -25,7 +25,7 @@ pub fn diff_network(network: &Network, observed: &Observed) -> Vec<Step> {
         steps.extend(set_sysctl(observed, name, value));
     }
     if observed.ruleset.as_ref() != Some(&network.ruleset) {
-        steps.push(Step::ReplaceRuleset(network.ruleset.clone()));
+        steps.push(Step::ReplaceRuleset(Box::new(network.ruleset.clone())));
     }
     steps.extend(diff_links(network, observed));
     if network.forwarding {

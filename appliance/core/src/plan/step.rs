@@ -18,18 +18,18 @@ pub enum Step {
         value: String,
     },
     /// The whole table, in one transaction: the old content or the new, never a part.
-    ReplaceRuleset(Ruleset),
+    ReplaceRuleset(Box<Ruleset>),
     /// Removes the table `inet lb`.
     DeleteRuleset,
     /// Makes a link that carries our mark, switched off.
     CreateLink {
         link: IfName,
-        kind: LinkKind,
+        kind: Box<LinkKind>,
     },
     /// Settings that a link of this kind takes while it runs.
     ChangeLink {
         link: IfName,
-        kind: LinkKind,
+        kind: Box<LinkKind>,
     },
     /// Puts our mark on a link that somebody else has made.
     ClaimLink(IfName),

@@ -95,7 +95,8 @@ prop_compose! {
             interfaces.push(interface("eth1", &["172.16.0.254/24".to_owned()].into(), None));
         }
         let mut seen = BTreeSet::new();
-        let virtual_servers = services.into_values().filter(|s| seen.insert(s.key)).collect();
+        let services = services.into_values().filter(|s| seen.insert(s.key));
+        let virtual_servers = services.map(Arc::new).collect();
         let masquerades = if masquerade {
             vec![Masquerade { from: "172.16.0.0/24".parse().unwrap(), out: "eth0".to_owned(), to: vec![] }]
         } else {
@@ -281,7 +282,7 @@ proptest! {
         let with = |service: &VirtualServer| {
             let mut service = service.clone();
             service.key = "192.168.0.1:80/tcp".parse().unwrap();
-            Config { virtual_servers: vec![service], ..Config::empty() }
+            Config { virtual_servers: vec![service.into()], ..Config::empty() }
         };
         let mut kernel = FakeKernel::with_links(&[]);
         converge(&mut kernel, &with(&before), healthy[0]);
@@ -314,14 +315,14 @@ fn the_filter_comes_first_and_forwarding_last() {
     let mut kernel = FakeKernel::with_links(&["eth0", "eth1"]);
     let config = Config {
         interfaces: vec![interface("eth0", &["192.168.0.1/24".to_owned()].into(), None)],
-        virtual_servers: vec![VirtualServer {
+        virtual_servers: vec![Arc::new(VirtualServer {
             name: "web".to_owned(),
             key: "192.168.0.1:80/tcp".parse().unwrap(),
             listen: vec!["192.168.0.1:80/tcp".parse::<Endpoint>().unwrap().into()],
             settings: Scheduler::Rr.into(),
             syn_proxy: false,
             real_servers: vec![real(1, 1, WhenDown::Remove)],
-        }],
+        })],
         ..Config::empty()
     };
     let steps = converge(&mut kernel, &config, 0xff);
@@ -339,14 +340,14 @@ fn a_service_is_opened_after_its_pool_is_filled() {
     let mut kernel = FakeKernel::with_links(&["eth0", "eth1"]);
     let config = Config {
         interfaces: vec![interface("eth0", &["192.168.0.1/24".to_owned()].into(), None)],
-        virtual_servers: vec![VirtualServer {
+        virtual_servers: vec![Arc::new(VirtualServer {
             name: "web".to_owned(),
             key: "192.168.0.1:80/tcp".parse().unwrap(),
             listen: vec!["192.168.0.1:80/tcp".parse::<Endpoint>().unwrap().into()],
             settings: Scheduler::Rr.into(),
             syn_proxy: false,
             real_servers: vec![real(1, 1, WhenDown::Remove)],
-        }],
+        })],
         ..Config::empty()
     };
     converge(
@@ -444,7 +445,7 @@ fn an_address_is_announced_when_a_service_is_open_there() {
     let outside: BTreeSet<String> = ["192.168.1.1/24", "192.168.1.2/24"].map(String::from).into();
     let config = Config {
         interfaces: vec![interface("eth0", &outside, None)],
-        virtual_servers: vec![service],
+        virtual_servers: vec![service.into()],
         ..Config::empty()
     };
     let mut kernel = FakeKernel::with_links(&["eth0"]);
@@ -461,4 +462,11 @@ fn an_address_is_announced_when_a_service_is_open_there() {
     assert_eq!(announced(&mut kernel, false), [""; 0]);
     assert_eq!(announced(&mut kernel, true), ["announce 192.168.1.1 on eth0"]);
     assert_eq!(announced(&mut kernel, true), [""; 0]);
+}
+
+/// A plan of a start has one for each server, and there may be tens of thousands.
+#[test]
+fn a_step_is_small() {
+    let size = size_of::<Step>();
+    assert!(size <= 72, "{size} bytes");
 }

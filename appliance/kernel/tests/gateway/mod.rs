@@ -51,7 +51,7 @@ impl Network {
     }
 
     pub fn rules(&mut self, rules: Ruleset) {
-        self.kernel.apply(&Step::ReplaceRuleset(rules)).unwrap();
+        self.kernel.apply(&Step::ReplaceRuleset(Box::new(rules))).unwrap();
     }
 }
 

@@ -77,7 +77,7 @@ fn the_scenario_is_what_its_file_says() {
             to: vec![],
         }],
         port_forwards: vec![],
-        virtual_servers: vec![
+        virtual_servers: [
             service(
                 "kube-apiserver",
                 6443,
@@ -91,7 +91,9 @@ fn the_scenario_is_what_its_file_says() {
                     server("172.16.0.12", 30080, WhenDown::Remove, 30),
                 ],
             ),
-        ],
+        ]
+        .map(Into::into)
+        .into(),
     };
     assert_eq!(config, expected);
     assert_eq!(warnings(&config), [""; 0]);

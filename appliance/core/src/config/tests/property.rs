@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -362,11 +363,11 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
         let services = prop::collection::vec(virtual_server(count), 0..6);
         let outs = prop::collection::btree_set((0u8..200, 0..count, 0u8..8), 0..3);
         (interfaces, services, outs).prop_map(move |(interfaces, services, outs)| {
-            let mut virtual_servers: Vec<VirtualServer> = Vec::new();
+            let mut virtual_servers: Vec<Arc<VirtualServer>> = Vec::new();
             for service in services {
                 let fits = |other: &VirtualServer| apart(other, &service) && other.name != service.name;
-                if virtual_servers.iter().all(fits) {
-                    virtual_servers.push(service);
+                if virtual_servers.iter().all(|other| fits(other)) {
+                    virtual_servers.push(Arc::new(service));
                 }
             }
             super::super::marks::assign(&mut virtual_servers);

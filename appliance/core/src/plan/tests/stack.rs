@@ -91,19 +91,19 @@ fn any_mischief() -> impl Strategy<Value = Step> {
         }),
         Just(Step::ChangeLink {
             link: name("bond0"),
-            kind: bond(BondMode::Broadcast)
+            kind: bond(BondMode::Broadcast).into()
         }),
         Just(Step::ChangeLink {
             link: name("v0"),
-            kind: vlan("eth0", 77)
+            kind: vlan("eth0", 77).into()
         }),
         Just(Step::CreateLink {
             link: name("stray"),
-            kind: vlan("eth0", 99)
+            kind: vlan("eth0", 99).into()
         }),
         Just(Step::CreateLink {
             link: name("v1"),
-            kind: bond(BondMode::BalanceAlb)
+            kind: bond(BondMode::BalanceAlb).into()
         }),
     ]
 }
@@ -152,7 +152,7 @@ proptest! {
     fn what_is_right_is_left_alone(stack in any_stack()) {
         let mut kernel = FakeKernel::with_links(&CARDS);
         converge(&mut kernel, &stack, 0);
-        kernel.state.assume(&Step::CreateLink { link: name("stray"), kind: LinkKind::Vlan { parent: name("eth0"), id: 99 } });
+        kernel.state.assume(&Step::CreateLink { link: name("stray"), kind: LinkKind::Vlan { parent: name("eth0"), id: 99 }.into() });
         let lines: Vec<String> = converge(&mut kernel, &stack, 0).iter().map(Step::to_string).collect();
         prop_assert_eq!(lines, ["delete link stray"]);
     }
@@ -208,7 +208,7 @@ fn only_what_we_have_made_is_deleted() {
         };
         kernel.state.assume(&Step::CreateLink {
             link: name(link),
-            kind,
+            kind: kind.into(),
         });
     }
     kernel.state.links.get_mut(&name("theirs")).unwrap().ours = false;
