@@ -331,3 +331,25 @@ fn a_change_of_the_network_during_a_read_back_is_no_repair() {
     );
     assert_eq!(appliance.status().reconcile.repairs, 0);
 }
+
+/// Who has an answer may cut the power.
+#[test]
+fn a_change_is_answered_when_it_is_kept() {
+    let before: [(u16, &[(u8, u16)]); 2] = [(80, &[(1, 1)]), (81, &[(1, 1)])];
+    let appliance = Appliance::start(&config(&before));
+    let volume = appliance.dir.path().join("config");
+    for weight in 2..30 {
+        let text = config(&[before[0], (81, &[(1, weight)])]);
+        let report = appliance.put(&text);
+        assert!(report.persisted && report.steps.len() == 1, "{report:?}");
+        let kept = std::fs::read_to_string(volume.join("lb.applied.toml")).unwrap();
+        assert_eq!(kept, text);
+    }
+    // As somebody else wrote it.
+    let written = config(&[before[0], (81, &[(1, 30)])]);
+    std::fs::write(volume.join(CONFIG_FILE), written).unwrap();
+    let Response::Apply(report) = appliance.ask(&Request::ConfigApply) else {
+        panic!("no report");
+    };
+    assert!(report.applied && report.persisted, "{report:?}");
+}

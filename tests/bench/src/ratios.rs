@@ -51,6 +51,7 @@ impl Kind {
             Kind::Instructions if value >= 1e7 => format!("{:.1} M", value / 1e6),
             Kind::Instructions if value >= 1e6 => format!("{:.0} k", value / 1e3),
             Kind::Instructions => format!("{:.1} k", value / 1e3),
+            Kind::Seconds if value < 0.1 => format!("{:.1} ms", value * 1e3),
             Kind::Seconds => format!("{value:.3} s"),
             Kind::Bytes => format!("{:.2} MB", value / 1e6),
             Kind::Share => format!("{:.1} %", value * 100.0),

@@ -12,8 +12,9 @@ use lb_core::model::{Endpoint, VirtualKey};
 use lb_kernel::Ipvs;
 use serde_json::json;
 
-/// Between two looks, each of which is a tenth of this.
+/// Between two looks, each of which is a tenth of the shorter one: for a single service, and for many, which take seconds.
 const GLANCE: Duration = Duration::from_micros(500);
+const GLANCE_AT_MANY: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Of `utime` and `stime` in /proc/PID/stat: USER_HZ, the same on every x86.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -35,6 +36,10 @@ pub fn until(words: &[&str], program: &str, arguments: &[&str]) -> io::Result<()
     let mut ipvs = Ipvs::open().map_err(io::Error::other)?;
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    let glance = match wanted.services {
+        1 => GLANCE,
+        _ => GLANCE_AT_MANY,
+    };
     let started = Instant::now();
     let mut process = command.spawn()?;
     let answer = thread::spawn(move || process.wait().map(|status| (status, started.elapsed())));
@@ -42,7 +47,7 @@ pub fn until(words: &[&str], program: &str, arguments: &[&str]) -> io::Result<()
         if started.elapsed() > PATIENCE {
             return Err(io::Error::other(format!("nothing at {}", wanted.service)));
         }
-        thread::sleep(GLANCE);
+        thread::sleep(glance);
     }
     let effect = started.elapsed();
     let (status, answer) = answer
