@@ -98,7 +98,12 @@ impl Reconcile {
     /// When the loop has to come back, at the latest.
     pub fn deadline(&self, started: Instant) -> Instant {
         let pass = self.verify_at.unwrap_or_else(|| self.next_audit(started));
-        self.announce_at.map_or(pass, |at| at.min(pass))
+        let doors = self.short.doors_at();
+        let doors = doors.filter(|_| self.opening && !self.is_applying());
+        [self.announce_at, doors]
+            .into_iter()
+            .flatten()
+            .fold(pass, Instant::min)
     }
 
     pub fn network_changed_since(&self, started: Instant) -> bool {
@@ -156,7 +161,7 @@ impl Engine {
             self.announce(plan::announce(&self.network, self.network.quiet.clone()));
         }
         // A server that is down must leave its pool now, and who changed one waits: also while everything is read back.
-        if self.try_short_way() || self.reconcile.phase != Phase::Idle {
+        if self.try_short_way(now) || self.reconcile.phase != Phase::Idle {
             return;
         }
         if let Some(at) = self.reconcile.verify_at {

@@ -2,7 +2,7 @@
 //! it changes, however many others there are. A server whose health has changed takes it, and so does a new configuration
 //! that changes services only. Must not: change links, addresses or routes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lb_core::config::{Changed, Config, changed};
 use lb_core::model::VirtualKey;
@@ -12,16 +12,40 @@ use crate::engine::{Engine, find};
 use crate::kernel_thread::{Job, Outcomes, Purpose};
 use crate::reconcile::{Waiter, serving};
 
+/// While one service after the other becomes ready, as at a start, opening them takes a third of the time at most: the filter's
+/// sets are planned and read whole, and servers that are up wait meanwhile.
+const DOORS_PAUSE: u32 = 2;
+
 /// Who waits for what is being carried out, and for the next time.
 #[derive(Debug, Default)]
 pub struct ShortWay {
     current: Option<Vec<Waiter>>,
     next: Vec<Waiter>,
+    /// When the filter that is being carried out was begun.
+    doors_since: Option<Instant>,
+    /// Not before then is it changed again, but for who waits.
+    doors_at: Option<Instant>,
 }
 
 impl ShortWay {
     pub fn is_under_way(&self) -> bool {
         self.current.is_some()
+    }
+
+    /// When services may be opened that are ready.
+    pub fn doors_at(&self) -> Option<Instant> {
+        self.doors_at.filter(|_| !self.is_under_way())
+    }
+
+    fn may_open(&self, now: Instant) -> bool {
+        !self.next.is_empty() || self.doors_at.is_none_or(|at| now >= at)
+    }
+
+    fn doors_moved(&mut self, now: Instant) {
+        if let Some(since) = self.doors_since.take() {
+            let took: Duration = now.saturating_duration_since(since);
+            self.doors_at = Some(now + took * DOORS_PAUSE);
+        }
     }
 }
 
@@ -75,15 +99,16 @@ impl Engine {
     }
 
     /// Whether steps are on their way now.
-    pub fn try_short_way(&mut self) -> bool {
+    pub fn try_short_way(&mut self, now: Instant) -> bool {
         let reconcile = &self.reconcile;
         if reconcile.is_applying() || reconcile.short.is_under_way() {
             return false;
         }
-        if !reconcile.opening && reconcile.dirty.is_empty() && reconcile.short.next.is_empty() {
+        let opens = reconcile.opening && reconcile.short.may_open(now);
+        if !opens && reconcile.dirty.is_empty() && reconcile.short.next.is_empty() {
             return false;
         }
-        let steps = self.plan_services();
+        let steps = self.plan_services(opens);
         let waiters = std::mem::take(&mut self.reconcile.short.next);
         if steps.is_empty() {
             self.keep_and_answer(waiters, &[]);
@@ -92,10 +117,11 @@ impl Engine {
         self.log_steps(&steps);
         self.send(Job::Apply(Purpose::Services, steps));
         self.reconcile.short.current = Some(waiters);
+        self.reconcile.short.doors_since = opens.then_some(now);
         true
     }
 
-    fn plan_services(&mut self) -> Vec<Step> {
+    fn plan_services(&mut self, opens: bool) -> Vec<Step> {
         let mut steps = Vec::new();
         for key in std::mem::take(&mut self.reconcile.dirty) {
             let seen = self.observed.virtual_servers.get(&key);
@@ -104,7 +130,8 @@ impl Engine {
                 None => steps.extend(seen.map(|_| Step::DeleteVirtual(key))),
             }
         }
-        if std::mem::take(&mut self.reconcile.opening) {
+        if opens {
+            self.reconcile.opening = false;
             self.network = self.wanted_network(&self.observed);
             let rules = &self.network.ruleset;
             if self.observed.ruleset.as_ref() != Some(rules) {
@@ -128,6 +155,7 @@ impl Engine {
             self.observed.assume(step);
         }
         let waiters = self.reconcile.short.current.take().unwrap_or_default();
+        self.reconcile.short.doors_moved(Instant::now());
         if !outcomes.refused.is_empty() {
             self.reconcile.doubt();
             if !waiters.is_empty() {
