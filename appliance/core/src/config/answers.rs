@@ -53,7 +53,10 @@ pub(super) fn judge(
 }
 
 /// By the address of the server, of those that one-packet services have.
-fn claims<'c>(services: &'c [Arc<VirtualServer>], forwards: &[PortForward]) -> BTreeMap<IpAddr, Vec<Claim<'c>>> {
+fn claims<'c>(
+    services: &'c [Arc<VirtualServer>],
+    forwards: &[PortForward],
+) -> BTreeMap<IpAddr, Vec<Claim<'c>>> {
     let mut claims: BTreeMap<IpAddr, Vec<Claim<'c>>> = BTreeMap::new();
     let single = services.iter().filter(|service| service.settings.one_packet);
     for real in single.flat_map(|service| &service.real_servers) {

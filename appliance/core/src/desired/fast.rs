@@ -119,9 +119,8 @@ fn untracked(config: &Config, is_inside: impl Fn(&Interface) -> bool) -> Vec<&Vi
     let sides: Vec<Side> = config.interfaces.iter().map(side).collect();
     let needs_tracking = |service: &&VirtualServer| needs_tracking(config, service, &sides);
     // Answers of one-packet services are never tracked.
-    let (single, others): (Vec<_>, Vec<_>) = config
-        .services()
-        .partition(|service| service.settings.one_packet);
+    let (single, others): (Vec<_>, Vec<_>) =
+        config.services().partition(|service| service.settings.one_packet);
     let (mut tracked, mut rest): (Vec<_>, Vec<_>) = others.into_iter().partition(needs_tracking);
     // Of a server that a tracked service or a port forward shares the replies have to be seen; so its other services are
     // tracked as well.
