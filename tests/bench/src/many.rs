@@ -70,6 +70,9 @@ impl Many {
         Self::service(self.services - 1)
     }
 
+    /// The table for ipvsadm in the reference's root.
+    pub const TABLE: &str = "etc/keepalived/many.ipvs";
+
     /// The reference's file in its root.
     pub fn conf_path(self, changed: bool) -> String {
         let checked = if self.checked { "checked" } else { "unchecked" };
@@ -139,6 +142,20 @@ impl Many {
         services.collect()
     }
 
+    /// The same for `ipvsadm --restore`: what the kernel has to be told, and nothing else.
+    pub fn table(self) -> String {
+        let mut text = String::new();
+        for number in 0..self.services {
+            let service = Self::service(number);
+            let _ = writeln!(text, "-A -t {service} -s rr");
+            for server in 0..self.servers {
+                let (address, port) = (self.address(number, server), Self::SERVER_PORT);
+                let _ = writeln!(text, "-a -t {service} -r {address}:{port} -m -w 1");
+            }
+        }
+        text
+    }
+
     fn address(self, service: usize, server: usize) -> String {
         let number = service * self.servers + server;
         let network = if self.checked { "10.100" } else { "172.16" };
@@ -177,6 +194,9 @@ mod tests {
             assert!(toml.contains("192.168.0.1:10002") && conf.contains("192.168.0.1 10002"));
         }
         assert_eq!(FEW.last_service(), "192.168.0.1:10002");
+        let table = FEW.table();
+        assert_eq!(table.matches("-A -t").count(), 3);
+        assert_eq!(table.matches("-a -t").count(), 6);
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub struct Reload {
     pub timings: Vec<Timing>,
     pub memory: Vec<Memory>,
     pub checking: Vec<Checking>,
+    /// Instructions for ipvsadm and the kernel alone to make the table of [`MANY`].
+    pub floor: Option<f64>,
 }
 
 impl Reload {
@@ -106,6 +108,12 @@ impl Reload {
                     reload.run(parts, side, many, measure)?;
                 }
             }
+        }
+        if only.is_none_or(|only| only == Side::Reference) {
+            let subject = Subject::boot(parts, Side::Reference, MANY, Clock::Counting)?;
+            reload.floor = Some(subject.restored()? * 1e9);
+            say(&format!("reload: {:?} instructions by ipvsadm", reload.floor));
+            subject.stop()?;
         }
         Ok(reload)
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use lb_lab::command;
 
-use crate::many::{CHECKED, MANY};
+use crate::many::{CHECKED, MANY, Many};
 use crate::packages::Packages;
 use crate::{Result, configs, io};
 
@@ -97,6 +97,7 @@ pub fn reference(packages: &Packages, kernel: &Path, saboteur: &Path, directory:
     for (many, changed) in [(MANY, false), (MANY, true), (CHECKED, false), (CHECKED, true)] {
         write(&root.join(many.conf_path(changed)), &many.conf(changed))?;
     }
+    write(&root.join(Many::TABLE), &MANY.table())?;
     let iptables = root.join("usr/sbin/iptables");
     symlink("xtables-nft-multi", &iptables).map_err(io("make the link", &iptables))?;
     let extensions = packages.root.join(XTABLES);

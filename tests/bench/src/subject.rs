@@ -134,6 +134,16 @@ impl Subject {
         Ok(span.beyond(background) / 1e9)
     }
 
+    /// Busy seconds of the reference while ipvsadm tells its kernel the whole table, with no daemon beside it.
+    pub fn restored(&self) -> Result<f64> {
+        let before = self.machine.reading()?;
+        self.machine
+            .sh(&format!("sh /etc/start restore /{}", Many::TABLE))?;
+        let span = self.machine.reading()? - before;
+        self.prove(Deed::Start)?;
+        Ok(span.beyond(Span::default()) / 1e9)
+    }
+
     /// Without a daemon there is no background.
     fn rest(&self) -> Result<Span> {
         match self.side {

@@ -51,6 +51,16 @@ fn deed_rows(reload: &Reload, many: Many, deed: Deed, accel: &str, goals: &[Goal
     if deed == Deed::Start && !many.checked {
         let of = |timing: &Timing| timing.instructions;
         rows.push(row("  instructions for it", Kind::Instructions, of, &[]));
+        if many == MANY {
+            rows.push(Row {
+                what: "  of which `ipvsadm --restore` alone takes".to_owned(),
+                kind: Kind::Instructions,
+                ours: None,
+                theirs: reload.floor,
+                proxy: None,
+                goals: Vec::new(),
+            });
+        }
     }
     rows.push(row(
         "  on the guest's clock: one a nanosecond, and waits",
