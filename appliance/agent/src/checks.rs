@@ -286,6 +286,26 @@ impl Checks {
         }
     }
 
+    /// Checks of one service, or of all, are due now; how many.
+    pub fn check_now(&mut self, now: Instant, only: Option<&VirtualKey>) -> usize {
+        let (mut count, mut moved) = (0, Vec::new());
+        let wanted = |key: &VirtualKey| only.is_none_or(|only| only == key);
+        for (service, pool) in self.pools.iter_mut().filter(|(key, _)| wanted(key)) {
+            let before = pool.next_due();
+            count += pool
+                .servers
+                .values_mut()
+                .filter_map(|entry| entry.machine.hurry(now).then_some(()))
+                .count();
+            pool.requeue();
+            moved.push((*service, before));
+        }
+        for (service, before) in moved {
+            self.follow(service, before);
+        }
+        count
+    }
+
     fn all(&self) -> impl Iterator<Item = (&RealKey, &Entry)> {
         self.pools.values().flat_map(|pool| &pool.servers)
     }
@@ -420,6 +440,14 @@ mod tests {
             shown(&checks.take_due(later)),
             ["10.0.0.1:80/tcp 10.1.0.2", "10.0.0.1:81/tcp 10.1.0.3"]
         );
+        for (port, server) in [(80, 2), (81, 3)] {
+            assert_eq!(checks.record(key(port, server), &pass, &Links::new()), None);
+        }
+        // Somebody wants to know: one service's servers, but for the one that is being checked.
+        assert_eq!(checks.check_now(later, Some(&listen)), 1);
+        assert_eq!(shown(&checks.take_due(later)), ["10.0.0.1:80/tcp 10.1.0.2"]);
+        assert_eq!(checks.check_now(later, None), 1);
+        assert_eq!(shown(&checks.take_due(later)), ["10.0.0.1:81/tcp 10.1.0.3"]);
         checks.configure_one(now, &second, &listen, None, |_| None);
         assert_eq!(checks.count(), (1, 1));
         assert_eq!(checks.next_due(), None);

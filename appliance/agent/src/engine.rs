@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use lb_core::check::CheckParams;
 use lb_core::config::{Before, Config, Parts, VirtualServer};
-use lb_core::control::{ConfigSource, HealthWord, Request, Response};
+use lb_core::control::{CheckNowReport, ConfigSource, HealthWord, Request, Response};
 use lb_core::desired::{self, Network};
 use lb_core::drops::DropWatch;
 use lb_core::health::{CheckResult, Health, Outcome};
@@ -331,10 +331,24 @@ impl Engine {
         }
     }
 
+    fn check_now(&mut self, name: Option<&str>) -> Response {
+        let key = match name.map(|name| self.named(name)) {
+            Some(Err(message)) => return Response::Error { message },
+            Some(Ok(service)) => Some(service.key),
+            None => None,
+        };
+        let checks = self.checks.check_now(Instant::now(), key.as_ref());
+        Response::CheckNow(CheckNowReport { checks })
+    }
+
     fn answer(&mut self, request: Request, activity: Option<Activity>, reply: oneshot::Sender<Response>) {
         match request {
             Request::ConfigPut { text } => self.put(text, reply),
             Request::ConfigApply => self.apply_file(reply),
+            Request::CheckNow { name } => {
+                // The client may have gone: the checks are made all the same.
+                let _ = reply.send(self.check_now(name.as_deref()));
+            }
             other => {
                 // The client may have gone: nobody misses the answer.
                 let activity = activity.unwrap_or_default();

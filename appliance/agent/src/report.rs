@@ -61,11 +61,12 @@ impl Engine {
                 kernel: system::kernel_release(),
                 slot: init_report(&self.places).and_then(|r| r.slot),
             }),
-            Request::Connections { .. } | Request::ConfigPut { .. } | Request::ConfigApply => {
-                Response::Error {
-                    message: "this request is answered elsewhere".to_owned(),
-                }
-            }
+            Request::CheckNow { .. }
+            | Request::Connections { .. }
+            | Request::ConfigPut { .. }
+            | Request::ConfigApply => Response::Error {
+                message: "this request is answered elsewhere".to_owned(),
+            },
         }
     }
 

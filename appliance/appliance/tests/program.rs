@@ -36,6 +36,21 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
+/// In this script every server was last checked three seconds before it is asked for.
+#[test]
+fn checks_are_begun_and_waited_for() {
+    let begun = std::time::Instant::now();
+    let output = applctl(&FakeAgent::well(), &["check-now", "nginx"]);
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(3));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("nginx") && text.contains("connected in") && text.contains("3s ago"),
+        "{text}"
+    );
+    let output = applctl(&FakeAgent::well(), &["check-now", "nowhere"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
 #[test]
 fn services_json_is_the_documented_document_and_nothing_else() {
     let output = applctl(&FakeAgent::well(), &["services", "--json"]);

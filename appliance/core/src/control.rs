@@ -22,6 +22,10 @@ pub enum Request {
     Services {
         name: Option<String>,
     },
+    /// Checks all servers, or those of this service, without waiting for their turn.
+    CheckNow {
+        name: Option<String>,
+    },
     Interfaces,
     Gateway,
     /// The machine, its links and all services in one line each; and the servers of this service.
@@ -56,6 +60,7 @@ pub enum Request {
 pub enum Response {
     Status(StatusReport),
     Services(ServicesReport),
+    CheckNow(CheckNowReport),
     Interfaces(InterfacesReport),
     Gateway(GatewayReport),
     Counters(CountersReport),
@@ -68,6 +73,12 @@ pub enum Response {
     Error {
         message: String,
     },
+}
+
+/// Checks that were begun; `services` tells what they find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckNowReport {
+    pub checks: usize,
 }
 
 /// What is in force, and whether it is what the file says.

@@ -14,19 +14,11 @@ use crate::engine::Engine;
 
 impl Engine {
     pub fn services(&self, name: Option<&str>, activity: &Activity) -> Response {
-        let all = self.config.iter().flat_map(|c| &c.virtual_servers);
-        let chosen: Vec<_> = all.filter(|s| name.is_none_or(|n| s.name == n)).collect();
-        if let (Some(name), true) = (name, chosen.is_empty()) {
-            let names: Vec<_> = self.config.iter().flat_map(service_names).collect();
-            let known = if names.is_empty() {
-                "none".to_owned()
-            } else {
-                names.join(", ")
-            };
-            return Response::Error {
-                message: format!("there is no service `{name}`; the services are: {known}"),
-            };
-        }
+        let chosen: Vec<&VirtualServer> = match name.map(|name| self.named(name)) {
+            Some(Err(message)) => return Response::Error { message },
+            Some(Ok(service)) => vec![service],
+            None => self.config.iter().flat_map(Config::services).collect(),
+        };
         let services = chosen
             .into_iter()
             .map(|s| self.service_report(s, activity))
@@ -34,6 +26,20 @@ impl Engine {
         Response::Services(ServicesReport {
             read_at_ms: activity.read_at_ms,
             services,
+        })
+    }
+
+    /// The service with this name, or the sentence that there is none.
+    pub fn named(&self, name: &str) -> Result<&VirtualServer, String> {
+        let mut all = self.config.iter().flat_map(Config::services);
+        all.find(|service| service.name == name).ok_or_else(|| {
+            let names: Vec<_> = self.config.iter().flat_map(service_names).collect();
+            let known = if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            };
+            format!("there is no service `{name}`; the services are: {known}")
         })
     }
 

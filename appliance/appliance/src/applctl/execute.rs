@@ -4,11 +4,12 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lb_core::config::MAX_BYTES;
 use lb_core::control::{
-    CheckReport, ConfigText, INIT_REPORT, InitReport, Request, Response, SOCKET, VersionReport,
+    CheckNowReport, CheckReport, ConfigText, INIT_REPORT, InitReport, Request, Response, SOCKET,
+    VersionReport,
 };
 use lb_core::rates;
 use lb_core::traffic::TRAFFIC_WINDOW_MS;
@@ -30,6 +31,9 @@ use super::tree::{self, Action};
 
 /// Links count at once; a second is short enough to wait for.
 const LINK_WINDOW: Duration = Duration::from_secs(1);
+/// For checks that somebody waits for, and between two looks at them.
+const CHECKS_LIMIT: Duration = Duration::from_secs(10);
+const CHECKS_GLANCE: Duration = Duration::from_millis(100);
 
 /// Where things are.
 #[derive(Debug, Clone)]
@@ -94,6 +98,7 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
     let response = match invocation.command.action {
         Action::Status => context.ask(&Request::Status)?,
         Action::Services => return services(invocation, context),
+        Action::CheckNow => check_now(invocation.arguments.first(), context)?,
         Action::Interfaces => rated(&Request::Interfaces, LINK_WINDOW, invocation, context)?,
         Action::Gateway => rated(&Request::Gateway, LINK_WINDOW, invocation, context)?,
         Action::Connections => context.ask(&Request::Connections {
@@ -163,6 +168,35 @@ fn services(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdic
     }
 }
 
+/// Begins the checks, and gives the services when as many have ended as were begun.
+fn check_now(name: Option<&String>, context: &Context<'_>) -> Result<Response, Failure> {
+    let begun = Instant::now();
+    let answer = context.ask(&Request::CheckNow { name: name.cloned() })?;
+    let Response::CheckNow(CheckNowReport { checks }) = answer else {
+        return Ok(answer);
+    };
+    loop {
+        let response = context.ask(&Request::Services { name: name.cloned() })?;
+        let Response::Services(report) = &response else {
+            return Ok(response);
+        };
+        let servers = report.services.iter().flat_map(|service| &service.servers);
+        let ages = servers.filter_map(|server| Some(server.last_check.as_ref()?.age_ms));
+        let elapsed = begun.elapsed();
+        let ended = ages.filter(|age| u128::from(*age) <= elapsed.as_millis()).count();
+        if ended >= checks || elapsed > CHECKS_LIMIT {
+            return Ok(response);
+        }
+        if !context
+            .interrupt
+            .pause(CHECKS_GLANCE)
+            .map_err(Failure::Terminal)?
+        {
+            return Err(AskError::Interrupted.into());
+        }
+    }
+}
+
 impl Context<'_> {
     pub fn ask(&self, request: &Request) -> Result<Response, Failure> {
         match ask(&self.places.socket, request, self.interrupt)? {
@@ -197,6 +231,7 @@ fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Result<V
         match &response {
             Response::Status(report) => context.print_json(report),
             Response::Services(report) => context.print_json(report),
+            Response::CheckNow(report) => context.print_json(report),
             Response::Interfaces(report) => context.print_json(report),
             Response::Gateway(report) => context.print_json(report),
             Response::Counters(report) => context.print_json(report),

@@ -6,6 +6,7 @@
 pub enum Action {
     Status,
     Services,
+    CheckNow,
     Interfaces,
     Gateway,
     Connections,
@@ -167,6 +168,21 @@ const COMMANDS: &[Command] = &[
             JSON_CHOICE,
         ],
         examples: &["services", "services nginx --traffic", "services --rate --json"],
+        ..LEAF
+    },
+    Command {
+        name: "check-now",
+        action: Action::CheckNow,
+        summary: "check the servers now, and show what was found",
+        about: "Does not wait for the turn of each server. It counts like any check: a server that is down needs as many \
+                that pass as ever. What has not ended after 10 s is shown as it was before.",
+        arguments: &[Argument {
+            name: "NAME",
+            values: Values::Services,
+            many: false,
+        }],
+        options: JSON_ONLY,
+        examples: &["check-now", "check-now nginx"],
         ..LEAF
     },
     Command {

@@ -130,6 +130,9 @@ pub fn answer(request: &Request) -> Response {
                 },
             }
         }
+        Request::CheckNow { name } => Response::CheckNow(CheckNowReport {
+            checks: if name.is_some() { 1 } else { 2 },
+        }),
         Request::ConfigPut { .. } | Request::ConfigApply => Response::Apply(ApplyReport {
             applied: true,
             check: check(),

@@ -210,6 +210,15 @@ impl Machine {
         }
     }
 
+    /// Somebody wants to know: the next check is due at once. `false`: there is none, or it is under way.
+    pub fn hurry(&mut self, now: Instant) -> bool {
+        let is_due = self.due != NEVER;
+        if is_due {
+            self.due = self.due.min(self.schedule.moment(now));
+        }
+        is_due
+    }
+
     /// The result of the check that was under way says nothing: another one is due at this time.
     pub fn repeat(&mut self, at: Instant) {
         self.due = self.schedule.moment(at);

@@ -154,6 +154,9 @@ pub fn checks_ask_over_http_and_tls() -> Told {
     );
     assert_eq!(answers("http://192.168.0.1:8080/", 6)?, ["200 one", "200 two"]);
 
+    let checked = scene.vm().command("check-now web")?;
+    assert_eq!(checked.matches("answered as it should").count(), 2, "{checked}");
+
     // A port that is open is not a server that is well.
     web[0].be_well(false)?;
     let services = wait_for(&mut scene, &[("172.16.0.11:8080", "down")])?;

@@ -25,6 +25,8 @@ pub fn report(response: &Response, screen: &Screen) -> String {
         Response::Services(report) => services::services(report, screen),
         Response::Interfaces(report) => network::interfaces(report, screen),
         Response::Gateway(report) => network::gateway(report, screen),
+        // What they find is shown as services.
+        Response::CheckNow(_) => String::new(),
         // `top` has a view of its own.
         Response::Counters(_) => String::new(),
         Response::Connections(report) => connections::connections(report, screen),
