@@ -220,8 +220,17 @@ impl Checks {
         due
     }
 
-    /// Takes a result; the result of a server that has left the configuration is ignored.
-    pub fn record(&mut self, key: ServerKey, result: &CheckResult, links: &Links) -> Option<Transition> {
+    /// Takes a result; it is ignored if the server has left the configuration, or is asked something else by now.
+    pub fn record(
+        &mut self,
+        key: ServerKey,
+        asked: &CheckKind,
+        result: &CheckResult,
+        links: &Links,
+    ) -> Option<Transition> {
+        if self.entry(&key)?.params.kind != *asked {
+            return None;
+        }
         let frozen = matches!(result.outcome, Outcome::CannotCheck(_)) && self.shared_fault(&key, links);
         self.change(&key, |entry| entry.machine.record(result, &entry.params, frozen))?
     }
@@ -414,6 +423,7 @@ mod tests {
             latency: Duration::from_millis(5),
             endpoints: None,
         };
+        let kind = CheckParams::default().kind;
         let key = |port: u16, server: u8| ServerKey {
             service: format!("10.0.0.1:{port}/tcp").parse().unwrap(),
             server: RealKey {
@@ -422,7 +432,11 @@ mod tests {
             },
         };
         for (port, server) in [(80, 1), (80, 2), (81, 3)] {
-            assert!(checks.record(key(port, server), &pass, &Links::new()).is_some());
+            assert!(
+                checks
+                    .record(key(port, server), &kind, &pass, &Links::new())
+                    .is_some()
+            );
         }
         let due = checks.next_due().unwrap();
         assert!(due > epoch && due <= epoch + Duration::from_secs(3));
@@ -433,15 +447,19 @@ mod tests {
         checks.configure_one(now, &second, &listen, second.services().next(), |_| None);
         assert_eq!(shown(&checks.take_due(now)), ["10.0.0.1:80/tcp 10.1.0.0"]);
         assert!(checks.in_pool(&key(80, 2)) && checks.in_pool(&key(81, 3)) && !checks.in_pool(&key(80, 1)));
-        assert_eq!(checks.record(key(80, 1), &pass, &Links::new()), None);
+        assert_eq!(checks.record(key(80, 1), &kind, &pass, &Links::new()), None);
         assert_eq!(checks.count(), (2, 3));
         let later = epoch + Duration::from_secs(3);
         assert_eq!(
             shown(&checks.take_due(later)),
             ["10.0.0.1:80/tcp 10.1.0.2", "10.0.0.1:81/tcp 10.1.0.3"]
         );
+        let pass = CheckResult { ended: later, ..pass };
         for (port, server) in [(80, 2), (81, 3)] {
-            assert_eq!(checks.record(key(port, server), &pass, &Links::new()), None);
+            assert_eq!(
+                checks.record(key(port, server), &kind, &pass, &Links::new()),
+                None
+            );
         }
         // Somebody wants to know: one service's servers, but for the one that is being checked.
         assert_eq!(checks.check_now(later, Some(&listen)), 1);
@@ -466,6 +484,7 @@ mod tests {
             service: config.virtual_servers[0].key,
             server: config.virtual_servers[0].real_servers[0].address,
         };
+        let kind = config.virtual_servers[0].real_servers[0].check.kind.clone();
         let mut checks = Checks::new(now);
         // An agent that starts again finds what it gave before.
         checks.configure(now, &config, |_| Weight::new(6));
@@ -478,8 +497,39 @@ mod tests {
                 latency: Duration::ZERO,
                 endpoints: told.and_then(NonZeroU16::new),
             };
-            assert_eq!(checks.record(key, &pass, &Links::new()), None, "it was up");
+            assert_eq!(checks.record(key, &kind, &pass, &Links::new()), None, "it was up");
             assert_eq!(checks.share(&key), Some(share));
         }
+    }
+
+    #[test]
+    fn an_answer_to_another_question_says_nothing() {
+        let now = Instant::now();
+        let mut checks = Checks::new(now);
+        let before = config(&[(80, &[1])]);
+        checks.configure(now, &before, |_| None);
+        let asked = checks.take_due(now);
+        let other = HEAD.to_owned()
+            + "[[virtual_server]]\nname = \"s80\"\nlisten = \"10.0.0.1:80\"\ncheck = \"http\"\n\
+               [[virtual_server.real_server]]\naddress = \"10.1.0.1:80\"\n";
+        checks.configure(now, &config::parse(&other).unwrap(), |_| None);
+        let (key, params) = &asked[0];
+        let pass = CheckResult {
+            outcome: Outcome::Pass,
+            ended: now,
+            latency: Duration::ZERO,
+            endpoints: None,
+        };
+        assert_eq!(checks.record(*key, &params.kind, &pass, &Links::new()), None);
+        assert!(
+            !checks.in_pool(key),
+            "the port is open; nobody has asked for the page"
+        );
+        let asked = checks.take_due(now);
+        assert!(
+            checks
+                .record(*key, &asked[0].1.kind, &pass, &Links::new())
+                .is_some()
+        );
     }
 }

@@ -32,7 +32,7 @@ const REPEAT_AFTER: Duration = Duration::from_millis(20);
 const QUEUE: usize = 1024;
 
 pub enum Event {
-    Checked(ServerKey, CheckResult),
+    Checked(ServerKey, Arc<CheckParams>, CheckResult),
     Observed(Scope, Result<Observed, KernelError>),
     Applied(Purpose, Outcomes),
     LinksChanged,
@@ -169,7 +169,7 @@ impl Engine {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Checked(key, result) => self.checked(key, result),
+            Event::Checked(key, params, result) => self.checked(key, &params, result),
             Event::Observed(scope, observed) => self.on_observed(scope, observed),
             Event::Applied(purpose, outcomes) => self.on_applied(purpose, outcomes),
             Event::LinksChanged => self.reconcile.links_changed(),
@@ -212,11 +212,11 @@ impl Engine {
                 None => probe::check(key.server.socket(), &params, &trust).await,
             };
             // The loop is gone only when the process ends.
-            let _ = events.send(Event::Checked(key, result)).await;
+            let _ = events.send(Event::Checked(key, params, result)).await;
         });
     }
 
-    fn checked(&mut self, key: ServerKey, mut result: CheckResult) {
+    fn checked(&mut self, key: ServerKey, params: &CheckParams, mut result: CheckResult) {
         // The link may have gone while the check was under way: then it says nothing of the server.
         if matches!(result.outcome, Outcome::Fail(_))
             && let Some(outcome) = checks::own_fault(&self.observed.links, key.server.address)
@@ -231,7 +231,9 @@ impl Engine {
         }
         let word = |checks: &Checks| checks.machine(&key).map(lb_core::health::Machine::word);
         let (before, share) = (word(&self.checks), self.checks.share(&key));
-        let change = self.checks.record(key, &result, &self.observed.links);
+        let change = self
+            .checks
+            .record(key, &params.kind, &result, &self.observed.links);
         let name = self.service_name(&key.service);
         let Some(change) = change else {
             let after = word(&self.checks);

@@ -86,6 +86,15 @@ fn service_warnings(service: &VirtualServer, destinations: &Destinations, warnin
             "service {name}: all weights are 0, so that no server takes new connections"
         ));
     }
+    let scheduler = service.settings.scheduler;
+    let counts_connections =
+        [Scheduler::Lc, Scheduler::Wlc, Scheduler::Sed, Scheduler::Nq].contains(&scheduler);
+    if service.settings.one_packet && counts_connections && servers.len() > 1 {
+        warnings.push(format!(
+            "service {name}: with `one_packet` scheduler {scheduler} has no connections to count, so that one server gets \
+             everything; rr and wrr take turns"
+        ));
+    }
     let unchecked = servers
         .iter()
         .filter(|server| server.check.kind == CheckKind::None);

@@ -164,6 +164,31 @@ impl AskKeys {
         }
     }
 
+    /// An answer to HEAD has no body.
+    pub fn judge_body(&self, reader: &mut Reader<'_>) {
+        let is_head = self
+            .method
+            .as_ref()
+            .is_some_and(|method| *method.get_ref() == Method::Head);
+        let in_urls = self
+            .urls
+            .as_ref()
+            .filter(|urls| urls.get_ref().iter().any(|page| page.body != BodyTest::Any));
+        let span = self
+            .page
+            .body
+            .as_ref()
+            .map(Spanned::span)
+            .or(in_urls.map(Spanned::span));
+        if let Some(span) = span.filter(|_| is_head) {
+            reader.fault(
+                span,
+                "an answer to HEAD has no body to test",
+                "remove the test, or `method`",
+            );
+        }
+    }
+
     pub fn names_trust(&self) -> bool {
         self.names_trust
     }

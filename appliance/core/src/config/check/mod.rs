@@ -124,6 +124,7 @@ impl CheckKeys {
     pub fn judge(&self, reader: &mut Reader<'_>) {
         self.judge_jitter(reader);
         self.asks.judge(reader, self.kind());
+        self.asks.judge_body(reader);
     }
 
     /// What a check lacks whose type takes nothing for granted; `true` if a fault was found.

@@ -46,13 +46,19 @@ pub(super) fn asked() -> impl Strategy<Value = CheckKind> {
     let host = prop::option::of("[a-z0-9.]{1,20}");
     let pages = prop::collection::vec(page(), 1..4);
     let http = (prop::option::of(tls()), method, host, headers, pages);
-    let http = http.prop_map(|(tls, method, host, headers, pages)| HttpCheck {
-        tls,
-        method,
-        host,
-        headers: headers.into_iter().collect(),
-        pages,
-        counts_endpoints: false,
+    let http = http.prop_map(|(tls, method, host, headers, mut pages)| {
+        // An answer to HEAD has no body.
+        if method == Method::Head {
+            pages.iter_mut().for_each(|page| page.body = BodyTest::Any);
+        }
+        HttpCheck {
+            tls,
+            method,
+            host,
+            headers: headers.into_iter().collect(),
+            pages,
+            counts_endpoints: false,
+        }
     });
     prop_oneof![
         2 => prop_oneof![Just(Close::Fin), Just(Close::Rst)].prop_map(CheckKind::Tcp),
