@@ -86,8 +86,8 @@ pub struct Reload {
     pub timings: Vec<Timing>,
     pub memory: Vec<Memory>,
     pub checking: Vec<Checking>,
-    /// Instructions for ipvsadm and the kernel alone to make the table of [`MANY`].
-    pub floor: Option<f64>,
+    /// Instructions until ipvsadm has made the table of [`MANY`].
+    pub restored: Option<f64>,
 }
 
 impl Reload {
@@ -111,8 +111,8 @@ impl Reload {
         }
         if only.is_none_or(|only| only == Side::Reference) {
             let subject = Subject::boot(parts, Side::Reference, MANY, Clock::Counting)?;
-            reload.floor = Some(subject.restored()? * 1e9);
-            say(&format!("reload: {:?} instructions by ipvsadm", reload.floor));
+            reload.restored = Some(subject.restored()? * 1e9);
+            say(&format!("reload: {:?} instructions by ipvsadm", reload.restored));
             subject.stop()?;
         }
         Ok(reload)

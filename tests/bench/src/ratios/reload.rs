@@ -53,10 +53,10 @@ fn deed_rows(reload: &Reload, many: Many, deed: Deed, accel: &str, goals: &[Goal
         rows.push(row("  instructions for it", Kind::Instructions, of, &[]));
         if many == MANY {
             rows.push(Row {
-                what: "  of which `ipvsadm --restore` alone takes".to_owned(),
+                what: "  for the same table by `ipvsadm --restore`".to_owned(),
                 kind: Kind::Instructions,
                 ours: None,
-                theirs: reload.floor,
+                theirs: reload.restored,
                 proxy: None,
                 goals: Vec::new(),
             });

@@ -101,7 +101,7 @@ fn good() -> Comparison {
                 peak: resident(24_414),
             }],
             checking: vec![checking(Side::Appliance, 0.2), checking(Side::Reference, 0.4)],
-            floor: Some(3e8),
+            restored: Some(3e8),
         }),
         boots: None,
     }
