@@ -1,7 +1,7 @@
 //! `[[virtual_server.real_server]]`: the servers of one service, and which of them cannot serve it.
 //! Must not: look at interfaces but through what they own and reach.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -41,6 +41,8 @@ pub(super) struct Pool<'t> {
     portless: Cell<bool>,
     /// A check was found that lacks something its type needs: said once.
     unfinished: Cell<bool>,
+    /// Of the servers without keys of their own.
+    params: OnceCell<Arc<CheckParams>>,
 }
 
 impl<'t> Pool<'t> {
@@ -62,6 +64,7 @@ impl<'t> Pool<'t> {
             unchecked: Cell::new(false),
             portless: Cell::new(false),
             unfinished: Cell::new(false),
+            params: OnceCell::new(),
         }
     }
 
@@ -109,9 +112,12 @@ impl<'t> Pool<'t> {
         };
         let when_down = section.value("when_down");
         let when_down = reader.word_or(when_down, WhenDown::default(), &["inhibit", "remove"], &[]);
-        let own = CheckKeys::read(reader, section.value("check"));
-        let says_anything = own.says_anything();
-        let check = own.over(&self.check);
+        let own = section
+            .value("check")
+            .map(|value| CheckKeys::read(reader, Some(value)));
+        let says_anything = own.as_ref().is_some_and(CheckKeys::says_anything);
+        let merged = own.map(|own| own.over(&self.check));
+        let check = merged.as_ref().unwrap_or(&self.check);
         if !check.names_target() {
             self.unchecked.set(true);
             let portless = address.is_some_and(|address| address.port == 0);
@@ -128,7 +134,13 @@ impl<'t> Pool<'t> {
             weight: weight?,
             forward: self.forward,
             when_down: when_down?,
-            check: shared(checks, check.params()),
+            check: match &merged {
+                Some(check) => shared(checks, check.params()),
+                None => self
+                    .params
+                    .get_or_init(|| shared(checks, self.check.params()))
+                    .clone(),
+            },
         })
     }
 

@@ -1,5 +1,6 @@
 //! Which answers are translated, by which rules.
 
+use super::fast_tests::{lines, service};
 use super::network;
 use crate::fake::FakeKernel;
 use crate::ruleset::{Chain, Ruleset};
@@ -16,18 +17,6 @@ fn rules_of(inside: &str, services: &str) -> Ruleset {
     let config = crate::config::parse(&text).expect("the test's configuration is right");
     let kernel = FakeKernel::with_links(&["eth0", "eth1"]);
     network(Some(&config), &kernel.state.links, 1 << 30, |_| true).ruleset
-}
-
-fn service(name: &str, listen: &str, more: &str, servers: &[&str]) -> String {
-    let mut text = format!("[[virtual_server]]\nname = \"{name}\"\nlisten = {listen}\n{more}\n");
-    for server in servers {
-        text += &format!("[[virtual_server.real_server]]\naddress = \"{server}\"\n");
-    }
-    text
-}
-
-fn lines(rules: &Ruleset, chain: Chain) -> Vec<String> {
-    rules.rules(chain).iter().map(ToString::to_string).collect()
 }
 
 /// `172.16.0.11:5353/udp as 192.168.0.1:53`

@@ -19,7 +19,7 @@ fn rules_of(inside: &str, services: &str, open: impl Fn(&VirtualServer) -> bool)
     network(Some(&config), &kernel.state.links, 1 << 30, open).ruleset
 }
 
-fn service(name: &str, listen: &str, more: &str, servers: &[&str]) -> String {
+pub(super) fn service(name: &str, listen: &str, more: &str, servers: &[&str]) -> String {
     let mut text = format!("[[virtual_server]]\nname = \"{name}\"\nlisten = {listen}\n{more}\n");
     for server in servers {
         text += &format!("[[virtual_server.real_server]]\naddress = \"{server}\"\n");
@@ -27,7 +27,7 @@ fn service(name: &str, listen: &str, more: &str, servers: &[&str]) -> String {
     text
 }
 
-fn lines(rules: &Ruleset, chain: Chain) -> Vec<String> {
+pub(super) fn lines(rules: &Ruleset, chain: Chain) -> Vec<String> {
     rules.rules(chain).iter().map(ToString::to_string).collect()
 }
 
