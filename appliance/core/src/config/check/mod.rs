@@ -3,6 +3,7 @@
 
 mod asks;
 mod kind;
+mod values;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

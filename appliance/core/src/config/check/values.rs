@@ -1,0 +1,278 @@
+//! The values of an HTTP or TLS check's keys, one by one, and what is wrong with each. Must not: know which type of check they
+//! are for, or what else the table says.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use toml::Spanned;
+
+use super::super::fault::quoted;
+use super::super::reader::{Reader, Section, Value};
+use crate::check::{BodyTest, CaSource, Close, Method, Pattern, Statuses, Verify};
+
+/// A header's name or value; a path with its query.
+const LONGEST: usize = 1_024;
+const MOST_HEADERS: usize = 16;
+/// Fields that the check itself writes: RFC 9112, sections 3.2, 6 and 9.
+const OWN_FIELDS: [&str; 5] = ["host", "connection", "content-length", "transfer-encoding", "te"];
+const STATUS_HELP: &str = "write status = 200, status = \"200-299\", or a list of both";
+const FINGERPRINT_HELP: &str = "the SHA-256 of the certificate: 64 hexadecimal digits, colons between them are fine; \
+                                `openssl x509 -in FILE -noout -fingerprint -sha256` prints it";
+const CA_HELP: &str = "give the certificate itself, ca = \"\"\"-----BEGIN CERTIFICATE-----...\"\"\", or the name of a \
+                       file beside lb.toml, such as ca = \"ca.pem\"";
+/// The keys that say who may answer.
+pub(super) const TRUST: [&str; 3] = ["ca", "fingerprint", "verify"];
+
+fn text<T>(
+    reader: &mut Reader<'_>,
+    value: Value<'_, '_>,
+    help: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Option<Spanned<T>> {
+    let text = reader.leaf::<String>(value, |value| value.mismatch("text", help))?;
+    match read(text.get_ref()) {
+        Ok(read) => Some(Spanned::new(value.span(), read)),
+        Err(message) => {
+            reader.fault(value.span(), message, help);
+            None
+        }
+    }
+}
+
+pub(super) fn close(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Spanned<Close>> {
+    let help = "allowed: \"fin\" and \"rst\"";
+    text(reader, value, help, |text| match text {
+        "fin" => Ok(Close::Fin),
+        "rst" => Ok(Close::Rst),
+        _ => Err(format!("{} is no way to close a connection", quoted(text))),
+    })
+}
+
+pub(super) fn method(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Spanned<Method>> {
+    let help = "allowed: \"GET\" and \"HEAD\"";
+    text(reader, value, help, |text| match text {
+        "GET" => Ok(Method::Get),
+        "HEAD" => Ok(Method::Head),
+        _ => Err(format!("{} is no method of a check", quoted(text))),
+    })
+}
+
+/// What RFC 9110 allows in a field's value (section 5.5), without what is not ASCII.
+fn is_field_value(text: &str) -> bool {
+    let plain = text
+        .bytes()
+        .all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\t');
+    plain && text.len() <= LONGEST && text.trim() == text
+}
+
+/// A token: RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+    plain && !text.is_empty() && text.len() <= LONGEST
+}
+
+pub(super) fn host(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Spanned<String>> {
+    let help = "the value of the Host field: a name or an address, and a port if it is not the usual one";
+    text(reader, value, help, |text| {
+        let plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte));
+        let fits = plain && !text.is_empty() && text.len() <= 255;
+        fits.then(|| text.to_owned())
+            .ok_or_else(|| format!("{} is no host", quoted(text)))
+    })
+}
+
+pub(super) fn server_name(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Spanned<String>> {
+    let help = "the name in the server's certificate, such as \"www.example.com\"";
+    text(reader, value, help, |text| {
+        rustls_pki_types::DnsName::try_from(text)
+            .map(|name| name.as_ref().to_owned())
+            .map_err(|_| format!("{} is no name of a host", quoted(text)))
+    })
+}
+
+pub(super) fn path(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Spanned<String>> {
+    let help = "a path and perhaps a query, such as \"/healthz?full\"; what is not ASCII is written with %";
+    text(reader, value, help, |text| {
+        // pchar, `/` and `?`: RFC 3986, sections 3.3 and 3.4.
+        let plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte));
+        let fits = text.starts_with('/') && plain && text.len() <= LONGEST;
+        fits.then(|| text.to_owned())
+            .ok_or_else(|| format!("{} is no path", quoted(text)))
+    })
+}
+
+pub(super) fn headers(
+    reader: &mut Reader<'_>,
+    value: Value<'_, '_>,
+) -> Option<Spanned<Vec<(String, String)>>> {
+    let help = "write headers = { \"X-Check\" = \"lb\" }";
+    let table: Spanned<BTreeMap<String, String>> =
+        reader.leaf(value, |value| value.mismatch("a table of names and texts", help))?;
+    let mut fields = Vec::new();
+    for (name, content) in table.into_inner() {
+        let wrong = if !is_token(&name) {
+            Some(format!("{} is no name of a header field", quoted(&name)))
+        } else if OWN_FIELDS.contains(&name.to_ascii_lowercase().as_str()) {
+            Some(format!(
+                "the field {} is written by the check itself",
+                quoted(&name)
+            ))
+        } else if !is_field_value(&content) {
+            Some(format!("{} cannot be a field's value", quoted(&content)))
+        } else {
+            None
+        };
+        match wrong {
+            Some(message) => {
+                let help = match name.to_ascii_lowercase().as_str() {
+                    "host" => "set it by the key `host`",
+                    _ => help,
+                };
+                reader.fault(value.span(), message, help);
+            }
+            None => fields.push((name, content)),
+        }
+    }
+    if fields.len() > MOST_HEADERS {
+        reader.fault(
+            value.span(),
+            format!("{} header fields", fields.len()),
+            "at most 16",
+        );
+        return None;
+    }
+    Some(Spanned::new(value.span(), fields))
+}
+
+pub(super) fn statuses(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Spanned<Statuses>> {
+    let allowed = Statuses::LEAST..=Statuses::MOST;
+    let mut ranges: Vec<RangeInclusive<u16>> = Vec::new();
+    for one in reader.one_or_more(value, STATUS_HELP) {
+        if one.is_integer() {
+            let range = u32::from(Statuses::LEAST)..=u32::from(Statuses::MOST);
+            let status = reader.integer(one, range)?;
+            let status = u16::try_from(status.into_inner()).ok()?;
+            ranges.push(status..=status);
+            continue;
+        }
+        let range = text(reader, one, STATUS_HELP, |text| {
+            let (first, last) = text.split_once('-').unwrap_or((text, text));
+            let number = |text: &str| text.parse::<u16>().ok().filter(|status| allowed.contains(status));
+            let range = number(first)
+                .zip(number(last))
+                .filter(|(first, last)| first <= last);
+            range.map(|(first, last)| first..=last).ok_or_else(|| {
+                format!(
+                    "{} is no status or range of statuses from 100 to 599",
+                    quoted(text)
+                )
+            })
+        })?;
+        ranges.push(range.into_inner());
+    }
+    (!ranges.is_empty()).then(|| Spanned::new(value.span(), Statuses(ranges)))
+}
+
+pub(super) fn body(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<Spanned<BodyTest>> {
+    let contains = section.value("body_contains");
+    let matches = section.value("body_matches");
+    if let (Some(_), Some(matches)) = (contains, matches) {
+        let message = "`body_matches` beside `body_contains`";
+        reader.fault(
+            matches.span(),
+            message,
+            "remove one of the two; a pattern can do both",
+        );
+        return None;
+    }
+    if let Some(value) = contains {
+        return text(
+            reader,
+            value,
+            "the text that has to be in the body",
+            |text| match text {
+                "" => Err("every body contains nothing".to_owned()),
+                text => Ok(BodyTest::Contains(text.to_owned())),
+            },
+        );
+    }
+    let help = "a regular expression, such as \"^ok\\\\b\"";
+    text(reader, matches?, help, |text| {
+        let pattern =
+            Pattern::new(text).map_err(|error| format!("{} is no pattern: {error}", quoted(text)))?;
+        Ok(BodyTest::Matches(pattern))
+    })
+}
+
+/// `ca`, `fingerprint` or `verify = false`.
+pub(super) fn trust(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<Spanned<Verify>> {
+    let values: Vec<Value<'_, '_>> = TRUST.iter().filter_map(|key| section.value(key)).collect();
+    let [value] = values.as_slice() else {
+        if let Some(second) = values.get(1) {
+            let message = format!("`{}` beside `{}`", second.key, values[0].key);
+            reader.fault(
+                second.span(),
+                message,
+                "one of `ca`, `fingerprint` and `verify` says who may answer",
+            );
+        }
+        return None;
+    };
+    match value.key {
+        "ca" => text(reader, *value, CA_HELP, ca),
+        "fingerprint" => text(reader, *value, FINGERPRINT_HELP, fingerprint),
+        _ => {
+            if reader.flag(*value)? {
+                let help = "name who may answer: `ca` or `fingerprint`; there is no list of authorities on the appliance";
+                reader.fault(value.span(), "`verify = true` needs somebody to trust", help);
+                return None;
+            }
+            Some(Spanned::new(value.span(), Verify::Nobody))
+        }
+    }
+}
+
+fn ca(text: &str) -> Result<Verify, String> {
+    use rustls_pki_types::{CertificateDer, pem::PemObject};
+    if text.contains("-----BEGIN") {
+        let mut count = 0;
+        for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
+            certificate.map_err(|_| "the PEM cannot be read".to_owned())?;
+            count += 1;
+        }
+        return match count {
+            0 => Err("there is no certificate in this PEM".to_owned()),
+            _ => Ok(Verify::Ca(CaSource::Text(text.to_owned()))),
+        };
+    }
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if !plain || text.is_empty() || text.starts_with('.') || text.len() > 64 {
+        return Err(format!(
+            "{} is neither a certificate nor the name of a file",
+            quoted(text)
+        ));
+    }
+    Ok(Verify::Ca(CaSource::File(text.to_owned())))
+}
+
+fn fingerprint(text: &str) -> Result<Verify, String> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
+    let wrong = || format!("{} is no fingerprint", quoted(text));
+    let mut print = [0; 32];
+    if digits.len() != 64 {
+        return Err(wrong());
+    }
+    for (byte, pair) in print.iter_mut().zip(digits.chunks(2)) {
+        let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+    }
+    Ok(Verify::Fingerprint(print))
+}
