@@ -1,93 +1,89 @@
-//! All health machines and the queue of their next checks. Must not: open sockets or read the clock.
+//! What is known of all servers: who speaks for each, and what follows for the pools. Must not: open sockets or read the clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU16;
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use lb_core::check::{CheckKind, CheckParams};
+use lb_core::check::CheckKind;
 use lb_core::config::{Config, RealServer, VirtualServer};
 use lb_core::control::HealthWord;
-use lb_core::desired;
+use lb_core::desired::{self, DesiredVirtual};
 use lb_core::flat::FlatMap;
-use lb_core::health::{CheckResult, Health, Machine, Outcome, Schedule, Transition};
+use lb_core::health::{CheckResult, Health, Machine, Outcome, Share, Standing, Told, Transition};
 use lb_core::model::{IfName, RealKey, ServerKey, VirtualKey, Weight};
 use lb_core::observed::ObservedLink;
+use lb_core::pool::{self, Decision, Drains, Member, Memory, Mode};
+
+use crate::silence::Silence;
+use crate::targets::{Target, TargetId, Targets, schedule};
 
 #[cfg(test)]
 mod tests;
 
 pub type Links = BTreeMap<IfName, ObservedLink>;
 
-#[derive(Debug)]
-struct Entry {
-    machine: Machine,
-    params: Arc<CheckParams>,
-    /// The interface of the file that leads to the server.
-    behind: Option<u32>,
-}
-
-/// The servers of one service, and when each of those that wait for their next check is due.
+/// The servers of one service, and what was decided of them last.
 #[derive(Debug, Default)]
 struct Pool {
-    servers: FlatMap<RealKey, Entry>,
-    due: BTreeSet<(Instant, u32)>,
-}
-
-impl Pool {
-    fn of(servers: FlatMap<RealKey, Entry>) -> Pool {
-        let mut pool = Pool {
-            servers,
-            due: BTreeSet::new(),
-        };
-        pool.requeue();
-        pool
-    }
-
-    fn requeue(&mut self) {
-        let due = |(at, entry): (u32, &Entry)| entry.machine.due().map(|due| (due, at));
-        self.due = (0..).zip(self.servers.values()).filter_map(due).collect();
-    }
-
-    fn next_due(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
-    }
+    /// Who speaks for each; nobody for those that are never checked.
+    servers: FlatMap<RealKey, Option<TargetId>>,
+    memory: Memory,
+    next: Option<Instant>,
 }
 
 #[derive(Debug)]
 pub struct Checks {
     /// All phases count from here, so that a reload does not move them.
     epoch: Instant,
+    targets: Targets,
     pools: BTreeMap<VirtualKey, Pool>,
-    /// When each service has its next check.
-    queue: BTreeSet<(Instant, VirtualKey)>,
+    /// Pools that change with the time.
+    turns: BTreeSet<(Instant, VirtualKey)>,
+    pub drains: Drains,
+    pub silence: Silence,
+    /// [`Config::fail_static`].
+    fail_static: Duration,
+}
+
+/// What a result has changed.
+#[derive(Debug)]
+pub struct Recorded {
+    pub before: HealthWord,
+    pub after: HealthWord,
+    pub transition: Option<Transition>,
+    /// What the server says of itself is something else than before.
+    pub told: Option<Told>,
+    /// The servers that it is about.
+    pub users: Vec<ServerKey>,
 }
 
 impl Checks {
-    pub fn new(epoch: Instant) -> Checks {
+    pub fn new(epoch: Instant, drains: Drains) -> Checks {
         Checks {
             epoch,
+            targets: Targets::default(),
             pools: BTreeMap::new(),
-            queue: BTreeSet::new(),
+            turns: BTreeSet::new(),
+            drains,
+            silence: Silence::default(),
+            fail_static: Config::empty().fail_static,
         }
     }
 
-    /// Brings all machines in line with the configuration. What is known of a server stays known; a new one is unproven,
-    /// unless `adopt` says with which weight it takes traffic already.
+    /// Brings everything in line with the configuration. What is known of a target stays known; a new one is unproven,
+    /// unless `adopt` says with which weight it is in the kernel already.
     pub fn configure(&mut self, now: Instant, config: &Config, adopt: impl Fn(&ServerKey) -> Option<Weight>) {
-        let mut old = std::mem::take(&mut self.pools);
-        self.queue.clear();
+        self.silence.forget();
+        self.fail_static = config.fail_static;
+        let mut gone: BTreeSet<VirtualKey> = self.pools.keys().copied().collect();
         for service in &config.virtual_servers {
-            let before = old.remove(&service.key).unwrap_or_default();
-            let pool = self.pool(now, config, service, before, &adopt);
-            self.pools.insert(service.key, pool);
+            gone.remove(&service.key);
+            self.configure_one(now, config, &service.key, Some(service), &adopt);
         }
-        self.queue = self
-            .pools
-            .iter()
-            .filter_map(|(key, pool)| pool.next_due().map(|at| (at, *key)))
-            .collect();
+        for key in gone {
+            self.configure_one(now, config, &key, None, &adopt);
+        }
     }
 
     /// The same for one service; `None`: it has left the configuration.
@@ -99,269 +95,307 @@ impl Checks {
         service: Option<&VirtualServer>,
         adopt: impl Fn(&ServerKey) -> Option<Weight>,
     ) {
-        let before = self.pools.remove(key).unwrap_or_default();
-        let was_due = before.next_due();
-        if let Some(service) = service {
-            let pool = self.pool(now, config, service, before, adopt);
-            self.pools.insert(*key, pool);
+        let mut old = self.pools.remove(key).unwrap_or_default();
+        if let Some(at) = old.next.take() {
+            self.turns.remove(&(at, *key));
         }
-        self.follow(*key, was_due);
-    }
-
-    fn pool(
-        &self,
-        now: Instant,
-        config: &Config,
-        service: &VirtualServer,
-        mut before: Pool,
-        adopt: impl Fn(&ServerKey) -> Option<Weight>,
-    ) -> Pool {
-        let entry = |real: &RealServer| {
-            let key = ServerKey {
-                service: service.key,
+        let mut servers = FlatMap::new();
+        for real in service.iter().flat_map(|service| &service.real_servers) {
+            let behind = config.towards(real.address.address);
+            let behind = behind.and_then(|at| u32::try_from(at).ok());
+            let user = ServerKey {
+                service: *key,
                 server: real.address,
             };
-            let machine = match before.servers.remove(&real.address) {
-                Some(mut entry) if entry.params.kind == real.check.kind => {
-                    if entry.params != real.check {
-                        entry.machine.reschedule(now, &real.check);
-                    }
-                    entry.machine
+            let scale = service.map_or(1, |service| service.pool.scale());
+            let before = old.servers.get(&real.address).copied();
+            let known = || adopt(&user).map(|weight| (weight, scale));
+            let target = self.speaker(now, real, user, behind, before, known);
+            servers.insert(real.address, target);
+        }
+        for (server, target) in &old.servers {
+            if let Some(id) = target.filter(|_| servers.get(server) != Some(target)) {
+                let user = ServerKey {
+                    service: *key,
+                    server: *server,
+                };
+                self.targets.leave(id, &user);
+            }
+        }
+        if let Some(service) = service {
+            let memory = old.memory;
+            let next = None;
+            self.pools.insert(
+                *key,
+                Pool {
+                    servers,
+                    memory,
+                    next,
+                },
+            );
+            self.settle(service, now);
+        }
+    }
+
+    /// `before`: who spoke for this server until now. `known`: the weight that it has in the kernel, and the scale of that.
+    fn speaker(
+        &mut self,
+        now: Instant,
+        real: &RealServer,
+        user: ServerKey,
+        behind: Option<u32>,
+        before: Option<Option<TargetId>>,
+        known: impl Fn() -> Option<(Weight, u32)>,
+    ) -> Option<TargetId> {
+        if real.check.kind == CheckKind::None {
+            return None;
+        }
+        let known_target = before.flatten().and_then(|id| self.targets.at(id));
+        let same_kind = known_target.filter(|target| target.params.kind == real.check.kind);
+        let learnt = same_kind.map(|target| target.machine.clone());
+        let stood = known_target.map(|target| target.machine.standing());
+        let epoch = self.epoch;
+        let fresh = || {
+            if let Some(mut machine) = learnt {
+                // The check that is under way is another target's.
+                if machine.due().is_none() {
+                    machine.repeat(now);
                 }
-                known => {
-                    let known = known.map(|entry| entry.machine.share());
-                    let weight = known.map_or_else(
-                        || adopt(&key),
-                        |share| share.map(|times| real.weight.times(times)),
-                    );
-                    let schedule = Schedule::new(self.epoch, &real.address.to_string());
-                    match (&real.check.kind, weight) {
-                        (CheckKind::None, _) => Machine::unchecked(now, schedule),
-                        (kind, Some(weight)) => Machine::adopted(now, schedule, told(kind, weight, real)),
-                        (_, None) => Machine::new(now, schedule),
-                    }
+                machine.reschedule(now, &real.check);
+                return machine;
+            }
+            let schedule = schedule(epoch, real.address);
+            match (before, stood, known()) {
+                // It is asked something else from now on, and was not bad until then.
+                (Some(None), ..) | (_, Some(Standing::Up { .. }), _) => {
+                    Machine::adopted(now, schedule, Told::Nothing)
                 }
-            };
-            let entry = Entry {
-                machine,
-                params: real.check.clone(),
-                behind: config
-                    .towards(real.address.address)
-                    .and_then(|at| u32::try_from(at).ok()),
-            };
-            (real.address, entry)
+                (_, Some(_), _) => Machine::new(now, schedule),
+                (.., Some((Weight::ZERO, _))) => Machine::quiet(now, schedule),
+                (.., Some((weight, scale))) => {
+                    Machine::adopted(now, schedule, told(&real.check.kind, weight, scale, real))
+                }
+                (.., None) => Machine::new(now, schedule),
+            }
         };
-        Pool::of(service.real_servers.iter().map(entry).collect())
+        Some(self.targets.join(user, &real.check, behind, fresh))
     }
 
-    /// Keeps the queue right after a pool has changed that was due at `before`.
-    fn follow(&mut self, key: VirtualKey, before: Option<Instant>) {
-        let now = self.pools.get(&key).and_then(Pool::next_due);
-        if before == now {
-            return;
+    /// Decides about a pool anew, after something about it has changed; whose turn it was, if that is another's now.
+    pub fn settle(&mut self, service: &VirtualServer, now: Instant) -> Option<(Mode, Mode)> {
+        let decision = self.decide(service, now);
+        let pool = self.pools.get_mut(&service.key)?;
+        if pool.next != decision.next {
+            if let Some(at) = pool.next {
+                self.turns.remove(&(at, service.key));
+            }
+            self.turns.extend(decision.next.map(|at| (at, service.key)));
+            pool.next = decision.next;
         }
-        if let Some(at) = before {
-            self.queue.remove(&(at, key));
-        }
-        if let Some(at) = now {
-            self.queue.insert((at, key));
+        let before = std::mem::replace(&mut pool.memory, decision.memory);
+        (before.mode != pool.memory.mode).then_some((before.mode, pool.memory.mode))
+    }
+
+    fn decide(&self, service: &VirtualServer, now: Instant) -> Decision {
+        let pool = self.pools.get(&service.key);
+        let nothing = Memory::default();
+        let memory = pool.map_or(&nothing, |pool| &pool.memory);
+        let member = |real: &RealServer| self.member(service, real, pool);
+        pool::decide(service, member, memory, now)
+    }
+
+    fn member(&self, service: &VirtualServer, real: &RealServer, pool: Option<&Pool>) -> Member {
+        let target = pool.and_then(|pool| pool.servers.get(&real.address));
+        let drained = !self.drains.is_empty() && self.drains.of(&service.name, real.address).is_some();
+        let (standing, share) = match target {
+            // It is not configured yet.
+            None => (Standing::Unproven { known: false }, Share::WHOLE),
+            Some(None) => {
+                let since = self.epoch;
+                (Standing::Up { since, settled: true }, Share::WHOLE)
+            }
+            Some(Some(id)) => match self.targets.at(*id) {
+                Some(target) => (target.machine.standing(), target.machine.share()),
+                None => (Standing::Unproven { known: false }, Share::WHOLE),
+            },
+        };
+        Member {
+            standing,
+            share,
+            drained,
         }
     }
 
-    fn entry(&self, key: &ServerKey) -> Option<&Entry> {
-        self.pools.get(&key.service)?.servers.get(&key.server)
+    /// What the kernel should hold of a service.
+    pub fn desired(&self, service: &VirtualServer, now: Instant) -> DesiredVirtual {
+        self.decide(service, now).pool
     }
 
-    /// Changes one machine, and when it is due.
-    fn change<T>(&mut self, key: &ServerKey, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        let pool = self.pools.get_mut(&key.service)?;
-        let before = pool.next_due();
-        let position = pool.servers.position(&key.server)?;
-        let (_, entry) = pool.servers.at_mut(position)?;
-        let place = u32::try_from(position).ok()?;
-        if let Some(due) = entry.machine.due() {
-            pool.due.remove(&(due, place));
-        }
-        let changed = change(entry);
-        if let Some(due) = entry.machine.due() {
-            pool.due.insert((due, place));
-        }
-        self.follow(key.service, before);
-        Some(changed)
+    pub fn mode(&self, key: &VirtualKey) -> Mode {
+        self.pools
+            .get(key)
+            .map(|pool| pool.memory.mode)
+            .unwrap_or_default()
     }
 
     pub fn next_due(&self) -> Option<Instant> {
-        self.queue.first().map(|(at, _)| *at)
+        let turn = self.turns.first().map(|(at, _)| *at);
+        [self.targets.next_due(), turn].into_iter().flatten().min()
     }
 
-    /// The checks to start now. They are under way until [`Checks::record`] is told their result.
-    pub fn take_due(&mut self, now: Instant) -> Vec<(ServerKey, Arc<CheckParams>)> {
-        let mut due = Vec::new();
-        while let Some((at, service)) = self.queue.first().copied() {
-            if at > now {
-                break;
+    /// Pools that the time has changed.
+    pub fn take_turns(&mut self, now: Instant) -> Vec<VirtualKey> {
+        let mut turned = Vec::new();
+        while let Some((_, key)) = self.turns.first().filter(|(at, _)| *at <= now).copied() {
+            self.turns.pop_first();
+            if let Some(pool) = self.pools.get_mut(&key) {
+                pool.next = None;
             }
-            self.queue.pop_first();
-            let Some(pool) = self.pools.get_mut(&service) else {
-                continue;
-            };
-            while pool.next_due().is_some_and(|at| at <= now) {
-                let Some((_, place)) = pool.due.pop_first() else {
-                    break;
-                };
-                if let Some((server, entry)) = pool.servers.at_mut(place as usize) {
-                    entry.machine.started();
-                    let key = ServerKey {
-                        service,
-                        server: *server,
-                    };
-                    due.push((key, entry.params.clone()));
-                }
+            turned.push(key);
+        }
+        turned
+    }
+
+    /// The check to start now, if one is due. It is under way until [`Checks::record`] is told its result.
+    pub fn take_due(&mut self, now: Instant) -> Option<(TargetId, &Target)> {
+        self.targets.take_due(now)
+    }
+
+    /// Takes a result; it is ignored if the target is gone.
+    pub fn record(&mut self, id: TargetId, result: &CheckResult, links: &Links) -> Option<Recorded> {
+        let frozen = self.is_our_fault(id, result, links);
+        self.targets.change(id, |target| {
+            let machine = &mut target.machine;
+            let (before, told) = (machine.word(), machine.told());
+            let transition = machine.record(result, &target.params, frozen);
+            Recorded {
+                before,
+                after: machine.word(),
+                transition,
+                told: (machine.told() != told).then_some(machine.told()),
+                users: target.users.clone(),
             }
-            self.follow(service, None);
-        }
-        due
+        })
     }
 
-    /// Takes a result; it is ignored if the server has left the configuration, or is asked something else by now.
-    pub fn record(
-        &mut self,
-        key: ServerKey,
-        asked: &CheckKind,
-        result: &CheckResult,
-        links: &Links,
-    ) -> Option<Transition> {
-        if self.entry(&key)?.params.kind != *asked {
-            return None;
-        }
-        let frozen = matches!(result.outcome, Outcome::CannotCheck(_)) && self.shared_fault(&key, links);
-        self.change(&key, |entry| entry.machine.record(result, &entry.params, frozen))?
-    }
-
-    /// Whether every other target behind the same interface of the file is in the same plight: then the fault is ours.
-    fn shared_fault(&self, key: &ServerKey, links: &Links) -> bool {
-        let Some(behind) = self.entry(key).and_then(|entry| entry.behind) else {
+    /// Whether what went wrong goes wrong for most others behind the same interface.
+    fn is_our_fault(&mut self, id: TargetId, result: &CheckResult, links: &Links) -> bool {
+        let Some(target) = self.targets.at(id) else {
             return false;
         };
-        let fine = |(other, entry): (&RealKey, &Entry)| {
-            entry.behind == Some(behind)
-                && entry.machine.was_checked()
-                && !entry.machine.cannot_check()
-                && own_fault(links, other.address).is_none()
+        let Some(behind) = target.behind else {
+            return false;
         };
-        let others = self.pools.iter().flat_map(|(service, pool)| {
-            let own = *service == key.service;
-            let servers = pool.servers.iter();
-            servers.filter(move |(server, _)| !own || **server != key.server)
-        });
-        !others.into_iter().any(fine)
+        let decisive = || {
+            target.machine.health() == Health::Up
+                && u32::from(target.machine.failures()) >= target.params.retries
+        };
+        let (now, limit) = (result.ended, self.fail_static);
+        match &result.outcome {
+            Outcome::CannotCheck(_) => self.others_cannot_check_either(id, behind, links),
+            Outcome::Silent(_) if decisive() => self.silence.is_ours(behind, now, limit, &self.targets),
+            _ if self.silence.is_frozen(behind) => self.silence.is_ours(behind, now, limit, &self.targets),
+            _ => false,
+        }
+    }
+
+    fn others_cannot_check_either(&self, id: TargetId, behind: u32, links: &Links) -> bool {
+        let own = self.targets.at(id).map(|target| target.server);
+        let fine = |other: &Target| {
+            other.behind == Some(behind)
+                && Some(other.server) != own
+                && other.machine.was_checked()
+                && !other.machine.cannot_check()
+                && own_fault(links, other.server.address).is_none()
+        };
+        !self.targets.all().any(fine)
     }
 
     /// A result that says nothing, because the network changed under the check: it is made again.
-    pub fn repeat(&mut self, key: ServerKey, at: Instant) {
-        self.change(&key, |entry| entry.machine.repeat(at));
+    pub fn repeat(&mut self, id: TargetId, at: Instant) {
+        self.targets.change(id, |target| target.machine.repeat(at));
     }
 
     /// Servers that cannot be checked, in a sentence.
     pub fn unchecked_problem(&self) -> Option<String> {
-        let mut unchecked = self
-            .all()
-            .filter(|(_, entry)| entry.machine.word() == HealthWord::CannotCheck);
-        let (first, entry) = unchecked.next()?;
-        let why = match entry.machine.last().map(|last| last.outcome) {
+        let cannot = |target: &&Target| target.machine.word() == HealthWord::CannotCheck;
+        let mut unchecked = self.targets.all().filter(cannot);
+        let first = unchecked.next()?;
+        let why = match first.machine.last().map(|last| last.outcome) {
             Some(Outcome::CannotCheck(why)) => why,
             _ => "unknown".to_owned(),
         };
+        let server = first.server;
         Some(match unchecked.count() {
-            0 => format!("server {first} cannot be checked: {why}"),
-            others => format!("server {first} and {others} more cannot be checked: {why}"),
+            0 => format!("server {server} cannot be checked: {why}"),
+            others => format!("server {server} and {others} more cannot be checked: {why}"),
         })
     }
 
     /// Links have changed: checks that could not be made are tried again at once.
     pub fn retry_unchecked(&mut self, now: Instant) {
-        let mut moved = Vec::new();
-        for (service, pool) in &mut self.pools {
-            let before = pool.next_due();
-            let mut any = false;
-            for entry in pool.servers.values_mut().filter(|e| e.machine.cannot_check()) {
-                entry.machine.check_now(now);
-                any = true;
+        self.targets.change_all(|target| {
+            let cannot = target.machine.cannot_check();
+            if cannot {
+                target.machine.check_now(now);
             }
-            if any {
-                pool.requeue();
-                moved.push((*service, before));
-            }
-        }
-        for (service, before) in moved {
-            self.follow(service, before);
-        }
+            cannot
+        });
     }
 
     /// Checks of one service, or of all, are due now; how many.
     pub fn check_now(&mut self, now: Instant, only: Option<&VirtualKey>) -> usize {
-        let (mut count, mut moved) = (0, Vec::new());
-        let wanted = |key: &VirtualKey| only.is_none_or(|only| only == key);
-        for (service, pool) in self.pools.iter_mut().filter(|(key, _)| wanted(key)) {
-            let before = pool.next_due();
-            count += pool
-                .servers
-                .values_mut()
-                .filter_map(|entry| entry.machine.hurry(now).then_some(()))
-                .count();
-            pool.requeue();
-            moved.push((*service, before));
-        }
-        for (service, before) in moved {
-            self.follow(service, before);
-        }
-        count
+        let wanted =
+            |target: &Target| only.is_none_or(|key| target.users.iter().any(|user| user.service == *key));
+        self.targets
+            .change_all(|target| wanted(target) && target.machine.hurry(now))
     }
 
-    fn all(&self) -> impl Iterator<Item = (&RealKey, &Entry)> {
-        self.pools.values().flat_map(|pool| &pool.servers)
-    }
-
-    /// How many times its weight a server of one service gets, which is looked for once; `None`: no new connections.
-    pub fn pool_of(&self, service: &VirtualKey) -> impl Fn(RealKey) -> Option<u16> {
-        let pool = self.pools.get(service);
-        move |server| pool?.servers.get(&server)?.machine.share()
-    }
-
-    /// The same of one server.
-    pub fn share(&self, key: &ServerKey) -> Option<u16> {
-        self.entry(key)?.machine.share()
-    }
-
-    pub fn in_pool(&self, key: &ServerKey) -> bool {
-        self.entry(key).is_some_and(|entry| entry.machine.in_pool())
-    }
-
-    /// Whether clients may come: a server is up, or there is nothing left to wait for. Before that their SYNs are dropped,
+    /// Whether clients may come: there is a server for them, or nothing left to wait for. Before that their SYNs are dropped,
     /// so that they try again, instead of being refused by an empty pool.
     pub fn is_open(&self, service: &VirtualServer) -> bool {
-        let servers = self.pools.get(&service.key).map(|pool| pool.servers.values());
-        let mut machines = servers.into_iter().flatten().map(|entry| &entry.machine);
-        machines.clone().any(Machine::in_pool) || machines.all(|m| m.health() != Health::Unproven)
+        self.mode(&service.key) != Mode::Waiting
     }
 
-    pub fn machine(&self, key: &ServerKey) -> Option<&Machine> {
-        self.entry(key).map(|entry| &entry.machine)
+    /// Who speaks for a server; `None` also where nobody does.
+    pub fn target(&self, key: &ServerKey) -> Option<&Target> {
+        let id = (*self.pools.get(&key.service)?.servers.get(&key.server)?)?;
+        self.targets.at(id)
+    }
+
+    /// Whether it passes its checks, if it has any.
+    pub fn is_up(&self, key: &ServerKey) -> bool {
+        let target = self
+            .pools
+            .get(&key.service)
+            .and_then(|pool| pool.servers.get(&key.server));
+        let health = |id: &TargetId| self.targets.at(*id).map(|target| target.machine.health());
+        target.is_some_and(|target| target.as_ref().is_none_or(|id| health(id) == Some(Health::Up)))
     }
 
     /// Servers that are up, and all.
     pub fn count(&self) -> (usize, usize) {
-        let up = self.all().filter(|(_, e)| e.machine.health() == Health::Up);
-        let all = self.pools.values().map(|pool| pool.servers.len());
-        (up.count(), all.sum())
+        let of = |(service, pool): (&VirtualKey, &Pool)| {
+            let servers = pool.servers.keys().map(|server| ServerKey {
+                service: *service,
+                server: *server,
+            });
+            (servers.filter(|key| self.is_up(key)).count(), pool.servers.len())
+        };
+        let counts = self.pools.iter().map(of);
+        counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
     }
 }
 
-/// What a server that has this weight now was told to have endpoints.
-fn told(kind: &CheckKind, weight: Weight, real: &RealServer) -> Option<NonZeroU16> {
-    let times = weight.value().checked_div(real.weight.value());
-    let times = times.filter(|_| kind.counts_endpoints())?;
-    NonZeroU16::new(u16::try_from(times).ok()?)
+/// What a server that has this weight now must have told.
+fn told(kind: &CheckKind, weight: Weight, scale: u32, real: &RealServer) -> Told {
+    let one = real.weight.value().saturating_mul(scale);
+    let times = weight
+        .value()
+        .checked_div(one)
+        .filter(|_| kind.counts_endpoints());
+    let count = times.and_then(|times| NonZeroU16::new(u16::try_from(times).ok()?));
+    count.map_or(Told::Nothing, Told::Endpoints)
 }
 
 /// Why a check of this server would only show a fault of our own, if that is so.

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use lb_core::check::CheckParams;
 use lb_core::config::{Before, Config, Parts, VirtualServer};
-use lb_core::control::{CheckNowReport, ConfigSource, HealthWord, Request, Response};
+use lb_core::control::{CheckNowReport, ConfigSource, Request, Response};
 use lb_core::desired::{self, Network};
 use lb_core::drops::DropWatch;
-use lb_core::health::{CheckResult, Health, Outcome};
-use lb_core::model::{ServerKey, VirtualKey};
+use lb_core::health::{CheckResult, Told};
+use lb_core::model::{RealKey, VirtualKey};
 use lb_core::observed::{Activity, Machine, Observed};
+use lb_core::pool::Drains;
 use lb_core::ports::KernelError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,15 +25,16 @@ use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
 use crate::probe::{self, Trust};
 use crate::reconcile::Reconcile;
 use crate::store::Store;
+use crate::targets::TargetId;
 use crate::{Places, Ports, apply, control, links, system};
 
 /// A check that came to nothing because the network was being changed is made again after this.
-const REPEAT_AFTER: Duration = Duration::from_millis(20);
+pub(crate) const REPEAT_AFTER: Duration = Duration::from_millis(20);
 /// Events that may wait for the loop; who sends more waits too.
 const QUEUE: usize = 1024;
 
 pub enum Event {
-    Checked(ServerKey, Arc<CheckParams>, CheckResult),
+    Checked(TargetId, RealKey, CheckResult),
     Observed(Scope, Result<Observed, KernelError>),
     Applied(Purpose, Outcomes),
     LinksChanged,
@@ -127,7 +129,7 @@ impl Engine {
             source,
             config_since: now,
             config_problems: problems,
-            checks: Checks::new(now),
+            checks: Checks::new(now, Drains::default()),
             checks_configured: false,
             network: Network::default(),
             observed: Observed::default(),
@@ -169,7 +171,7 @@ impl Engine {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Checked(key, params, result) => self.checked(key, &params, result),
+            Event::Checked(id, server, result) => self.checked(id, server, result),
             Event::Observed(scope, observed) => self.on_observed(scope, observed),
             Event::Applied(purpose, outcomes) => self.on_applied(purpose, outcomes),
             Event::LinksChanged => self.reconcile.links_changed(),
@@ -189,94 +191,41 @@ impl Engine {
     /// What follows from the time and from what has become dirty.
     fn after_event(&mut self, now: Instant) {
         if self.checking {
-            for (key, params) in self.checks.take_due(now) {
-                self.start_check(key, params);
-            }
+            self.start_checks(now);
         }
+        self.turn_pools(now);
         self.continue_reconcile(now);
         // Disks are slow: after what is for the kernel.
         self.keeper.lay_down();
     }
 
-    fn start_check(&self, key: ServerKey, params: Arc<CheckParams>) {
+    fn start_checks(&mut self, now: Instant) {
+        while let Some((id, target)) = self.checks.take_due(now) {
+            let (server, params) = (target.server, target.params.clone());
+            self.start_check(id, server, params);
+        }
+    }
+
+    fn start_check(&self, id: TargetId, server: RealKey, params: Arc<CheckParams>) {
         let (events, trust) = (self.events.clone(), self.trust.clone());
-        let own_fault = checks::own_fault(&self.observed.links, key.server.address);
+        let own_fault = checks::own_fault(&self.observed.links, server.address);
         tokio::spawn(async move {
             let result = match own_fault {
                 Some(outcome) => CheckResult {
                     outcome,
                     ended: Instant::now(),
                     latency: Duration::ZERO,
-                    endpoints: None,
+                    told: Told::Nothing,
                 },
-                None => probe::check(key.server.socket(), &params, &trust).await,
+                None => probe::check(server.socket(), &params, &trust).await,
             };
             // The loop is gone only when the process ends.
-            let _ = events.send(Event::Checked(key, params, result)).await;
+            let _ = events.send(Event::Checked(id, server, result)).await;
         });
     }
 
-    fn checked(&mut self, key: ServerKey, params: &CheckParams, mut result: CheckResult) {
-        // The link may have gone while the check was under way: then it says nothing of the server.
-        if matches!(result.outcome, Outcome::Fail(_))
-            && let Some(outcome) = checks::own_fault(&self.observed.links, key.server.address)
-        {
-            result.outcome = outcome;
-        }
-        // The network changed under the check: what it found is of no network that there is or was.
-        let started = result.ended.checked_sub(result.latency).unwrap_or(result.ended);
-        if self.reconcile.network_changed_since(started) {
-            self.checks.repeat(key, Instant::now() + REPEAT_AFTER);
-            return;
-        }
-        let word = |checks: &Checks| checks.machine(&key).map(lb_core::health::Machine::word);
-        let (before, share) = (word(&self.checks), self.checks.share(&key));
-        let change = self
-            .checks
-            .record(key, &params.kind, &result, &self.observed.links);
-        let name = self.service_name(&key.service);
-        let Some(change) = change else {
-            let after = word(&self.checks);
-            let now = self.checks.share(&key);
-            if let Some(endpoints) = now.filter(|_| now != share) {
-                log::info!("server {} of {name} has {endpoints} local endpoints", key.server);
-                self.reconcile.pool_dirty(key.service);
-            }
-            match &result.outcome {
-                Outcome::CannotCheck(why) if before != after => {
-                    log::warn!("server {} of {name} cannot be checked: {why}", key.server);
-                }
-                _ if before == Some(HealthWord::CannotCheck) && before != after => {
-                    log::info!("server {} of {name} can be checked again", key.server);
-                }
-                _ => {}
-            }
-            return;
-        };
-        if self.checks.in_pool(&key) {
-            log::info!("server {} of {name} is up: {}", key.server, change.reason);
-        } else {
-            log::warn!("server {} of {name} is down: {}", key.server, change.reason);
-            if change.from == Health::Up {
-                self.tell_if_empty(&key.service);
-            }
-        }
-        self.reconcile.pool_dirty(key.service);
-        self.watch_door(&key.service);
-    }
-
-    fn tell_if_empty(&self, key: &VirtualKey) {
-        let service = self.service(key).into_iter();
-        for service in service.filter(|service| self.desired_pool(service).live() == 0) {
-            log::error!(
-                "service {} has no server left: its clients are refused",
-                service.name
-            );
-        }
-    }
-
     /// The filter lets a service's clients in when its pool is ready, and what it has let in once stays open.
-    fn watch_door(&mut self, key: &VirtualKey) {
+    pub(crate) fn watch_door(&mut self, key: &VirtualKey) {
         let is_open = self.network.ruleset.admits(key);
         if !is_open
             && self
@@ -301,13 +250,13 @@ impl Engine {
         find(self.config.as_ref()?, &self.by_listen, key)
     }
 
-    fn service_name(&self, key: &VirtualKey) -> String {
+    pub(crate) fn service_name(&self, key: &VirtualKey) -> String {
         self.service(key)
             .map_or_else(|| key.to_string(), |v| v.name.clone())
     }
 
     pub fn desired_pool(&self, service: &VirtualServer) -> desired::DesiredVirtual {
-        desired::pool(service, self.checks.pool_of(&service.key))
+        self.checks.desired(service, Instant::now())
     }
 
     /// Gives the kernel thread a job. It only ends with the process.

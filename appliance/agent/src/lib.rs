@@ -13,9 +13,12 @@ mod probe;
 mod reconcile;
 mod report;
 mod short_way;
+mod silence;
 mod steps;
 mod store;
 mod system;
+mod targets;
+mod verdicts;
 
 use std::io;
 use std::path::PathBuf;

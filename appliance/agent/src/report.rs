@@ -9,11 +9,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use lb_core::config::{PortForward, RealServer, VirtualServer};
+use lb_core::config::{PortForward, VirtualServer};
 use lb_core::control::*;
 use lb_core::desired::{self, FORWARDING, masquerade_rules};
-use lb_core::model::{IfName, ServerKey};
+use lb_core::model::IfName;
 use lb_core::observed::Activity;
+use lb_core::pool::Mode;
 use lb_core::ruleset::{Chain, Rule};
 use lb_core::traffic::Tracking;
 
@@ -124,6 +125,13 @@ impl Engine {
         for service in self.config.iter().flat_map(|c| &c.virtual_servers) {
             problems.extend(self.pool_problem(service));
         }
+        for (behind, machines, silent) in self.checks.silence.frozen() {
+            problems.push(format!(
+                "{silent} of {machines} machines behind {label} fell silent at once, so their servers keep their traffic unjudged; \
+                 look at {label}, its switch, and at policies that drop checks",
+                label = self.label_of(behind)
+            ));
+        }
         problems.extend(self.checks.unchecked_problem());
         let failed = self.reconcile.last_failed.iter();
         problems.extend(failed.map(|f| format!("the kernel refused: {f}; it is tried again every 10 s")));
@@ -145,19 +153,29 @@ impl Engine {
     }
 
     fn pool_problem(&self, service: &VirtualServer) -> Option<String> {
-        let key = |real: &RealServer| ServerKey {
-            service: service.key,
-            server: real.address,
-        };
-        if service.real_servers.is_empty()
-            || service.real_servers.iter().any(|r| self.checks.in_pool(&key(r)))
-        {
-            return None;
-        }
         let name = &service.name;
-        Some(format!(
-            "service {name} has no server that is up; `services {name}` says why"
-        ))
+        let says = format!("`services {name}` says why");
+        Some(match self.checks.mode(&service.key) {
+            Mode::Primary => return None,
+            _ if service.real_servers.is_empty() => return None,
+            Mode::Waiting | Mode::Empty => format!("service {name} has no server that is up; {says}"),
+            Mode::Short => format!("service {name} is below its quorum; {says}"),
+            Mode::Backup => {
+                format!("service {name} is below its quorum, and served by its backup servers too; {says}")
+            }
+            Mode::Sorry => {
+                format!("service {name} is below its quorum, and served by its sorry_server; {says}")
+            }
+            Mode::Held => format!("service {name} is served by servers that flap; {says}"),
+            Mode::KeptLast => {
+                format!(
+                    "service {name} has no server that is up; the last that were keep its traffic (panic); {says}"
+                )
+            }
+            Mode::All => {
+                format!("service {name} has no server that is up; all get its traffic (panic); {says}")
+            }
+        })
     }
 
     fn gateway(&self, activity: &Activity) -> GatewayReport {

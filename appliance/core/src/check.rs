@@ -202,6 +202,11 @@ pub struct CheckParams {
     pub rise: u32,
     /// The schedule is moved by up to this much, differently for each check.
     pub jitter: Duration,
+    /// From the start of one check to the next of a server that has been down for long; none: as always.
+    pub down_interval: Option<Duration>,
+    /// How long a server that has gone down again and again is kept out, doubled each time, up to the second.
+    pub hold_down: Duration,
+    pub hold_down_max: Duration,
 }
 
 impl CheckParams {
@@ -227,6 +232,9 @@ impl Default for CheckParams {
             retry_interval: Duration::from_millis(500),
             rise: 2,
             jitter: Duration::ZERO,
+            down_interval: None,
+            hold_down: Duration::from_secs(10),
+            hold_down_max: Duration::from_mins(5),
         }
     }
 }

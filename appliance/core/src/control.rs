@@ -6,6 +6,7 @@ mod counters;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pool::Tier;
 use crate::traffic::{LinkCounters, LinkRates, Tracking, Traffic, TrafficRates};
 pub use counters::*;
 
@@ -164,6 +165,9 @@ pub struct ServiceReport {
     /// `nat`, `direct`, `tunnel`, `tunnel gue 5555 checksum`; empty without servers.
     #[serde(default)]
     pub forward: String,
+    /// Whose turn it is: `primary`, `below-quorum`, `backup`, `sorry`, `held`, `kept-last`, `all`, `waiting`, `empty`.
+    #[serde(default)]
+    pub mode: String,
     /// `null`: the kernel does not hold it.
     pub traffic: Option<Traffic>,
     /// `null`: not asked for, or counted anew since the reading before.
@@ -191,12 +195,54 @@ pub struct ServerReport {
     pub rates: Option<TrafficRates>,
     /// `None` before the first check has ended.
     pub last_check: Option<LastCheckReport>,
+    #[serde(flatten)]
+    pub standing: StandingReport,
+}
+
+/// What else there is to know of how a server stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct StandingReport {
+    /// `primary`, `backup`, `sorry`, `leaving`: no longer in the file.
+    #[serde(default)]
+    pub role: Tier,
+    /// What of `drains` sets it aside: `172.16.0.11`, `172.16.0.11:80 of nginx`.
+    #[serde(default)]
+    pub drained_by: Option<String>,
+    /// A server that leaves keeps its connections for so long, at most.
+    #[serde(default)]
+    pub leaves_in_ms: Option<u64>,
+    /// So long it is not up again, though it passes.
+    #[serde(default)]
+    pub held_for_ms: Option<u64>,
+    /// Failures in a row, of `failures_needed` that make it down.
+    #[serde(default)]
+    pub failures: u32,
+    #[serde(default)]
+    pub failures_needed: u32,
+    /// Passes in a row while it is down, of `passes_needed`.
+    #[serde(default)]
+    pub passes: u32,
+    #[serde(default)]
+    pub passes_needed: u32,
+    /// `null`: it is being checked now, or never.
+    #[serde(default)]
+    pub next_check_in_ms: Option<u64>,
+    /// How often it went down in `flaps_over_ms`.
+    #[serde(default)]
+    pub flaps: u32,
+    #[serde(default)]
+    pub flaps_over_ms: u64,
+    /// How many servers of services the same check speaks for; 0: it is never checked.
+    #[serde(default)]
+    pub check_shared_by: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HealthWord {
     Up,
+    /// It passes, and has to prove for some time that it stays up.
+    Held,
     Down,
     Unproven,
     CannotCheck,
@@ -206,6 +252,7 @@ impl HealthWord {
     pub fn as_str(self) -> &'static str {
         match self {
             HealthWord::Up => "up",
+            HealthWord::Held => "held",
             HealthWord::Down => "down",
             HealthWord::Unproven => "unproven",
             HealthWord::CannotCheck => "cannot-check",

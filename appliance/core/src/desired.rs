@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::config::{Config, Route, VirtualServer, WhenDown};
+use crate::config::{Config, Route, VirtualServer};
 use crate::flat::FlatMap;
 use crate::link_kind::LinkKind;
 use crate::model::{Forward, IfName, RealKey, VirtualKey, VirtualSettings, Weight};
@@ -94,28 +94,6 @@ pub struct DesiredReal {
 
 /// IPVS's part: all services, by key.
 pub type Pools = BTreeMap<VirtualKey, DesiredVirtual>;
-
-/// One service's pool. `share`: how many times its weight a server gets; one without is left out, or stays with weight 0.
-pub fn pool(service: &VirtualServer, share: impl Fn(RealKey) -> Option<u16>) -> DesiredVirtual {
-    let servers = service.real_servers.iter().filter_map(|real| {
-        let weight = match (share(real.address), real.when_down) {
-            (Some(times), _) => real.weight.times(times),
-            (None, WhenDown::Inhibit) => Weight::ZERO,
-            (None, WhenDown::Remove) => return None,
-        };
-        Some((
-            real.address,
-            DesiredReal {
-                weight,
-                forward: real.forward,
-            },
-        ))
-    });
-    DesiredVirtual {
-        settings: service.settings,
-        servers: servers.collect(),
-    }
-}
 
 /// Links, addresses, routes, rules and sysctls. `config: None` is an appliance without configuration: it answers
 /// nobody and forwards nothing. `machine` sizes the tables. A service that is not `open` yet

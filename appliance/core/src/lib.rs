@@ -14,6 +14,7 @@ pub mod mirror;
 pub mod model;
 pub mod observed;
 pub mod plan;
+pub mod pool;
 pub mod ports;
 pub mod rates;
 pub mod ruleset;

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::health::Share;
+
 mod forward;
 mod keys;
 
@@ -185,8 +187,18 @@ impl Weight {
     }
 
     /// So many times this weight, as far as weights go.
-    pub fn times(self, factor: u16) -> Weight {
-        Weight(self.0.saturating_mul(factor.into()).min(Weight::MAX))
+    pub fn scaled(self, factor: u32) -> Weight {
+        Weight(self.0.saturating_mul(factor).min(Weight::MAX))
+    }
+
+    /// This share of it, as far as weights go. A small share of something is not nothing.
+    pub fn share(self, share: Share) -> Weight {
+        let exact = u64::from(self.0) * u64::from(share.percent());
+        Weight(
+            u32::try_from(exact.div_ceil(100))
+                .unwrap_or(u32::MAX)
+                .min(Weight::MAX),
+        )
     }
 }
 

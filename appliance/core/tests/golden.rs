@@ -8,11 +8,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use lb_core::config::{self, Config};
+use lb_core::config::{self, Config, RealServer, VirtualServer};
 use lb_core::desired::{self, FORWARDING, Network, Pools};
 use lb_core::fake::FakeKernel;
 use lb_core::plan::{self, Step};
+use lb_core::pool::{self, Member, Memory};
 use lb_core::ports::KernelPort;
 
 const MEMORY: u64 = 128 << 20;
@@ -35,6 +37,12 @@ fn read_health(path: &Path) -> BTreeSet<String> {
         .collect()
 }
 
+fn pool_of(service: &VirtualServer, up: &BTreeSet<String>) -> desired::DesiredVirtual {
+    let now = Instant::now();
+    let member = |real: &RealServer| Member::settled(up.contains(&real.address.to_string()), now);
+    pool::decide(service, member, &Memory::default(), now).pool
+}
+
 fn plan(kernel: &mut FakeKernel, config: &Config, up: &BTreeSet<String>) -> (Network, Vec<Step>) {
     let network = desired::network(Some(config), &kernel.state.links, MEMORY, |_| true);
     let names = network
@@ -47,12 +55,7 @@ fn plan(kernel: &mut FakeKernel, config: &Config, up: &BTreeSet<String>) -> (Net
     let pools: Pools = config
         .virtual_servers
         .iter()
-        .map(|service| {
-            (
-                service.key,
-                desired::pool(service, |key| up.contains(&key.to_string()).then_some(1)),
-            )
-        })
+        .map(|service| (service.key, pool_of(service, up)))
         .collect();
     let steps = plan::diff(&network, &pools, &observed);
     (network, steps)

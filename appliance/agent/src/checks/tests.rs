@@ -18,80 +18,102 @@ fn config(services: &[(u16, &[u8])]) -> Config {
     config::parse(&text).unwrap()
 }
 
-fn shown(due: &[(ServerKey, Arc<CheckParams>)]) -> Vec<String> {
-    let mut lines: Vec<String> = due
-        .iter()
-        .map(|(key, _)| format!("{} {}", key.service, key.server.address))
-        .collect();
-    lines.sort();
-    lines
+/// The servers whose checks are due.
+fn due(checks: &mut Checks, now: Instant) -> Vec<(TargetId, String)> {
+    let mut due = Vec::new();
+    while let Some((id, target)) = checks.take_due(now) {
+        due.push((id, target.server.address.to_string()));
+    }
+    due.sort_by(|a, b| a.1.cmp(&b.1));
+    due
 }
 
-#[test]
-fn each_server_has_its_turn_also_after_a_change_of_its_service() {
-    let epoch = Instant::now();
-    let mut checks = Checks::new(epoch);
-    let first = config(&[(80, &[1, 2]), (81, &[3])]);
-    checks.configure(epoch, &first, |_| None);
-    assert_eq!(checks.next_due(), Some(epoch));
-    assert_eq!(
-        shown(&checks.take_due(epoch)),
-        [
-            "10.0.0.1:80/tcp 10.1.0.1",
-            "10.0.0.1:80/tcp 10.1.0.2",
-            "10.0.0.1:81/tcp 10.1.0.3"
-        ]
-    );
-    assert_eq!(checks.next_due(), None, "all are under way");
-    let pass = CheckResult {
-        outcome: Outcome::Pass,
-        ended: epoch + Duration::from_millis(5),
-        latency: Duration::from_millis(5),
-        endpoints: None,
-    };
-    let kind = CheckParams::default().kind;
-    let key = |port: u16, server: u8| ServerKey {
+fn addresses(due: &[(TargetId, String)]) -> Vec<&str> {
+    due.iter().map(|(_, address)| address.as_str()).collect()
+}
+
+fn key(port: u16, server: u8) -> ServerKey {
+    ServerKey {
         service: format!("10.0.0.1:{port}/tcp").parse().unwrap(),
         server: RealKey {
             address: format!("10.1.0.{server}").parse().unwrap(),
             port: 80,
         },
-    };
-    for (port, server) in [(80, 1), (80, 2), (81, 3)] {
+    }
+}
+
+fn result(outcome: Outcome, ended: Instant) -> CheckResult {
+    CheckResult {
+        outcome,
+        ended,
+        latency: Duration::from_millis(1),
+        told: Told::Nothing,
+    }
+}
+
+fn pass(ended: Instant) -> CheckResult {
+    result(Outcome::Pass, ended)
+}
+
+fn silent(ended: Instant) -> CheckResult {
+    result(Outcome::Silent("no answer".to_owned()), ended)
+}
+
+fn new(epoch: Instant) -> Checks {
+    Checks::new(epoch, Drains::default())
+}
+
+#[test]
+fn each_server_has_its_turn_also_after_a_change_of_its_service() {
+    let epoch = Instant::now();
+    let mut checks = new(epoch);
+    let first = config(&[(80, &[1, 2]), (81, &[3])]);
+    checks.configure(epoch, &first, |_| None);
+    assert_eq!(checks.next_due(), Some(epoch));
+    let asked = due(&mut checks, epoch);
+    assert_eq!(addresses(&asked), ["10.1.0.1", "10.1.0.2", "10.1.0.3"]);
+    assert_eq!(checks.next_due(), None, "all are under way");
+    let at = epoch + Duration::from_millis(5);
+    for (id, _) in &asked {
         assert!(
             checks
-                .record(key(port, server), &kind, &pass, &Links::new())
+                .record(*id, &pass(at), &Links::new())
+                .unwrap()
+                .transition
                 .is_some()
         );
     }
-    let due = checks.next_due().unwrap();
-    assert!(due > epoch && due <= epoch + Duration::from_secs(3));
+    let next = checks.next_due().unwrap();
+    assert!(next > epoch && next <= epoch + Duration::from_secs(3));
     // A server in front of the others, and one less: what is known of the rest stays.
     let now = epoch + Duration::from_millis(10);
     let second = config(&[(80, &[0, 2]), (81, &[3])]);
     let listen = key(80, 0).service;
     checks.configure_one(now, &second, &listen, second.services().next(), |_| None);
-    assert_eq!(shown(&checks.take_due(now)), ["10.0.0.1:80/tcp 10.1.0.0"]);
-    assert!(checks.in_pool(&key(80, 2)) && checks.in_pool(&key(81, 3)) && !checks.in_pool(&key(80, 1)));
-    assert_eq!(checks.record(key(80, 1), &kind, &pass, &Links::new()), None);
+    assert_eq!(addresses(&due(&mut checks, now)), ["10.1.0.0"]);
+    assert!(checks.is_up(&key(80, 2)) && checks.is_up(&key(81, 3)) && !checks.is_up(&key(80, 1)));
+    assert!(
+        checks.record(asked[0].0, &pass(now), &Links::new()).is_none(),
+        "its server has gone"
+    );
     assert_eq!(checks.count(), (2, 3));
     let later = epoch + Duration::from_secs(3);
-    assert_eq!(
-        shown(&checks.take_due(later)),
-        ["10.0.0.1:80/tcp 10.1.0.2", "10.0.0.1:81/tcp 10.1.0.3"]
-    );
-    let pass = CheckResult { ended: later, ..pass };
-    for (port, server) in [(80, 2), (81, 3)] {
-        assert_eq!(
-            checks.record(key(port, server), &kind, &pass, &Links::new()),
-            None
+    let asked = due(&mut checks, later);
+    assert_eq!(addresses(&asked), ["10.1.0.2", "10.1.0.3"]);
+    for (id, _) in asked {
+        assert!(
+            checks
+                .record(id, &pass(later), &Links::new())
+                .unwrap()
+                .transition
+                .is_none()
         );
     }
     // Somebody wants to know: one service's servers, but for the one that is being checked.
     assert_eq!(checks.check_now(later, Some(&listen)), 1);
-    assert_eq!(shown(&checks.take_due(later)), ["10.0.0.1:80/tcp 10.1.0.2"]);
+    assert_eq!(addresses(&due(&mut checks, later)), ["10.1.0.2"]);
     assert_eq!(checks.check_now(later, None), 1);
-    assert_eq!(shown(&checks.take_due(later)), ["10.0.0.1:81/tcp 10.1.0.3"]);
+    assert_eq!(addresses(&due(&mut checks, later)), ["10.1.0.3"]);
     checks.configure_one(now, &second, &listen, None, |_| None);
     assert_eq!(checks.count(), (1, 1));
     assert_eq!(checks.next_due(), None);
@@ -106,55 +128,186 @@ fn a_server_gets_its_weight_once_for_each_endpoint() {
          [[virtual_server.real_server]]\naddress = \"10.1.0.1:80\"\nweight = 2\n"
     );
     let config = config::parse(&text).unwrap();
-    let key = ServerKey {
-        service: config.virtual_servers[0].key,
-        server: config.virtual_servers[0].real_servers[0].address,
+    let service = &config.virtual_servers[0];
+    let mut checks = new(now);
+    let weight = |checks: &Checks| {
+        let pool = checks.desired(service, now);
+        pool.servers.values().next().map(|real| real.weight.value())
     };
-    let kind = config.virtual_servers[0].real_servers[0].check.kind.clone();
-    let mut checks = Checks::new(now);
     // An agent that starts again finds what it gave before.
     checks.configure(now, &config, |_| Weight::new(6));
-    assert_eq!(checks.share(&key), Some(3));
-    for (told, share) in [(Some(5), 5), (None, 1)] {
-        checks.take_due(now + Duration::from_secs(60));
-        let pass = CheckResult {
-            outcome: Outcome::Pass,
-            ended: now,
-            latency: Duration::ZERO,
-            endpoints: told.and_then(NonZeroU16::new),
-        };
-        assert_eq!(checks.record(key, &kind, &pass, &Links::new()), None, "it was up");
-        assert_eq!(checks.share(&key), Some(share));
+    assert_eq!(weight(&checks), Some(6));
+    for (told, expected) in [
+        (NonZeroU16::new(5).map_or(Told::Nothing, Told::Endpoints), 10),
+        (Told::Nothing, 2),
+    ] {
+        let (id, _) = due(&mut checks, now + Duration::from_secs(60)).remove(0);
+        let recorded = checks
+            .record(id, &CheckResult { told, ..pass(now) }, &Links::new())
+            .unwrap();
+        assert_eq!(
+            (recorded.transition, recorded.told),
+            (None, Some(told)),
+            "it was up"
+        );
+        assert_eq!(weight(&checks), Some(expected));
     }
 }
 
 #[test]
 fn an_answer_to_another_question_says_nothing() {
     let now = Instant::now();
-    let mut checks = Checks::new(now);
-    let before = config(&[(80, &[1])]);
-    checks.configure(now, &before, |_| None);
-    let asked = checks.take_due(now);
+    let mut checks = new(now);
+    checks.configure(now, &config(&[(80, &[1])]), |_| None);
+    let before = due(&mut checks, now);
     let other = HEAD.to_owned()
         + "[[virtual_server]]\nname = \"s80\"\nlisten = \"10.0.0.1:80\"\ncheck = \"http\"\n\
            [[virtual_server.real_server]]\naddress = \"10.1.0.1:80\"\n";
     checks.configure(now, &config::parse(&other).unwrap(), |_| None);
-    let (key, params) = &asked[0];
-    let pass = CheckResult {
-        outcome: Outcome::Pass,
-        ended: now,
-        latency: Duration::ZERO,
-        endpoints: None,
-    };
-    assert_eq!(checks.record(*key, &params.kind, &pass, &Links::new()), None);
+    assert!(checks.record(before[0].0, &pass(now), &Links::new()).is_none());
     assert!(
-        !checks.in_pool(key),
+        !checks.is_up(&key(80, 1)),
         "the port is open; nobody has asked for the page"
     );
-    let asked = checks.take_due(now);
+    let asked = due(&mut checks, now);
+    assert!(checks.record(asked[0].0, &pass(now), &Links::new()).is_some());
+    assert!(checks.is_up(&key(80, 1)));
+}
+
+#[test]
+fn other_times_keep_what_is_known_and_a_check_that_was_under_way_is_made_again() {
+    let now = Instant::now();
+    let mut checks = new(now);
+    checks.configure(now, &config(&[(80, &[1])]), |_| None);
+    let (id, _) = due(&mut checks, now).remove(0);
+    checks.record(id, &pass(now), &Links::new());
+    let late = now + Duration::from_secs(10);
+    let under_way = due(&mut checks, late);
+    let slower = HEAD.to_owned()
+        + "[[virtual_server]]\nname = \"s80\"\nlisten = \"10.0.0.1:80\"\ncheck = { interval = \"1m\" }\n\
+           [[virtual_server.real_server]]\naddress = \"10.1.0.1:80\"\n";
+    checks.configure(late, &config::parse(&slower).unwrap(), |_| None);
+    assert!(checks.is_up(&key(80, 1)));
     assert!(
         checks
-            .record(*key, &asked[0].1.kind, &pass, &Links::new())
-            .is_some()
+            .record(under_way[0].0, &silent(late), &Links::new())
+            .is_none()
     );
+    assert!(checks.next_due().unwrap() <= late + Duration::from_mins(1));
+}
+
+#[test]
+fn one_target_is_checked_once_and_speaks_for_all_its_services() {
+    let now = Instant::now();
+    let mut checks = new(now);
+    let both = config(&[(80, &[1]), (81, &[1])]);
+    checks.configure(now, &both, |_| None);
+    let asked = due(&mut checks, now);
+    assert_eq!(addresses(&asked), ["10.1.0.1"]);
+    let recorded = checks.record(asked[0].0, &pass(now), &Links::new()).unwrap();
+    assert_eq!(recorded.users, [key(80, 1), key(81, 1)]);
+    assert!(checks.is_up(&key(80, 1)) && checks.is_up(&key(81, 1)));
+    // One of them leaves: it is checked for the other. A third one joins and need not wait.
+    let others = config(&[(81, &[1]), (82, &[1])]);
+    checks.configure(now, &others, |_| None);
+    assert!(checks.is_up(&key(82, 1)) && !checks.is_up(&key(80, 1)));
+    let later = now + Duration::from_secs(3);
+    assert_eq!(due(&mut checks, later).len(), 1);
+    checks.configure(later, &config(&[]), |_| None);
+    assert_eq!((checks.count(), checks.next_due()), ((0, 0), None));
+}
+
+/// Three machines behind one interface, all up.
+fn three() -> (Instant, Checks, Vec<TargetId>) {
+    let now = Instant::now();
+    let mut checks = new(now);
+    checks.configure(now, &config(&[(80, &[1, 2, 3])]), |_| None);
+    let ids: Vec<TargetId> = due(&mut checks, now).into_iter().map(|(id, _)| id).collect();
+    for id in &ids {
+        checks.record(*id, &pass(now), &Links::new());
+    }
+    (now, checks, ids)
+}
+
+/// Every machine's check has this result, `times` in a row from `from` on.
+fn all_have(checks: &mut Checks, ids: &[(TargetId, Outcome)], times: u64, from: Instant) {
+    for n in 0..times {
+        let at = from + Duration::from_millis(500 * n);
+        for (id, outcome) in ids {
+            checks.record(*id, &result(outcome.clone(), at), &Links::new());
+        }
+    }
+}
+
+fn no_answer() -> Outcome {
+    Outcome::Silent("no answer".to_owned())
+}
+
+#[test]
+fn most_machines_silent_at_once_is_our_fault_and_none_goes_down() {
+    let (now, mut checks, ids) = three();
+    let silent: Vec<_> = ids.iter().map(|id| (*id, no_answer())).collect();
+    all_have(&mut checks, &silent, 200, now);
+    assert_eq!(checks.count(), (3, 3), "all are silent: without end");
+    assert_eq!(checks.silence.frozen().collect::<Vec<_>>(), [(0, 3, 3)]);
+    assert!(checks.silence.take_changes()[0].frozen);
+    // The first that answers: now those that do not are judged, since the time is over.
+    let later = now + Duration::from_secs(200);
+    checks.record(ids[0], &pass(later), &Links::new());
+    all_have(&mut checks, &silent[1..], 1, later + Duration::from_secs(1));
+    assert_eq!(checks.count(), (1, 3));
+    assert!(!checks.silence.take_changes()[0].frozen);
+}
+
+#[test]
+fn some_that_answer_end_the_benefit_of_the_doubt_in_time() {
+    let (now, mut checks, ids) = three();
+    let mut mixed: Vec<_> = ids.iter().map(|id| (*id, no_answer())).collect();
+    mixed[0].1 = Outcome::Pass;
+    all_have(&mut checks, &mixed, 59, now);
+    assert_eq!(checks.count(), (3, 3), "two of three are most");
+    all_have(&mut checks, &mixed, 10, now + Duration::from_secs(31));
+    assert_eq!(checks.count(), (1, 3));
+}
+
+#[test]
+fn who_refuses_is_not_silent_and_few_machines_are_never_most() {
+    let (now, mut checks, ids) = three();
+    let refused = Outcome::Refused("connection refused".to_owned());
+    let mut mixed: Vec<_> = ids.iter().map(|id| (*id, refused.clone())).collect();
+    mixed[0].1 = no_answer();
+    all_have(&mut checks, &mixed, 3, now);
+    assert_eq!(checks.count(), (0, 3));
+    let mut checks = new(now);
+    checks.configure(now, &config(&[(80, &[1, 2])]), |_| None);
+    let ids = due(&mut checks, now);
+    for (id, _) in &ids {
+        checks.record(*id, &pass(now), &Links::new());
+    }
+    let silent: Vec<_> = ids.iter().map(|(id, _)| (*id, no_answer())).collect();
+    all_have(&mut checks, &silent, 3, now);
+    assert_eq!(checks.count(), (0, 2));
+}
+
+#[test]
+fn a_pool_has_its_turn_when_the_time_of_a_dead_servers_connections_is_over() {
+    let (now, mut checks, ids) = three();
+    let config = config(&[(80, &[1, 2, 3])]);
+    let service = &config.virtual_servers[0];
+    all_have(
+        &mut checks,
+        &[(ids[0], Outcome::Fail("status 500".to_owned()))],
+        3,
+        now,
+    );
+    checks.settle(service, now + Duration::from_secs(1));
+    let weights = |checks: &Checks, at| -> Vec<u32> {
+        let pool = checks.desired(service, at);
+        pool.servers.values().map(|real| real.weight.value()).collect()
+    };
+    assert_eq!(weights(&checks, now + Duration::from_secs(1)), [0, 1, 1]);
+    let end = now + Duration::from_secs(6);
+    assert_eq!(checks.take_turns(end - Duration::from_millis(1)), []);
+    assert_eq!(checks.take_turns(end), [service.key]);
+    assert_eq!(weights(&checks, end), [1, 1]);
 }

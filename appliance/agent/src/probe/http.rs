@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use lb_core::check::{BodyTest, HttpCheck, Page};
-use lb_core::health::Outcome;
+use lb_core::health::{Outcome, Told};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Progress, Stage};
@@ -28,8 +28,7 @@ pub(super) struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// How many endpoints the server has, where it is asked for that.
-    pub async fn exchange<S>(&self, stream: S) -> Result<Option<NonZeroU16>, Outcome>
+    pub async fn exchange<S>(&self, stream: S) -> Result<Told, Outcome>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -75,7 +74,7 @@ impl Request<'_> {
             .map_err(|error| Outcome::CannotCheck(format!("the request cannot be made: {error}")))
     }
 
-    async fn judge(&self, response: hyper::Response<Incoming>) -> Result<Option<NonZeroU16>, Outcome> {
+    async fn judge(&self, response: hyper::Response<Incoming>) -> Result<Told, Outcome> {
         let status = response.status().as_u16();
         if !self.page.status.contains(status) {
             let wanted = &self.page.status;
@@ -84,12 +83,12 @@ impl Request<'_> {
         self.progress.is_at(Stage::Body);
         let found = match &self.page.body {
             BodyTest::Any if self.check.counts_endpoints => return self.endpoints(response).await,
-            BodyTest::Any => return Ok(None),
+            BodyTest::Any => return Ok(Told::Nothing),
             BodyTest::Contains(wanted) => self.body(response).await?.contains(wanted.as_str()),
             BodyTest::Matches(pattern) => pattern.matches(&self.body(response).await?),
         };
         if found {
-            return Ok(None);
+            return Ok(Told::Nothing);
         }
         let wanted = match &self.page.body {
             BodyTest::Contains(wanted) => format!("contain {wanted:?}"),
@@ -100,7 +99,7 @@ impl Request<'_> {
     }
 
     /// From the field that kube-proxy sends since Kubernetes 1.26, or from the body, which has always had the number.
-    async fn endpoints(&self, response: hyper::Response<Incoming>) -> Result<Option<NonZeroU16>, Outcome> {
+    async fn endpoints(&self, response: hyper::Response<Incoming>) -> Result<Told, Outcome> {
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Health {
@@ -118,10 +117,14 @@ impl Request<'_> {
             }
         };
         match count {
-            Some(0) => Err(self.failure("the server has no local endpoint")),
-            Some(count) => Ok(NonZeroU16::new(u16::try_from(count).unwrap_or(u16::MAX))),
             // It is well, and says no more.
-            None => Ok(None),
+            None => Ok(Told::Nothing),
+            Some(count) => {
+                let count = NonZeroU16::new(u16::try_from(count).unwrap_or(u16::MAX));
+                count
+                    .map(Told::Endpoints)
+                    .ok_or_else(|| self.failure("the server has no local endpoint"))
+            }
         }
     }
 

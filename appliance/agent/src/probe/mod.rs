@@ -8,12 +8,11 @@ mod tls;
 
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use lb_core::check::{CheckKind, CheckParams, Close, HttpCheck, TlsCheck};
-use lb_core::health::{CheckResult, Outcome};
+use lb_core::health::{CheckResult, Outcome, Told};
 use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -40,7 +39,16 @@ impl Progress {
         self.0.store(stage as u8, Ordering::Relaxed);
     }
 
-    fn late(&self, timeout: Duration) -> String {
+    /// Who has accepted a connection is there, and is not what the network keeps from us.
+    fn late(&self, timeout: Duration) -> Outcome {
+        let why = self.lateness(timeout);
+        match self.0.load(Ordering::Relaxed) == Stage::Connecting as u8 {
+            true => Outcome::Silent(why),
+            false => Outcome::Fail(why),
+        }
+    }
+
+    fn lateness(&self, timeout: Duration) -> String {
         let within = in_words(timeout);
         let at = self.0.load(Ordering::Relaxed);
         if at == Stage::Handshake as u8 {
@@ -67,15 +75,15 @@ pub async fn check(server: SocketAddr, params: &CheckParams, trust: &Trust) -> C
     };
     let made = match time::timeout(params.timeout, attempt.make(&params.kind)).await {
         Ok(made) => made,
-        Err(_elapsed) => Err(Outcome::Fail(progress.late(params.timeout))),
+        Err(_elapsed) => Err(progress.late(params.timeout)),
     };
-    let (outcome, endpoints) = match made {
-        Ok(endpoints) => (Outcome::Pass, endpoints),
-        Err(outcome) => (outcome, None),
+    let (outcome, told) = match made {
+        Ok(told) => (Outcome::Pass, told),
+        Err(outcome) => (outcome, Told::Nothing),
     };
     CheckResult {
         outcome,
-        endpoints,
+        told,
         ended: Instant::now(),
         latency: started.elapsed(),
     }
@@ -88,8 +96,7 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// How many endpoints the server has, where it is asked for that.
-    async fn make(&self, kind: &CheckKind) -> Result<Option<NonZeroU16>, Outcome> {
+    async fn make(&self, kind: &CheckKind) -> Result<Told, Outcome> {
         match kind {
             CheckKind::Tcp(close) => self.tcp(*close).await?,
             CheckKind::Tls(tls) => drop(self.tls(tls).await?),
@@ -97,7 +104,7 @@ impl Attempt<'_> {
             // Never due; asked all the same, it has nothing against the server.
             CheckKind::None => {}
         }
-        Ok(None)
+        Ok(Told::Nothing)
     }
 
     async fn connect(&self) -> Result<TcpStream, Outcome> {
@@ -128,8 +135,8 @@ impl Attempt<'_> {
     }
 
     /// Every page over a connection of its own: so does a server that closes after each answer.
-    async fn http(&self, check: &HttpCheck) -> Result<Option<NonZeroU16>, Outcome> {
-        let mut endpoints = None;
+    async fn http(&self, check: &HttpCheck) -> Result<Told, Outcome> {
+        let mut told = Told::Nothing;
         for page in &check.pages {
             let request = http::Request {
                 check,
@@ -137,12 +144,12 @@ impl Attempt<'_> {
                 target: self.target,
                 progress: self.progress,
             };
-            endpoints = match &check.tls {
+            told = match &check.tls {
                 Some(tls) => request.exchange(self.tls(tls).await?).await?,
                 None => request.exchange(self.connect().await?).await?,
             };
         }
-        Ok(endpoints)
+        Ok(told)
     }
 }
 
@@ -153,14 +160,15 @@ fn classify(error: &io::Error) -> Outcome {
         return Outcome::CannotCheck(error.to_string());
     };
     let fail = |text: &str| Outcome::Fail(text.to_owned());
+    let silent = |text: &str| Outcome::Silent(text.to_owned());
     let cannot = |text: &str| Outcome::CannotCheck(text.to_owned());
     match errno {
-        Errno::CONNREFUSED => fail("connection refused"),
+        Errno::CONNREFUSED => Outcome::Refused("connection refused".to_owned()),
         Errno::CONNRESET => fail("connection reset"),
         Errno::CONNABORTED => fail("connection aborted"),
-        Errno::HOSTUNREACH => fail("host unreachable"),
-        Errno::HOSTDOWN => fail("host down"),
-        Errno::TIMEDOUT => fail("no answer"),
+        Errno::HOSTUNREACH => silent("host unreachable"),
+        Errno::HOSTDOWN => silent("host down"),
+        Errno::TIMEDOUT => silent("no answer"),
         Errno::NETUNREACH => cannot("no route to the server"),
         Errno::NETDOWN => cannot("the link to the server is down"),
         Errno::ADDRNOTAVAIL => cannot("no local address or port is free"),

@@ -9,6 +9,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 
+use std::num::NonZeroU16;
+
 use super::*;
 use crate::store::Store;
 
@@ -105,7 +107,7 @@ fn a_closed_port_is_refused() {
         .unwrap();
     assert_eq!(
         run(free, &tcp(Duration::from_secs(1))).outcome,
-        Outcome::Fail("connection refused".to_owned())
+        Outcome::Refused("connection refused".to_owned())
     );
 }
 
@@ -125,7 +127,10 @@ fn a_full_backlog_is_silence_and_the_deadline_holds() {
         .map(|_| std::net::TcpStream::connect_timeout(&target, Duration::from_millis(50)))
         .collect();
     let result = runtime.block_on(check(target, &tcp(Duration::from_millis(300)), &trust()));
-    assert_eq!(result.outcome, Outcome::Fail("no answer within 300ms".to_owned()));
+    assert_eq!(
+        result.outcome,
+        Outcome::Silent("no answer within 300ms".to_owned())
+    );
     assert!(result.latency >= Duration::from_millis(300) && result.latency < Duration::from_secs(2));
 }
 
@@ -142,7 +147,7 @@ fn our_own_faults_are_told_apart() {
     );
     assert_eq!(
         of(Errno::HOSTUNREACH),
-        Outcome::Fail("host unreachable".to_owned())
+        Outcome::Silent("host unreachable".to_owned())
     );
     assert!(matches!(of(Errno::INVAL), Outcome::CannotCheck(_)));
 }
@@ -232,7 +237,10 @@ fn endpoints_are_counted() {
     ] {
         let result = run(answer(answers), &params);
         assert_eq!(result.outcome, Outcome::Pass, "{answers}");
-        assert_eq!(result.endpoints, endpoints.and_then(NonZeroU16::new), "{answers}");
+        let told = endpoints
+            .and_then(NonZeroU16::new)
+            .map_or(Told::Nothing, Told::Endpoints);
+        assert_eq!(result.told, told, "{answers}");
     }
     let none = answer("HTTP/1.1 200 OK\r\nX-Load-Balancing-Endpoint-Weight: 0\r\n\r\n");
     assert_eq!(

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use lb_core::config::{Config, RealServer, VirtualServer};
 use lb_core::control::*;
-use lb_core::health::Outcome;
+use lb_core::health::{Machine, Outcome, Told};
 use lb_core::model::{ServerKey, VirtualKey};
 use lb_core::observed::Activity;
 
 use super::ms;
 use crate::engine::Engine;
+use crate::targets::Target;
 
 impl Engine {
     pub fn services(&self, name: Option<&str>, activity: &Activity) -> Response {
@@ -57,6 +58,7 @@ impl Engine {
                 .real_servers
                 .first()
                 .map_or_else(String::new, |real| real.forward.to_string()),
+            mode: self.checks.mode(&service.key).word().to_owned(),
             traffic: activity.services.get(&service.key).map(|a| a.traffic),
             rates: None,
             servers: service
@@ -72,7 +74,8 @@ impl Engine {
             service: service.key,
             server: real.address,
         };
-        let machine = self.checks.machine(&key);
+        let target = self.checks.target(&key);
+        let machine = target.map(|target| &target.machine);
         let seen = self
             .observed
             .virtual_servers
@@ -82,29 +85,48 @@ impl Engine {
         let now = Instant::now();
         ServerReport {
             address: real.address.to_string(),
-            health: machine.map_or(HealthWord::Unproven, |m| m.word()),
-            since_ms: machine.map_or(0, |m| ms(now.saturating_duration_since(m.since()))),
-            weight: seen.map_or(0, |r| r.weight.value()),
+            health: machine.map_or(HealthWord::Up, Machine::word),
+            since_ms: ms(now.saturating_duration_since(machine.map_or(self.config_since, Machine::since))),
+            weight: seen.map_or(0, |r| r.weight.value() / service.pool.scale()),
             configured_weight: real.weight.value(),
             active_connections: counted.map_or(0, |a| a.active_connections),
             inactive_connections: counted.map_or(0, |a| a.inactive_connections),
             traffic: counted.map(|a| a.traffic),
             rates: None,
-            last_check: machine.and_then(|m| m.last()).map(|last| LastCheckReport {
-                ok: last.outcome == Outcome::Pass,
-                reason: match &last.outcome {
-                    Outcome::Pass => match machine.and_then(|m| m.endpoints()) {
-                        Some(count) => format!(
-                            "told of {count} local endpoint{}",
-                            if count.get() == 1 { "" } else { "s" }
-                        ),
-                        None => real.check.kind.passed().to_owned(),
-                    },
-                    Outcome::Fail(why) | Outcome::CannotCheck(why) => why.clone(),
-                },
-                latency_ms: (last.latency.as_secs_f64() * 1e6).round() / 1e3,
-                age_ms: ms(now.saturating_duration_since(last.ended)),
-            }),
+            last_check: machine.and_then(|machine| last_check(machine, real, now)),
+            standing: self.standing(service, real, target, now),
+        }
+    }
+
+    fn standing(
+        &self,
+        service: &VirtualServer,
+        real: &RealServer,
+        target: Option<&Target>,
+        now: Instant,
+    ) -> StandingReport {
+        let until = |at: Instant| ms(at.saturating_duration_since(now));
+        let drained = self.checks.drains.of(&service.name, real.address);
+        let rest = StandingReport {
+            role: real.tier,
+            drained_by: drained.map(|(drain, _)| drain.to_string()),
+            ..StandingReport::default()
+        };
+        let Some(target) = target else {
+            return rest;
+        };
+        let (machine, flaps) = (&target.machine, target.machine.flaps());
+        StandingReport {
+            held_for_ms: machine.held_until().map(until),
+            failures: machine.failures().into(),
+            failures_needed: target.params.retries + 1,
+            passes: machine.passes().into(),
+            passes_needed: target.params.rise,
+            next_check_in_ms: machine.due().map(until),
+            flaps: flaps.count.into(),
+            flaps_over_ms: ms(now.saturating_duration_since(flaps.since)),
+            check_shared_by: u32::try_from(target.users.len()).unwrap_or(u32::MAX),
+            ..rest
         }
     }
 
@@ -145,9 +167,7 @@ impl Engine {
                 service: service.key,
                 server: real.address,
             };
-            self.checks
-                .machine(&key)
-                .is_some_and(|m| m.word() == HealthWord::Up)
+            self.checks.is_up(&key)
         };
         let counted = activity.services.get(&service.key);
         ServiceCounters {
@@ -162,6 +182,28 @@ impl Engine {
             rates: None,
         }
     }
+}
+
+fn last_check(machine: &Machine, real: &RealServer, now: Instant) -> Option<LastCheckReport> {
+    let last = machine.last()?;
+    let reason = match &last.outcome {
+        Outcome::Pass => match machine.told() {
+            Told::Nothing => real.check.kind.passed().to_owned(),
+            Told::Endpoints(count) if count.get() == 1 => "told of 1 local endpoint".to_owned(),
+            Told::Endpoints(count) => format!("told of {count} local endpoints"),
+            Told::Percent(percent) => format!("wants {percent} % of its weight"),
+            Told::Drain => "wants no new connections".to_owned(),
+        },
+        Outcome::Fail(why) | Outcome::Refused(why) | Outcome::Silent(why) | Outcome::CannotCheck(why) => {
+            why.clone()
+        }
+    };
+    Some(LastCheckReport {
+        ok: last.outcome == Outcome::Pass,
+        reason,
+        latency_ms: (last.latency.as_secs_f64() * 1e6).round() / 1e3,
+        age_ms: ms(now.saturating_duration_since(last.ended)),
+    })
 }
 
 fn service_names(config: &Config) -> Vec<&str> {

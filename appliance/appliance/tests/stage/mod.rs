@@ -268,6 +268,7 @@ pub fn counters(service: Option<&str>) -> CountersReport {
 
 pub fn services() -> ServicesReport {
     let service = |name: &str, listen: &str, server: &str| ServiceReport {
+        mode: "primary".to_owned(),
         name: name.into(),
         listen: listen.into(),
         protocol: "tcp".into(),
@@ -292,6 +293,7 @@ pub fn services() -> ServicesReport {
                 latency_ms: 0.4,
                 age_ms: 3000,
             }),
+            standing: StandingReport::default(),
         }],
     };
     ServicesReport {

@@ -22,6 +22,7 @@ pub fn changed(old: &Config, new: &Config) -> Changed {
         virtual_servers: Vec::new(),
         hostname: config.hostname.clone(),
         timeouts: config.timeouts,
+        fail_static: config.fail_static,
         interfaces: config.interfaces.clone(),
         masquerades: config.masquerades.clone(),
         port_forwards: config.port_forwards.clone(),

@@ -83,6 +83,14 @@ impl FaultList {
             return;
         }
         let Wrong { message, help } = wrong;
+        // A key of the service that does not fit is found again with each server.
+        if self
+            .listed
+            .iter()
+            .any(|fault| fault.span == span && fault.message == message)
+        {
+            return;
+        }
         self.listed.push(Fault { span, message, help });
     }
 

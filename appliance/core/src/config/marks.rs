@@ -46,6 +46,7 @@ fn hash(name: &str) -> u32 {
 mod tests {
     use super::*;
     use crate::model::Scheduler;
+    use crate::pool::PoolRules;
 
     fn marks(names: &[&str]) -> Vec<u32> {
         let service = |name: &&str| {
@@ -55,6 +56,7 @@ mod tests {
                 listen: vec![],
                 settings: Scheduler::Rr.into(),
                 syn_proxy: false,
+                pool: PoolRules::DEFAULT,
                 real_servers: vec![],
             })
         };

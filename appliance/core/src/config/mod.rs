@@ -17,6 +17,7 @@ mod masquerade;
 mod model;
 mod outline;
 mod parts;
+mod pool;
 mod port_forward;
 mod reader;
 mod render;
@@ -26,6 +27,7 @@ mod service;
 mod shape;
 mod stack;
 mod statements;
+mod static_failure;
 mod syntax;
 mod syntax_words;
 #[cfg(test)]
@@ -134,6 +136,7 @@ fn config(
 ) -> Option<Config> {
     let hostname = hostname(reader, root);
     let timeouts = timeouts::read(reader, root);
+    let fail_static = static_failure::read(reader, root);
     let (interfaces, topology) = interface::read(reader, root);
     let masquerades = masquerade::read(reader, root, &topology);
     let mut services = Services::new(&topology);
@@ -145,6 +148,7 @@ fn config(
     Some(Config {
         hostname,
         timeouts,
+        fail_static,
         interfaces,
         masquerades,
         port_forwards,

@@ -15,6 +15,7 @@ use crate::model::{
     Endpoint, Forward, IfName, MacAddress, PortRange, Protocol, RealKey, VirtualKey, VirtualSettings, Weight,
 };
 use crate::observed::IpvsTimeouts;
+use crate::pool::{PoolRules, Tier};
 
 /// What /config/lb.toml asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,9 @@ pub struct Config {
     pub hostname: HostName,
     /// When idle connections are forgotten, by IPVS and by connection tracking.
     pub timeouts: IpvsTimeouts,
+    /// When most machines behind an interface fall silent at once, their servers keep their traffic for so long while some
+    /// still answer, and without end while none does. Zero: never.
+    pub fail_static: Duration,
     pub interfaces: Vec<Interface>,
     pub masquerades: Vec<Masquerade>,
     pub port_forwards: Vec<PortForward>,
@@ -35,6 +39,7 @@ impl Config {
         Config {
             hostname: HostName::default(),
             timeouts: IpvsTimeouts::DEFAULT,
+            fail_static: super::static_failure::DEFAULT,
             interfaces: vec![],
             masquerades: vec![],
             port_forwards: vec![],
@@ -247,6 +252,8 @@ pub struct VirtualServer {
     pub settings: VirtualSettings,
     /// A client is connected to a server only after it has answered to a cookie.
     pub syn_proxy: bool,
+    pub pool: PoolRules,
+    /// Of all tiers.
     pub real_servers: Vec<RealServer>,
 }
 
@@ -302,6 +309,7 @@ pub struct RealServer {
     pub weight: Weight,
     pub forward: Forward,
     pub when_down: WhenDown,
+    pub tier: Tier,
     /// The service's check with this server's own keys laid over it; those that are the same are there once.
     pub check: Arc<CheckParams>,
 }

@@ -17,6 +17,7 @@ use super::shape;
 use super::topology::Topology;
 use crate::check::CheckParams;
 use crate::model::{Forward, RealKey, Weight};
+use crate::pool::Tier;
 
 fn shared(checks: &mut HashSet<Arc<CheckParams>>, params: CheckParams) -> Arc<CheckParams> {
     if let Some(known) = checks.get(&params) {
@@ -25,6 +26,27 @@ fn shared(checks: &mut HashSet<Arc<CheckParams>>, params: CheckParams) -> Arc<Ch
     let params = Arc::new(params);
     checks.insert(params.clone());
     params
+}
+
+/// A server's weight, what happens when it is down, and when it takes part.
+fn part_of_the_load(
+    reader: &mut Reader<'_>,
+    section: &Section<'_, '_>,
+) -> (Option<Weight>, Option<WhenDown>, Option<Tier>) {
+    let weight = match section.value("weight") {
+        Some(value) => reader
+            .integer(value, 0..=Weight::MAX)
+            .and_then(|n| Weight::new(n.into_inner())),
+        None => Some(Weight::ONE),
+    };
+    let when_down = section.value("when_down");
+    let when_down = reader.word_or(when_down, WhenDown::default(), &["inhibit", "remove"], &[]);
+    let tier = match section.value("backup").map(|value| reader.flag(value)) {
+        None | Some(Some(false)) => Some(Tier::Primary),
+        Some(Some(true)) => Some(Tier::Backup),
+        Some(None) => None,
+    };
+    (weight, when_down, tier)
 }
 
 /// What the servers of one service have in common.
@@ -91,8 +113,13 @@ impl<'t> Pool<'t> {
         servers.extend(
             sections
                 .iter()
-                .filter_map(|section| self.real_server(reader, section, &mut seen, checks)),
+                .filter_map(|section| self.real_server(reader, section, None, &mut seen, checks)),
         );
+        let sorry = section.value("sorry_server");
+        let written = "write sorry_server = { address = \"172.16.0.20:80\" }";
+        if let Some(sorry) = sorry.and_then(|value| reader.table(value, &shape::SORRY_SERVER, written)) {
+            servers.extend(self.real_server(reader, &sorry, Some(Tier::Sorry), &mut seen, checks));
+        }
         (servers, seen)
     }
 
@@ -100,18 +127,15 @@ impl<'t> Pool<'t> {
         &self,
         reader: &mut Reader<'_>,
         section: &Section<'_, '_>,
+        tier: Option<Tier>,
         seen: &mut BTreeMap<RealKey, Range<usize>>,
         checks: &mut HashSet<Arc<CheckParams>>,
     ) -> Option<RealServer> {
         let address = self.address(reader, section, seen);
-        let weight = match section.value("weight") {
-            Some(value) => reader
-                .integer(value, 0..=Weight::MAX)
-                .and_then(|n| Weight::new(n.into_inner())),
-            None => Some(Weight::ONE),
+        let (weight, when_down, tier) = match tier {
+            Some(tier) => (Some(Weight::ONE), Some(WhenDown::Remove), Some(tier)),
+            None => part_of_the_load(reader, section),
         };
-        let when_down = section.value("when_down");
-        let when_down = reader.word_or(when_down, WhenDown::default(), &["inhibit", "remove"], &[]);
         let own = section
             .value("check")
             .map(|value| CheckKeys::read(reader, Some(value)));
@@ -134,6 +158,7 @@ impl<'t> Pool<'t> {
             weight: weight?,
             forward: self.forward,
             when_down: when_down?,
+            tier: tier?,
             check: match &merged {
                 Some(check) => shared(checks, check.params()),
                 None => self

@@ -13,6 +13,7 @@ use super::fault::quoted;
 use super::forward;
 use super::listen::{self, Listen, TakenPorts};
 use super::model::VirtualServer;
+use super::pool::PoolKeys;
 use super::reader::{Reader, Section};
 use super::server::Pool;
 use super::shape;
@@ -107,6 +108,8 @@ fn virtual_server(
         one_packet.is_some_and(|one_packet| one_packet),
     );
     let (real_servers, places) = pool.read(reader, section, &mut taken.checks);
+    let rules = PoolKeys::read(reader, section);
+    rules.judge(reader, &real_servers);
     judge_checks(reader, section, &listen, &pool);
     let whole = forward.is_some_and(|forward| forward != Forward::Nat);
     let syn_proxy = syn_proxy(reader, section, &listen, whole);
@@ -121,6 +124,7 @@ fn virtual_server(
             one_packet: one_packet?,
         },
         syn_proxy: syn_proxy?,
+        pool: rules.rules()?,
         listen: listen.ranges,
         real_servers,
     };

@@ -16,6 +16,7 @@ pub(super) const ROOT: Shape = Shape {
     keys: &[
         "hostname",
         "timeouts",
+        "checks",
         "interface",
         "masquerade",
         "port_forward",
@@ -27,6 +28,12 @@ pub(super) const ROOT: Shape = Shape {
 pub(super) const TIMEOUTS: Shape = Shape {
     title: "[timeouts]",
     keys: &["tcp", "tcp_fin", "udp"],
+    aliases: &[],
+};
+
+pub(super) const CHECKS: Shape = Shape {
+    title: "[checks]",
+    keys: &["fail_static"],
     aliases: &[],
 };
 
@@ -108,8 +115,15 @@ pub(super) const VIRTUAL_SERVER: Shape = Shape {
         "persistence",
         "one_packet",
         "syn_proxy",
+        "quorum",
+        "quorum_hysteresis",
+        "panic",
+        "kill_after",
+        "drain_timeout",
+        "slow_start",
         "check",
         "real_server",
+        "sorry_server",
     ],
     aliases: &[],
 };
@@ -128,7 +142,13 @@ pub(super) const PERSISTENCE: Shape = Shape {
 
 pub(super) const REAL_SERVER: Shape = Shape {
     title: "[[virtual_server.real_server]]",
-    keys: &["address", "weight", "when_down", "check"],
+    keys: &["address", "weight", "when_down", "backup", "check"],
+    aliases: &[],
+};
+
+pub(super) const SORRY_SERVER: Shape = Shape {
+    title: "a service's `sorry_server`",
+    keys: &["address", "check"],
     aliases: &[],
 };
 
@@ -143,6 +163,9 @@ pub(super) const CHECK: Shape = Shape {
         "retry_interval",
         "rise",
         "jitter",
+        "down_interval",
+        "hold_down",
+        "hold_down_max",
         "close",
         "path",
         "status",
@@ -166,9 +189,10 @@ pub(super) const URL: Shape = Shape {
     aliases: &[],
 };
 
-const ALL: [&Shape; 16] = [
+const ALL: [&Shape; 18] = [
     &ROOT,
     &TIMEOUTS,
+    &CHECKS,
     &INTERFACE,
     &MATCH,
     &VLAN,
@@ -181,6 +205,7 @@ const ALL: [&Shape; 16] = [
     &TUNNEL,
     &PERSISTENCE,
     &REAL_SERVER,
+    &SORRY_SERVER,
     &CHECK,
     &URL,
 ];
@@ -322,7 +347,7 @@ mod tests {
         assert!(VIRTUAL_SERVER.help("lb_algo").starts_with("here it is scheduler"));
         assert!(
             ROOT.help("colour")
-                .starts_with("allowed in the top level: hostname, timeouts")
+                .starts_with("allowed in the top level: hostname, timeouts, checks")
         );
     }
 }

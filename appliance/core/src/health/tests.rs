@@ -34,7 +34,7 @@ impl Clock {
         let now = Instant::now();
         Clock {
             now,
-            machine: Machine::adopted(now, Schedule::new(now, "172.16.0.11:30080"), None),
+            machine: Machine::adopted(now, Schedule::new(now, "172.16.0.11:30080"), Told::Nothing),
         }
     }
 
@@ -50,18 +50,26 @@ impl Clock {
         self.machine.started();
         assert_eq!(self.machine.due(), None);
         self.now += Duration::from_millis(1);
-        let result = CheckResult {
-            endpoints: None,
+        let result = self.result(outcome);
+        self.machine.record(&result, &params(), frozen)
+    }
+
+    fn result(&self, outcome: Outcome) -> CheckResult {
+        CheckResult {
+            told: Told::Nothing,
             outcome,
             ended: self.now,
             latency: Duration::from_millis(1),
-        };
-        self.machine.record(&result, &params(), frozen)
+        }
     }
 
     fn up(&mut self) {
         self.check(pass());
         assert_eq!(self.machine.health(), Health::Up);
+    }
+
+    fn in_pool(&self) -> bool {
+        matches!(self.machine.standing(), Standing::Up { .. })
     }
 
     fn wait(&self) -> Duration {
@@ -74,7 +82,7 @@ fn pass() -> Outcome {
 }
 
 fn fail() -> Outcome {
-    Outcome::Fail("connection refused".to_owned())
+    Outcome::Fail("status 500".to_owned())
 }
 
 fn cannot() -> Outcome {
@@ -84,7 +92,7 @@ fn cannot() -> Outcome {
 #[test]
 fn a_server_gets_no_traffic_before_its_first_check_and_is_checked_at_once() {
     let clock = Clock::new();
-    assert!(!clock.machine.in_pool());
+    assert!(!clock.in_pool());
     assert_eq!(clock.machine.word(), HealthWord::Unproven);
     assert_eq!(clock.machine.due(), Some(clock.now));
 }
@@ -95,7 +103,7 @@ fn the_first_pass_is_up_at_once() {
     let change = clock.check(pass()).unwrap();
     assert_eq!((change.from, change.to), (Health::Unproven, Health::Up));
     assert_eq!(change.reason, "first check passed");
-    assert!(clock.machine.in_pool());
+    assert!(clock.in_pool());
     assert!(clock.wait() <= params().interval);
 }
 
@@ -104,7 +112,7 @@ fn the_first_failure_is_decisive() {
     let mut clock = Clock::new();
     let change = clock.check(fail()).unwrap();
     assert_eq!((change.from, change.to), (Health::Unproven, Health::Down));
-    assert_eq!(change.reason, "first check failed: connection refused");
+    assert_eq!(change.reason, "first check failed: status 500");
 }
 
 #[test]
@@ -121,12 +129,12 @@ fn an_up_server_is_down_after_retries_plus_one_failures_at_the_retry_interval() 
     for _ in 0..3 {
         assert_eq!(clock.check(fail()), None);
         assert_eq!(clock.wait(), Duration::from_secs(3));
-        assert!(clock.machine.in_pool());
+        assert!(clock.in_pool());
     }
     let change = clock.check(fail()).unwrap();
     assert_eq!(
         (change.to, change.reason.as_str()),
-        (Health::Down, "connection refused (4 of 4)")
+        (Health::Down, "status 500 (4 of 4)")
     );
     assert!(clock.wait() > Duration::ZERO && clock.wait() <= params().interval);
 }
@@ -202,11 +210,11 @@ fn a_check_that_cannot_be_made_is_told_apart_and_counts_once_it_has_lasted() {
     for _ in 0..3 {
         assert_eq!(clock.check(cannot()), None);
         assert_eq!(clock.machine.word(), HealthWord::CannotCheck);
-        assert!(clock.machine.in_pool());
+        assert!(clock.in_pool());
     }
     let change = clock.check(cannot()).unwrap();
     assert_eq!(change.reason, "cannot be checked: eth1 has no carrier (4 times)");
-    assert!(!clock.machine.in_pool());
+    assert!(!clock.in_pool());
 }
 
 #[test]
@@ -216,7 +224,7 @@ fn a_fault_that_all_targets_share_freezes_the_pool() {
     for _ in 0..50 {
         assert_eq!(clock.check_frozen(cannot(), true), None);
     }
-    assert!(clock.machine.in_pool());
+    assert!(clock.in_pool());
     clock.check(pass());
     assert_eq!(clock.machine.word(), HealthWord::Up);
 }
@@ -227,7 +235,7 @@ fn an_unproven_server_that_cannot_be_checked_stays_out() {
     for _ in 0..10 {
         assert_eq!(clock.check(cannot()), None);
     }
-    assert!(!clock.machine.in_pool());
+    assert!(!clock.in_pool());
     assert_eq!(clock.check(pass()).unwrap().to, Health::Up);
 }
 
@@ -245,7 +253,7 @@ fn cannot_check_does_not_forget_failures_that_were_seen() {
 #[test]
 fn an_adopted_server_keeps_its_traffic_until_its_checks_fail() {
     let mut clock = Clock::adopted();
-    assert!(clock.machine.in_pool());
+    assert!(clock.in_pool());
     for _ in 0..3 {
         assert_eq!(clock.check(fail()), None);
     }
@@ -266,7 +274,143 @@ fn a_reload_keeps_what_was_learnt_and_shortens_the_wait() {
     };
     clock.machine.reschedule(clock.now, &fast);
     assert!(clock.wait() <= fast.interval);
-    assert!(clock.machine.in_pool());
+    assert!(clock.in_pool());
+}
+
+/// Deviation 2 of pitfall 23: who flaps is held for longer each time, and passes all the while.
+#[test]
+fn a_server_that_flaps_is_held_longer_each_time() {
+    let mut clock = Clock::new();
+    clock.up();
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        for _ in 0..4 {
+            clock.check(fail());
+        }
+        assert_eq!(clock.machine.health(), Health::Down);
+        let fell = clock.now;
+        while !clock.in_pool() {
+            clock.check(pass());
+            assert!(clock.now - fell < Duration::from_mins(6));
+        }
+        held.push((clock.now - fell).as_secs());
+    }
+    // Two go unpunished; then 10 s, doubled, until five minutes.
+    assert!(held[0] < 15 && held[1] < 15, "{held:?}");
+    assert!((10..=13).contains(&held[2]), "{held:?}");
+    assert!(
+        (20..=21).contains(&held[3]) && (40..=41).contains(&held[4]),
+        "{held:?}"
+    );
+    assert!((300..=301).contains(&held[7]), "{held:?}");
+    assert_eq!(clock.machine.flaps().count, 8);
+}
+
+#[test]
+fn a_held_server_says_so_and_one_failure_is_enough() {
+    let mut clock = Clock::new();
+    clock.up();
+    for _ in 0..3 {
+        for _ in 0..4 {
+            clock.check(fail());
+        }
+        while !matches!(clock.machine.health(), Health::Up | Health::Held) {
+            clock.check(pass());
+        }
+    }
+    assert_eq!(
+        (clock.machine.health(), clock.machine.word()),
+        (Health::Held, HealthWord::Held)
+    );
+    assert_eq!(clock.machine.standing(), Standing::Held);
+    assert!(clock.machine.held_until().unwrap() > clock.now);
+    let change = clock.check(fail()).unwrap();
+    assert_eq!(
+        (change.to, change.reason.as_str()),
+        (Health::Down, "status 500, while it was held")
+    );
+}
+
+/// A server that stood for long is not restless, however often it fell before.
+#[test]
+fn who_stands_for_long_is_forgiven() {
+    let mut clock = Clock::new();
+    clock.up();
+    for _ in 0..6 {
+        clock.now += params().hold_down_max;
+        for _ in 0..4 {
+            clock.check(fail());
+        }
+        clock.check(pass());
+        assert_eq!(clock.check(pass()).unwrap().to, Health::Up);
+    }
+}
+
+#[test]
+fn a_server_that_has_been_down_for_long_is_checked_less_often() {
+    let slow = CheckParams {
+        down_interval: Some(Duration::from_mins(1)),
+        ..params()
+    };
+    let mut clock = Clock::new();
+    let began = clock.now;
+    let step = |clock: &mut Clock| {
+        clock.now = clock.machine.due().unwrap();
+        clock.machine.started();
+        clock.machine.record(&clock.result(fail()), &slow, false);
+        clock.wait()
+    };
+    step(&mut clock);
+    while clock.now - began < Duration::from_mins(5) {
+        assert!(step(&mut clock) <= params().interval);
+    }
+    step(&mut clock);
+    assert_eq!(step(&mut clock), Duration::from_mins(1));
+}
+
+#[test]
+fn a_port_that_refuses_is_gone_and_one_that_is_silent_may_come_back() {
+    let gone = |outcomes: &[Outcome]| {
+        let mut clock = Clock::new();
+        clock.up();
+        outcomes
+            .iter()
+            .for_each(|outcome| drop(clock.check(outcome.clone())));
+        match clock.machine.standing() {
+            Standing::Down { gone, was_up, .. } => (gone, was_up),
+            other => panic!("{other:?}"),
+        }
+    };
+    let refused = Outcome::Refused("connection refused".to_owned());
+    let silent = Outcome::Silent("no answer within 1s".to_owned());
+    assert_eq!(
+        gone(&[refused.clone(), refused.clone(), refused.clone(), refused.clone()]),
+        (true, true)
+    );
+    let silence = [silent.clone(), silent.clone(), silent.clone(), silent];
+    assert_eq!(gone(&silence), (false, true));
+    // It refuses later: nobody has to wait any more.
+    assert_eq!(gone(&[&silence[..], &[refused]].concat()), (true, true));
+}
+
+#[test]
+fn silence_that_most_share_does_not_count_and_is_not_asked_about_more_often() {
+    let mut clock = Clock::new();
+    clock.up();
+    let silent = Outcome::Silent("no answer within 1s".to_owned());
+    for _ in 0..20 {
+        assert_eq!(clock.check_frozen(silent.clone(), true), None);
+    }
+    assert!(clock.in_pool() && clock.wait() > params().retry_interval);
+    assert_eq!(clock.check(silent).unwrap().to, Health::Down);
+}
+
+#[test]
+fn a_server_that_is_in_the_kernel_at_weight_0_stays_there_until_its_first_check() {
+    let now = Instant::now();
+    let machine = Machine::quiet(now, Schedule::new(now, "172.16.0.11:30080"));
+    assert_eq!(machine.standing(), Standing::Unproven { known: true });
+    assert_eq!(machine.due(), Some(now));
 }
 
 mod model {

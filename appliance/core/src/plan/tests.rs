@@ -14,6 +14,7 @@ use crate::desired::{self, FORWARDING};
 use crate::fake::FakeKernel;
 use crate::model::{Endpoint, Forward, Persistence, Protocol, RealKey, Scheduler, VirtualSettings, Weight};
 use crate::observed::{ForeignService, ObservedReal, ObservedVirtual};
+use crate::pool::{self, PoolRules, Tier};
 use crate::ports::KernelPort;
 use crate::ruleset::{Chain, Rule};
 
@@ -43,6 +44,7 @@ fn real(host: u8, weight: u32, when_down: WhenDown) -> RealServer {
         weight: Weight::new(weight).unwrap(),
         forward: Forward::Nat,
         when_down,
+        tier: Tier::Primary,
         check: Arc::default(),
     }
 }
@@ -72,6 +74,7 @@ prop_compose! {
             key: endpoint.into(),
             listen: vec![endpoint.into()],
             syn_proxy: false,
+            pool: PoolRules::DEFAULT,
             settings: VirtualSettings {
                 persistence: persistence.map(|(timeout_s, prefix)| Persistence { timeout_s, prefix }),
                 ..Scheduler::ALL[scheduler].into()
@@ -211,14 +214,15 @@ fn plan_for(config: &Config, healthy: u8, observed: &Observed) -> Vec<Step> {
     let pools: Pools = config
         .virtual_servers
         .iter()
-        .map(|service| {
-            (
-                service.key,
-                desired::pool(service, |key| is_healthy(healthy, key).then_some(1)),
-            )
-        })
+        .map(|service| (service.key, pool_of(service, healthy)))
         .collect();
     diff(&network, &pools, observed)
+}
+
+fn pool_of(service: &VirtualServer, healthy: u8) -> desired::DesiredVirtual {
+    let now = std::time::Instant::now();
+    let member = |real: &RealServer| pool::Member::settled(is_healthy(healthy, real.address), now);
+    pool::decide(service, member, &pool::Memory::default(), now).pool
 }
 
 fn is_healthy(healthy: u8, key: RealKey) -> bool {
@@ -321,6 +325,7 @@ fn the_filter_comes_first_and_forwarding_last() {
             listen: vec!["192.168.0.1:80/tcp".parse::<Endpoint>().unwrap().into()],
             settings: Scheduler::Rr.into(),
             syn_proxy: false,
+            pool: PoolRules::DEFAULT,
             real_servers: vec![real(1, 1, WhenDown::Remove)],
         })],
         ..Config::empty()
@@ -346,6 +351,7 @@ fn a_service_is_opened_after_its_pool_is_filled() {
             listen: vec!["192.168.0.1:80/tcp".parse::<Endpoint>().unwrap().into()],
             settings: Scheduler::Rr.into(),
             syn_proxy: false,
+            pool: PoolRules::DEFAULT,
             real_servers: vec![real(1, 1, WhenDown::Remove)],
         })],
         ..Config::empty()
@@ -440,6 +446,7 @@ fn an_address_is_announced_when_a_service_is_open_there() {
         listen: vec!["192.168.1.1:80/tcp".parse::<Endpoint>().unwrap().into()],
         settings: Scheduler::Wlc.into(),
         syn_proxy: false,
+        pool: PoolRules::DEFAULT,
         real_servers: vec![],
     };
     let outside: BTreeSet<String> = ["192.168.1.1/24", "192.168.1.2/24"].map(String::from).into();

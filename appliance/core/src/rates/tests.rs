@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::control::{HealthWord, ServiceCounters, ServiceReport, TranslationReport};
+use crate::control::{HealthWord, ServiceCounters, ServiceReport, StandingReport, TranslationReport};
 use crate::traffic::{Memory, Softnet, Tracking};
 
 fn bytes(in_bytes: u64) -> Traffic {
@@ -26,11 +26,13 @@ fn server(address: &str, traffic: Option<Traffic>) -> ServerReport {
         traffic,
         rates: None,
         last_check: None,
+        standing: StandingReport::default(),
     }
 }
 
 fn service(name: &str, traffic: Option<Traffic>, servers: Vec<ServerReport>) -> ServiceReport {
     ServiceReport {
+        mode: "primary".to_owned(),
         name: name.into(),
         listen: "192.168.0.1:80".into(),
         protocol: "tcp".into(),

@@ -10,6 +10,7 @@ mod table;
 mod text;
 mod traffic;
 mod units;
+mod why;
 
 use lb_core::control::Response;
 

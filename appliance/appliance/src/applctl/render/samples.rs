@@ -42,6 +42,7 @@ pub fn server(
         traffic: (weight.0 > 0).then(|| counted(1_000)),
         rates: (weight.0 > 0).then(|| paced(1.0)),
         last_check: check,
+        standing: StandingReport::default(),
     }
 }
 
@@ -65,6 +66,7 @@ pub fn failed(reason: &str) -> Option<LastCheckReport> {
 
 pub fn service(name: &str, listen: &str, servers: Vec<ServerReport>) -> ServiceReport {
     ServiceReport {
+        mode: "primary".to_owned(),
         name: name.into(),
         listen: listen.into(),
         protocol: "tcp".into(),

@@ -5,7 +5,8 @@ use lb_core::control::{HealthWord, ServerReport, ServiceReport, ServicesReport};
 
 use super::table::{Cell, heads, line, total, widths};
 use super::text::{Screen, Tone, clean, width, wrap};
-use super::units::{amount, bytes, count, latency, some, span};
+use super::units::{amount, bytes, count, some, span};
+use super::why::why;
 
 const INDENT: usize = 2;
 const HEADS: [&str; 5] = ["SERVER", "HEALTH", "FOR", "WEIGHT", "CONNS"];
@@ -24,7 +25,7 @@ fn service(service: &ServiceReport, screen: &Screen) -> String {
     let mut text = title(service, screen);
     text.push_str(&counted(service, screen));
     let cells: Vec<Vec<Cell>> = service.servers.iter().map(fields).collect();
-    let checks: Vec<String> = service.servers.iter().map(check).collect();
+    let checks: Vec<String> = service.servers.iter().map(why).collect();
     let Some(first) = cells.first() else {
         text.push_str(&format!(
             "{:INDENT$}{}\n",
@@ -113,7 +114,7 @@ fn fields(server: &ServerReport) -> Vec<Cell> {
     let tone = match server.health {
         HealthWord::Up => Tone::Good,
         HealthWord::Down => Tone::Bad,
-        HealthWord::Unproven | HealthWord::CannotCheck => Tone::Doubtful,
+        HealthWord::Held | HealthWord::Unproven | HealthWord::CannotCheck => Tone::Doubtful,
     };
     let weight = if server.weight == server.configured_weight {
         server.weight.to_string()
@@ -127,22 +128,6 @@ fn fields(server: &ServerReport) -> Vec<Cell> {
         Cell::right(weight),
         Cell::right(server.active_connections.to_string()),
     ]
-}
-
-/// `connected in 0.4 ms, 3s ago`.
-fn check(server: &ServerReport) -> String {
-    let Some(last) = &server.last_check else {
-        // Up without a check: `type = "none"`, or it was serving when the agent started.
-        let never = server.health == HealthWord::Up;
-        return if never { "not checked" } else { "none yet" }.to_owned();
-    };
-    let reason = clean(&last.reason);
-    let age = span(last.age_ms);
-    if last.ok {
-        format!("{reason} in {}, {age} ago", latency(last.latency_ms))
-    } else {
-        format!("{reason}, {age} ago")
-    }
 }
 
 /// How a server is spread over lines.

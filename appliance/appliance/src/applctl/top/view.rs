@@ -289,6 +289,7 @@ fn server_line(server: &ServerReport) -> Line {
     figures.push(amount(u64::from(server.active_connections)));
     let (word, tone) = match server.health {
         HealthWord::Up => ("up", Tone::Plain),
+        HealthWord::Held => ("held", Tone::Doubtful),
         HealthWord::Down => ("down", Tone::Bad),
         HealthWord::Unproven => ("new", Tone::Doubtful),
         HealthWord::CannotCheck => ("?", Tone::Doubtful),

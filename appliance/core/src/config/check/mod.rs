@@ -2,6 +2,7 @@
 //! keepalived's words are accepted for the settings that it has as well. Must not: know what is checked.
 
 mod asks;
+mod down;
 mod kind;
 mod values;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use self::asks::{AskKeys, untrusted};
+use self::down::DownKeys;
 use self::kind::Kind;
 use super::fault::Wrong;
 use super::reader::{Reader, Section, Value};
@@ -42,6 +44,7 @@ pub(super) struct CheckKeys {
     retry_interval: Option<Spanned<Duration>>,
     rise: Option<Spanned<u32>>,
     jitter: Option<Spanned<Duration>>,
+    down: DownKeys,
     /// An interval or a jitter that could not be read: the two cannot be compared.
     incomparable: bool,
     /// A port that could not be read: it is not missing as well.
@@ -81,6 +84,7 @@ impl CheckKeys {
                 .value("rise")
                 .and_then(|value| reader.integer(value, RISE)),
             jitter: jitter.and_then(|value| time::read(reader, value, &(Duration::ZERO..=*INTERVAL.end()))),
+            down: DownKeys::read(reader, &section),
             incomparable: false,
             broken_port: false,
         };
@@ -102,6 +106,7 @@ impl CheckKeys {
             retry_interval: self.retry_interval.or_else(|| base.retry_interval.clone()),
             rise: self.rise.or_else(|| base.rise.clone()),
             jitter: self.jitter.or_else(|| base.jitter.clone()),
+            down: self.down.over(&base.down),
             incomparable: self.incomparable || base.incomparable,
             broken_port: self.broken_port || base.broken_port,
         }
@@ -109,7 +114,11 @@ impl CheckKeys {
 
     /// Whether these keys say something that others may not fit to.
     pub fn says_anything(&self) -> bool {
-        self.kind.is_some() || self.asks.says_anything() || self.interval.is_some() || self.jitter.is_some()
+        self.kind.is_some()
+            || self.asks.says_anything()
+            || self.interval.is_some()
+            || self.jitter.is_some()
+            || self.down.says_anything()
     }
 
     /// Whether the file says what is checked: the traffic's own port, by TCP, is only a default.
@@ -124,6 +133,9 @@ impl CheckKeys {
     /// Keys that do not fit together.
     pub fn judge(&self, reader: &mut Reader<'_>) {
         self.judge_jitter(reader);
+        if !self.incomparable {
+            self.down.judge(reader, &self.params());
+        }
         self.asks.judge(reader, self.kind());
         self.asks.judge_body(reader);
     }
@@ -179,7 +191,7 @@ impl CheckKeys {
     pub fn params(&self) -> CheckParams {
         let kind = self.kind();
         let default = kind.defaults();
-        CheckParams {
+        let mut params = CheckParams {
             kind: self.asks.check(kind),
             port: self
                 .port
@@ -191,7 +203,10 @@ impl CheckKeys {
             retry_interval: value_or(&self.retry_interval, default.retry_interval),
             rise: value_or(&self.rise, default.rise),
             jitter: value_or(&self.jitter, default.jitter),
-        }
+            ..default
+        };
+        self.down.lay_over(&mut params);
+        params
     }
 }
 

@@ -7,6 +7,7 @@ use super::*;
 use crate::check::{CheckKind, CheckParams, Close};
 use crate::model::{Endpoint, Forward, Protocol, RealKey, Scheduler, Weight};
 use crate::observed::IpvsTimeouts;
+use crate::pool::{PoolRules, Tier};
 
 const SCENARIO: &str = include_str!("../../../../../tests/configs/good/scenario.toml");
 
@@ -35,6 +36,7 @@ fn service(name: &str, port: u16, real_servers: Vec<RealServer>) -> VirtualServe
         listen: vec![endpoint.into()],
         settings: Scheduler::Rr.into(),
         syn_proxy: false,
+        pool: PoolRules::DEFAULT,
         real_servers,
     }
 }
@@ -48,6 +50,7 @@ fn server(address: &str, port: u16, when_down: WhenDown, timeout_s: u64) -> Real
         weight: Weight::ONE,
         forward: Forward::Nat,
         when_down,
+        tier: Tier::Primary,
         check: Arc::new(CheckParams {
             kind: CheckKind::Tcp(Close::Fin),
             port: None,
@@ -56,7 +59,7 @@ fn server(address: &str, port: u16, when_down: WhenDown, timeout_s: u64) -> Real
             retries: 3,
             retry_interval: Duration::from_secs(3),
             rise: 2,
-            jitter: Duration::ZERO,
+            ..CheckParams::default()
         }),
     }
 }
@@ -67,6 +70,7 @@ fn the_scenario_is_what_its_file_says() {
     let expected = Config {
         hostname: HostName::new("lb").unwrap(),
         timeouts: IpvsTimeouts::DEFAULT,
+        fail_static: Duration::from_secs(30),
         interfaces: vec![
             interface("eth0", "192.168.0.1/24"),
             interface("eth1", "172.16.0.254/24"),
@@ -139,6 +143,7 @@ fn what_is_left_out_has_its_default() {
         weight: Weight::ONE,
         forward: Forward::Nat,
         when_down: WhenDown::Remove,
+        tier: Tier::Primary,
         check: Arc::default(),
     };
     assert_eq!(service.real_servers, [expected]);

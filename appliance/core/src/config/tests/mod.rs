@@ -4,6 +4,7 @@ mod answers;
 mod asked;
 mod meaning;
 mod parts;
+mod pools;
 mod property;
 mod size;
 mod stacked;

@@ -19,6 +19,7 @@ use crate::model::{
     VirtualSettings, Weight,
 };
 use crate::observed::IpvsTimeouts;
+use crate::pool::Tier;
 
 /// What must hold for every file.
 fn harmless(bytes: &[u8]) -> Result<(), TestCaseError> {
@@ -147,7 +148,7 @@ fn time(range: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = Duration>
 fn check(named: bool) -> impl Strategy<Value = CheckParams> {
     let target = (any::<bool>(), prop::option::of(1u16..), asked());
     let times = (
-        time(100..=3_600_000),
+        time(100..=1_800_000),
         time(10..=300_000),
         time(10..=3_600_000),
         0u64..=100,
@@ -168,6 +169,9 @@ fn check(named: bool) -> impl Strategy<Value = CheckParams> {
                 retry_interval,
                 rise,
                 jitter,
+                down_interval: (retries % 3 == 1).then_some(interval * 2),
+                hold_down: timeout,
+                hold_down_max: timeout * (1 + rise),
             }
         },
     )
@@ -252,6 +256,11 @@ fn real_server(v4: bool, named: bool, bare: bool) -> impl Strategy<Value = RealS
             } else {
                 WhenDown::Remove
             },
+            tier: if weight.value() % 5 == 0 {
+                Tier::Backup
+            } else {
+                Tier::Primary
+            },
             check: check.into(),
         },
     )
@@ -296,9 +305,10 @@ fn virtual_server(interfaces: usize) -> impl Strategy<Value = VirtualServer> {
         prop::sample::select(Scheduler::ALL.to_vec()),
         prop::option::of((1u32..=2_678_400, 1u8..=32)),
         any::<[bool; 2]>(),
+        super::pools::rules(),
     );
     (ranges(interfaces), settings, "[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,20}").prop_flat_map(
-        |(listen, (scheduler, persistence, [one_packet, syn_proxy]), name)| {
+        |(listen, (scheduler, persistence, [one_packet, syn_proxy], pool), name)| {
             let all = |protocol| listen.iter().all(|range| range.protocol == protocol);
             let key = key(&listen);
             let grouped = matches!(key, VirtualKey::Mark(_));
@@ -328,6 +338,7 @@ fn virtual_server(interfaces: usize) -> impl Strategy<Value = VirtualServer> {
                     listen: listen.clone(),
                     settings,
                     syn_proxy,
+                    pool: pool.clone(),
                     real_servers: unique.into_values().collect(),
                 }
             })
@@ -393,6 +404,7 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
                     tcp_fin_s: 77,
                     udp_s: 604_800,
                 },
+                fail_static: Duration::from_millis(u64::from(interfaces[0].mtu.unwrap_or(0))),
                 port_forwards: vec![],
                 masquerades: outs.into_iter().map(masquerade).collect(),
                 interfaces: interfaces.clone(),
@@ -414,9 +426,10 @@ pub(super) fn written(config: &Config) -> String {
         tcp_fin_s,
         udp_s,
     } = config.timeouts;
+    let fail_static = super::super::time::show(config.fail_static);
     let _ = write!(
         text,
-        "[timeouts]\ntcp = \"{tcp_s}s\"\ntcp_fin = \"{tcp_fin_s}s\"\nudp = \"{udp_s}s\"\n"
+        "[timeouts]\ntcp = \"{tcp_s}s\"\ntcp_fin = \"{tcp_fin_s}s\"\nudp = \"{udp_s}s\"\n[checks]\nfail_static = \"{fail_static}\"\n"
     );
     // Cards of a bond or bridge without an [[interface]].
     let described = |interface: &&Interface| !interface.label.starts_with("nic");
@@ -484,6 +497,7 @@ pub(super) fn written(config: &Config) -> String {
             "scheduler = \"{scheduler}\"\nprotocol = {protocol}\none_packet = {one_packet}\nsyn_proxy = {}\n",
             service.syn_proxy
         );
+        text.push_str(&super::pools::written(&service.pool));
         if let Some(Persistence { timeout_s, prefix }) = persistence {
             let _ = writeln!(
                 text,
@@ -506,7 +520,8 @@ fn write_server(text: &mut String, server: &RealServer) {
     let (address, weight, check) = (server.address, server.weight, &server.check);
     let _ = write!(
         text,
-        "[[virtual_server.real_server]]\naddress = \"{address}\"\nweight = {weight}\n"
+        "[[virtual_server.real_server]]\naddress = \"{address}\"\nweight = {weight}\nbackup = {}\n",
+        server.tier == Tier::Backup
     );
     let _ = write!(
         text,
@@ -517,8 +532,13 @@ fn write_server(text: &mut String, server: &RealServer) {
         ("timeout", check.timeout),
         ("retry_interval", check.retry_interval),
         ("jitter", check.jitter),
+        ("hold_down", check.hold_down),
+        ("hold_down_max", check.hold_down_max),
     ] {
         let _ = writeln!(text, "{key} = \"{}\"", super::super::time::show(time));
+    }
+    if let Some(time) = check.down_interval {
+        let _ = writeln!(text, "down_interval = \"{}\"", super::super::time::show(time));
     }
     let _ = write!(text, "retries = {}\nrise = {}\n", check.retries, check.rise);
     text.push_str(&written_kind(&check.kind));
