@@ -16,7 +16,9 @@ use lb_core::control::{Request, Response};
 use lb_core::fake::FakeKernel;
 use lb_core::flat::FlatMap;
 use lb_core::model::{RealKey, VirtualKey};
-use lb_core::observed::{Activity, ConnectionTable, Observed, ObservedReal, SysctlName, Wanted};
+use lb_core::observed::{
+    Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted,
+};
 use lb_core::plan::Step;
 use lb_core::ports::{ActivityPort, KernelError, KernelPort, LinkEvents};
 
@@ -218,6 +220,9 @@ impl ActivityPort for Nothing {
         Ok(Activity::default())
     }
 
+    fn servers(&mut self, _service: &VirtualKey) -> Result<Vec<(RealKey, ServerActivity)>, KernelError> {
+        Ok(Vec::new())
+    }
     fn connections(&mut self, _limit: usize) -> Result<ConnectionTable, KernelError> {
         Ok(ConnectionTable::default())
     }

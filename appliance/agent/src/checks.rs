@@ -13,7 +13,7 @@ use lb_core::flat::FlatMap;
 use lb_core::health::{CheckResult, Health, Machine, Outcome, Share, Standing, Told, Transition};
 use lb_core::model::{IfName, RealKey, ServerKey, VirtualKey, Weight};
 use lb_core::observed::ObservedLink;
-use lb_core::pool::{self, Decision, Drains, Member, Memory, Mode};
+use lb_core::pool::{self, Decision, Drains, Member, Memory, Mode, Tier};
 
 use crate::silence::Silence;
 use crate::targets::{Target, TargetId, Targets, schedule};
@@ -373,17 +373,21 @@ impl Checks {
         target.is_some_and(|target| target.as_ref().is_none_or(|id| health(id) == Some(Health::Up)))
     }
 
-    /// Servers that are up, and all.
-    pub fn count(&self) -> (usize, usize) {
-        let of = |(service, pool): (&VirtualKey, &Pool)| {
-            let servers = pool.servers.keys().map(|server| ServerKey {
-                service: *service,
-                server: *server,
-            });
-            (servers.filter(|key| self.is_up(key)).count(), pool.servers.len())
-        };
-        let counts = self.pools.iter().map(of);
-        counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
+    /// Of the file's servers those that are up, and all.
+    pub fn count(&self, config: &Config) -> (usize, usize) {
+        let servers = config.services().flat_map(|service| {
+            let servers = service
+                .real_servers
+                .iter()
+                .filter(|real| real.tier != Tier::Leaving);
+            servers.map(|real| ServerKey {
+                service: service.key,
+                server: real.address,
+            })
+        });
+        servers.fold((0, 0), |(up, all), key| {
+            (up + usize::from(self.is_up(&key)), all + 1)
+        })
     }
 }
 

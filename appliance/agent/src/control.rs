@@ -18,14 +18,14 @@ use tokio::task;
 
 use crate::engine::Event;
 
-type SharedActivity = Arc<Mutex<Box<dyn ActivityPort>>>;
+pub type SharedActivity = Arc<Mutex<Box<dyn ActivityPort>>>;
 
 /// JSON may need six characters for one byte of a file (`\u0000`), and the file may be one that is found too large.
 const MAX_REQUEST_BYTES: u64 = 6 * (MAX_BYTES as u64 + (1 << 20));
 /// For the whole of a request to arrive, and of a response to leave.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub fn start(runtime: &Path, activity: Box<dyn ActivityPort>, events: mpsc::Sender<Event>) -> io::Result<()> {
+pub fn start(runtime: &Path, activity: SharedActivity, events: mpsc::Sender<Event>) -> io::Result<()> {
     std::fs::create_dir_all(runtime)?;
     let path = runtime.join("control.sock");
     match std::fs::remove_file(&path) {
@@ -34,7 +34,6 @@ pub fn start(runtime: &Path, activity: Box<dyn ActivityPort>, events: mpsc::Send
     }
     let listener = UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    let activity: SharedActivity = Arc::new(Mutex::new(activity));
     tokio::spawn(async move {
         loop {
             match listener.accept().await {
@@ -152,7 +151,7 @@ async fn connections(activity: SharedActivity, limit: usize) -> Response {
 }
 
 /// A reader that panicked leaves nothing half done.
-fn lock(activity: &SharedActivity) -> std::sync::MutexGuard<'_, Box<dyn ActivityPort>> {
+pub fn lock(activity: &SharedActivity) -> std::sync::MutexGuard<'_, Box<dyn ActivityPort>> {
     activity.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

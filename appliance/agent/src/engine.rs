@@ -2,8 +2,8 @@
 //! Must not: block, or let one event's failure end it.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use lb_core::check::CheckParams;
@@ -20,6 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::Loaded;
 use crate::checks::{self, Checks};
+use crate::control::SharedActivity;
+use crate::departures::{Counted, Departures};
 use crate::keeper::Keeper;
 use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
 use crate::probe::{self, Trust};
@@ -35,6 +37,8 @@ const QUEUE: usize = 1024;
 
 pub enum Event {
     Checked(TargetId, RealKey, CheckResult),
+    /// Of servers that leave.
+    Counted(Counted),
     Observed(Scope, Result<Observed, KernelError>),
     Applied(Purpose, Outcomes),
     LinksChanged,
@@ -76,7 +80,9 @@ pub struct Engine {
     /// Fed by whoever asks, first by the console when it starts.
     pub drops: DropWatch,
     jobs: std_mpsc::Sender<Job>,
-    events: mpsc::Sender<Event>,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) activity: SharedActivity,
+    pub departures: Departures,
     /// Checks are made, now that the network has been set up once.
     pub checking: bool,
     ready: bool,
@@ -86,8 +92,9 @@ pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
     let (events, mut inbox) = mpsc::channel(QUEUE);
     let jobs = kernel_thread::start(ports.kernel, events.clone())?;
     links::start(ports.links, events.clone())?;
-    control::start(&places.runtime, ports.activity, events.clone())?;
-    let mut engine = Engine::new(places, jobs, events)?;
+    let activity: SharedActivity = Arc::new(Mutex::new(ports.activity));
+    control::start(&places.runtime, activity.clone(), events.clone())?;
+    let mut engine = Engine::new(places, jobs, events, activity)?;
     engine.start_pass(Instant::now());
     loop {
         let deadline = engine.deadline();
@@ -103,7 +110,12 @@ pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
 }
 
 impl Engine {
-    fn new(places: Places, jobs: std_mpsc::Sender<Job>, events: mpsc::Sender<Event>) -> io::Result<Engine> {
+    fn new(
+        places: Places,
+        jobs: std_mpsc::Sender<Job>,
+        events: mpsc::Sender<Event>,
+        activity: SharedActivity,
+    ) -> io::Result<Engine> {
         let now = Instant::now();
         let store = Store::new(places.config.clone());
         let Loaded {
@@ -138,6 +150,8 @@ impl Engine {
             places,
             jobs,
             events,
+            activity,
+            departures: Departures::default(),
             checking: false,
             ready: false,
         };
@@ -163,15 +177,15 @@ impl Engine {
 
     fn deadline(&self) -> Instant {
         let audit = self.reconcile.deadline(self.started);
-        match self.checks.next_due().filter(|_| self.checking) {
-            Some(check) => check.min(audit),
-            None => audit,
-        }
+        let check = self.checks.next_due().filter(|_| self.checking);
+        let look = self.departures.next_look();
+        [check, look].into_iter().flatten().fold(audit, Instant::min)
     }
 
     fn take(&mut self, event: Event) {
         match event {
             Event::Checked(id, server, result) => self.checked(id, server, result),
+            Event::Counted(counted) => self.counted(&counted),
             Event::Observed(scope, observed) => self.on_observed(scope, observed),
             Event::Applied(purpose, outcomes) => self.on_applied(purpose, outcomes),
             Event::LinksChanged => self.reconcile.links_changed(),
@@ -194,6 +208,7 @@ impl Engine {
             self.start_checks(now);
         }
         self.turn_pools(now);
+        self.look_after_leaving(now);
         self.continue_reconcile(now);
         // Disks are slow: after what is for the kernel.
         self.keeper.lay_down();
@@ -273,7 +288,10 @@ impl Engine {
             return;
         }
         self.ready = true;
-        let (_, servers) = self.checks.count();
+        let (_, servers) = self
+            .config
+            .as_ref()
+            .map_or((0, 0), |config| self.checks.count(config));
         let services = self.config.as_ref().map_or(0, |c| c.virtual_servers.len());
         let line = format!("{services} services, {servers} servers\n");
         let mark = self.places.runtime.join("agent.ready");
@@ -313,8 +331,13 @@ impl Engine {
     }
 }
 
-pub fn find<'c>(config: &'c Config, by_listen: &[u32], key: &VirtualKey) -> Option<&'c VirtualServer> {
+/// Where a service stands in the configuration.
+pub fn place(config: &Config, by_listen: &[u32], key: &VirtualKey) -> Option<usize> {
     let services = &config.virtual_servers;
     let found = by_listen.binary_search_by_key(key, |at| services[*at as usize].key);
-    found.ok().map(|at| services[by_listen[at] as usize].as_ref())
+    found.ok().map(|at| by_listen[at] as usize)
+}
+
+pub fn find<'c>(config: &'c Config, by_listen: &[u32], key: &VirtualKey) -> Option<&'c VirtualServer> {
+    place(config, by_listen, key).map(|at| config.virtual_servers[at].as_ref())
 }

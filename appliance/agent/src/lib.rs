@@ -5,6 +5,7 @@
 mod apply;
 mod checks;
 mod control;
+mod departures;
 mod engine;
 mod keeper;
 mod kernel_thread;

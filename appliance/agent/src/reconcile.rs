@@ -267,6 +267,11 @@ impl Engine {
     /// All machines, by what is in force and by what the kernel holds.
     pub fn configure_checks(&mut self, now: Instant) {
         self.checks_configured = true;
+        if !self.reconcile.knows() {
+            let observed = std::mem::take(&mut self.observed);
+            self.adopt_leaving(&observed, now);
+            self.observed = observed;
+        }
         let nothing = lb_core::config::Config::empty();
         let config = self.config.as_ref().unwrap_or(&nothing);
         let observed = &self.observed;

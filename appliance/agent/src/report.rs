@@ -72,7 +72,10 @@ impl Engine {
     }
 
     fn status(&self, activity: &Activity) -> StatusReport {
-        let (servers_up, servers) = self.checks.count();
+        let (servers_up, servers) = self
+            .config
+            .as_ref()
+            .map_or((0, 0), |config| self.checks.count(config));
         let init = init_report(&self.places);
         let pid = std::process::id();
         StatusReport {

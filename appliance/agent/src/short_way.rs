@@ -51,7 +51,8 @@ impl ShortWay {
 
 impl Engine {
     /// Puts a configuration in force, and answers the waiter when the kernel has it.
-    pub fn replace_config(&mut self, config: Config, waiter: Waiter) {
+    pub fn replace_config(&mut self, mut config: Config, waiter: Waiter) {
+        self.keep_leaving(&mut config, Instant::now());
         let old = self.put_in_force(Some(config));
         // What was planned of the one before is over; so it is clear whose steps are to come.
         let waiters = std::mem::take(&mut self.reconcile.short.next);

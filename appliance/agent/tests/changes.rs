@@ -14,7 +14,9 @@ use lb_core::control::{ApplyReport, Request, Response, StatusReport};
 use lb_core::fake::FakeKernel;
 use lb_core::flat::FlatMap;
 use lb_core::model::{RealKey, VirtualKey};
-use lb_core::observed::{Activity, ConnectionTable, Observed, ObservedReal, SysctlName, Wanted};
+use lb_core::observed::{
+    Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted,
+};
 use lb_core::plan::Step;
 use lb_core::ports::{ActivityPort, KernelError, KernelFault, KernelPort, LinkEvents};
 
@@ -28,6 +30,7 @@ struct Record {
     slow: Duration,
     /// The next step that begins so is refused.
     refuse: Option<&'static str>,
+    connections: u32,
 }
 
 #[derive(Clone)]
@@ -65,11 +68,20 @@ impl KernelPort for Shared {
     }
 }
 
-struct Nothing;
-
-impl ActivityPort for Nothing {
+/// Every server that the kernel has has these connections.
+impl ActivityPort for Shared {
     fn activity(&mut self, _wanted: Wanted) -> Result<Activity, KernelError> {
         Ok(Activity::default())
+    }
+    fn servers(&mut self, service: &VirtualKey) -> Result<Vec<(RealKey, ServerActivity)>, KernelError> {
+        let mut record = self.0.lock().unwrap();
+        let active_connections = record.connections;
+        let servers = record.kernel.observe_servers(service)?.unwrap_or_default();
+        let activity = ServerActivity {
+            active_connections,
+            ..ServerActivity::default()
+        };
+        Ok(servers.keys().map(|server| (*server, activity)).collect())
     }
     fn connections(&mut self, _limit: usize) -> Result<ConnectionTable, KernelError> {
         Ok(ConnectionTable::default())
@@ -114,7 +126,7 @@ impl Appliance {
         };
         let ports = Ports {
             kernel: Box::new(record.clone()),
-            activity: Box::new(Nothing),
+            activity: Box::new(record.clone()),
             links: Box::new(Links(events)),
         };
         let ready = places.runtime.join("agent.ready");
@@ -179,7 +191,8 @@ fn config(services: &[(u16, &[(u8, u16)])]) -> String {
         .to_owned();
     for (port, servers) in services {
         text += &format!(
-            "[[virtual_server]]\nname = \"s{port}\"\nlisten = \"192.168.0.1:{port}\"\ncheck = {{ type = \"none\" }}\n"
+            "[[virtual_server]]\nname = \"s{port}\"\nlisten = \"192.168.0.1:{port}\"\ncheck = {{ type = \"none\" }}\n\
+             drain_timeout = \"0s\"\n"
         );
         for (server, weight) in *servers {
             text += &format!(
@@ -352,4 +365,74 @@ fn a_change_is_answered_when_it_is_kept() {
         panic!("no report");
     };
     assert!(report.applied && report.persisted, "{report:?}");
+}
+
+fn eventually(appliance: &Appliance, expected: &[&str]) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while appliance.table() != expected {
+        assert!(
+            Instant::now() < deadline,
+            "{:?} instead of {expected:?}",
+            appliance.table()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_server_that_is_taken_out_leaves_with_its_last_connection() {
+    let text = |servers: &[(u8, u16)]| config(&[(80, servers)]).replace("\"0s\"", "\"1h\"");
+    let appliance = Appliance::start(&text(&[(1, 1), (2, 1)]));
+    appliance.record.0.lock().unwrap().connections = 3;
+    let report = appliance.put(&text(&[(1, 1)]));
+    assert_eq!(
+        report.steps,
+        ["edit real 172.16.0.2:80 weight 0 nat of 192.168.0.1:80/tcp"]
+    );
+    // Something else changes meanwhile, and it comes back, and leaves again.
+    appliance.put(&text(&[(1, 2)]));
+    assert_eq!(
+        appliance.table(),
+        ["192.168.0.1:80/tcp 172.16.0.1:80*2 172.16.0.2:80*0"]
+    );
+    let status = appliance.status();
+    assert_eq!(
+        (status.servers_up, status.servers),
+        (1, 1),
+        "it is not of the file"
+    );
+    appliance.put(&text(&[(1, 1), (2, 5)]));
+    assert_eq!(
+        appliance.table(),
+        ["192.168.0.1:80/tcp 172.16.0.1:80*1 172.16.0.2:80*5"]
+    );
+    appliance.put(&text(&[(1, 1)]));
+    std::thread::sleep(Duration::from_millis(2_500));
+    assert_eq!(
+        appliance.table(),
+        ["192.168.0.1:80/tcp 172.16.0.1:80*1 172.16.0.2:80*0"]
+    );
+    appliance.record.0.lock().unwrap().connections = 0;
+    eventually(&appliance, &["192.168.0.1:80/tcp 172.16.0.1:80*1"]);
+    assert_eq!(appliance.status().reconcile.repairs, 0);
+}
+
+#[test]
+fn the_time_of_a_server_that_is_taken_out_ends() {
+    let text = |servers: &[(u8, u16)]| config(&[(80, servers)]).replace("\"0s\"", "\"2s\"");
+    let appliance = Appliance::start(&text(&[(1, 1), (2, 1)]));
+    appliance.record.0.lock().unwrap().connections = 3;
+    appliance.put(&text(&[(1, 1)]));
+    assert_eq!(
+        appliance.table(),
+        ["192.168.0.1:80/tcp 172.16.0.1:80*1 172.16.0.2:80*0"]
+    );
+    eventually(&appliance, &["192.168.0.1:80/tcp 172.16.0.1:80*1"]);
+    // Datagrams have no end that could be waited for.
+    let udp = |servers: &[(u8, u16)]| {
+        text(servers).replace("name = \"s80\"\n", "name = \"s80\"\nprotocol = \"udp\"\n")
+    };
+    appliance.put(&udp(&[(1, 1), (2, 1)]));
+    appliance.put(&udp(&[(1, 1)]));
+    assert_eq!(appliance.table(), ["192.168.0.1:80/udp 172.16.0.1:80*1"]);
 }

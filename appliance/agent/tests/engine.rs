@@ -19,7 +19,9 @@ use lb_core::control::{
 use lb_core::fake::FakeKernel;
 use lb_core::flat::FlatMap;
 use lb_core::model::{RealKey, VirtualKey};
-use lb_core::observed::{Activity, ConnectionTable, Observed, ObservedReal, SysctlName, Wanted};
+use lb_core::observed::{
+    Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted,
+};
 use lb_core::plan::Step;
 use lb_core::ports::{ActivityPort, KernelError, KernelPort, LinkEvents};
 
@@ -109,6 +111,9 @@ struct NoActivity;
 impl ActivityPort for NoActivity {
     fn activity(&mut self, _wanted: Wanted) -> Result<Activity, KernelError> {
         Ok(Activity::default())
+    }
+    fn servers(&mut self, _service: &VirtualKey) -> Result<Vec<(RealKey, ServerActivity)>, KernelError> {
+        Ok(Vec::new())
     }
     fn connections(&mut self, _limit: usize) -> Result<ConnectionTable, KernelError> {
         Ok(ConnectionTable::default())

@@ -8,7 +8,9 @@ use thiserror::Error;
 
 use crate::flat::FlatMap;
 use crate::model::{RealKey, VirtualKey};
-use crate::observed::{Activity, ConnectionTable, Observed, ObservedReal, SysctlName, Wanted};
+use crate::observed::{
+    Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted,
+};
 use crate::plan::Step;
 
 /// Reads and changes the kernel's state. Blocking: the holder calls it from a thread of its own.
@@ -41,6 +43,9 @@ pub trait KernelPort: Send {
 /// Reads what counts and ages. Separate from [`KernelPort`], so that looking never waits for a change.
 pub trait ActivityPort: Send {
     fn activity(&mut self, wanted: Wanted) -> Result<Activity, KernelError>;
+
+    /// The servers of one service; none if there is no such service.
+    fn servers(&mut self, service: &VirtualKey) -> Result<Vec<(RealKey, ServerActivity)>, KernelError>;
 
     /// At most `limit` connections, and how many there are.
     fn connections(&mut self, limit: usize) -> Result<ConnectionTable, KernelError>;

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 
-use lb_core::model::{IfName, VirtualKey};
-use lb_core::observed::{Activity, ConnectionTable, Wanted};
+use lb_core::model::{IfName, RealKey, VirtualKey};
+use lb_core::observed::{Activity, ConnectionTable, ServerActivity, Wanted};
 use lb_core::ports::{ActivityPort, KernelError};
 use lb_core::ruleset::Rule;
 use lb_core::traffic::{LinkCounters, Tracking};
@@ -108,6 +108,13 @@ impl ActivityPort for KernelActivity {
             KernelActivity::sums(&mut activity)?;
         }
         Ok(activity)
+    }
+
+    fn servers(&mut self, service: &VirtualKey) -> Result<Vec<(RealKey, ServerActivity)>, KernelError> {
+        match self.ipvs()? {
+            Some(ipvs) => ipvs.counted(service),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Fails without IPVS: no table is not an empty table.

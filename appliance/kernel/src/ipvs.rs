@@ -95,6 +95,18 @@ impl Ipvs {
         Ok((counted::services(&entries), counted::servers(&entries)))
     }
 
+    /// What the servers of one service have counted; none if there is no such service.
+    pub fn counted(&mut self, service: &VirtualKey) -> Result<Vec<(RealKey, ServerActivity)>, KernelError> {
+        let listed = self
+            .list(&IpvsMessage::dump_dests(&table::service_key(service)))
+            .map_err(|fault| fault::during(format!("list the servers of {service}"), fault))?;
+        Ok(listed
+            .iter()
+            .filter_map(dest_entry)
+            .map(|entry| counted::server(&entry))
+            .collect())
+    }
+
     /// Carries out a step that concerns IPVS.
     pub fn apply(&mut self, step: &Step) -> Result<(), KernelError> {
         let outcome = match table::request(step) {

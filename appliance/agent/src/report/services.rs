@@ -8,6 +8,7 @@ use lb_core::control::*;
 use lb_core::health::{Machine, Outcome, Told};
 use lb_core::model::{ServerKey, VirtualKey};
 use lb_core::observed::Activity;
+use lb_core::pool::Tier;
 
 use super::ms;
 use crate::engine::Engine;
@@ -107,8 +108,13 @@ impl Engine {
     ) -> StandingReport {
         let until = |at: Instant| ms(at.saturating_duration_since(now));
         let drained = self.checks.drains.of(&service.name, real.address);
+        let key = ServerKey {
+            service: service.key,
+            server: real.address,
+        };
         let rest = StandingReport {
             role: real.tier,
+            leaves_in_ms: self.departures.time_left(&key, now).map(ms),
             drained_by: drained.map(|(drain, _)| drain.to_string()),
             ..StandingReport::default()
         };
@@ -170,12 +176,18 @@ impl Engine {
             self.checks.is_up(&key)
         };
         let counted = activity.services.get(&service.key);
+        let of_file = || {
+            service
+                .real_servers
+                .iter()
+                .filter(|real| real.tier != Tier::Leaving)
+        };
         ServiceCounters {
             name: service.name.clone(),
             listen: service.ports(),
             protocol: service.protocols(),
-            servers_up: service.real_servers.iter().filter(up).count(),
-            servers: service.real_servers.len(),
+            servers_up: of_file().filter(up).count(),
+            servers: of_file().count(),
             active_connections: counted.map_or(0, |a| a.active_connections),
             inactive_connections: counted.map_or(0, |a| a.inactive_connections),
             traffic: counted.map(|a| a.traffic),

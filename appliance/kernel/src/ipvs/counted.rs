@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use lb_core::model::ServerKey;
+use lb_core::model::{RealKey, ServerKey};
 use lb_core::observed::{ServerActivity, ServiceActivity};
 use lb_core::traffic::Traffic;
-use lb_wire::ipvs::Stats;
+use lb_wire::ipvs::{DestEntry, Stats};
 
 use super::table::{identity, real_key};
 use super::{Entry, ServerActivities, ServiceActivities};
@@ -29,19 +29,20 @@ pub(super) fn servers(entries: &[Entry]) -> ServerActivities {
             continue;
         };
         for server in servers {
-            let key = ServerKey {
-                service,
-                server: real_key(server.dest.key),
-            };
-            let counted = ServerActivity {
-                active_connections: server.active_connections,
-                inactive_connections: server.inactive_connections,
-                traffic: traffic(&server.stats),
-            };
-            activity.insert(key, counted);
+            let (server, counted) = self::server(server);
+            activity.insert(ServerKey { service, server }, counted);
         }
     }
     activity
+}
+
+pub(super) fn server(entry: &DestEntry) -> (RealKey, ServerActivity) {
+    let counted = ServerActivity {
+        active_connections: entry.active_connections,
+        inactive_connections: entry.inactive_connections,
+        traffic: traffic(&entry.stats),
+    };
+    (real_key(entry.dest.key), counted)
 }
 
 fn traffic(stats: &Stats) -> Traffic {
@@ -57,7 +58,6 @@ fn traffic(stats: &Stats) -> Traffic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lb_core::model::RealKey;
     use lb_wire::ipvs::{Dest, DestEntry, DestKey, ForwardMethod, Service, ServiceEntry, ServiceKey};
 
     fn entry(key: ServiceKey) -> Entry {

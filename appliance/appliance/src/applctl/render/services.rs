@@ -2,6 +2,7 @@
 //! below it, and a long address stands alone above.
 
 use lb_core::control::{HealthWord, ServerReport, ServiceReport, ServicesReport};
+use lb_core::pool::Tier;
 
 use super::table::{Cell, heads, line, total, widths};
 use super::text::{Screen, Tone, clean, width, wrap};
@@ -53,12 +54,10 @@ fn service(service: &ServiceReport, screen: &Screen) -> String {
 }
 
 fn title(service: &ServiceReport, screen: &Screen) -> String {
-    let up = service
-        .servers
-        .iter()
-        .filter(|s| s.health == HealthWord::Up)
-        .count();
-    let all = service.servers.len();
+    let of_file = |server: &&ServerReport| server.standing.role != Tier::Leaving;
+    let all = service.servers.iter().filter(of_file).count();
+    let up = service.servers.iter().filter(of_file);
+    let up = up.filter(|server| server.health == HealthWord::Up).count();
     let tone = match up {
         0 => Tone::Bad,
         up if up < all => Tone::Doubtful,

@@ -1,0 +1,294 @@
+//! Servers that have left the file and still have connections. They stay in the configuration in force, as what they are, so that
+//! checks, rules and pools go on knowing them, until their last connection has ended or their time is over.
+//! Must not: say what the kernel does with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lb_core::check::{CheckKind, CheckParams};
+use lb_core::config::{Config, RealServer, VirtualServer, WhenDown};
+use lb_core::model::{Protocol, RealKey, ServerKey, VirtualKey, Weight};
+use lb_core::observed::Observed;
+use lb_core::pool::Tier;
+
+use crate::control::{self, SharedActivity};
+use crate::engine::{Engine, Event};
+
+/// How often the connections of those that leave are counted.
+const LOOKS: Duration = Duration::from_secs(1);
+/// A connection that was under way when its server was looked at is there when it is looked at again.
+const IDLE_LOOKS: u8 = 2;
+
+#[derive(Debug, Clone, Copy)]
+struct Departure {
+    /// Then its connections are ended.
+    until: Instant,
+    /// So many times in a row it was seen without any connection.
+    idle: u8,
+}
+
+#[derive(Debug, Default)]
+pub struct Departures {
+    leaving: BTreeMap<ServerKey, Departure>,
+    next_look: Option<Instant>,
+}
+
+/// Connections of servers, active or not, that the kernel knows.
+pub type Counted = Vec<(ServerKey, u32)>;
+
+impl Departures {
+    /// How long a server may stay, at most.
+    pub fn time_left(&self, key: &ServerKey, now: Instant) -> Option<Duration> {
+        let departure = self.leaving.get(key)?;
+        Some(departure.until.saturating_duration_since(now))
+    }
+
+    pub fn next_look(&self) -> Option<Instant> {
+        self.next_look
+    }
+
+    fn begin(&mut self, key: ServerKey, until: Instant, now: Instant) {
+        self.leaving.entry(key).or_insert(Departure { until, idle: 0 });
+        self.next_look.get_or_insert(now + LOOKS);
+    }
+
+    /// The servers that have gone for good, of those that were looked at.
+    fn seen(&mut self, counted: &Counted, now: Instant) -> Vec<ServerKey> {
+        for (key, connections) in counted {
+            if let Some(departure) = self.leaving.get_mut(key) {
+                departure.idle = match connections {
+                    0 => departure.idle.saturating_add(1),
+                    _ => 0,
+                };
+            }
+        }
+        let gone = |departure: &Departure| now >= departure.until || departure.idle >= IDLE_LOOKS;
+        let gone = self.leaving.extract_if(.., |_, departure| gone(departure));
+        gone.map(|(key, _)| key).collect()
+    }
+}
+
+/// Who leaves a service that has become another: its servers that the new one has not.
+fn left<'o>(old: &'o VirtualServer, new: &VirtualServer) -> impl Iterator<Item = &'o RealServer> {
+    let stays: BTreeSet<RealKey> = new.real_servers.iter().map(|real| real.address).collect();
+    old.real_servers
+        .iter()
+        .filter(move |real| !stays.contains(&real.address))
+}
+
+/// A datagram's sender never says that he is done: he is moved at once.
+fn drains(service: &VirtualServer) -> bool {
+    let connects = |range: &lb_core::model::PortRange| range.protocol != Protocol::Udp;
+    !service.pool.drain_timeout.is_zero() && service.listen.iter().any(connects)
+}
+
+impl Engine {
+    /// Servers of the configuration in force that the new one has not stay in it as long as they have connections.
+    pub fn keep_leaving(&mut self, new: &mut Config, now: Instant) {
+        let mut departures = std::mem::take(&mut self.departures);
+        let mut stay = BTreeMap::new();
+        for service in &mut new.virtual_servers {
+            let Some(old) = self
+                .service(&service.key)
+                .filter(|old| !std::ptr::eq(*old, service.as_ref()))
+            else {
+                continue;
+            };
+            let leaving: Vec<RealServer> = left(old, service)
+                .filter(|real| drains(service) && self.is_in_kernel(&service.key, real))
+                .map(|real| RealServer {
+                    tier: Tier::Leaving,
+                    ..real.clone()
+                })
+                .collect();
+            if !leaving.is_empty() {
+                stay.insert(service.key, service.pool.drain_timeout);
+                Arc::make_mut(service).real_servers.extend(leaving);
+            }
+        }
+        for service in new.services() {
+            let of = service
+                .real_servers
+                .iter()
+                .filter(|real| real.tier == Tier::Leaving);
+            for real in of {
+                let key = ServerKey {
+                    service: service.key,
+                    server: real.address,
+                };
+                let until = now
+                    + stay
+                        .get(&service.key)
+                        .copied()
+                        .unwrap_or(service.pool.drain_timeout);
+                departures.begin(key, until, now);
+            }
+        }
+        departures.leaving.retain(|key, _| is_leaving(new, key));
+        self.departures = departures;
+    }
+
+    fn is_in_kernel(&self, service: &VirtualKey, real: &RealServer) -> bool {
+        let pool = self.observed.virtual_servers.get(service);
+        pool.is_some_and(|pool| pool.servers.contains_key(&real.address))
+    }
+
+    /// At a start: what the kernel has and the file has not was about to leave when the agent ended.
+    pub fn adopt_leaving(&mut self, observed: &Observed, now: Instant) {
+        let Some(config) = &mut self.config else {
+            return;
+        };
+        let check = Arc::new(CheckParams {
+            kind: CheckKind::None,
+            ..CheckParams::default()
+        });
+        for service in config
+            .virtual_servers
+            .iter_mut()
+            .filter(|service| drains(service))
+        {
+            let Some(seen) = observed.virtual_servers.get(&service.key) else {
+                continue;
+            };
+            let known: BTreeSet<RealKey> = service.real_servers.iter().map(|real| real.address).collect();
+            let others = seen.servers.iter().filter(|(server, _)| !known.contains(server));
+            let leaving: Vec<RealServer> = others
+                .filter_map(|(server, seen)| {
+                    Some(RealServer {
+                        address: *server,
+                        weight: Weight::ZERO,
+                        forward: seen.forward?,
+                        when_down: WhenDown::Remove,
+                        tier: Tier::Leaving,
+                        check: check.clone(),
+                    })
+                })
+                .collect();
+            for real in &leaving {
+                let key = ServerKey {
+                    service: service.key,
+                    server: real.address,
+                };
+                self.departures.begin(key, now + service.pool.drain_timeout, now);
+            }
+            if !leaving.is_empty() {
+                Arc::make_mut(service).real_servers.extend(leaving);
+            }
+        }
+    }
+
+    /// Counts the connections of those that leave, when it is time; the answer is an event.
+    pub fn look_after_leaving(&mut self, now: Instant) {
+        if self.departures.next_look.is_none_or(|at| now < at) {
+            return;
+        }
+        self.departures.next_look = None;
+        let leaving: Vec<ServerKey> = self.departures.leaving.keys().copied().collect();
+        if leaving.is_empty() {
+            return;
+        }
+        let (activity, events) = (self.activity.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let counted = count(activity, leaving).await;
+            // The loop is gone only when the process ends.
+            let _ = events.send(Event::Counted(counted)).await;
+        });
+    }
+
+    /// Those without connections, and those whose time is over or that have died, leave the configuration in force.
+    pub fn counted(&mut self, counted: &Counted) {
+        let now = Instant::now();
+        let mut gone = self.departures.seen(counted, now);
+        let dead: Vec<ServerKey> = self
+            .departures
+            .leaving
+            .keys()
+            .filter(|key| self.is_dropped(key, now))
+            .copied()
+            .collect();
+        for key in dead {
+            self.departures.leaving.remove(&key);
+            gone.push(key);
+        }
+        if !self.departures.leaving.is_empty() {
+            self.departures.next_look = Some(now + LOOKS);
+        }
+        for key in gone {
+            let name = self.service_name(&key.service);
+            log::info!(
+                "server {} of {name} has left: it was taken out of lb.toml",
+                key.server
+            );
+            self.part_with(&key, now);
+        }
+    }
+
+    /// Its pool has given it up.
+    fn is_dropped(&self, key: &ServerKey, now: Instant) -> bool {
+        let service = self.service(&key.service);
+        service.is_none_or(|service| {
+            !self
+                .checks
+                .desired(service, now)
+                .servers
+                .contains_key(&key.server)
+        })
+    }
+
+    fn part_with(&mut self, key: &ServerKey, now: Instant) {
+        let Some(config) = &mut self.config else {
+            return;
+        };
+        let place = crate::engine::place(config, &self.by_listen, &key.service);
+        let Some(service) = place.and_then(|at| config.virtual_servers.get_mut(at)) else {
+            return;
+        };
+        Arc::make_mut(service)
+            .real_servers
+            .retain(|real| real.address != key.server || real.tier != Tier::Leaving);
+        let config = &self.config;
+        if let Some(config) = config {
+            let service = crate::engine::find(config, &self.by_listen, &key.service);
+            self.checks
+                .configure_one(now, config, &key.service, service, |_| None);
+        }
+        // Rules that know servers follow.
+        self.reconcile.doors_changed();
+        self.reconcile.pool_dirty(key.service);
+    }
+}
+
+fn is_leaving(config: &Config, key: &ServerKey) -> bool {
+    let mut of = config.services().filter(|service| service.key == key.service);
+    of.any(|service| {
+        let mut servers = service.real_servers.iter();
+        servers.any(|real| real.address == key.server && real.tier == Tier::Leaving)
+    })
+}
+
+/// A server that the kernel does not have has no connections.
+async fn count(activity: SharedActivity, leaving: Vec<ServerKey>) -> Counted {
+    let read = move || {
+        let mut counted: BTreeMap<ServerKey, u32> = leaving.iter().map(|key| (*key, 0)).collect();
+        let services: BTreeSet<VirtualKey> = leaving.iter().map(|key| key.service).collect();
+        for service in services {
+            match control::lock(&activity).servers(&service) {
+                Ok(servers) => {
+                    for (server, seen) in servers {
+                        let key = ServerKey { service, server };
+                        let all = seen.active_connections.saturating_add(seen.inactive_connections);
+                        counted.entry(key).and_modify(|count| *count = all);
+                    }
+                }
+                // What is not known is not nothing.
+                Err(fault) => {
+                    log::warn!("connections of leaving servers: {fault}");
+                    counted.retain(|key, _| key.service != service);
+                }
+            }
+        }
+        counted.into_iter().collect()
+    };
+    tokio::task::spawn_blocking(read).await.unwrap_or_default()
+}
