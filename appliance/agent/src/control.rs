@@ -94,7 +94,10 @@ async fn answer(request: Request, activity: SharedActivity, events: mpsc::Sender
 async fn wanted(request: &Request, events: &mpsc::Sender<Event>) -> Option<Wanted> {
     match request {
         Request::Status | Request::Interfaces | Request::Gateway => Some(Wanted::Machine),
-        Request::Services { name: None } => Some(Wanted::Servers),
+        Request::Services { name: None }
+        | Request::Drain { .. }
+        | Request::Undrain { .. }
+        | Request::Drains => Some(Wanted::Servers),
         Request::Counters { service: None } => Some(Wanted::Services(None)),
         Request::Services { name: Some(name) } | Request::Counters { service: Some(name) } => {
             let (reply, found) = oneshot::channel();

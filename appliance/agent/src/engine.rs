@@ -14,7 +14,6 @@ use lb_core::drops::DropWatch;
 use lb_core::health::{CheckResult, Told};
 use lb_core::model::{RealKey, VirtualKey};
 use lb_core::observed::{Activity, Machine, Observed};
-use lb_core::pool::Drains;
 use lb_core::ports::KernelError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,6 +21,7 @@ use crate::apply::Loaded;
 use crate::checks::{self, Checks};
 use crate::control::SharedActivity;
 use crate::departures::{Counted, Departures};
+use crate::drains::{self, Paces};
 use crate::keeper::Keeper;
 use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
 use crate::probe::{self, Trust};
@@ -83,6 +83,7 @@ pub struct Engine {
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) activity: SharedActivity,
     pub departures: Departures,
+    pub paces: Paces,
     /// Checks are made, now that the network has been set up once.
     pub checking: bool,
     ready: bool,
@@ -121,9 +122,11 @@ impl Engine {
         let Loaded {
             config,
             source,
-            problems,
+            mut problems,
             unsaved,
         } = apply::load(&store, &places);
+        let (set_aside, problem) = drains::load(&store);
+        problems.extend(problem);
         let mut keeper = Keeper::start(store.clone(), places.mirror.clone())?;
         if let Some(text) = unsaved {
             keeper.hold(text);
@@ -141,7 +144,7 @@ impl Engine {
             source,
             config_since: now,
             config_problems: problems,
-            checks: Checks::new(now, Drains::default()),
+            checks: Checks::new(now, set_aside),
             checks_configured: false,
             network: Network::default(),
             observed: Observed::default(),
@@ -152,6 +155,7 @@ impl Engine {
             events,
             activity,
             departures: Departures::default(),
+            paces: Paces::default(),
             checking: false,
             ready: false,
         };
@@ -317,6 +321,21 @@ impl Engine {
             Request::CheckNow { name } => {
                 // The client may have gone: the checks are made all the same.
                 let _ = reply.send(self.check_now(name.as_deref()));
+            }
+            Request::Drain { server, service } => {
+                let done = self.drain(&server, service, false, &activity.unwrap_or_default());
+                // The client may have gone: it is done all the same.
+                let _ = reply.send(done);
+            }
+            Request::Undrain { server, service } => {
+                let done = self.drain(&server, service, true, &activity.unwrap_or_default());
+                // The client may have gone: it is done all the same.
+                let _ = reply.send(done);
+            }
+            Request::Drains => {
+                let report = self.drains_report(&activity.unwrap_or_default());
+                // The client may have gone: nobody misses the answer.
+                let _ = reply.send(Response::Drains(report));
             }
             other => {
                 // The client may have gone: nobody misses the answer.

@@ -6,6 +6,7 @@ mod apply;
 mod checks;
 mod control;
 mod departures;
+mod drains;
 mod engine;
 mod keeper;
 mod kernel_thread;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 
 use lb_core::ports::{ActivityPort, KernelPort, LinkEvents};
 
+pub use drains::DRAINS_FILE;
 pub use store::{APPLIED_FILE, CONFIG_FILE, SAMPLE_FILE, Store};
 
 /// Where the agent finds and leaves things.

@@ -63,6 +63,9 @@ impl Engine {
                 slot: init_report(&self.places).and_then(|r| r.slot),
             }),
             Request::CheckNow { .. }
+            | Request::Drain { .. }
+            | Request::Undrain { .. }
+            | Request::Drains
             | Request::Connections { .. }
             | Request::ConfigPut { .. }
             | Request::ConfigApply => Response::Error {
@@ -135,6 +138,7 @@ impl Engine {
                 label = self.label_of(behind)
             ));
         }
+        problems.extend(self.drains_problem());
         problems.extend(self.checks.unchecked_problem());
         let failed = self.reconcile.last_failed.iter();
         problems.extend(failed.map(|f| format!("the kernel refused: {f}; it is tried again every 10 s")));

@@ -108,10 +108,17 @@ struct Appliance {
 
 impl Appliance {
     fn start(text: &str) -> Appliance {
+        Appliance::start_beside(text, None)
+    }
+
+    fn start_beside(text: &str, drains: Option<&str>) -> Appliance {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("config");
         std::fs::create_dir(&config).unwrap();
         std::fs::write(config.join(CONFIG_FILE), text).unwrap();
+        if let Some(drains) = drains {
+            std::fs::write(config.join(lb_agent::DRAINS_FILE), drains).unwrap();
+        }
         let record = Record {
             kernel: FakeKernel::with_links(&["eth0", "eth1"]),
             ..Record::default()
@@ -435,4 +442,88 @@ fn the_time_of_a_server_that_is_taken_out_ends() {
     appliance.put(&udp(&[(1, 1), (2, 1)]));
     appliance.put(&udp(&[(1, 1)]));
     assert_eq!(appliance.table(), ["192.168.0.1:80/udp 172.16.0.1:80*1"]);
+}
+
+#[test]
+fn what_is_set_aside_gets_nothing_until_it_is_taken_back_also_by_the_next_agent() {
+    let appliance = Appliance::start(&config(&[(80, &[(1, 1), (2, 1)]), (81, &[(1, 3)])]));
+    appliance.record.0.lock().unwrap().connections = 5;
+    let server = || "172.16.0.1".to_owned();
+    let ask = |request: Request| match appliance.ask(&request) {
+        Response::Drains(report) => report,
+        other => panic!("{other:?}"),
+    };
+    let service = || Some("s80".to_owned());
+    let report = ask(Request::Drain {
+        server: server(),
+        service: service(),
+    });
+    assert_eq!(
+        (report.drains.len(), report.warnings, report.persist_fault),
+        (1, vec![], None)
+    );
+    eventually(
+        &appliance,
+        &[
+            "192.168.0.1:80/tcp 172.16.0.1:80*0 172.16.0.2:80*1",
+            "192.168.0.1:81/tcp 172.16.0.1:80*3",
+        ],
+    );
+    let report = ask(Request::Drain {
+        server: server(),
+        service: None,
+    });
+    assert_eq!(
+        report.warnings,
+        ["service s81 has no other server that is up: its clients are refused"]
+    );
+    let everywhere = [
+        "192.168.0.1:80/tcp 172.16.0.1:80*0 172.16.0.2:80*1",
+        "192.168.0.1:81/tcp 172.16.0.1:80*0",
+    ];
+    eventually(&appliance, &everywhere);
+    // Another agent on the same disk, beside a kernel that has forgotten everything, as after a reboot.
+    let kept = std::fs::read_to_string(appliance.dir.path().join("config/drains.toml")).unwrap();
+    let again = Appliance::start_beside(&config(&[(80, &[(1, 1), (2, 1)]), (81, &[(1, 3)])]), Some(&kept));
+    eventually(&again, &everywhere);
+    let problems = again.status().problems;
+    assert!(
+        problems.iter().any(|line| line.contains("1 more are set aside")),
+        "{problems:?}"
+    );
+    ask(Request::Undrain {
+        server: server(),
+        service: None,
+    });
+    eventually(
+        &appliance,
+        &[
+            "192.168.0.1:80/tcp 172.16.0.1:80*0 172.16.0.2:80*1",
+            "192.168.0.1:81/tcp 172.16.0.1:80*3",
+        ],
+    );
+    for (server, service, remedy) in [
+        ("172.16.0.9", None, "the servers are 172.16.0.1:80, 172.16.0.2:80"),
+        ("172.16.0.1", Some("s82"), "the services are: s80, s81"),
+        ("worker01", None, "ADDRESS:PORT"),
+    ] {
+        let request = Request::Drain {
+            server: server.to_owned(),
+            service: service.map(str::to_owned),
+        };
+        match appliance.ask(&request) {
+            Response::Error { message } => assert!(message.contains(remedy), "{message}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let request = Request::Undrain {
+        server: server(),
+        service: None,
+    };
+    match appliance.ask(&request) {
+        Response::Error { message } => {
+            assert!(message.contains("set aside are: 172.16.0.1 of s80"), "{message}")
+        }
+        other => panic!("{other:?}"),
+    }
 }

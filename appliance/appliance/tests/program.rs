@@ -38,6 +38,22 @@ fn text(bytes: &[u8]) -> &str {
 
 /// In this script every server was last checked three seconds before it is asked for.
 #[test]
+fn a_drain_says_what_is_left_and_what_it_costs() {
+    let output = applctl(&FakeAgent::well(), &["drain", "172.16.0.11", "nginx"]);
+    assert_eq!(
+        text(&output.stdout),
+        "SET ASIDE    SERVICE  SERVERS  CONNS  EMPTY IN\n\
+         172.16.0.11  nginx          1     12  about 1m 30s\n  \
+         ! service nginx has no other server that is up: its clients are refused\n"
+    );
+    assert_eq!(output.status.code(), Some(0));
+    let output = applctl(&FakeAgent::well(), &["undrain", "172.16.0.11", "nginx"]);
+    assert_eq!(text(&output.stdout), "Nothing is set aside.\n");
+    let output = applctl(&FakeAgent::well(), &["drain"]);
+    assert_eq!(output.status.code(), Some(2), "a server has to be named");
+}
+
+#[test]
 fn checks_are_begun_and_waited_for() {
     let begun = std::time::Instant::now();
     let output = applctl(&FakeAgent::well(), &["check-now", "nginx"]);

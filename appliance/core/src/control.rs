@@ -27,6 +27,18 @@ pub enum Request {
     CheckNow {
         name: Option<String>,
     },
+    /// Sets a server (`ADDRESS:PORT`) or a machine (`ADDRESS`) aside, in one service or everywhere.
+    Drain {
+        server: String,
+        service: Option<String>,
+    },
+    /// Takes that back.
+    Undrain {
+        server: String,
+        service: Option<String>,
+    },
+    /// All that is set aside.
+    Drains,
     Interfaces,
     Gateway,
     /// The machine, its links and all services in one line each; and the servers of this service.
@@ -62,6 +74,7 @@ pub enum Response {
     Status(StatusReport),
     Services(ServicesReport),
     CheckNow(CheckNowReport),
+    Drains(DrainsReport),
     Interfaces(InterfacesReport),
     Gateway(GatewayReport),
     Counters(CountersReport),
@@ -80,6 +93,31 @@ pub enum Response {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckNowReport {
     pub checks: usize,
+}
+
+/// What the operator has set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct DrainsReport {
+    pub drains: Vec<DrainReport>,
+    /// What the change that was asked for has brought about, one sentence each.
+    pub warnings: Vec<String>,
+    /// Why the change would not survive a reboot.
+    pub persist_fault: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainReport {
+    /// `172.16.0.11:30080`, or `172.16.0.11` for all ports of a machine.
+    pub server: String,
+    /// `null`: in all services.
+    pub service: Option<String>,
+    pub since_unix_s: u64,
+    /// Servers of lb.toml that it is about.
+    pub servers: u64,
+    /// That these still have, in every state.
+    pub connections: u64,
+    /// At the pace since somebody first looked; `null`: not known yet.
+    pub empty_in_s: Option<u64>,
 }
 
 /// What is in force, and whether it is what the file says.

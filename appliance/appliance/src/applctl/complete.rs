@@ -1,13 +1,14 @@
 //! What a line can be completed to, and how it could go on, from the command tree.
 //! Must not: know the line editor.
 
-use super::help::placeholder;
 use super::line::{quote, split};
 use super::tree::{Command, ROOT, Values};
 
 /// Where names come from that the tree does not hold.
 pub trait Names {
     fn services(&self) -> Vec<String>;
+    /// Servers of services, with and without their ports.
+    fn servers(&self) -> Vec<String>;
     /// Paths that begin with this text; directories end with a slash.
     fn files(&self, begin: &str) -> Vec<String>;
 }
@@ -83,10 +84,10 @@ fn expected(command: &Command) -> String {
         .map(|c| c.name.to_owned())
         .collect::<Vec<_>>()
         .join(" | ");
-    let arguments = command
-        .arguments
-        .iter()
-        .map(|a| format!("[{}]", placeholder(a.values)));
+    let arguments = command.arguments.iter().map(|a| match a.needed {
+        true => a.name.to_owned(),
+        false => format!("[{}]", a.name),
+    });
     let options = command.options.iter().map(|o| match o.number {
         Some(_) => format!("[{} N]", o.name),
         None => format!("[{}]", o.name),
@@ -155,8 +156,9 @@ fn leaf(typed: &Typed, names: &dyn Names) -> Vec<String> {
     }
     let mut candidates = Vec::new();
     let given = typed.rest.iter().filter(|w| !w.starts_with('-')).count();
-    if let Some(argument) = typed.command.arguments.first()
-        && (argument.many || given == 0)
+    let arguments = typed.command.arguments;
+    let repeated = arguments.last().filter(|last| last.many);
+    if let Some(argument) = arguments.get(given).or(repeated)
         && !typed.word.starts_with('-')
     {
         candidates = values(argument.values, typed, names);
@@ -175,15 +177,15 @@ fn leaf(typed: &Typed, names: &dyn Names) -> Vec<String> {
     candidates
 }
 
+fn fitting(names: Vec<String>, begin: &str) -> Vec<String> {
+    let fitting = names.into_iter().filter(|name| name.starts_with(begin));
+    fitting.map(|name| quote(&name) + " ").collect()
+}
+
 fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
     match values {
-        Values::Services => {
-            let fitting = names
-                .services()
-                .into_iter()
-                .filter(|name| name.starts_with(&typed.word));
-            fitting.map(|name| quote(&name) + " ").collect()
-        }
+        Values::Services => fitting(names.services(), &typed.word),
+        Values::Servers => fitting(names.servers(), &typed.word),
         Values::File => {
             let whole = |path: &String| {
                 if path.ends_with('/') {
@@ -220,6 +222,10 @@ mod tests {
     impl Names for Fixed {
         fn services(&self) -> Vec<String> {
             ["nginx", "kube-apiserver", "two words"].map(str::to_owned).into()
+        }
+
+        fn servers(&self) -> Vec<String> {
+            ["172.16.0.11", "172.16.0.11:80"].map(str::to_owned).into()
         }
 
         fn files(&self, begin: &str) -> Vec<String> {
@@ -273,6 +279,9 @@ mod tests {
         );
         assert_eq!(candidates("services nginx --rate "), ["--traffic ", "--json "]);
         assert_eq!(candidates("config check /co"), ["/config/"]);
+        assert_eq!(candidates("drain 1"), ["172.16.0.11 ", "172.16.0.11:80 "]);
+        assert_eq!(candidates("drain 172.16.0.11 n"), ["nginx "]);
+        assert_eq!(candidates("drain 172.16.0.11 nginx "), ["--json "]);
     }
 
     #[test]
@@ -286,6 +295,7 @@ mod tests {
             some("", "[NAME] [--traffic] [--rate] [--json]")
         );
         assert_eq!(hint("config check"), some("", " [FILE] [--json]"));
+        assert_eq!(hint("undrain "), some("", "SERVER [SERVICE] [--json]"));
         assert_eq!(hint("clear"), None);
         assert_eq!(hint("con"), None);
         assert_eq!(hint(""), None);

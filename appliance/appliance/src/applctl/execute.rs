@@ -95,10 +95,20 @@ pub fn execute(parsed: &Parsed, context: &mut Context<'_>) -> Result<Verdict, Fa
 fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Failure> {
     let limit =
         |option, default| usize::try_from(invocation.number(option).unwrap_or(default)).unwrap_or(usize::MAX);
+    let argument = |place: usize| invocation.arguments.get(place).cloned();
     let response = match invocation.command.action {
         Action::Status => context.ask(&Request::Status)?,
         Action::Services => return services(invocation, context),
         Action::CheckNow => check_now(invocation.arguments.first(), context)?,
+        Action::Drain => context.ask(&Request::Drain {
+            server: argument(0).unwrap_or_default(),
+            service: argument(1),
+        })?,
+        Action::Undrain => context.ask(&Request::Undrain {
+            server: argument(0).unwrap_or_default(),
+            service: argument(1),
+        })?,
+        Action::Drains => context.ask(&Request::Drains)?,
         Action::Interfaces => rated(&Request::Interfaces, LINK_WINDOW, invocation, context)?,
         Action::Gateway => rated(&Request::Gateway, LINK_WINDOW, invocation, context)?,
         Action::Connections => context.ask(&Request::Connections {
@@ -232,6 +242,7 @@ fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Result<V
             Response::Status(report) => context.print_json(report),
             Response::Services(report) => context.print_json(report),
             Response::CheckNow(report) => context.print_json(report),
+            Response::Drains(report) => context.print_json(report),
             Response::Interfaces(report) => context.print_json(report),
             Response::Gateway(report) => context.print_json(report),
             Response::Counters(report) => context.print_json(report),
@@ -250,6 +261,7 @@ fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Result<V
         Response::Apply(report) if !report.applied || !report.failed.is_empty() || !report.persisted => {
             Verdict::Bad
         }
+        Response::Drains(report) if report.persist_fault.is_some() => Verdict::Bad,
         _ => Verdict::Good,
     })
 }

@@ -2,7 +2,7 @@
 //! Must not: hold text of its own about any command.
 
 use super::render::{Screen, Tone, wrap};
-use super::tree::{Command, ROOT, Values};
+use super::tree::{Command, ROOT};
 
 /// All commands, one line each.
 pub fn overview(screen: &Screen) -> String {
@@ -86,7 +86,8 @@ pub fn usage(command: &Command, path: &str) -> String {
     let mut text = path.to_owned();
     for argument in command.arguments {
         let dots = if argument.many { "..." } else { "" };
-        text.push_str(&format!(" [{}{dots}]", argument.name));
+        let (open, close) = if argument.needed { ("", "") } else { ("[", "]") };
+        text.push_str(&format!(" {open}{}{dots}{close}", argument.name));
     }
     text
 }
@@ -110,15 +111,6 @@ fn sentence(summary: &str) -> String {
     letters.next().map_or_else(String::new, |first| {
         format!("{}{}.", first.to_uppercase(), letters.as_str())
     })
-}
-
-/// What a value stands for, as a hint after the command.
-pub fn placeholder(values: Values) -> &'static str {
-    match values {
-        Values::Services => "NAME",
-        Values::Commands => "COMMAND",
-        Values::File => "FILE",
-    }
 }
 
 #[cfg(test)]

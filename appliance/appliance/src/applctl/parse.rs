@@ -90,6 +90,12 @@ pub enum UsageError {
     Valueless { option: &'static str },
     #[error("`{path}` takes no argument; `{word}` is too much")]
     NoArguments { path: String, word: String },
+    #[error("`{path}` needs a {name}: {usage}; `help {path}` says more")]
+    MissingArgument {
+        path: String,
+        name: &'static str,
+        usage: String,
+    },
     #[error("`{path}` takes one {name}; `{word}` is too much")]
     OneArgument {
         path: String,
@@ -241,7 +247,7 @@ fn rest_of(command: &'static Command, path: String, words: &[String]) -> Result<
             argument(&mut invocation, word)?;
         }
     }
-    Ok(invocation)
+    whole(invocation)
 }
 
 fn option<'a>(
@@ -307,16 +313,29 @@ fn argument(invocation: &mut Invocation, word: &str) -> Result<(), UsageError> {
             let word = shown(&word);
             return Err(UsageError::NoArguments { path, word });
         }
-        [one] if !one.many && !invocation.arguments.is_empty() => {
+        [.., last] if !last.many && invocation.arguments.len() >= invocation.command.arguments.len() => {
             return Err(UsageError::OneArgument {
                 path,
-                name: one.name,
+                name: last.name,
                 word: shown(&word),
             });
         }
         _ => invocation.arguments.push(word),
     }
     Ok(())
+}
+
+/// What a command needs is there.
+fn whole(invocation: Invocation) -> Result<Invocation, UsageError> {
+    let given = invocation.arguments.len();
+    match invocation.command.arguments.get(given) {
+        Some(next) if next.needed => Err(UsageError::MissingArgument {
+            usage: super::help::usage(invocation.command, &invocation.path),
+            name: next.name,
+            path: invocation.path,
+        }),
+        _ => Ok(invocation),
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,10 @@ impl Names for Odd {
         ["a b", "\"", "ü", ""].map(str::to_owned).into()
     }
 
+    fn servers(&self) -> Vec<String> {
+        self.services()
+    }
+
     fn files(&self, begin: &str) -> Vec<String> {
         vec![format!("{begin} /")]
     }

@@ -7,6 +7,9 @@ pub enum Action {
     Status,
     Services,
     CheckNow,
+    Drain,
+    Undrain,
+    Drains,
     Interfaces,
     Gateway,
     Connections,
@@ -51,6 +54,8 @@ pub struct Argument {
     pub values: Values,
     /// May be given more than once.
     pub many: bool,
+    /// The command means nothing without it.
+    pub needed: bool,
 }
 
 /// Where the possible values of an argument come from.
@@ -58,6 +63,8 @@ pub struct Argument {
 pub enum Values {
     /// Names of services, known to the agent.
     Services,
+    /// Servers of services, and their addresses.
+    Servers,
     /// Words of this tree.
     Commands,
     File,
@@ -121,310 +128,13 @@ const LEAF: Command = Command {
     hidden: false,
 };
 
+mod commands;
+
 /// The root's children are the commands.
 pub static ROOT: Command = Command {
-    children: COMMANDS,
+    children: commands::COMMANDS,
     ..LEAF
 };
-
-const COMMANDS: &[Command] = &[
-    Command {
-        name: "status",
-        action: Action::Status,
-        summary: "what is wrong, if anything, and what is in force",
-        about: "Problems come first, each with its remedy. Then the configuration in force, the services, what the \
-                kernel holds, the agent and how the machine booted.",
-        options: JSON_ONLY,
-        examples: &["status", "status --json"],
-        ..LEAF
-    },
-    Command {
-        name: "services",
-        action: Action::Services,
-        summary: "each service and its servers: health, weight, connections",
-        about: "HEALTH is `up` or `down` by the checks, `unproven` before the first check has ended, and \
-                `cannot-check` when the check could not be made at all (our own link is down). FOR is how long that \
-                has been so. WEIGHT is the one that the kernel uses now; `0/1` means that 1 is configured. \
-                Connections, packets and bytes are counted since the service or the server was added to the kernel's \
-                table, IN from clients and OUT to them; k, M and G are thousands, millions and so on.",
-        arguments: &[Argument {
-            name: "NAME",
-            values: Values::Services,
-            many: false,
-        }],
-        options: &[
-            Choice {
-                name: TRAFFIC,
-                summary: "show what each server has counted, instead of its check",
-                number: None,
-                unit: "",
-            },
-            Choice {
-                name: RATE,
-                summary: "read the counters twice, 4 s apart, and show the rates",
-                number: None,
-                unit: "",
-            },
-            JSON_CHOICE,
-        ],
-        examples: &["services", "services nginx --traffic", "services --rate --json"],
-        ..LEAF
-    },
-    Command {
-        name: "check-now",
-        action: Action::CheckNow,
-        summary: "check the servers now, and show what was found",
-        about: "Does not wait for the turn of each server. It counts like any check: a server that is down needs as many \
-                that pass as ever. What has not ended after 10 s is shown as it was before.",
-        arguments: &[Argument {
-            name: "NAME",
-            values: Values::Services,
-            many: false,
-        }],
-        options: JSON_ONLY,
-        examples: &["check-now", "check-now nginx"],
-        ..LEAF
-    },
-    Command {
-        name: "interfaces",
-        action: Action::Interfaces,
-        summary: "links, their addresses and counters",
-        about: "Links that lb.toml does not name are listed too, without a name of the file.",
-        options: RATE_AND_JSON,
-        examples: &["interfaces", "interfaces --rate"],
-        ..LEAF
-    },
-    Command {
-        name: "gateway",
-        action: Action::Gateway,
-        summary: "forwarding, masquerade, routes and connection tracking",
-        about: "Connections are counted since the rules were last loaded, what was dropped since the machine started.",
-        options: RATE_AND_JSON,
-        examples: &["gateway", "gateway --rate"],
-        ..LEAF
-    },
-    Command {
-        name: "connections",
-        action: Action::Connections,
-        summary: "connections that the kernel balances now",
-        options: &[
-            Choice {
-                name: LIMIT,
-                summary: "list at most N (default 50)",
-                number: Some((0, 1_000_000)),
-                unit: "",
-            },
-            JSON_CHOICE,
-        ],
-        examples: &["connections", "connections --limit 1000 --json"],
-        ..LEAF
-    },
-    Command {
-        name: "top",
-        action: Action::Top,
-        summary: "a live view of how busy services, links and the machine are",
-        about: "q or Ctrl-C leaves. Arrows and pages move the marker, Enter shows the servers of the service under it, \
-                Esc goes back. c, p, i, o, a and n sort by new connections, packets, bytes in, bytes out, active \
-                connections or name. + and - change the pace, Ctrl-L draws the screen anew. Rates of services are the \
-                average of four seconds at least, because the kernel adds its counters up every two; `-` is a rate that \
-                is not known yet. With --once, --count or --json, or into a pipe, it prints instead, first when rates are \
-                known; of several JSON documents each is one line.",
-        arguments: &[Argument {
-            name: "NAME",
-            values: Values::Services,
-            many: false,
-        }],
-        options: &[
-            Choice {
-                name: INTERVAL,
-                summary: "seconds between two readings (default 2s)",
-                number: Some((1, 3_600)),
-                unit: "s",
-            },
-            Choice {
-                name: COUNT,
-                summary: "print N times, once per interval, then end",
-                number: Some((1, 1_000_000)),
-                unit: "",
-            },
-            Choice {
-                name: ONCE,
-                summary: "print one text and end",
-                number: None,
-                unit: "",
-            },
-            JSON_CHOICE,
-        ],
-        examples: &[
-            "top",
-            "top nginx",
-            "top --once",
-            "top --json --interval 1s --count 60",
-        ],
-        ..LEAF
-    },
-    Command {
-        name: "log",
-        action: Action::Log,
-        summary: "messages of the appliance and warnings of the kernel",
-        about: "Read from the kernel's log, so it works without the agent. Times are UTC. Kernel messages below \
-                `warning` are shown with --all only.",
-        options: &[
-            Choice {
-                name: FOLLOW,
-                summary: "go on with new messages until Ctrl-C",
-                number: None,
-                unit: "",
-            },
-            Choice {
-                name: LAST,
-                summary: "show the last N messages (default 50)",
-                number: Some((0, 1_000_000)),
-                unit: "",
-            },
-            Choice {
-                name: ALL,
-                summary: "show every message of the kernel",
-                number: None,
-                unit: "",
-            },
-            JSON_CHOICE,
-        ],
-        examples: &["log", "log --last 200", "log --follow --last 0"],
-        ..LEAF
-    },
-    Command {
-        name: "config",
-        summary: "show, check, replace or apply lb.toml",
-        children: CONFIG,
-        ..LEAF
-    },
-    Command {
-        name: "version",
-        action: Action::Version,
-        summary: "versions of the appliance and its kernel, and the slot",
-        options: JSON_ONLY,
-        examples: &["version"],
-        ..LEAF
-    },
-    Command {
-        name: "reboot",
-        action: Action::Reboot,
-        summary: "restart the machine at once",
-        about: "The agent is stopped, /config is unmounted and the machine restarts. Connections through the \
-                appliance are interrupted. There is no question asked, and no abbreviation.",
-        examples: &["reboot"],
-        whole: true,
-        ..LEAF
-    },
-    Command {
-        name: "poweroff",
-        action: Action::PowerOff,
-        summary: "switch the machine off at once",
-        about: "As `reboot`, but the machine stays off. There is no question asked, and no abbreviation.",
-        examples: &["poweroff"],
-        whole: true,
-        ..LEAF
-    },
-    Command {
-        name: "resize",
-        action: Action::Resize,
-        summary: "ask the terminal for its size",
-        about: "A serial line does not tell when the window changes. This asks the terminal; one that does not \
-                answer is taken as 80 columns and 24 lines.",
-        examples: &["resize"],
-        ..LEAF
-    },
-    Command {
-        name: "clear",
-        action: Action::Clear,
-        summary: "clear the screen",
-        examples: &["clear"],
-        ..LEAF
-    },
-    Command {
-        name: "help",
-        action: Action::Help,
-        summary: "this list, or all about one command",
-        arguments: &[Argument {
-            name: "COMMAND",
-            values: Values::Commands,
-            many: true,
-        }],
-        examples: &["help", "help config put"],
-        ..LEAF
-    },
-    Command {
-        name: "exit",
-        action: Action::Exit,
-        summary: "leave",
-        whole: true,
-        hidden: true,
-        ..LEAF
-    },
-    Command {
-        name: "quit",
-        action: Action::Exit,
-        summary: "leave",
-        whole: true,
-        hidden: true,
-        ..LEAF
-    },
-    Command {
-        name: "logout",
-        action: Action::Exit,
-        summary: "leave",
-        whole: true,
-        hidden: true,
-        ..LEAF
-    },
-];
-
-const CONFIG: &[Command] = &[
-    Command {
-        name: "show",
-        action: Action::ConfigShow,
-        summary: "the text of /config/lb.toml",
-        about: "The file as it is on the config volume, whether or not it is in force; `status` tells that.",
-        options: JSON_ONLY,
-        examples: &["config show"],
-        ..LEAF
-    },
-    Command {
-        name: "check",
-        action: Action::ConfigCheck,
-        summary: "validate lb.toml, or another file; nothing is changed",
-        about: "Lists every fault with its place and what is allowed there.",
-        arguments: &[Argument {
-            name: "FILE",
-            values: Values::File,
-            many: false,
-        }],
-        options: JSON_ONLY,
-        examples: &["config check", "config check /config/lb.toml.sample"],
-        ..LEAF
-    },
-    Command {
-        name: "put",
-        action: Action::ConfigPut,
-        summary: "replace lb.toml by pasted text, and apply it",
-        about: "Paste the whole file, then type a line that holds one dot. The text is validated, written as a whole, \
-                and applied; if it has a fault, nothing changes. Ctrl-C gives up. As a program it reads its standard \
-                input to the end or to the dot.",
-        options: JSON_ONLY,
-        examples: &["config put"],
-        ..LEAF
-    },
-    Command {
-        name: "apply",
-        action: Action::ConfigApply,
-        summary: "read lb.toml again and apply it",
-        about: "If the file has a fault, nothing changes.",
-        options: JSON_ONLY,
-        examples: &["config apply"],
-        ..LEAF
-    },
-];
 
 impl Command {
     /// The command that these words name, written out.

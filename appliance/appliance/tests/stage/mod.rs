@@ -133,6 +133,19 @@ pub fn answer(request: &Request) -> Response {
         Request::CheckNow { name } => Response::CheckNow(CheckNowReport {
             checks: if name.is_some() { 1 } else { 2 },
         }),
+        Request::Drain { server, service } => Response::Drains(DrainsReport {
+            drains: vec![DrainReport {
+                server: server.clone(),
+                service: service.clone(),
+                since_unix_s: 1_764_134_400,
+                servers: 1,
+                connections: 12,
+                empty_in_s: Some(90),
+            }],
+            warnings: vec!["service nginx has no other server that is up: its clients are refused".into()],
+            persist_fault: None,
+        }),
+        Request::Undrain { .. } | Request::Drains => Response::Drains(DrainsReport::default()),
         Request::ConfigPut { .. } | Request::ConfigApply => Response::Apply(ApplyReport {
             applied: true,
             check: check(),

@@ -3,8 +3,10 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -12,7 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lb_core::control::{Request, Response};
+use lb_core::control::{Request, Response, ServicesReport};
 use rustix::stdio::dup2_stdin;
 use rustyline::completion::Completer;
 use rustyline::config::Configurer;
@@ -233,10 +235,33 @@ impl Highlighter for Words {
 impl Validator for Words {}
 impl Helper for Words {}
 
-/// Names of services from the agent, kept for a moment.
+/// Names of services and servers from the agent, kept for a moment.
 struct AgentNames {
     socket: PathBuf,
-    kept: RefCell<Option<(Instant, Vec<String>)>>,
+    kept: RefCell<Option<(Instant, Known)>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Known {
+    services: Vec<String>,
+    /// With and without their ports.
+    servers: Vec<String>,
+}
+
+impl Known {
+    fn of(report: ServicesReport) -> Known {
+        let mut servers = BTreeSet::new();
+        for server in report.services.iter().flat_map(|service| &service.servers) {
+            if let Ok(key) = server.address.parse::<SocketAddr>() {
+                servers.insert(key.ip().to_string());
+            }
+            servers.insert(server.address.clone());
+        }
+        Known {
+            services: report.services.into_iter().map(|service| service.name).collect(),
+            servers: servers.into_iter().collect(),
+        }
+    }
 }
 
 impl AgentNames {
@@ -247,7 +272,7 @@ impl AgentNames {
         }
     }
 
-    fn ask(&self) -> Option<Vec<String>> {
+    fn ask(&self) -> Option<Known> {
         let interrupt = Interrupt::install().ok()?;
         match ask_within(
             &self.socket,
@@ -255,19 +280,29 @@ impl AgentNames {
             &interrupt,
             NAMES_PATIENCE,
         ) {
-            Ok(Response::Services(report)) => Some(report.services.into_iter().map(|s| s.name).collect()),
+            Ok(Response::Services(report)) => Some(Known::of(report)),
             _ => None,
         }
     }
 }
 
-impl Names for AgentNames {
-    fn services(&self) -> Vec<String> {
+impl AgentNames {
+    fn known(&self) -> Known {
         let mut kept = self.kept.borrow_mut();
         if kept.as_ref().is_none_or(|(at, _)| at.elapsed() >= NAMES_KEPT) {
             *kept = Some((Instant::now(), self.ask().unwrap_or_default()));
         }
         kept.as_ref().map(|(_, names)| names.clone()).unwrap_or_default()
+    }
+}
+
+impl Names for AgentNames {
+    fn services(&self) -> Vec<String> {
+        self.known().services
+    }
+
+    fn servers(&self) -> Vec<String> {
+        self.known().servers
     }
 
     fn files(&self, begin: &str) -> Vec<String> {

@@ -3,6 +3,7 @@
 
 mod config;
 mod connections;
+mod drains;
 mod network;
 mod services;
 mod status;
@@ -31,6 +32,7 @@ pub fn report(response: &Response, screen: &Screen) -> String {
         // `top` has a view of its own.
         Response::Counters(_) => String::new(),
         Response::Connections(report) => connections::connections(report, screen),
+        Response::Drains(report) => drains::drains(report, screen),
         Response::Config(report) => config::show(report),
         Response::Check(report) => config::check(report, screen),
         Response::Apply(report) => config::apply(report, screen),
