@@ -272,9 +272,10 @@ impl Engine {
         text: Vec<u8>,
         reply: oneshot::Sender<Response>,
     ) {
-        log::warn!(
-            "a new configuration is in force: {} services",
-            config.virtual_servers.len()
+        let services = config.virtual_servers.len();
+        self.tell(
+            log::Level::Warn,
+            &format!("a new configuration is in force: {services} services"),
         );
         self.keeper.hold(text);
         self.source = ConfigSource::File;

@@ -216,10 +216,11 @@ impl Engine {
         }
         for key in gone {
             let name = self.service_name(&key.service);
-            log::info!(
+            let text = format!(
                 "server {} of {name} has left: it was taken out of lb.toml",
                 key.server
             );
+            self.tell(log::Level::Info, &text);
             self.part_with(&key, now);
         }
     }

@@ -9,6 +9,7 @@ use lb_core::control::{DrainReport, DrainsReport, Response};
 use lb_core::model::{ServerKey, VirtualKey};
 use lb_core::observed::Activity;
 use lb_core::pool::{DrainTarget, Drains, Mode, Tier};
+use log::Level;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
@@ -113,10 +114,11 @@ impl Engine {
             self.checks.drains.add(target.clone(), unix_now());
         }
         let fault = self.keep_drains();
-        match undo {
-            true => log::warn!("{target} is no longer set aside"),
-            false => log::warn!("{target} is set aside: it gets no new connections"),
-        }
+        let text = match undo {
+            true => format!("{target} is no longer set aside"),
+            false => format!("{target} is set aside: it gets no new connections"),
+        };
+        self.tell(Level::Warn, &text);
         self.paces.remove(&target);
         let services: Vec<VirtualKey> = self.targeted(&target).map(|(service, _)| service.key).collect();
         self.settle(&services);

@@ -22,6 +22,7 @@ use crate::checks::{self, Checks};
 use crate::control::SharedActivity;
 use crate::departures::{Counted, Departures};
 use crate::drains::{self, Paces};
+use crate::history::History;
 use crate::keeper::Keeper;
 use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
 use crate::probe::{self, Trust};
@@ -84,6 +85,7 @@ pub struct Engine {
     pub(crate) activity: SharedActivity,
     pub departures: Departures,
     pub paces: Paces,
+    pub history: History,
     /// Checks are made, now that the network has been set up once.
     pub checking: bool,
     ready: bool,
@@ -125,6 +127,7 @@ impl Engine {
             mut problems,
             unsaved,
         } = apply::load(&store, &places);
+        let history = History::start(&places.config)?;
         let (set_aside, problem) = drains::load(&store);
         problems.extend(problem);
         let mut keeper = Keeper::start(store.clone(), places.mirror.clone())?;
@@ -156,6 +159,7 @@ impl Engine {
             activity,
             departures: Departures::default(),
             paces: Paces::default(),
+            history,
             checking: false,
             ready: false,
         };
@@ -182,8 +186,11 @@ impl Engine {
     fn deadline(&self) -> Instant {
         let audit = self.reconcile.deadline(self.started);
         let check = self.checks.next_due().filter(|_| self.checking);
-        let look = self.departures.next_look();
-        [check, look].into_iter().flatten().fold(audit, Instant::min)
+        let (look, write) = (self.departures.next_look(), self.history.next_write());
+        [check, look, write]
+            .into_iter()
+            .flatten()
+            .fold(audit, Instant::min)
     }
 
     fn take(&mut self, event: Event) {
@@ -216,6 +223,7 @@ impl Engine {
         self.continue_reconcile(now);
         // Disks are slow: after what is for the kernel.
         self.keeper.lay_down();
+        self.history.write_due(now);
     }
 
     fn start_checks(&mut self, now: Instant) {
@@ -331,6 +339,11 @@ impl Engine {
                 let done = self.drain(&server, service, true, &activity.unwrap_or_default());
                 // The client may have gone: it is done all the same.
                 let _ = reply.send(done);
+            }
+            Request::Events { last, about } => {
+                let report = self.history.report(last, about.as_deref());
+                // The client may have gone: nobody misses the answer.
+                let _ = reply.send(Response::Events(report));
             }
             Request::Drains => {
                 let report = self.drains_report(&activity.unwrap_or_default());

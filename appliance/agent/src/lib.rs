@@ -8,6 +8,7 @@ mod control;
 mod departures;
 mod drains;
 mod engine;
+mod history;
 mod keeper;
 mod kernel_thread;
 mod links;

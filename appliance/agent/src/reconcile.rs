@@ -330,6 +330,7 @@ impl Engine {
     /// A link that has got its carrier back is announced, and what could not be checked is checked at once.
     fn links_seen(&mut self, observed: &Observed) {
         let mut regained = false;
+        let mut said = Vec::new();
         for (name, link) in &observed.links {
             let before = self.observed.links.get(name);
             if link.loopback {
@@ -340,7 +341,7 @@ impl Engine {
                 .as_ref()
                 .filter(|_| before.is_some_and(|b| b.active != link.active))
             {
-                log::warn!("{active} carries the traffic of {name}");
+                said.push(format!("{active} carries the traffic of {name}"));
             }
             let back = link.carrier && before.is_some_and(|b| !b.carrier);
             // A bridge or bond has changed its address with its links.
@@ -354,12 +355,15 @@ impl Engine {
                 };
                 let steps: Vec<Step> = owned.into_iter().flatten().map(announce).collect();
                 if back {
-                    log::warn!("link {name} has a carrier");
+                    said.push(format!("link {name} has a carrier"));
                 }
                 self.announce(steps);
             } else if !link.carrier && link.admin_up && before.is_some_and(|b| b.carrier) {
-                log::warn!("link {name} has lost its carrier");
+                said.push(format!("link {name} has lost its carrier"));
             }
+        }
+        for text in said {
+            self.tell(log::Level::Warn, &text);
         }
         if regained || observed.links != self.observed.links {
             self.checks.retry_unchecked(Instant::now());

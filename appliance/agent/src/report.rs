@@ -66,6 +66,7 @@ impl Engine {
             | Request::Drain { .. }
             | Request::Undrain { .. }
             | Request::Drains
+            | Request::Events { .. }
             | Request::Connections { .. }
             | Request::ConfigPut { .. }
             | Request::ConfigApply => Response::Error {

@@ -7,6 +7,7 @@ use lb_core::control::HealthWord;
 use lb_core::health::{CheckResult, Health, Outcome, Told, Transition};
 use lb_core::model::{RealKey, ServerKey, VirtualKey};
 use lb_core::pool::Mode;
+use log::Level;
 
 use crate::checks::{self, Recorded};
 use crate::engine::{Engine, REPEAT_AFTER};
@@ -60,8 +61,10 @@ impl Engine {
             let Some(service) = crate::engine::find(config, &self.by_listen, key) else {
                 continue;
             };
-            if let Some((before, after)) = self.checks.settle(service, now) {
-                tell_mode(service, before, after);
+            if let Some((before, after)) = self.checks.settle(service, now)
+                && let Some((level, text)) = turn(service, before, after)
+            {
+                self.tell(level, &text);
             }
             self.reconcile.pool_dirty(*key);
             self.watch_door(key);
@@ -81,47 +84,51 @@ impl Engine {
         }
     }
 
-    fn tell_transition(&self, users: &[ServerKey], change: &Transition) {
+    fn tell_transition(&mut self, users: &[ServerKey], change: &Transition) {
         let server = self.named_users(users);
         let reason = &change.reason;
-        match change.to {
-            Health::Up => log::info!("server {server} is up: {reason}"),
-            Health::Held => log::warn!("server {server} is held: {reason}"),
-            Health::Down | Health::Unproven => log::warn!("server {server} is down: {reason}"),
-        }
+        let (level, is) = match change.to {
+            Health::Up => (Level::Info, "up"),
+            Health::Held => (Level::Warn, "held"),
+            Health::Down | Health::Unproven => (Level::Warn, "down"),
+        };
+        self.tell(level, &format!("server {server} is {is}: {reason}"));
     }
 
-    fn tell_rest(&self, recorded: &Recorded, outcome: &Outcome) {
-        let server = || self.named_users(&recorded.users);
-        match recorded.told {
-            Some(Told::Endpoints(count)) => log::info!("server {} has {count} local endpoints", server()),
-            Some(Told::Percent(percent)) => log::info!("server {} wants {percent} % of its weight", server()),
-            Some(Told::Drain) => log::warn!("server {} wants no new connections", server()),
-            Some(Told::Nothing) => log::info!("server {} wants its whole weight", server()),
-            None => {}
-        }
+    fn tell_rest(&mut self, recorded: &Recorded, outcome: &Outcome) {
         let moved = recorded.before != recorded.after;
-        match outcome {
-            Outcome::CannotCheck(why) if moved => log::warn!("server {} cannot be checked: {why}", server()),
+        let cannot = match outcome {
+            Outcome::CannotCheck(why) if moved => Some((Level::Warn, format!("cannot be checked: {why}"))),
             _ if recorded.before == HealthWord::CannotCheck && moved => {
-                log::info!("server {} can be checked again", server());
+                Some((Level::Info, "can be checked again".to_owned()))
             }
-            _ => {}
+            _ => None,
+        };
+        for (level, text) in recorded.told.map(told).into_iter().chain(cannot) {
+            let server = self.named_users(&recorded.users);
+            self.tell(level, &format!("server {server} {text}"));
         }
     }
 
-    fn tell_freeze(&self, change: FreezeChange) {
+    fn tell_freeze(&mut self, change: FreezeChange) {
         let label = self.label_of(change.behind);
         let FreezeChange { machines, silent, .. } = change;
-        match change.frozen {
-            true => log::error!(
-                "{silent} of {machines} machines behind {label} have fallen silent at once: this is taken for a fault of the \
-                 network, and their servers keep their traffic; look at {label}, its switch, and at policies that drop checks"
+        let (level, text) = match change.frozen {
+            true => (
+                Level::Error,
+                format!(
+                    "{silent} of {machines} machines behind {label} have fallen silent at once: this is taken for a fault of the \
+                     network, and their servers keep their traffic; look at {label}, its switch, and at policies that drop checks"
+                ),
             ),
-            false => log::warn!(
-                "{silent} of {machines} machines behind {label} are silent: their servers are judged again"
+            false => (
+                Level::Warn,
+                format!(
+                    "{silent} of {machines} machines behind {label} are silent: their servers are judged again"
+                ),
             ),
-        }
+        };
+        self.tell(level, &text);
     }
 
     /// The file's name for an interface.
@@ -132,26 +139,39 @@ impl Engine {
     }
 }
 
-fn tell_mode(service: &VirtualServer, before: Mode, after: Mode) {
-    let name = &service.name;
-    match after {
-        Mode::Primary if before == Mode::Empty => log::info!("service {name} has servers again"),
-        Mode::Primary if before == Mode::Waiting => {}
-        Mode::Primary => log::info!("service {name} is served by its primary servers again"),
-        Mode::Short => log::warn!(
-            "service {name} is below its quorum, and has neither backup nor sorry_server that is up"
-        ),
-        Mode::Backup => log::warn!("service {name} is below its quorum: its backup servers take part"),
-        Mode::Sorry => log::warn!("service {name} is below its quorum: its sorry_server answers"),
-        Mode::Held => log::warn!("service {name} has only servers that flap: they serve all the same"),
-        Mode::KeptLast => log::error!(
-            "service {name} has no server that is up: those that were the last to be up stay (panic)"
-        ),
-        Mode::All => {
-            log::error!("service {name} has no server that is up: all of them get connections (panic)")
-        }
-        Mode::Waiting => {}
-        Mode::Empty if service.real_servers.is_empty() => {}
-        Mode::Empty => log::error!("service {name} has no server left: its clients are refused"),
+fn told(told: Told) -> (Level, String) {
+    match told {
+        Told::Endpoints(count) => (Level::Info, format!("has {count} local endpoints")),
+        Told::Percent(percent) => (Level::Info, format!("wants {percent} % of its weight")),
+        Told::Drain => (Level::Warn, "wants no new connections".to_owned()),
+        Told::Nothing => (Level::Info, "wants its whole weight".to_owned()),
     }
+}
+
+/// What there is to say when it is others' turn.
+fn turn(service: &VirtualServer, before: Mode, after: Mode) -> Option<(Level, String)> {
+    let (level, text) = match after {
+        Mode::Waiting => return None,
+        Mode::Primary if before == Mode::Waiting => return None,
+        Mode::Empty if service.real_servers.is_empty() => return None,
+        Mode::Primary if before == Mode::Empty => (Level::Info, "has servers again"),
+        Mode::Primary => (Level::Info, "is served by its primary servers again"),
+        Mode::Short => (
+            Level::Warn,
+            "is below its quorum, and has neither backup nor sorry_server that is up",
+        ),
+        Mode::Backup => (Level::Warn, "is below its quorum: its backup servers take part"),
+        Mode::Sorry => (Level::Warn, "is below its quorum: its sorry_server answers"),
+        Mode::Held => (Level::Warn, "has only servers that flap: they serve all the same"),
+        Mode::KeptLast => (
+            Level::Error,
+            "has no server that is up: those that were the last to be up stay (panic)",
+        ),
+        Mode::All => (
+            Level::Error,
+            "has no server that is up: all of them get connections (panic)",
+        ),
+        Mode::Empty => (Level::Error, "has no server left: its clients are refused"),
+    };
+    Some((level, format!("service {} {text}", service.name)))
 }

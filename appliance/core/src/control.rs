@@ -39,6 +39,11 @@ pub enum Request {
     },
     /// All that is set aside.
     Drains,
+    /// The last events, of all or of those that name this service or server.
+    Events {
+        last: usize,
+        about: Option<String>,
+    },
     Interfaces,
     Gateway,
     /// The machine, its links and all services in one line each; and the servers of this service.
@@ -75,6 +80,7 @@ pub enum Response {
     Services(ServicesReport),
     CheckNow(CheckNowReport),
     Drains(DrainsReport),
+    Events(EventsReport),
     Interfaces(InterfacesReport),
     Gateway(GatewayReport),
     Counters(CountersReport),
@@ -93,6 +99,21 @@ pub enum Response {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckNowReport {
     pub checks: usize,
+}
+
+/// What has happened, the oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct EventsReport {
+    pub events: Vec<EventReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventReport {
+    /// Seconds since 1970 (UTC), by the appliance's clock.
+    pub unix_s: u64,
+    /// `error`, `warning`, `info`.
+    pub level: String,
+    pub text: String,
 }
 
 /// What the operator has set aside.

@@ -186,6 +186,10 @@ fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
     match values {
         Values::Services => fitting(names.services(), &typed.word),
         Values::Servers => fitting(names.servers(), &typed.word),
+        Values::Known => {
+            let both = names.services().into_iter().chain(names.servers());
+            fitting(both.collect(), &typed.word)
+        }
         Values::File => {
             let whole = |path: &String| {
                 if path.ends_with('/') {

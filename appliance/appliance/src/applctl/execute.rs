@@ -108,6 +108,10 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
             server: argument(0).unwrap_or_default(),
             service: argument(1),
         })?,
+        Action::Events => context.ask(&Request::Events {
+            last: limit(tree::LAST, tree::EVENTS_DEFAULT),
+            about: argument(0),
+        })?,
         Action::Drains => context.ask(&Request::Drains)?,
         Action::Interfaces => rated(&Request::Interfaces, LINK_WINDOW, invocation, context)?,
         Action::Gateway => rated(&Request::Gateway, LINK_WINDOW, invocation, context)?,
@@ -243,6 +247,7 @@ fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Result<V
             Response::Services(report) => context.print_json(report),
             Response::CheckNow(report) => context.print_json(report),
             Response::Drains(report) => context.print_json(report),
+            Response::Events(report) => context.print_json(report),
             Response::Interfaces(report) => context.print_json(report),
             Response::Gateway(report) => context.print_json(report),
             Response::Counters(report) => context.print_json(report),

@@ -10,6 +10,7 @@ pub enum Action {
     Drain,
     Undrain,
     Drains,
+    Events,
     Interfaces,
     Gateway,
     Connections,
@@ -65,6 +66,8 @@ pub enum Values {
     Services,
     /// Servers of services, and their addresses.
     Servers,
+    /// Both.
+    Known,
     /// Words of this tree.
     Commands,
     File,
@@ -113,6 +116,8 @@ const RATE_AND_JSON: &[Choice] = &[
 pub const LAST_DEFAULT: u64 = 50;
 /// Connections that `connections` lists without `--limit`.
 pub const LIMIT_DEFAULT: u64 = 50;
+/// Events that `events` shows without `--last`.
+pub const EVENTS_DEFAULT: u64 = 30;
 
 /// A leaf without arguments or options, to be filled in.
 const LEAF: Command = Command {

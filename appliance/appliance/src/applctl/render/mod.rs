@@ -4,6 +4,7 @@
 mod config;
 mod connections;
 mod drains;
+mod events;
 mod network;
 mod services;
 mod status;
@@ -33,6 +34,7 @@ pub fn report(response: &Response, screen: &Screen) -> String {
         Response::Counters(_) => String::new(),
         Response::Connections(report) => connections::connections(report, screen),
         Response::Drains(report) => drains::drains(report, screen),
+        Response::Events(report) => events::events(report, screen),
         Response::Config(report) => config::show(report),
         Response::Check(report) => config::check(report, screen),
         Response::Apply(report) => config::apply(report, screen),

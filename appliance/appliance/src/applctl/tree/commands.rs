@@ -107,6 +107,31 @@ pub(super) const COMMANDS: &[Command] = &[
         ..LEAF
     },
     Command {
+        name: "events",
+        action: Action::Events,
+        summary: "what has happened to servers, services and links, and why",
+        about: "The last N (30) events, or those that name a service or server: who went up or down and for what reason, whose \
+                turn it was, what was set aside, links that lost their carrier, new configurations. The last 1,000 are kept, \
+                also over reboots; a power cut may cost the last seconds. Times are UTC, by the appliance's clock.",
+        arguments: &[Argument {
+            name: "NAME",
+            values: Values::Known,
+            many: false,
+            needed: false,
+        }],
+        options: &[
+            Choice {
+                name: LAST,
+                summary: "so many",
+                number: Some((1, 1_000)),
+                unit: "",
+            },
+            JSON_CHOICE,
+        ],
+        examples: &["events", "events nginx", "events 172.16.0.11 --last 100"],
+        ..LEAF
+    },
+    Command {
         name: "interfaces",
         action: Action::Interfaces,
         summary: "links, their addresses and counters",
