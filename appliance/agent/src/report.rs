@@ -162,6 +162,7 @@ impl Engine {
 
     fn pool_problem(&self, service: &VirtualServer) -> Option<String> {
         let name = &service.name;
+        let short = service.pool.shortage();
         let says = format!("`services {name}` says why");
         Some(match self.checks.mode(&service.key) {
             Mode::Primary => return None,
@@ -169,10 +170,10 @@ impl Engine {
             Mode::Waiting | Mode::Empty => format!("service {name} has no server that is up; {says}"),
             Mode::Short => format!("service {name} is below its quorum; {says}"),
             Mode::Backup => {
-                format!("service {name} is below its quorum, and served by its backup servers too; {says}")
+                format!("service {name} {short}; its backup servers take part; {says}")
             }
             Mode::Sorry => {
-                format!("service {name} is below its quorum, and served by its sorry_server; {says}")
+                format!("service {name} {short}; its sorry_server answers; {says}")
             }
             Mode::Held => format!("service {name} is served by servers that flap; {says}"),
             Mode::KeptLast => {

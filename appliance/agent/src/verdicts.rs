@@ -150,28 +150,35 @@ fn told(told: Told) -> (Level, String) {
 
 /// What there is to say when it is others' turn.
 fn turn(service: &VirtualServer, before: Mode, after: Mode) -> Option<(Level, String)> {
+    let short = |what: &str| format!("{}: {what}", service.pool.shortage());
     let (level, text) = match after {
         Mode::Waiting => return None,
         Mode::Primary if before == Mode::Waiting => return None,
         Mode::Empty if service.real_servers.is_empty() => return None,
-        Mode::Primary if before == Mode::Empty => (Level::Info, "has servers again"),
-        Mode::Primary => (Level::Info, "is served by its primary servers again"),
+        Mode::Primary if before == Mode::Empty => (Level::Info, "has servers again".to_owned()),
+        Mode::Primary => (Level::Info, "is served by its primary servers again".to_owned()),
         Mode::Short => (
             Level::Warn,
-            "is below its quorum, and has neither backup nor sorry_server that is up",
+            "is below its quorum, and has neither backup nor sorry_server that is up".to_owned(),
         ),
-        Mode::Backup => (Level::Warn, "is below its quorum: its backup servers take part"),
-        Mode::Sorry => (Level::Warn, "is below its quorum: its sorry_server answers"),
-        Mode::Held => (Level::Warn, "has only servers that flap: they serve all the same"),
+        Mode::Backup => (Level::Warn, short("its backup servers take part")),
+        Mode::Sorry => (Level::Warn, short("its sorry_server answers")),
+        Mode::Held => (
+            Level::Warn,
+            "has only servers that flap: they serve all the same".to_owned(),
+        ),
         Mode::KeptLast => (
             Level::Error,
-            "has no server that is up: those that were the last to be up stay (panic)",
+            "has no server that is up: those that were the last to be up stay (panic)".to_owned(),
         ),
         Mode::All => (
             Level::Error,
-            "has no server that is up: all of them get connections (panic)",
+            "has no server that is up: all of them get connections (panic)".to_owned(),
         ),
-        Mode::Empty => (Level::Error, "has no server left: its clients are refused"),
+        Mode::Empty => (
+            Level::Error,
+            "has no server left: its clients are refused".to_owned(),
+        ),
     };
     Some((level, format!("service {} {text}", service.name)))
 }

@@ -273,6 +273,9 @@ pub struct StandingReport {
     /// So long it is not up again, though it passes.
     #[serde(default)]
     pub held_for_ms: Option<u64>,
+    /// A server that starts slowly has so much of its weight.
+    #[serde(default)]
+    pub starts_with_percent: Option<u32>,
     /// Failures in a row, of `failures_needed` that make it down.
     #[serde(default)]
     pub failures: u32,

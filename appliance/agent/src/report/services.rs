@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use lb_core::config::{Config, RealServer, VirtualServer};
 use lb_core::control::*;
-use lb_core::health::{Machine, Outcome, Told};
+use lb_core::health::{Machine, Outcome, Standing, Told};
 use lb_core::model::{ServerKey, VirtualKey};
 use lb_core::observed::Activity;
 use lb_core::pool::Tier;
@@ -88,7 +88,7 @@ impl Engine {
             address: real.address.to_string(),
             health: machine.map_or(HealthWord::Up, Machine::word),
             since_ms: ms(now.saturating_duration_since(machine.map_or(self.config_since, Machine::since))),
-            weight: seen.map_or(0, |r| r.weight.value() / service.pool.scale()),
+            weight: seen.map_or(0, |r| r.weight.value().div_ceil(service.pool.scale())),
             configured_weight: real.weight.value(),
             active_connections: counted.map_or(0, |a| a.active_connections),
             inactive_connections: counted.map_or(0, |a| a.inactive_connections),
@@ -122,7 +122,15 @@ impl Engine {
             return rest;
         };
         let (machine, flaps) = (&target.machine, target.machine.flaps());
+        let ramped = match machine.standing() {
+            Standing::Up {
+                since,
+                settled: false,
+            } => service.pool.ramped(now.saturating_duration_since(since)),
+            _ => 100,
+        };
         StandingReport {
+            starts_with_percent: Some(ramped).filter(|percent| *percent < 100),
             held_for_ms: machine.held_until().map(until),
             failures: machine.failures().into(),
             failures_needed: target.params.retries + 1,

@@ -87,6 +87,12 @@ fn service_warnings(service: &VirtualServer, destinations: &Destinations, warnin
         ));
     }
     let scheduler = service.settings.scheduler;
+    let ignores_weights = matches!(scheduler, Scheduler::Rr | Scheduler::Lc | Scheduler::Dh);
+    if !service.pool.slow_start.is_zero() && ignores_weights {
+        warnings.push(format!(
+            "service {name}: scheduler {scheduler} does not heed weights, so that slow_start has no effect; use wlc or wrr"
+        ));
+    }
     let counts_connections =
         [Scheduler::Lc, Scheduler::Wlc, Scheduler::Sed, Scheduler::Nq].contains(&scheduler);
     if service.settings.one_packet && counts_connections && servers.len() > 1 {

@@ -250,7 +250,7 @@ fn ramp(
     let step: Duration = slow / RAMP;
     let steps = u32::try_from(stood.as_nanos() / step.as_nanos().max(1)).unwrap_or(RAMP);
     next.at(since + step * (steps + 1));
-    base.scaled(steps.clamp(1, RAMP))
+    base.scaled(service.pool.ramped(stood) * RAMP / 100)
 }
 
 /// Who gets connections because it is up; while nobody is, those before.

@@ -85,6 +85,24 @@ impl PoolRules {
         panic: Panic::None,
     };
 
+    /// Why nobody of the primary servers alone is enough.
+    pub fn shortage(&self) -> &'static str {
+        match self.quorum {
+            Quorum::Weight(1) => "has no primary server that is up",
+            _ => "is below its quorum",
+        }
+    }
+
+    /// How much of its weight a server has that has stood for so long, in percent.
+    pub fn ramped(&self, stood: Duration) -> u32 {
+        if stood >= self.slow_start {
+            return 100;
+        }
+        let step = self.slow_start / RAMP;
+        let steps = u32::try_from(stood.as_nanos() / step.as_nanos().max(1)).unwrap_or(RAMP);
+        steps.clamp(1, RAMP) * (100 / RAMP)
+    }
+
     /// In the kernel a weight of one is so much, so that a part of it can be given.
     pub fn scale(&self) -> u32 {
         if self.slow_start.is_zero() { 1 } else { RAMP }

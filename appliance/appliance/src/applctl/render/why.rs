@@ -29,6 +29,9 @@ pub fn why(server: &ServerReport) -> String {
     if let Some(left) = standing.held_for_ms {
         parts.push(format!("held for {}", span(left.max(1_000))));
     }
+    if let Some(percent) = standing.starts_with_percent {
+        parts.push(format!("starts slowly: {percent} %"));
+    }
     if standing.flaps > 1 {
         parts.push(format!(
             "{} flaps in {}",

@@ -64,3 +64,20 @@ fn a_pool_is_what_its_keys_say() {
     let tiers: Vec<Tier> = service.real_servers.iter().map(|real| real.tier).collect();
     assert_eq!(tiers, [Tier::Primary, Tier::Backup, Tier::Sorry]);
 }
+
+#[test]
+fn a_slow_start_that_no_scheduler_heeds_is_warned_of() {
+    let text = |scheduler: &str| {
+        format!(
+            "[[interface]]\nname = \"eth0\"\naddresses = [\"10.0.0.1/24\"]\n[[virtual_server]]\nname = \"a\"\n\
+             listen = \"10.0.0.1:80\"\nscheduler = \"{scheduler}\"\nslow_start = \"30s\"\n\
+             [[virtual_server.real_server]]\naddress = \"10.0.0.2:80\"\n"
+        )
+    };
+    assert_eq!(super::warnings(&good(&text("wlc"))), [""; 0]);
+    let warnings = super::warnings(&good(&text("rr")));
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("use wlc or wrr"),
+        "{warnings:?}"
+    );
+}
