@@ -413,6 +413,35 @@ fn a_server_that_is_in_the_kernel_at_weight_0_stays_there_until_its_first_check(
     assert_eq!(machine.due(), Some(now));
 }
 
+/// C4: worst case `interval + timeout + retries * (retry_interval + timeout)` for silence, and without the timeouts for a port
+/// that refuses; here from start to start, so that the first timeout is within the interval's end.
+#[test]
+fn detection_takes_no_longer_than_the_guide_says() {
+    for (outcome, takes) in [
+        (
+            Outcome::Silent("no answer within 1s".to_owned()),
+            Duration::from_secs(1),
+        ),
+        (Outcome::Refused("connection refused".to_owned()), Duration::ZERO),
+    ] {
+        let mut clock = Clock::new();
+        clock.up();
+        // It dies just after a check has passed.
+        let died = clock.now;
+        while clock.in_pool() {
+            clock.now = clock.machine.due().unwrap() + takes;
+            clock.machine.started();
+            clock
+                .machine
+                .record(&clock.result(outcome.clone()), &params(), false);
+        }
+        let attempts = params().retries + 1;
+        let worst = params().interval + attempts * takes + params().retries * params().retry_interval;
+        assert!(clock.now - died <= worst, "{:?} of {worst:?}", clock.now - died);
+        assert!(clock.now - died > params().retries * params().retry_interval);
+    }
+}
+
 mod model {
     //! Random outcomes against a second, plainer formulation of the same rules.
     use super::*;
