@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -15,7 +16,7 @@ use lb_agent::{CONFIG_FILE, Places, Ports};
 use lb_core::control::{Request, Response};
 use lb_core::fake::FakeKernel;
 use lb_core::flat::FlatMap;
-use lb_core::model::{RealKey, VirtualKey};
+use lb_core::model::{MacAddress, RealKey, VirtualKey};
 use lb_core::observed::{
     Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted,
 };
@@ -221,6 +222,14 @@ impl ActivityPort for Nothing {
     }
 
     fn servers(&mut self, _service: &VirtualKey) -> Result<Vec<(RealKey, ServerActivity)>, KernelError> {
+        Ok(Vec::new())
+    }
+    fn others_with(
+        &mut self,
+        _index: u32,
+        _own: MacAddress,
+        _address: IpAddr,
+    ) -> Result<Vec<String>, KernelError> {
         Ok(Vec::new())
     }
     fn connections(&mut self, _limit: usize) -> Result<ConnectionTable, KernelError> {

@@ -1,7 +1,9 @@
 //! The control socket: one request and one response per connection, each a line of JSON. Must not: hold state of the
 //! appliance; a slow, silent or broken client costs only its own connection.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -74,14 +76,24 @@ async fn answer(request: Request, activity: SharedActivity, events: mpsc::Sender
     if let Request::Connections { limit } = request {
         return connections(activity, limit).await;
     }
-    let counted = match wanted(&request, &events).await {
-        Some(wanted) => Some(count(activity, wanted).await),
+    let mut counted = match wanted(&request, &events).await {
+        Some(wanted) => Some(count(activity.clone(), wanted).await),
         None => None,
     };
+    let mut others = BTreeMap::new();
+    if let Request::Doctor { name } = &request {
+        others = self::others(name.clone(), &activity, &events).await;
+        // What the rules have translated is read with the machine only.
+        let machine = count(activity, Wanted::Machine).await;
+        if let Some(counted) = &mut counted {
+            counted.translated = machine.translated;
+        }
+    }
     let (reply, answer) = oneshot::channel();
     let event = Event::Request {
         request,
         activity: counted,
+        others,
         reply,
     };
     if events.send(event).await.is_err() {
@@ -97,7 +109,8 @@ async fn wanted(request: &Request, events: &mpsc::Sender<Event>) -> Option<Wante
         Request::Services { name: None }
         | Request::Drain { .. }
         | Request::Undrain { .. }
-        | Request::Drains => Some(Wanted::Servers),
+        | Request::Drains
+        | Request::Doctor { .. } => Some(Wanted::Servers),
         Request::Counters { service: None } => Some(Wanted::Services(None)),
         Request::Services { name: Some(name) } | Request::Counters { service: Some(name) } => {
             let (reply, found) = oneshot::channel();
@@ -112,6 +125,32 @@ async fn wanted(request: &Request, events: &mpsc::Sender<Event>) -> Option<Wante
         }
         _ => None,
     }
+}
+
+/// Who else answers for the addresses of this service, or of all; at most so many are asked about, since each takes a moment.
+async fn others(
+    name: Option<String>,
+    activity: &SharedActivity,
+    events: &mpsc::Sender<Event>,
+) -> BTreeMap<IpAddr, Vec<String>> {
+    const MOST: usize = 8;
+    let (reply, held) = oneshot::channel();
+    let asked = events.send(Event::Held { name, reply }).await;
+    let held = match asked {
+        Ok(()) => held.await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    };
+    let mut others = BTreeMap::new();
+    for (index, mac, address) in held.into_iter().take(MOST) {
+        let activity = activity.clone();
+        let ask = move || lock(&activity).others_with(index, mac, address);
+        match task::spawn_blocking(ask).await {
+            Ok(Ok(found)) => drop(others.insert(address, found)),
+            Ok(Err(fault)) => log::warn!("{fault}"),
+            Err(fault) => log::error!("asking for {address}: {fault}"),
+        }
+    }
+    others
 }
 
 /// What counts; nothing is better than no answer at all.

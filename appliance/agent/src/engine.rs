@@ -1,7 +1,9 @@
 //! The loop: it owns all state, takes an event or the nearest deadline, updates, and reconciles what has become dirty.
 //! Must not: block, or let one event's failure end it.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,7 +14,7 @@ use lb_core::control::{CheckNowReport, ConfigSource, Request, Response};
 use lb_core::desired::{self, Network};
 use lb_core::drops::DropWatch;
 use lb_core::health::{CheckResult, Told};
-use lb_core::model::{RealKey, VirtualKey};
+use lb_core::model::{MacAddress, RealKey, VirtualKey};
 use lb_core::observed::{Activity, Machine, Observed};
 use lb_core::ports::KernelError;
 use tokio::sync::{mpsc, oneshot};
@@ -48,9 +50,16 @@ pub enum Event {
         name: String,
         reply: oneshot::Sender<Option<VirtualKey>>,
     },
+    /// The addresses of this service or of all, each with the link that holds it: its index and Ethernet address.
+    Held {
+        name: Option<String>,
+        reply: oneshot::Sender<Vec<(u32, MacAddress, IpAddr)>>,
+    },
     Request {
         request: Request,
         activity: Option<Activity>,
+        /// Who else answers for addresses of ours.
+        others: BTreeMap<IpAddr, Vec<String>>,
         reply: oneshot::Sender<Response>,
     },
 }
@@ -205,11 +214,23 @@ impl Engine {
                 // The client may have gone: nobody misses the answer.
                 let _ = reply.send(all.find(|s| s.name == name).map(|s| s.key));
             }
+            Event::Held { name, reply } => {
+                // The client may have gone: nobody misses the answer.
+                let _ = reply.send(self.held_addresses(name.as_deref()));
+            }
             Event::Request {
                 request,
                 activity,
+                others,
                 reply,
-            } => self.answer(request, activity, reply),
+            } => match request {
+                Request::Doctor { name } => {
+                    let report = self.doctor(name.as_deref(), &activity.unwrap_or_default(), &others);
+                    // The client may have gone: nobody misses the answer.
+                    let _ = reply.send(report);
+                }
+                request => self.answer(request, activity, reply),
+            },
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is known, as the reports of `lb_core::control`. Must not: change anything or format for humans.
 
+mod doctor;
 mod interfaces;
 mod links;
 mod services;
@@ -66,6 +67,7 @@ impl Engine {
             | Request::Drain { .. }
             | Request::Undrain { .. }
             | Request::Drains
+            | Request::Doctor { .. }
             | Request::Events { .. }
             | Request::Connections { .. }
             | Request::ConfigPut { .. }

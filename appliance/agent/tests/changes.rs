@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use lb_agent::{CONFIG_FILE, Places, Ports};
 use lb_core::control::{ApplyReport, Request, Response, StatusReport};
 use lb_core::fake::FakeKernel;
 use lb_core::flat::FlatMap;
-use lb_core::model::{RealKey, VirtualKey};
+use lb_core::model::{MacAddress, RealKey, VirtualKey};
 use lb_core::observed::{
     Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted,
 };
@@ -82,6 +83,14 @@ impl ActivityPort for Shared {
             ..ServerActivity::default()
         };
         Ok(servers.keys().map(|server| (*server, activity)).collect())
+    }
+    fn others_with(
+        &mut self,
+        _index: u32,
+        _own: MacAddress,
+        _address: IpAddr,
+    ) -> Result<Vec<String>, KernelError> {
+        Ok(Vec::new())
     }
     fn connections(&mut self, _limit: usize) -> Result<ConnectionTable, KernelError> {
         Ok(ConnectionTable::default())

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
+use std::net::IpAddr;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use lb_core::control::{
 };
 use lb_core::fake::FakeKernel;
 use lb_core::flat::FlatMap;
-use lb_core::model::{RealKey, VirtualKey};
+use lb_core::model::{MacAddress, RealKey, VirtualKey};
 use lb_core::observed::{
     Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted,
 };
@@ -113,6 +114,14 @@ impl ActivityPort for NoActivity {
         Ok(Activity::default())
     }
     fn servers(&mut self, _service: &VirtualKey) -> Result<Vec<(RealKey, ServerActivity)>, KernelError> {
+        Ok(Vec::new())
+    }
+    fn others_with(
+        &mut self,
+        _index: u32,
+        _own: MacAddress,
+        _address: IpAddr,
+    ) -> Result<Vec<String>, KernelError> {
         Ok(Vec::new())
     }
     fn connections(&mut self, _limit: usize) -> Result<ConnectionTable, KernelError> {

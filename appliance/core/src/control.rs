@@ -39,6 +39,10 @@ pub enum Request {
     },
     /// All that is set aside.
     Drains,
+    /// Whether clients' addresses survive, of all services or of the one with this name.
+    Doctor {
+        name: Option<String>,
+    },
     /// The last events, of all or of those that name this service or server.
     Events {
         last: usize,
@@ -80,6 +84,7 @@ pub enum Response {
     Services(ServicesReport),
     CheckNow(CheckNowReport),
     Drains(DrainsReport),
+    Doctor(DoctorReport),
     Events(EventsReport),
     Interfaces(InterfacesReport),
     Gateway(GatewayReport),
@@ -99,6 +104,37 @@ pub enum Response {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckNowReport {
     pub checks: usize,
+}
+
+/// What the doctor has found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct DoctorReport {
+    /// Of the machine as a whole.
+    pub machine: Vec<FindingReport>,
+    pub services: Vec<DiagnosisReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiagnosisReport {
+    pub service: String,
+    pub findings: Vec<FindingReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingReport {
+    pub word: FindingWord,
+    pub what: String,
+    pub remedy: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingWord {
+    Good,
+    /// It cannot be told from here.
+    Unknown,
+    Doubtful,
+    Bad,
 }
 
 /// What has happened, the oldest first.

@@ -5,6 +5,7 @@ pub mod check;
 pub mod config;
 pub mod control;
 pub mod desired;
+pub mod doctor;
 pub mod drops;
 pub mod fake;
 pub mod flat;

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 
 use thiserror::Error;
 
 use crate::flat::FlatMap;
-use crate::model::{RealKey, VirtualKey};
+use crate::model::{MacAddress, RealKey, VirtualKey};
 use crate::observed::{
     Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted,
 };
@@ -46,6 +47,14 @@ pub trait ActivityPort: Send {
 
     /// The servers of one service; none if there is no such service.
     fn servers(&mut self, service: &VirtualKey) -> Result<Vec<(RealKey, ServerActivity)>, KernelError>;
+
+    /// Who else says that an address of ours, on the link with this index and Ethernet address, is his. It takes a moment.
+    fn others_with(
+        &mut self,
+        index: u32,
+        own: MacAddress,
+        address: IpAddr,
+    ) -> Result<Vec<String>, KernelError>;
 
     /// At most `limit` connections, and how many there are.
     fn connections(&mut self, limit: usize) -> Result<ConnectionTable, KernelError>;

@@ -9,13 +9,15 @@ mod pools;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
+use std::net::IpAddr;
 
-use lb_core::model::{IfName, RealKey, VirtualKey};
+use lb_core::model::{IfName, MacAddress, RealKey, VirtualKey};
 use lb_core::observed::{Activity, ConnectionTable, ServerActivity, Wanted};
 use lb_core::ports::{ActivityPort, KernelError};
 use lb_core::ruleset::Rule;
 use lb_core::traffic::{LinkCounters, Tracking};
 
+use crate::announce::probe;
 use crate::fault;
 use crate::ipvs::Ipvs;
 use crate::nft;
@@ -114,6 +116,26 @@ impl ActivityPort for KernelActivity {
         match self.ipvs()? {
             Some(ipvs) => ipvs.counted(service),
             None => Ok(Vec::new()),
+        }
+    }
+
+    fn others_with(
+        &mut self,
+        index: u32,
+        own: MacAddress,
+        address: IpAddr,
+    ) -> Result<Vec<String>, KernelError> {
+        let asking =
+            |error: io::Error| fault::during(format!("ask who has {address}"), fault::from_io(&error));
+        match address {
+            IpAddr::V4(address) => {
+                let others = probe::others(index, own, address).map_err(asking)?;
+                Ok(others.iter().map(ToString::to_string).collect())
+            }
+            IpAddr::V6(address) => {
+                let taken = probe::is_taken(address).map_err(asking)?;
+                Ok(taken.then(|| "another machine".to_owned()).into_iter().collect())
+            }
         }
     }
 

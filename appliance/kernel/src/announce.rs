@@ -2,6 +2,7 @@
 //! advertisement (RFC 4861 section 7.2.6). Sent once; a neighbour that misses it finds out when its entry ages.
 
 mod packet;
+pub(crate) mod probe;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};

@@ -14,7 +14,7 @@ use lb_core::link_kind::{BridgeSettings, LinkKind};
 use lb_core::model::IfName;
 use lb_core::observed::ObservedLink;
 use lb_core::plan::{self, Step};
-use lb_core::ports::{KernelPort, LinkEvents};
+use lb_core::ports::{ActivityPort, KernelPort, LinkEvents};
 use lb_kernel::{Kernel, LinkMonitor, Parts};
 use namespace::{Peer, eventually, sh};
 
@@ -257,6 +257,25 @@ isolated! {
         }
         let lo = Step::Announce { link: name("lo"), address: "192.0.2.1".parse().unwrap() };
         apply(&mut kernel, &[lo]);
+    }
+
+    fn another_machine_with_an_address_of_ours_is_heard() {
+        let peer = Peer::new();
+        peer.connect("lan0", "far0", &["192.0.2.1/24"]);
+        peer.sh("ip link set far0 address 52:54:00:00:00:99");
+        sh("ip link set lan0 address 52:54:00:00:00:0a");
+        let mut kernel = kernel();
+        apply(&mut kernel, &[Step::SetLinkUp(name("lan0")), add_address("lan0", "192.0.2.1/24")]);
+        let link = seen(&mut kernel, "lan0");
+        let ask = |address: &str| {
+            let mut activity = lb_kernel::KernelActivity::new();
+            activity.others_with(link.index, link.mac.unwrap(), address.parse().unwrap()).unwrap()
+        };
+        eventually("the other machine says that the address is its own", || ask("192.0.2.1") == ["52:54:00:00:00:99"]);
+        assert_eq!(ask("192.0.2.7"), [""; 0]);
+        assert_eq!(ask("2001:db8::1"), [""; 0]);
+        // It learned nothing from the question.
+        assert!(!peer.sh("ip neigh show").contains("52:54:00:00:00:0a"));
     }
 
     /// The appliance boots with a cable unplugged as well as without a fault.

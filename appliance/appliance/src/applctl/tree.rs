@@ -11,6 +11,7 @@ pub enum Action {
     Undrain,
     Drains,
     Events,
+    Doctor,
     Interfaces,
     Gateway,
     Connections,

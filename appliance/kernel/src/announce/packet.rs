@@ -13,6 +13,14 @@ pub(super) fn broadcast(index: u32, ethertype: u16, frame: &[u8]) -> io::Result<
     Ok(())
 }
 
+/// Frames of this kind that arrive on one link, with their Ethernet headers.
+pub(super) fn listen(index: u32, ethertype: u16) -> io::Result<Socket> {
+    // Nothing is received before it is bound to the link and to the kind.
+    let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
+    socket.bind(&link_address(index, ethertype))?;
+    Ok(socket)
+}
+
 fn link_address(index: u32, ethertype: u16) -> SockAddr {
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: sockaddr_ll is one of the addresses that a sockaddr_storage is made for, and any bytes are valid for it.

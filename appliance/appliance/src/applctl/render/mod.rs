@@ -3,6 +3,7 @@
 
 mod config;
 mod connections;
+mod doctor;
 mod drains;
 mod events;
 mod network;
@@ -34,6 +35,7 @@ pub fn report(response: &Response, screen: &Screen) -> String {
         Response::Counters(_) => String::new(),
         Response::Connections(report) => connections::connections(report, screen),
         Response::Drains(report) => drains::drains(report, screen),
+        Response::Doctor(report) => doctor::doctor(report, screen),
         Response::Events(report) => events::events(report, screen),
         Response::Config(report) => config::show(report),
         Response::Check(report) => config::check(report, screen),

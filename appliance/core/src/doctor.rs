@@ -1,0 +1,310 @@
+//! Whether the client's address of a service survives on its way to the server and back, as far as that can be seen from here;
+//! each doubt with its remedy. Pure: it judges what was read. Must not: ask the kernel, or repeat what `status` says of health.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::check::CheckKind;
+use crate::config::{Config, RealServer, VirtualServer};
+use crate::control::{DiagnosisReport, DoctorReport, FindingReport, FindingWord};
+use crate::model::{Forward, Protocol, ServerKey};
+use crate::observed::{Activity, Observed};
+use crate::pool::Tier;
+
+/// Kubernetes' default range of NodePorts (kube-apiserver, --service-node-port-range).
+const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
+/// So many packets to a server without one back are no accident.
+const ENOUGH: u64 = 5;
+
+/// What was read.
+#[derive(Debug)]
+pub struct Facts<'f> {
+    pub config: &'f Config,
+    pub observed: &'f Observed,
+    pub activity: &'f Activity,
+    /// Who else answers for an address of ours; addresses that were not asked about are left out.
+    pub others: &'f BTreeMap<IpAddr, Vec<String>>,
+}
+
+pub fn examine<'s>(facts: &Facts<'_>, services: impl Iterator<Item = &'s VirtualServer>) -> DoctorReport {
+    let diagnosis = |service: &VirtualServer| {
+        let mut findings = holders(facts, service);
+        findings.extend(return_path(facts, service));
+        findings.extend(masquerade(facts, service));
+        findings.extend(hairpin(facts, service));
+        findings.extend(node(service));
+        DiagnosisReport {
+            service: service.name.clone(),
+            findings,
+        }
+    };
+    DoctorReport {
+        machine: vec![timeouts(facts), rp_filter(facts)],
+        services: services.map(diagnosis).collect(),
+    }
+}
+
+fn good(what: impl Into<String>) -> FindingReport {
+    FindingReport {
+        word: FindingWord::Good,
+        what: what.into(),
+        remedy: None,
+    }
+}
+
+fn finding(word: FindingWord, what: impl Into<String>, remedy: impl Into<String>) -> FindingReport {
+    FindingReport {
+        word,
+        what: what.into(),
+        remedy: Some(remedy.into()),
+    }
+}
+
+/// Two machines with one address take each other's clients away.
+fn holders(facts: &Facts<'_>, service: &VirtualServer) -> Vec<FindingReport> {
+    let mut addresses: Vec<IpAddr> = service.listen.iter().map(|range| range.address).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let found = addresses.into_iter().filter_map(|address| {
+        let others = facts.others.get(&address)?;
+        Some(match others.as_slice() {
+            [] => good(format!("nobody else answers for {address}")),
+            some => finding(
+                FindingWord::Bad,
+                format!("{address} is also the address of {}", some.join(", ")),
+                "take it from that machine: clients reach one or the other by chance",
+            ),
+        })
+    });
+    found.collect()
+}
+
+/// With NAT the answers must come back through here.
+fn return_path(facts: &Facts<'_>, service: &VirtualServer) -> Vec<FindingReport> {
+    let (mut seen, mut lost) = (0, Vec::new());
+    for real in service
+        .real_servers
+        .iter()
+        .filter(|real| real.forward == Forward::Nat)
+    {
+        let key = ServerKey {
+            service: service.key,
+            server: real.address,
+        };
+        let Some(counted) = facts.activity.servers.get(&key) else {
+            continue;
+        };
+        // IPVS does not see the answers to single datagrams.
+        if service.settings.one_packet {
+            continue;
+        }
+        match (counted.traffic.in_packets, counted.traffic.out_packets) {
+            (_, 1..) => seen += 1,
+            (ENOUGH.., 0) => lost.push(real),
+            _ => {}
+        }
+    }
+    let mut findings: Vec<FindingReport> = lost.into_iter().map(|real| not_back(facts, real)).collect();
+    if seen > 0 {
+        let servers = if seen == 1 {
+            "1 server".to_owned()
+        } else {
+            format!("{seen} servers")
+        };
+        findings.push(good(format!("answers of {servers} come back through the lb")));
+    }
+    if findings.is_empty()
+        && service
+            .real_servers
+            .iter()
+            .any(|real| real.forward == Forward::Nat)
+    {
+        findings.push(finding(
+            FindingWord::Unknown,
+            "no client has connected yet, so that no answer was seen to come back",
+            "connect once, and ask again",
+        ));
+    }
+    findings
+}
+
+fn not_back(facts: &Facts<'_>, real: &RealServer) -> FindingReport {
+    let server = real.address;
+    let ours = facts.config.towards(server.address).and_then(|place| {
+        let mut addresses = facts
+            .config
+            .interfaces
+            .get(place)?
+            .addresses
+            .iter()
+            .map(ipnet::IpNet::addr);
+        addresses.find(|address| address.is_ipv4() == server.address.is_ipv4())
+    });
+    let gateway = ours.map_or_else(|| "the lb".to_owned(), |address| address.to_string());
+    finding(
+        FindingWord::Bad,
+        format!("{server} gets its clients' packets, and none of its answers comes back through the lb"),
+        format!(
+            "its default gateway has to be {gateway}, also for what its pods answer; and it must not drop these clients"
+        ),
+    )
+}
+
+/// A masquerade towards the servers would hide every client of whom `from` speaks.
+fn masquerade(facts: &Facts<'_>, service: &VirtualServer) -> Vec<FindingReport> {
+    let towards = |real: &RealServer| facts.config.towards(real.address.address);
+    let places: Vec<Option<usize>> = service.real_servers.iter().map(towards).collect();
+    let hiding = facts.config.masquerades.iter().filter(|masquerade| {
+        let mut interfaces = facts.config.interfaces.iter();
+        let out = interfaces.position(|interface| interface.label == masquerade.out);
+        out.is_some() && places.contains(&out)
+    });
+    let mut findings: Vec<FindingReport> = hiding
+        .map(|masquerade| {
+            finding(
+                FindingWord::Doubtful,
+                format!(
+                    "servers are behind {}, where clients of {} would be masqueraded",
+                    masquerade.out, masquerade.from
+                ),
+                "masquerade only towards the outside: balanced clients keep their address here, forwarded ones do not",
+            )
+        })
+        .collect();
+    if findings.is_empty() {
+        findings.push(good("no masquerade hides clients on their way to the servers"));
+    }
+    findings
+}
+
+/// Clients beside the servers take the lb's address, or the answers would go past it.
+fn hairpin(facts: &Facts<'_>, service: &VirtualServer) -> Option<FindingReport> {
+    use crate::ruleset::Rule;
+    let behind = |real: &RealServer| {
+        let place = facts.config.towards(real.address.address)?;
+        facts.config.interfaces.get(place)
+    };
+    let networks: Vec<_> = service
+        .real_servers
+        .iter()
+        .filter_map(behind)
+        .flat_map(|interface| interface.networks())
+        .collect();
+    let hidden: u64 = facts
+        .activity
+        .translated
+        .iter()
+        .filter_map(|(rule, count)| match rule {
+            Rule::Hairpin { from, .. } | Rule::HairpinMarked { from, .. } => {
+                networks.contains(from).then_some(*count)
+            }
+            _ => None,
+        })
+        .sum();
+    (hidden > 0).then(|| {
+        finding(
+            FindingWord::Doubtful,
+            format!("{hidden} connections of clients beside the servers took the lb's address (all services together)"),
+            "policies see the lb there; let such clients ask the servers or the cluster's own service address",
+        )
+    })
+}
+
+/// A node that has no pod of the service sends its clients on to one that has, with its own address.
+fn node(service: &VirtualServer) -> Option<FindingReport> {
+    let of_file = || {
+        service
+            .real_servers
+            .iter()
+            .filter(|real| real.tier != Tier::Leaving)
+    };
+    let counts = |real: &RealServer| real.check.kind.counts_endpoints();
+    if of_file().next().is_some() && of_file().all(counts) {
+        return Some(good(
+            "only nodes with a pod of the service get traffic (healthCheckNodePort)",
+        ));
+    }
+    let is_node_port = |real: &RealServer| NODE_PORTS.contains(&real.address.port);
+    let unchecked = of_file().any(|real| real.check.kind == CheckKind::None);
+    let tcp = service.listen.iter().all(|range| range.protocol == Protocol::Tcp);
+    of_file().any(is_node_port).then(|| {
+        let asked = match (unchecked, tcp) {
+            (true, _) => "nothing checks that a node has a pod of the service",
+            _ => "whether a node has a pod of the service is seen only if its policy drops what others send on",
+        };
+        finding(
+            FindingWord::Unknown,
+            format!("the servers look like NodePorts: {asked}"),
+            "with externalTrafficPolicy: Local and check = \"healthCheckNodePort\" only nodes with a pod get clients, whose address stays",
+        )
+    })
+}
+
+/// When one of the two forgets a connection before the other, its next packet is answered with RST.
+fn timeouts(facts: &Facts<'_>) -> FindingReport {
+    let wanted = facts.config.timeouts;
+    let Some(seen) = facts.observed.ipvs_timeouts else {
+        return finding(
+            FindingWord::Bad,
+            "this kernel has no IPVS",
+            "boot the appliance's own kernel",
+        );
+    };
+    let tracked = |name: &str| {
+        let name = format!("net/netfilter/nf_conntrack_{name}");
+        facts
+            .observed
+            .sysctls
+            .get(&name)
+            .and_then(|value| value.trim().parse::<u32>().ok())
+    };
+    let pairs = [
+        ("tcp", seen.tcp_s, tracked("tcp_timeout_established")),
+        ("tcp_fin", seen.tcp_fin_s, tracked("tcp_timeout_fin_wait")),
+        ("udp", seen.udp_s, tracked("udp_timeout")),
+    ];
+    let apart: Vec<String> = pairs
+        .iter()
+        .filter(|(_, ipvs, tracking)| tracking.is_some_and(|tracking| tracking != *ipvs))
+        .map(|(name, ipvs, tracking)| format!("{name}: {ipvs} s and {} s", tracking.unwrap_or(0)))
+        .collect();
+    match apart.as_slice() {
+        [] if seen == wanted => good(format!(
+            "IPVS and connection tracking forget idle connections together (tcp {} s)",
+            seen.tcp_s
+        )),
+        [] => finding(
+            FindingWord::Doubtful,
+            "the timeouts are not those of lb.toml",
+            "they are repaired within seconds; `log` says what the kernel refused",
+        ),
+        some => finding(
+            FindingWord::Bad,
+            format!(
+                "IPVS and connection tracking forget at different times: {}",
+                some.join("; ")
+            ),
+            "they are repaired within seconds; `log` says what the kernel refused",
+        ),
+    }
+}
+
+/// Strictly, answers that come by another link than the way back would be dropped.
+fn rp_filter(facts: &Facts<'_>) -> FindingReport {
+    let strict = facts
+        .observed
+        .sysctls
+        .iter()
+        .find(|(name, value)| name.ends_with("/rp_filter") && value.trim() == "1");
+    match strict {
+        None => good("packets may come by another link than their answers leave by (rp_filter)"),
+        Some((name, _)) => finding(
+            FindingWord::Bad,
+            format!("{name} is 1: answers that come by another link are dropped"),
+            "it is repaired within seconds; `log` says what the kernel refused",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! What is found in what was read.
+
+use super::*;
+use crate::config;
+use crate::observed::{IpvsTimeouts, ServerActivity};
+use crate::ruleset::Rule;
+use crate::traffic::Traffic;
+
+fn scenario(more: &str) -> Config {
+    let text = format!(
+        "[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\"]\n\
+         [[interface]]\nname = \"eth1\"\naddresses = [\"172.16.0.254/24\"]\n\
+         [[masquerade]]\nfrom = \"172.16.0.0/24\"\nout = \"eth0\"\n\
+         [[virtual_server]]\nname = \"nginx\"\nlisten = \"192.168.0.1:80\"\n{more}\
+         [[virtual_server.real_server]]\naddress = \"172.16.0.11:30080\"\n\
+         [[virtual_server.real_server]]\naddress = \"172.16.0.12:30080\"\n"
+    );
+    config::parse(&text).unwrap_or_else(|faults| panic!("{}", faults.render("lb.toml", &text)))
+}
+
+fn observed(config: &Config) -> Observed {
+    let sysctls = crate::desired::sysctls(1 << 30, &config.timeouts, [].iter());
+    Observed {
+        sysctls,
+        ipvs_timeouts: Some(config.timeouts),
+        ..Observed::default()
+    }
+}
+
+fn counted(config: &Config, packets: &[(u64, u64)]) -> Activity {
+    let service = &config.virtual_servers[0];
+    let servers = service
+        .real_servers
+        .iter()
+        .zip(packets)
+        .map(|(real, (inward, outward))| {
+            let key = ServerKey {
+                service: service.key,
+                server: real.address,
+            };
+            let traffic = Traffic {
+                in_packets: *inward,
+                out_packets: *outward,
+                ..Traffic::default()
+            };
+            (
+                key,
+                ServerActivity {
+                    traffic,
+                    ..ServerActivity::default()
+                },
+            )
+        });
+    Activity {
+        servers: servers.collect(),
+        ..Activity::default()
+    }
+}
+
+/// `good nobody else ...`, in order; the machine's findings last.
+fn lines(
+    config: &Config,
+    observed: &Observed,
+    activity: &Activity,
+    others: &[(&str, &[&str])],
+) -> Vec<String> {
+    let others = others.iter().map(|(address, macs)| {
+        let macs = macs.iter().map(|mac| (*mac).to_owned()).collect();
+        (address.parse().unwrap(), macs)
+    });
+    let others = others.collect();
+    let facts = Facts {
+        config,
+        observed,
+        activity,
+        others: &others,
+    };
+    let report = examine(&facts, config.services());
+    let findings = report.services.into_iter().flat_map(|service| service.findings);
+    let all = findings.chain(report.machine);
+    all.map(|finding| {
+        let remedy = finding
+            .remedy
+            .map(|remedy| format!(" -> {remedy}"))
+            .unwrap_or_default();
+        format!("{:?} {}{remedy}", finding.word, finding.what)
+    })
+    .collect()
+}
+
+fn has(lines: &[String], begin: &str, remedy: &str) {
+    let found = lines
+        .iter()
+        .any(|line| line.starts_with(begin) && line.contains(remedy));
+    assert!(found, "{begin} ... {remedy}: {lines:#?}");
+}
+
+#[test]
+fn a_healthy_service_has_nothing_to_mend() {
+    let config = scenario("check = { type = \"healthCheckNodePort\", port = 32000 }\n");
+    let observed = observed(&config);
+    let activity = counted(&config, &[(10, 9), (0, 0)]);
+    let lines = lines(&config, &observed, &activity, &[("192.168.0.1", &[])]);
+    assert!(lines.iter().all(|line| line.starts_with("Good ")), "{lines:#?}");
+    assert_eq!(lines.len(), 6);
+}
+
+#[test]
+fn a_server_with_another_gateway_is_found() {
+    let config = scenario("");
+    let activity = counted(&config, &[(10, 9), (12, 0)]);
+    let lines = lines(&config, &observed(&config), &activity, &[]);
+    has(
+        &lines,
+        "Bad 172.16.0.12:30080 gets its clients' packets",
+        "has to be 172.16.0.254",
+    );
+    has(&lines, "Good answers of 1 server", "");
+    has(
+        &lines,
+        "Unknown the servers look like NodePorts",
+        "healthCheckNodePort",
+    );
+}
+
+#[test]
+fn without_clients_nothing_is_claimed() {
+    let config = scenario("");
+    let lines = lines(
+        &config,
+        &observed(&config),
+        &counted(&config, &[(4, 0), (0, 0)]),
+        &[],
+    );
+    has(&lines, "Unknown no client has connected yet", "ask again");
+}
+
+#[test]
+fn another_machine_with_the_address_is_found() {
+    let config = scenario("");
+    let lines = lines(
+        &config,
+        &observed(&config),
+        &Activity::default(),
+        &[("192.168.0.1", &["52:54:00:00:00:99"])],
+    );
+    has(
+        &lines,
+        "Bad 192.168.0.1 is also the address of 52:54:00:00:00:99",
+        "take it from",
+    );
+}
+
+#[test]
+fn what_hides_clients_is_found() {
+    let mut config = scenario("");
+    config.masquerades[0].out = "eth1".to_owned();
+    let from = "172.16.0.0/24".parse().unwrap();
+    let activity = Activity {
+        translated: vec![(
+            Rule::Hairpin {
+                from,
+                out: "eth1".parse().unwrap(),
+            },
+            7,
+        )],
+        ..Activity::default()
+    };
+    let lines = lines(&config, &observed(&config), &activity, &[]);
+    has(
+        &lines,
+        "Doubtful servers are behind eth1",
+        "only towards the outside",
+    );
+    has(
+        &lines,
+        "Doubtful 7 connections of clients beside the servers",
+        "policies",
+    );
+}
+
+#[test]
+fn settings_that_disagree_are_found() {
+    let config = scenario("");
+    let mut observed = observed(&config);
+    observed.ipvs_timeouts = Some(IpvsTimeouts {
+        udp_s: 300,
+        ..config.timeouts
+    });
+    observed
+        .sysctls
+        .insert("net/ipv4/conf/all/rp_filter".to_owned(), "1".to_owned());
+    let lines = lines(&config, &observed, &Activity::default(), &[]);
+    has(
+        &lines,
+        "Bad IPVS and connection tracking forget at different times: udp: 300 s and 120 s",
+        "repaired",
+    );
+    has(&lines, "Bad net/ipv4/conf/all/rp_filter is 1", "repaired");
+}
