@@ -128,19 +128,32 @@ impl Writer {
 
     fn apply(&mut self, steps: Vec<Step>) -> Outcomes {
         let mut filter_refused = false;
-        let mut refused = Vec::new();
-        for (at, step) in steps.iter().enumerate() {
-            let result = if filter_refused && switches_forwarding_on(step) {
-                Err(not_without_filter(step))
+        let (mut start, mut refused) = (0, Vec::new());
+        // Thousands of steps concern services: the kernel takes such a row at once.
+        let of_services = |step: &Step| step.service().is_some();
+        for row in steps.chunk_by(|step, next| of_services(step) && of_services(next)) {
+            let errors = if of_services(&row[0]) {
+                self.kernel.apply_services(row)
             } else {
-                self.kernel.apply(step)
+                self.apply_one(&row[0], &mut filter_refused)
+                    .err()
+                    .map(|error| (0, error))
+                    .into_iter()
+                    .collect()
             };
-            if let Err(error) = result {
-                filter_refused |= matches!(step, Step::ReplaceRuleset(_));
-                refused.push((at, error));
-            }
+            refused.extend(errors.into_iter().map(|(at, error)| (start + at, error)));
+            start += row.len();
         }
         Outcomes { steps, refused }
+    }
+
+    fn apply_one(&mut self, step: &Step, filter_refused: &mut bool) -> Result<(), KernelError> {
+        if *filter_refused && switches_forwarding_on(step) {
+            return Err(not_without_filter(step));
+        }
+        let outcome = self.kernel.apply(step);
+        *filter_refused |= outcome.is_err() && matches!(step, Step::ReplaceRuleset(_));
+        outcome
     }
 }
 

@@ -39,6 +39,23 @@ pub trait KernelPort: Send {
 
     /// Carries out one step. An error leaves the kernel as it was before this step.
     fn apply(&mut self, step: &Step) -> Result<(), KernelError>;
+
+    /// Carries out steps each of which has a [`Step::service`], one after the other; the refused, by their position. A refusal
+    /// does not keep those behind it from being carried out.
+    fn apply_services(&mut self, steps: &[Step]) -> Vec<(usize, KernelError)> {
+        apply_one_by_one(self, steps)
+    }
+}
+
+/// Every step by itself; the refused, by their position.
+pub fn apply_one_by_one(
+    kernel: &mut (impl KernelPort + ?Sized),
+    steps: &[Step],
+) -> Vec<(usize, KernelError)> {
+    let outcomes = steps.iter().map(|step| kernel.apply(step)).enumerate();
+    outcomes
+        .filter_map(|(at, outcome)| outcome.err().map(|error| (at, error)))
+        .collect()
 }
 
 /// Reads what counts and ages. Separate from [`KernelPort`], so that looking never waits for a change.

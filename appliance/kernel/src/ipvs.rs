@@ -5,7 +5,8 @@ mod connection;
 mod counted;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 
 use lb_core::flat::FlatMap;
 use lb_core::model::{RealKey, ServerKey, VirtualKey};
@@ -13,8 +14,11 @@ use lb_core::observed::{IpvsTimeouts, ObservedReal, ServerActivity, ServiceActiv
 use lb_core::plan::Step;
 use lb_core::ports::{KernelError, KernelFault};
 use lb_wire::ipvs::{
-    DestEntry, EntryError, FAMILY_NAME, IpvsAttribute, IpvsMessage, ServiceEntry, ServiceKey, Timeouts,
+    DestEntry, EntryError, FAMILY_NAME, IpvsAttribute, IpvsMessage, ListedDest, ServiceEntry, ServiceKey,
+    Timeouts,
 };
+use netlink_packet_core::ParseableParametrized;
+use netlink_packet_generic::GenlHeader;
 
 use crate::fault;
 use connection::{Connection, ExchangeError};
@@ -22,6 +26,9 @@ pub use table::IpvsTable;
 
 /// How often a list is asked for again while something keeps changing under it.
 const DUMP_ATTEMPTS: usize = 5;
+
+/// Changes in one datagram: far from what the socket may queue, and from what it may receive should all be refused.
+const ROW: usize = 64;
 
 /// A handle on the IPVS table of this network namespace.
 #[derive(Debug)]
@@ -60,7 +67,7 @@ impl Ipvs {
 
     /// The table without the servers.
     pub fn services(&mut self) -> Result<IpvsTable, KernelError> {
-        let listed = self
+        let listed: Vec<IpvsMessage> = self
             .list(&IpvsMessage::dump_services())
             .map_err(|fault| fault::during("list IPVS", fault))?;
         let services = listed.iter().filter_map(service_entry);
@@ -78,7 +85,7 @@ impl Ipvs {
         let listed = self
             .list(&IpvsMessage::dump_dests(&table::service_key(service)))
             .map_err(|fault| fault::during(format!("list the servers of {service}"), fault))?;
-        let entries = listed.iter().filter_map(dest_entry);
+        let entries = listed.into_iter().filter_map(dest_entry);
         Ok(entries.map(|entry| table::observed_real(&entry)).collect())
     }
 
@@ -101,7 +108,7 @@ impl Ipvs {
             .list(&IpvsMessage::dump_dests(&table::service_key(service)))
             .map_err(|fault| fault::during(format!("list the servers of {service}"), fault))?;
         Ok(listed
-            .iter()
+            .into_iter()
             .filter_map(dest_entry)
             .map(|entry| counted::server(&entry))
             .collect())
@@ -109,13 +116,36 @@ impl Ipvs {
 
     /// Carries out a step that concerns IPVS.
     pub fn apply(&mut self, step: &Step) -> Result<(), KernelError> {
-        let outcome = match table::request(step) {
-            Some(request) => self
-                .exchange(|link| link.connection.execute(request.clone(), link.family))
-                .map_err(KernelFault::from),
-            None => Err(fault::plain("not a change of IPVS")),
+        let mut refused = self.apply_each(std::slice::from_ref(step));
+        refused.pop().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Carries out steps that concern IPVS, one after the other, whatever becomes of those before; the refused, by position.
+    pub fn apply_each(&mut self, steps: &[Step]) -> Vec<(usize, KernelError)> {
+        let mut refused = Vec::new();
+        for (number, row) in steps.chunks(ROW).enumerate() {
+            let errors = self.apply_row(row).into_iter();
+            refused.extend(errors.map(|(at, fault)| (number * ROW + at, fault::during(&row[at], fault))));
+        }
+        refused
+    }
+
+    /// Of steps with which nobody knows what became of them, it is said that they were refused.
+    fn apply_row(&mut self, row: &[Step]) -> Vec<(usize, KernelFault)> {
+        let Some(requests) = row.iter().map(table::request).collect::<Option<Vec<_>>>() else {
+            let foreign = || fault::plain("not a change of IPVS");
+            return (0..row.len()).map(|at| (at, foreign())).collect();
         };
-        outcome.map_err(|fault| fault::during(step, fault))
+        let mut refused = Vec::new();
+        let outcome = self.exchange(|link| link.connection.execute(&requests, link.family, &mut refused));
+        if let Err(error) = outcome {
+            let fault = KernelFault::from(error);
+            let known: BTreeSet<usize> = refused.iter().map(|(at, _)| *at).collect();
+            let unknown = (0..row.len()).filter(|at| !known.contains(at));
+            refused.extend(unknown.map(|at| (at, fault.clone())));
+            refused.sort_by_key(|(at, _)| *at);
+        }
+        refused
     }
 
     fn timeouts(&mut self) -> Result<IpvsTimeouts, KernelFault> {
@@ -130,7 +160,7 @@ impl Ipvs {
 
     /// All services, and servers of those that are `opened`.
     fn entries(&mut self, opened: impl Fn(&ServiceKey) -> bool) -> Result<Vec<Entry>, KernelFault> {
-        let services = self.list(&IpvsMessage::dump_services())?;
+        let services: Vec<IpvsMessage> = self.list(&IpvsMessage::dump_services())?;
         let services = services.iter().filter_map(service_entry);
         services
             .map(|service| {
@@ -138,12 +168,15 @@ impl Ipvs {
                     true => self.list(&IpvsMessage::dump_dests(&service.service.key))?,
                     false => Vec::new(),
                 };
-                Ok((service, servers.iter().filter_map(dest_entry).collect()))
+                Ok((service, servers.into_iter().filter_map(dest_entry).collect()))
             })
             .collect()
     }
 
-    fn list(&mut self, request: &IpvsMessage) -> Result<Vec<IpvsMessage>, KernelFault> {
+    fn list<A>(&mut self, request: &IpvsMessage) -> Result<Vec<A>, KernelFault>
+    where
+        A: ParseableParametrized<[u8], GenlHeader> + Debug,
+    {
         let mut attempt = 1;
         loop {
             match self.exchange(|link| link.connection.dump(request.clone(), link.family)) {
@@ -197,12 +230,8 @@ fn service_entry(message: &IpvsMessage) -> Option<ServiceEntry> {
     sensible("service", entry)
 }
 
-fn dest_entry(message: &IpvsMessage) -> Option<DestEntry> {
-    let entry = message.attributes.iter().find_map(|attribute| match attribute {
-        IpvsAttribute::Dest(attributes) => Some(DestEntry::from_attributes(attributes)),
-        _ => None,
-    })?;
-    sensible("server", entry)
+fn dest_entry(listed: ListedDest) -> Option<DestEntry> {
+    sensible("server", listed.0?)
 }
 
 /// One entry without sense must not hide the others.

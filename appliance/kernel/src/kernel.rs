@@ -7,7 +7,7 @@ use lb_core::flat::FlatMap;
 use lb_core::model::{RealKey, VirtualKey};
 use lb_core::observed::{Observed, ObservedReal, SysctlName};
 use lb_core::plan::Step;
-use lb_core::ports::{KernelError, KernelFault, KernelPort};
+use lb_core::ports::{KernelError, KernelFault, KernelPort, apply_one_by_one};
 
 use crate::fault::{self, during};
 use crate::ipvs::{Ipvs, IpvsTable};
@@ -114,6 +114,13 @@ impl KernelPort for Kernel {
 
     fn apply(&mut self, step: &Step) -> Result<(), KernelError> {
         self.carry_out(step).map_err(|fault| during(step, fault))
+    }
+
+    fn apply_services(&mut self, steps: &[Step]) -> Vec<(usize, KernelError)> {
+        match &mut self.ipvs {
+            Some(ipvs) => ipvs.apply_each(steps),
+            None => apply_one_by_one(self, steps),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! that are made of them. What is nested below is in `service`, `dest` and `stats`.
 //! Must not: offer IPVS_CMD_FLUSH or IPVS_CMD_ZERO as requests; nothing here clears a table.
 
+mod append;
 mod command;
 mod dest;
 mod entry;
@@ -18,8 +19,8 @@ use netlink_packet_generic::{GenlFamily, GenlHeader};
 
 pub use command::Command;
 pub use dest::{
-    Dest, DestAttribute, DestEntry, DestKey, ForwardMethod, TUNNEL_F_CSUM, TUNNEL_GUE, TUNNEL_IPIP,
-    TunnelSettings,
+    Dest, DestAttribute, DestEntry, DestKey, ForwardMethod, ListedDest, TUNNEL_F_CSUM, TUNNEL_GUE,
+    TUNNEL_IPIP, TunnelSettings,
 };
 pub use entry::{EntryError, Family};
 pub use info::{Info, Timeouts};

@@ -6,10 +6,10 @@ use std::net::IpAddr;
 
 use lb_wire::genl;
 use lb_wire::ipvs::{
-    Dest, DestEntry, DestKey, Family, IpvsAttribute, IpvsMessage, Service, ServiceEntry, ServiceKey,
-    Timeouts, TunnelSettings,
+    Dest, DestEntry, DestKey, Family, IpvsAttribute, IpvsMessage, ListedDest, Service, ServiceEntry,
+    ServiceKey, Timeouts, TunnelSettings,
 };
-use netlink_packet_core::NetlinkPayload;
+use netlink_packet_core::{NLM_F_ACK, NetlinkPayload};
 use proptest::prelude::*;
 
 fn service_keys() -> impl Strategy<Value = ServiceKey> {
@@ -92,12 +92,26 @@ fn pass(message: &IpvsMessage) -> IpvsMessage {
     }
 }
 
-/// Decodes all there is, down to the typed views.
+/// Decodes all there is, down to the typed views; a server read straight from the bytes is the same.
 fn devour(datagram: &[u8]) {
+    let mut listed = genl::decode::<ListedDest>(datagram).flatten();
     for received in genl::decode::<IpvsMessage>(datagram).flatten() {
+        let straight = listed.next().unwrap();
         let Ok(NetlinkPayload::InnerMessage(inner)) = received.payload else {
             continue;
         };
+        let dest = inner
+            .payload
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                IpvsAttribute::Dest(nested) => Some(DestEntry::from_attributes(nested)),
+                _ => None,
+            });
+        match straight.payload {
+            Ok(NetlinkPayload::InnerMessage(seen)) => assert_eq!(seen.payload, ListedDest(dest)),
+            other => panic!("{other:?}"),
+        }
         for attribute in &inner.payload.attributes {
             match attribute {
                 IpvsAttribute::Service(nested) => drop(ServiceEntry::from_attributes(nested)),
@@ -130,6 +144,24 @@ proptest! {
             panic!("{back:?}");
         };
         prop_assert_eq!(DestEntry::from_attributes(attributes).unwrap().dest, dest);
+    }
+
+    /// Requests one behind the other are what each is by itself.
+    #[test]
+    fn a_request_at_the_end_of_a_datagram_has_the_same_bytes(service in services(), dest in dests()) {
+        let messages = [
+            IpvsMessage::new_service(&service),
+            IpvsMessage::set_dest(&service.key, &dest),
+            IpvsMessage::del_dest(&service.key, &dest.key),
+            IpvsMessage::set_config(Timeouts { tcp_s: 1, tcp_fin_s: 2, udp_s: 3 }),
+            IpvsMessage::dump_services(),
+        ];
+        let (mut one_by_one, mut appended) = (Vec::new(), Vec::new());
+        for (sequence, message) in (7..).zip(&messages) {
+            one_by_one.extend(genl::encode(message.clone(), 0x19, NLM_F_ACK, sequence));
+            message.append_to(&mut appended, 0x19, NLM_F_ACK, sequence);
+        }
+        prop_assert_eq!(appended, one_by_one);
     }
 
     #[test]

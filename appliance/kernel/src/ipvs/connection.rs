@@ -1,4 +1,4 @@
-//! The exchange with a generic netlink family: one request at a time, its answers, its acknowledgement.
+//! The exchange with a generic netlink family: one request or one row of changes at a time, its answers, its acknowledgement.
 //! Must not: know what IPVS messages mean, or wait for ever: generic netlink works inside send, so an answer that is
 //! not there within the timeout is lost.
 
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lb_core::ports::KernelFault;
 use lb_wire::genl::{self, Received};
+use lb_wire::ipvs::IpvsMessage;
 use netlink_packet_core::{
     DecodeError, Emitable, ErrorMessage, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP,
     NLM_F_DUMP_INTR, NetlinkHeader, NetlinkPayload, ParseableParametrized,
@@ -21,10 +22,15 @@ use thiserror::Error;
 
 use crate::fault;
 
+#[cfg(test)]
+mod tests;
+
 /// Room for what the kernel queues between two reads of a dump, 32 KiB at most, and its bookkeeping (bytes).
 const RECEIVE_BUFFER: usize = 256 << 10;
 /// Larger than any datagram of a dump (netlink_dump: what the reader offers, at most 32 KiB).
 const DATAGRAM: usize = 64 << 10;
+/// One with room to spare (bytes).
+const REQUEST: usize = 192;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Netlink messages that ask for an acknowledgement and for nothing else.
@@ -134,12 +140,44 @@ impl Connection {
             .ok_or_else(|| ExchangeError::Nonsense(format!("family {name} has no number")))
     }
 
-    /// One change; `Ok` once the kernel has acknowledged it.
-    pub(super) fn execute<F>(&mut self, request: F, family: u16) -> Result<(), ExchangeError>
-    where
-        F: GenlFamily + Emitable + ParseableParametrized<[u8], GenlHeader> + Debug,
-    {
-        self.exchange(request, family, EXECUTE).map(|_| ())
+    /// Changes in one datagram, which the kernel carries out one after the other; those that it refused. It speaks of a change
+    /// only to refuse it, and of the last one in any case, after all others (netlink_rcv_skb).
+    pub(super) fn execute(
+        &mut self,
+        requests: &[IpvsMessage],
+        family: u16,
+        refused: &mut Vec<(usize, KernelFault)>,
+    ) -> Result<(), ExchangeError> {
+        let Some(last) = requests.len().checked_sub(1) else {
+            return Ok(());
+        };
+        let first = self.sequence.wrapping_add(1);
+        let mut bytes = Vec::with_capacity(requests.len() * REQUEST);
+        for (at, request) in requests.iter().enumerate() {
+            self.sequence = self.sequence.wrapping_add(1);
+            let flags = if at == last { EXECUTE } else { 0 };
+            request.append_to(&mut bytes, family, flags, self.sequence);
+        }
+        self.send(&bytes)?;
+        loop {
+            let length = self.receive()?;
+            for message in genl::decode::<IpvsMessage>(&self.datagram[..length]) {
+                let message = message.map_err(|e| ExchangeError::Nonsense(e.to_string()))?;
+                let at = message.header.sequence_number.wrapping_sub(first) as usize;
+                if at > last {
+                    continue;
+                }
+                let mut answer = Answer::new(message.header.sequence_number);
+                match answer.take(Ok(message)) {
+                    Ok(()) => {}
+                    Err(ExchangeError::Refused(fault)) => refused.push((at, fault)),
+                    Err(other) => return Err(other),
+                }
+                if at == last && answer.complete {
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// The answer to a question that is not a list.
@@ -151,16 +189,18 @@ impl Connection {
     }
 
     /// All entries of a list. One that makes no sense is left out, and said so in the log.
-    pub(super) fn dump<F>(&mut self, request: F, family: u16) -> Result<Vec<F>, ExchangeError>
+    pub(super) fn dump<F, A>(&mut self, request: F, family: u16) -> Result<Vec<A>, ExchangeError>
     where
-        F: GenlFamily + Emitable + ParseableParametrized<[u8], GenlHeader> + Debug,
+        F: GenlFamily + Emitable + Debug,
+        A: ParseableParametrized<[u8], GenlHeader> + Debug,
     {
         self.exchange(request, family, NLM_F_DUMP)
     }
 
-    fn exchange<F>(&mut self, request: F, family: u16, flags: u16) -> Result<Vec<F>, ExchangeError>
+    fn exchange<F, A>(&mut self, request: F, family: u16, flags: u16) -> Result<Vec<A>, ExchangeError>
     where
-        F: GenlFamily + Emitable + ParseableParametrized<[u8], GenlHeader> + Debug,
+        F: GenlFamily + Emitable + Debug,
+        A: ParseableParametrized<[u8], GenlHeader> + Debug,
     {
         self.sequence = self.sequence.wrapping_add(1);
         let bytes = genl::encode(request, family, flags, self.sequence);
@@ -274,109 +314,4 @@ fn words(header: &NetlinkHeader, error: &ErrorMessage) -> Option<String> {
         return None;
     }
     fault::ext_ack_words(error.header.get(COPY..)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernel_knows_its_controller_and_refuses_what_is_not_there() {
-        let mut connection = Connection::open().unwrap();
-        assert_eq!(connection.family("nlctrl").unwrap(), 0x10);
-        let refused = connection.family("NOT-THERE").unwrap_err();
-        assert!(refused.leaves_nothing_behind() && !refused.is_passing());
-        let fault = KernelFault::from(refused);
-        assert_eq!((fault.errno, fault.text.as_str()), (Some(libc::ENOENT), "ENOENT"));
-        // The socket is still in step after a refusal.
-        assert_eq!(connection.family("nlctrl").unwrap(), 0x10);
-    }
-
-    #[test]
-    fn a_dump_lists_the_families() {
-        let mut connection = Connection::open().unwrap();
-        let request = GenlCtrl {
-            cmd: GenlCtrlCmd::GetFamily,
-            nlas: Vec::new(),
-        };
-        let families = connection.dump(request, 0).unwrap();
-        let name = GenlCtrlAttrs::FamilyName("nlctrl".to_owned());
-        assert!(families.iter().any(|family| family.nlas.contains(&name)));
-    }
-
-    /// One message: header, then payload.
-    fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(16 + payload.len()).unwrap();
-        let mut bytes = length.to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(flags.to_ne_bytes());
-        bytes.extend(sequence.to_ne_bytes());
-        bytes.extend([0; 4]);
-        bytes.extend(payload);
-        bytes
-    }
-
-    fn take(answer: &mut Answer<GenlCtrl>, datagram: &[u8]) -> Result<(), ExchangeError> {
-        genl::decode(datagram).try_for_each(|message| answer.take(message))
-    }
-
-    const ERROR: u16 = 2;
-    const DONE: u16 = 3;
-
-    #[test]
-    fn answers_to_older_requests_are_passed_over() {
-        let mut answer = Answer::new(7);
-        let refusal = (-libc::EEXIST).to_ne_bytes();
-        take(&mut answer, &message(ERROR, 0, 6, &refusal)).unwrap();
-        assert!(!answer.complete);
-        take(&mut answer, &message(ERROR, 0, 7, &[0; 4])).unwrap();
-        assert!(answer.complete);
-    }
-
-    #[test]
-    fn a_refusal_has_its_errno_and_the_kernels_words() {
-        let mut payload = (-libc::EINVAL).to_ne_bytes().to_vec();
-        payload.extend([0; 16]);
-        payload.extend([7, 0, 1, 0, b'n', b'o', 0, 0]);
-        let flags = NLM_F_CAPPED | NLM_F_ACK_TLVS;
-        let error = take(&mut Answer::new(1), &message(ERROR, flags, 1, &payload)).unwrap_err();
-        let fault = KernelFault::from(error);
-        assert_eq!(
-            (fault.errno, fault.text.as_str()),
-            (Some(libc::EINVAL), "EINVAL (no)")
-        );
-        let without = take(&mut Answer::new(1), &message(ERROR, NLM_F_CAPPED, 1, &payload));
-        assert_eq!(KernelFault::from(without.unwrap_err()).text, "EINVAL");
-    }
-
-    #[test]
-    fn a_list_can_fail_at_its_end_and_be_interrupted_anywhere() {
-        let mut answer = Answer::new(1);
-        let failed = message(DONE, 0, 1, &(-libc::EMSGSIZE).to_ne_bytes());
-        let fault = KernelFault::from(take(&mut answer, &failed).unwrap_err());
-        assert_eq!(fault.text, "EMSGSIZE");
-        let mut answer = Answer::new(1);
-        take(&mut answer, &message(DONE, NLM_F_DUMP_INTR, 1, &[0; 4])).unwrap();
-        assert!(answer.complete && answer.interrupted);
-    }
-
-    #[test]
-    fn what_does_not_fit_into_the_queue_is_lost_and_worth_another_try() {
-        let overrun = message(4, 0, 1, &[]);
-        let lost = take(&mut Answer::new(1), &overrun).unwrap_err();
-        assert!(lost.is_passing() && !lost.leaves_nothing_behind());
-        assert_eq!(KernelFault::from(lost).text, "receive: ENOBUFS");
-    }
-
-    #[test]
-    fn silence_ends_after_the_timeout() {
-        let mut connection = Connection::open().unwrap();
-        let short = Duration::from_millis(20);
-        SockRef::from(&connection.socket)
-            .set_read_timeout(Some(short))
-            .unwrap();
-        let error = connection.receive().unwrap_err();
-        assert!(!error.leaves_nothing_behind() && !error.is_passing());
-        assert_eq!(KernelFault::from(error).text, "receive: EAGAIN");
-    }
 }

@@ -11,6 +11,10 @@ use super::entry::{EntryError, Family, address_bytes};
 use super::nested::{ADDRESS_BYTES, parse_address};
 use super::stats::Stats;
 
+mod listed;
+
+pub use listed::ListedDest;
+
 const ADDR: u16 = 1;
 const PORT: u16 = 2;
 const FWD_METHOD: u16 = 3;
@@ -222,7 +226,13 @@ impl<'a> Seen<'a> {
 impl DestEntry {
     /// Thresholds and counters that a dump leaves out are zero.
     pub fn from_attributes(attributes: &[DestAttribute]) -> Result<DestEntry, EntryError> {
-        let seen = Seen::new(attributes);
+        Seen::new(attributes).entry()
+    }
+}
+
+impl Seen<'_> {
+    fn entry(&self) -> Result<DestEntry, EntryError> {
+        let seen = self;
         let forward = seen
             .forward
             .ok_or(EntryError::Missing("IPVS_DEST_ATTR_FWD_METHOD"))?;

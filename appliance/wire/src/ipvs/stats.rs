@@ -2,7 +2,7 @@
 //! both use the same numbers, so a value's width is told by its length.
 //! Must not: fail. Counters are for looking at, and an entry is worth more than they are.
 
-use netlink_packet_core::NlasIterator;
+use super::nested::attributes;
 
 /// Counted since the entry was added, and rates of the last seconds. All stand still while net.ipv4.vs.run_estimation
 /// is 0.
@@ -24,9 +24,8 @@ impl Stats {
     /// From the content of a STATS or STATS64 attribute. Counters that are missing or of an unknown width are zero.
     pub(super) fn from_nested(bytes: &[u8]) -> Stats {
         let mut stats = Stats::default();
-        for attribute in NlasIterator::new(bytes).map_while(Result::ok) {
-            if let (Some(counter), Some(value)) = (stats.counter(attribute.kind()), number(attribute.value()))
-            {
+        for (kind, value) in attributes(bytes).map_while(Result::ok) {
+            if let (Some(counter), Some(value)) = (stats.counter(kind), number(value)) {
                 *counter = value;
             }
         }
