@@ -8,12 +8,12 @@ use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lb_core::check::CheckParams;
+use lb_core::check::{CheckKind, CheckParams};
 use lb_core::config::{Before, Config, Parts, VirtualServer};
 use lb_core::control::{CheckNowReport, ConfigSource, Request, Response};
 use lb_core::desired::{self, Network};
 use lb_core::drops::DropWatch;
-use lb_core::health::{CheckResult, Told};
+use lb_core::health::CheckResult;
 use lb_core::model::{MacAddress, RealKey, VirtualKey};
 use lb_core::observed::{Activity, Machine, Observed};
 use lb_core::ports::KernelError;
@@ -27,7 +27,7 @@ use crate::drains::{self, Paces};
 use crate::history::History;
 use crate::keeper::Keeper;
 use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
-use crate::probe::{self, Trust};
+use crate::probe::{self, Connects, Trust};
 use crate::reconcile::Reconcile;
 use crate::store::Store;
 use crate::targets::TargetId;
@@ -35,6 +35,8 @@ use crate::{Places, Ports, apply, control, links, system};
 
 /// A check that came to nothing because the network was being changed is made again after this.
 pub(crate) const REPEAT_AFTER: Duration = Duration::from_millis(20);
+/// An awakening costs some thousand instructions; late by so much is no matter.
+const TOGETHER: Duration = Duration::from_millis(10);
 /// Events that may wait for the loop; who sends more waits too.
 const QUEUE: usize = 1024;
 
@@ -82,6 +84,7 @@ pub struct Engine {
     pub keeper: Keeper,
     pub checks: Checks,
     trust: Arc<Trust>,
+    connects: Connects<(TargetId, RealKey)>,
     /// Whether the machines are those of the configuration in force.
     pub checks_configured: bool,
     pub network: Network,
@@ -110,13 +113,16 @@ pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
     engine.start_pass(Instant::now());
     loop {
         let deadline = engine.deadline();
+        let until = tokio::time::Instant::from(deadline.unwrap_or_else(Instant::now));
         tokio::select! {
             event = inbox.recv() => match event {
                 Some(event) => engine.take(event),
                 None => return Ok(()),
             },
-            () = tokio::time::sleep_until(deadline.into()) => {}
+            () = engine.connects.ready() => {}
+            () = tokio::time::sleep_until(until), if deadline.is_some() => {}
         }
+        engine.take_ended();
         engine.after_event(Instant::now());
     }
 }
@@ -157,6 +163,7 @@ impl Engine {
             config_since: now,
             config_problems: problems,
             checks: Checks::new(now, set_aside),
+            connects: Connects::new()?,
             checks_configured: false,
             network: Network::default(),
             observed: Observed::default(),
@@ -192,14 +199,31 @@ impl Engine {
         std::mem::replace(&mut self.config, config)
     }
 
-    fn deadline(&self) -> Instant {
-        let audit = self.reconcile.deadline(self.started);
+    /// `None`: only an event brings anything to do.
+    fn deadline(&self) -> Option<Instant> {
         let check = self.checks.next_due().filter(|_| self.checking);
-        let (look, write) = (self.departures.next_look(), self.history.next_write());
-        [check, look, write]
-            .into_iter()
-            .flatten()
-            .fold(audit, Instant::min)
+        let check = check.map(|due| self.together(due));
+        let deadlines = [
+            check,
+            self.connects.deadline(),
+            self.departures.next_look(),
+            self.history.next_write(),
+            self.reconcile.deadline(self.started),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Checks that are due in one [`TOGETHER`] are started by one awakening, when all of them are due.
+    fn together(&self, due: Instant) -> Instant {
+        let since = due.saturating_duration_since(self.started).as_micros();
+        let slots = since.div_ceil(TOGETHER.as_micros());
+        self.started + TOGETHER * u32::try_from(slots).unwrap_or(u32::MAX)
+    }
+
+    fn take_ended(&mut self) {
+        for ((id, server), result) in self.connects.take_ended() {
+            self.checked(id, server, result);
+        }
     }
 
     fn take(&mut self, event: Event) {
@@ -250,23 +274,22 @@ impl Engine {
     fn start_checks(&mut self, now: Instant) {
         while let Some((id, target)) = self.checks.take_due(now) {
             let (server, params) = (target.server, target.params.clone());
-            self.start_check(id, server, params);
+            self.start_check(id, server, &params);
         }
     }
 
-    fn start_check(&self, id: TargetId, server: RealKey, params: Arc<CheckParams>) {
-        let (events, trust) = (self.events.clone(), self.trust.clone());
-        let own_fault = checks::own_fault(&self.observed.links, server.address);
+    fn start_check(&mut self, id: TargetId, server: RealKey, params: &Arc<CheckParams>) {
+        if let Some(outcome) = checks::own_fault(&self.observed.links, server.address) {
+            return self.connects.end((id, server), Instant::now(), outcome);
+        }
+        if let CheckKind::Tcp(close) = params.kind {
+            return self
+                .connects
+                .start((id, server), server.socket(), params.timeout, close);
+        }
+        let (events, trust, params) = (self.events.clone(), self.trust.clone(), params.clone());
         tokio::spawn(async move {
-            let result = match own_fault {
-                Some(outcome) => CheckResult {
-                    outcome,
-                    ended: Instant::now(),
-                    latency: Duration::ZERO,
-                    told: Told::Nothing,
-                },
-                None => probe::check(server.socket(), &params, &trust).await,
-            };
+            let result = probe::check(server.socket(), &params, &trust).await;
             // The loop is gone only when the process ends.
             let _ = events.send(Event::Checked(id, server, result)).await;
         });

@@ -95,15 +95,13 @@ impl Reconcile {
         self.last_audit.unwrap_or(started) + self.audit_interval.max(AUDIT_INTERVAL)
     }
 
-    /// When the loop has to come back, at the latest.
-    pub fn deadline(&self, started: Instant) -> Instant {
-        let pass = self.verify_at.unwrap_or_else(|| self.next_audit(started));
+    /// When the loop has to come back, at the latest; `None` while only an event can bring it on.
+    pub fn deadline(&self, started: Instant) -> Option<Instant> {
+        let idle = self.phase == Phase::Idle;
+        let pass = idle.then(|| self.verify_at.unwrap_or_else(|| self.next_audit(started)));
         let doors = self.short.doors_at();
         let doors = doors.filter(|_| self.opening && !self.is_applying());
-        [self.announce_at, doors]
-            .into_iter()
-            .flatten()
-            .fold(pass, Instant::min)
+        [pass, self.announce_at, doors].into_iter().flatten().min()
     }
 
     pub fn network_changed_since(&self, started: Instant) -> bool {

@@ -2,6 +2,7 @@
 //! or decide what a result means for the pool. Told apart here: what the server did, and what our own side could not do.
 
 mod http;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -11,13 +12,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use lb_core::check::{CheckKind, CheckParams, Close, HttpCheck, TlsCheck};
+use lb_core::check::{CheckKind, CheckParams, HttpCheck, TlsCheck};
 use lb_core::health::{CheckResult, Outcome, Told};
 use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time;
 
+pub use self::tcp::Connects;
 pub use self::tls::Trust;
 
 /// How far an attempt has come: what a deadline that ends says.
@@ -58,9 +60,13 @@ impl Progress {
         } else if at == Stage::Body as u8 {
             format!("an HTTP answer that was not whole within {within}")
         } else {
-            format!("no answer within {within}")
+            late(timeout)
         }
     }
+}
+
+fn late(timeout: Duration) -> String {
+    format!("no answer within {}", in_words(timeout))
 }
 
 /// `server`: where the traffic goes.
@@ -98,11 +104,11 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     async fn make(&self, kind: &CheckKind) -> Result<Told, Outcome> {
         match kind {
-            CheckKind::Tcp(close) => self.tcp(*close).await?,
-            CheckKind::Tls(tls) => drop(self.tls(tls).await?),
-            CheckKind::Http(http) => return self.http(http).await,
-            // Never due; asked all the same, it has nothing against the server.
-            CheckKind::None => {}
+            // Boxed: they are kilobytes, which a check of another kind would carry along.
+            CheckKind::Tls(tls) => drop(Box::pin(self.tls(tls)).await?),
+            CheckKind::Http(http) => return Box::pin(self.http(http)).await,
+            // Plain TCP is made by `Connects`, and nothing is never due: asked all the same, they have nothing against the server.
+            CheckKind::Tcp(_) | CheckKind::None => {}
         }
         Ok(Told::Nothing)
     }
@@ -112,15 +118,6 @@ impl Attempt<'_> {
         TcpStream::connect(self.target)
             .await
             .map_err(|error| classify(&error))
-    }
-
-    async fn tcp(&self, close: Close) -> Result<(), Outcome> {
-        let stream = self.connect().await?;
-        if close == Close::Rst {
-            // Whatever it says, the connection was there.
-            let _ = stream.set_zero_linger();
-        }
-        Ok(())
     }
 
     async fn tls(&self, check: &TlsCheck) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, Outcome> {

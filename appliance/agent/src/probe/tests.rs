@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream as Stream};
 use std::sync::{Arc, mpsc};
 
-use lb_core::check::{BodyTest, CaSource, Method, Page, Pattern, Statuses, Verify};
+use lb_core::check::{BodyTest, CaSource, Close, Method, Page, Pattern, Statuses, Verify};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
@@ -26,7 +26,24 @@ fn run(target: SocketAddr, params: &CheckParams) -> CheckResult {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(check(target, params, &trust()))
+    let CheckKind::Tcp(close) = params.kind else {
+        return runtime.block_on(check(target, params, &trust()));
+    };
+    runtime.block_on(async {
+        let mut connects = Connects::new().unwrap();
+        connects.start((), target, params.timeout, close);
+        first(&mut connects).await.1
+    })
+}
+
+async fn first<A>(connects: &mut Connects<A>) -> (A, CheckResult) {
+    loop {
+        let deadline = connects.deadline().unwrap_or_else(Instant::now);
+        let _ = time::timeout_at(deadline.into(), connects.ready()).await;
+        if let Some(ended) = connects.take_ended().pop() {
+            return ended;
+        }
+    }
 }
 
 fn tcp(timeout: Duration) -> CheckParams {
@@ -126,12 +143,49 @@ fn a_full_backlog_is_silence_and_the_deadline_holds() {
     let _fillers: Vec<_> = (0..8)
         .map(|_| std::net::TcpStream::connect_timeout(&target, Duration::from_millis(50)))
         .collect();
-    let result = runtime.block_on(check(target, &tcp(Duration::from_millis(300)), &trust()));
+    let result = run(target, &tcp(Duration::from_millis(300)));
     assert_eq!(
         result.outcome,
         Outcome::Silent("no answer within 300ms".to_owned())
     );
     assert!(result.latency >= Duration::from_millis(300) && result.latency < Duration::from_secs(2));
+}
+
+/// More than one look tells of, some of which pass and some of which do not.
+#[test]
+fn each_of_many_connections_has_its_own_end() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let open = listener.local_addr().unwrap();
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let closed = free.local_addr().unwrap();
+    drop(free);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut connects = Connects::new().unwrap();
+        for number in 0..100 {
+            let target = if number % 3 == 0 { closed } else { open };
+            connects.start(number, target, LONG, Close::Fin);
+        }
+        connects.end(100, Instant::now(), Outcome::CannotCheck("down".to_owned()));
+        let mut ended = Vec::new();
+        while ended.len() < 101 {
+            connects.ready().await;
+            ended.extend(connects.take_ended());
+        }
+        ended.sort_by_key(|(number, _)| *number);
+        for (number, (asker, result)) in ended.iter().enumerate() {
+            let expected = match number {
+                100 => Outcome::CannotCheck("down".to_owned()),
+                _ if number % 3 == 0 => Outcome::Refused("connection refused".to_owned()),
+                _ => Outcome::Pass,
+            };
+            assert_eq!((number, &result.outcome), (*asker, &expected));
+        }
+        assert_eq!(connects.deadline(), None);
+    });
 }
 
 #[test]
