@@ -88,6 +88,8 @@ pub struct Reload {
     pub checking: Vec<Checking>,
     /// Instructions until ipvsadm has made the table of [`MANY`].
     pub restored: Option<f64>,
+    /// Of these, what the kernel alone takes, told in the fewest datagrams.
+    pub floor: Option<f64>,
 }
 
 impl Reload {
@@ -113,6 +115,13 @@ impl Reload {
             let subject = Subject::boot(parts, Side::Reference, MANY, Clock::Counting)?;
             reload.restored = Some(subject.restored()? * 1e9);
             say(&format!("reload: {:?} instructions by ipvsadm", reload.restored));
+            subject.stop()?;
+            let subject = Subject::boot(parts, Side::Reference, MANY, Clock::Counting)?;
+            reload.floor = Some(subject.floor()? * 1e9);
+            say(&format!(
+                "reload: {:?} instructions by the kernel alone",
+                reload.floor
+            ));
             subject.stop()?;
         }
         Ok(reload)

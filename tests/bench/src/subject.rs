@@ -144,6 +144,14 @@ impl Subject {
         Ok(span.beyond(Span::default()) / 1e9)
     }
 
+    /// Busy seconds of the kernel for the same table, told by requests that were ready before.
+    pub fn floor(&self) -> Result<f64> {
+        let line = format!("saboteur floor {} {}", self.many.services, self.many.servers);
+        let milliseconds = number(self.machine.sh(&line)?.trim())?;
+        self.prove(Deed::Start)?;
+        Ok(milliseconds / 1e3)
+    }
+
     /// Without a daemon there is no background.
     fn rest(&self) -> Result<Span> {
         match self.side {

@@ -52,14 +52,19 @@ fn deed_rows(reload: &Reload, many: Many, deed: Deed, accel: &str, goals: &[Goal
         let of = |timing: &Timing| timing.instructions;
         rows.push(row("  instructions for it", Kind::Instructions, of, &[]));
         if many == MANY {
-            rows.push(Row {
-                what: "  for the same table by `ipvsadm --restore`".to_owned(),
-                kind: Kind::Instructions,
-                ours: None,
-                theirs: reload.restored,
-                proxy: None,
-                goals: Vec::new(),
-            });
+            for (what, theirs) in [
+                ("  for the same table by `ipvsadm --restore`", reload.restored),
+                ("  of these by the kernel alone", reload.floor),
+            ] {
+                rows.push(Row {
+                    what: what.to_owned(),
+                    kind: Kind::Instructions,
+                    ours: None,
+                    theirs,
+                    proxy: None,
+                    goals: Vec::new(),
+                });
+            }
         }
     }
     rows.push(row(

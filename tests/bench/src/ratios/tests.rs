@@ -102,6 +102,7 @@ fn good() -> Comparison {
             }],
             checking: vec![checking(Side::Appliance, 0.2), checking(Side::Reference, 0.4)],
             restored: Some(3e8),
+            floor: Some(1e8),
         }),
         boots: None,
     }

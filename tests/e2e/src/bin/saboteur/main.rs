@@ -4,6 +4,7 @@
 //! `{"status":0,"stdout":"","stderr":""}`. `["proc","PATH"]` reads a file of /proc without starting anything, for those who
 //! measure what the machine does. The product has no hook for any of this.
 
+mod floor;
 mod orders;
 mod watch;
 
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ["feed", text, program, arguments @ ..] => orders::feed(text, program, arguments),
         ["resident"] => resident(),
         ["until", a, b, c, d, program, arguments @ ..] => watch::until(&[a, b, c, d], program, arguments),
+        ["floor", services, servers] => floor::floor(services, servers),
         ["cpu", name] => watch::cpu(name),
         other => Err(io::Error::other(format!("unknown command {other:?}"))),
     };
