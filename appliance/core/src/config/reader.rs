@@ -295,10 +295,11 @@ impl<'t> Reader<'t> {
         allowed: &[&'static str],
         later: &[&str],
     ) -> Option<Spanned<T>> {
-        let allowed_help = format!("allowed: {}", quote_all(allowed));
+        // Only what is wrong needs the words: there are thousands that are not.
+        let allowed_help = || format!("allowed: {}", quote_all(allowed));
         let Some(text) = value.text() else {
             self.faults
-                .add(value.span(), value.mismatch("text", &allowed_help));
+                .add(value.span(), value.mismatch("text", &allowed_help()));
             return None;
         };
         self.leaf(value, |value| {
@@ -306,12 +307,12 @@ impl<'t> Reader<'t> {
             if later.contains(&lowercase.as_str()) {
                 return Wrong::new(
                     format!("{} {} is not in this version", value.key, quoted(text)),
-                    allowed_help,
+                    allowed_help(),
                 );
             }
             let help = match closest(text, allowed) {
-                Some(word) if word.len() > 1 => format!("did you mean \"{word}\"? {allowed_help}"),
-                _ => allowed_help,
+                Some(word) if word.len() > 1 => format!("did you mean \"{word}\"? {}", allowed_help()),
+                _ => allowed_help(),
             };
             Wrong::new(
                 format!("unknown value {} for `{}`", quoted(text), value.key),
@@ -336,18 +337,13 @@ impl<'t> Reader<'t> {
 
     /// Reads a whole number within limits.
     pub fn integer(&mut self, value: Value<'_, '_>, allowed: RangeInclusive<u32>) -> Option<Spanned<u32>> {
-        let help = format!(
-            "allowed: {} to {}, without quotes",
-            allowed.start(),
-            allowed.end()
-        );
-        let written = quoted(self.source(&value.span()));
+        let written = self.source(&value.span());
         let explain = |value: Value<'_, '_>| {
+            let (least, most) = (allowed.start(), allowed.end());
+            let help = format!("allowed: {least} to {most}, without quotes");
             if value.is_integer() {
-                Wrong::new(
-                    format!("{written} is out of range for `{}`", value.key),
-                    help.as_str(),
-                )
+                let written = quoted(written);
+                Wrong::new(format!("{written} is out of range for `{}`", value.key), help)
             } else {
                 value.mismatch("a whole number", &help)
             }
