@@ -19,6 +19,9 @@ use crate::engine::Engine;
 use crate::kernel_thread::{Job, Outcomes, Purpose, Scope};
 use crate::short_way::ShortWay;
 
+#[cfg(test)]
+mod tests;
+
 /// Everything is read back at this pace; a table that is long to read, less often: reading takes at most a twentieth of the time.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(10);
 const AUDIT_SHARE: u32 = 20;
