@@ -1,7 +1,6 @@
 //! What is known of all servers: who speaks for each, and what follows for the pools. Must not: open sockets or read the clock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use lb_core::model::{IfName, RealKey, ServerKey, VirtualKey, Weight};
 use lb_core::observed::ObservedLink;
 use lb_core::pool::{self, Decision, Drains, Member, Memory, Mode, Tier};
 
+use crate::probe::Way;
 use crate::silence::Silence;
 use crate::targets::{Target, TargetId, Targets, schedule};
 
@@ -101,7 +101,7 @@ impl Checks {
         }
         let mut servers = FlatMap::new();
         for real in service.iter().flat_map(|service| &service.real_servers) {
-            let behind = config.towards(real.address.address);
+            let behind = config.checked_through(real);
             let behind = behind.and_then(|at| u32::try_from(at).ok());
             let user = ServerKey {
                 service: *key,
@@ -151,7 +151,7 @@ impl Checks {
             return None;
         }
         let known_target = before.flatten().and_then(|id| self.targets.at(id));
-        let same_kind = known_target.filter(|target| target.params.kind == real.check.kind);
+        let same_kind = known_target.filter(|target| target.params.asks_as(&real.check));
         let learnt = same_kind.map(|target| target.machine.clone());
         let stood = known_target.map(|target| target.machine.standing());
         let epoch = self.epoch;
@@ -306,7 +306,7 @@ impl Checks {
                 && Some(other.server) != own
                 && other.machine.was_checked()
                 && !other.machine.cannot_check()
-                && own_fault(links, other.server.address).is_none()
+                && own_fault(links, &Way::from(&other.params, other.server)).is_none()
         };
         !self.targets.all().any(fine)
     }
@@ -357,6 +357,11 @@ impl Checks {
         self.mode(&service.key) != Mode::Waiting
     }
 
+    /// `None`: it is gone.
+    pub fn at(&self, id: TargetId) -> Option<&Target> {
+        self.targets.at(id)
+    }
+
     /// Who speaks for a server; `None` also where nobody does.
     pub fn target(&self, key: &ServerKey) -> Option<&Target> {
         let id = (*self.pools.get(&key.service)?.servers.get(&key.server)?)?;
@@ -402,9 +407,13 @@ fn told(kind: &CheckKind, weight: Weight, scale: u32, real: &RealServer) -> Told
     count.map_or(Told::Nothing, Told::Endpoints)
 }
 
-/// Why a check of this server would only show a fault of our own, if that is so.
-pub fn own_fault(links: &Links, server: IpAddr) -> Option<Outcome> {
-    let reason = match desired::egress(links, server) {
+/// Why a check that goes this way would only show a fault of our own, if that is so.
+pub fn own_fault(links: &Links, way: &Way) -> Option<Outcome> {
+    let leaves = match &way.device {
+        Some(name) => links.get_key_value(name),
+        None => desired::egress(links, way.target.ip()),
+    };
+    let reason = match leaves {
         None => "no route to the server".to_owned(),
         Some((name, link)) if !link.admin_up => format!("{name} is down"),
         Some((name, link)) if !link.carrier && !link.loopback => format!("{name} has no carrier"),

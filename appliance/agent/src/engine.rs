@@ -8,12 +8,13 @@ use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use lb_core::certificates::Certificates;
 use lb_core::check::{CheckKind, CheckParams};
 use lb_core::config::{Before, Config, Parts, VirtualServer};
 use lb_core::control::{CheckNowReport, ConfigSource, Request, Response};
 use lb_core::desired::{self, Network};
 use lb_core::drops::DropWatch;
-use lb_core::health::CheckResult;
+use lb_core::health::{CheckResult, Outcome};
 use lb_core::model::{MacAddress, RealKey, VirtualKey};
 use lb_core::observed::{Activity, Machine, Observed};
 use lb_core::ports::KernelError;
@@ -27,7 +28,7 @@ use crate::drains::{self, Paces};
 use crate::history::History;
 use crate::keeper::Keeper;
 use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
-use crate::probe::{self, Connects, Trust};
+use crate::probe::{self, Connects, Trust, Way};
 use crate::reconcile::Reconcile;
 use crate::store::Store;
 use crate::targets::TargetId;
@@ -83,6 +84,8 @@ pub struct Engine {
     pub by_listen: Vec<u32>,
     pub keeper: Keeper,
     pub checks: Checks,
+    /// Of servers that are checked over TLS.
+    pub certificates: Certificates,
     trust: Arc<Trust>,
     connects: Connects<(TargetId, RealKey)>,
     /// Whether the machines are those of the configuration in force.
@@ -164,6 +167,7 @@ impl Engine {
             config_problems: problems,
             checks: Checks::new(now, set_aside),
             connects: Connects::new()?,
+            certificates: Certificates::default(),
             checks_configured: false,
             network: Network::default(),
             observed: Observed::default(),
@@ -193,6 +197,7 @@ impl Engine {
     /// Replaces the configuration; gives the one before.
     pub fn put_in_force(&mut self, config: Option<Config>) -> Option<Config> {
         self.trust.forget();
+        self.certificates.forget();
         let services = config.as_ref().map_or(&[][..], |config| &config.virtual_servers);
         self.by_listen = (0..).take(services.len()).collect();
         self.by_listen.sort_by_key(|at| services[*at as usize].key);
@@ -279,20 +284,33 @@ impl Engine {
     }
 
     fn start_check(&mut self, id: TargetId, server: RealKey, params: &Arc<CheckParams>) {
-        if let Some(outcome) = checks::own_fault(&self.observed.links, server.address) {
-            return self.connects.end((id, server), Instant::now(), outcome);
-        }
-        if let CheckKind::Tcp(close) = params.kind {
+        let way = match self.way(server, params) {
+            Ok(way) => way,
+            Err(outcome) => return self.connects.end((id, server), Instant::now(), outcome),
+        };
+        if let CheckKind::Tcp(close) = params.kind
+            && way.is_any()
+        {
             return self
                 .connects
-                .start((id, server), server.socket(), params.timeout, close);
+                .start((id, server), way.target, params.timeout, close);
         }
         let (events, trust, params) = (self.events.clone(), self.trust.clone(), params.clone());
         tokio::spawn(async move {
-            let result = probe::check(server.socket(), &params, &trust).await;
+            let result = probe::check(&way, &params, &trust).await;
             // The loop is gone only when the process ends.
             let _ = events.send(Event::Checked(id, server, result)).await;
         });
+    }
+
+    /// How a check gets to its server, or why it would only show a fault of our own.
+    pub fn way(&self, server: RealKey, params: &CheckParams) -> Result<Way, Outcome> {
+        let device = |label: &str| self.network.resolved.get(label).cloned().flatten();
+        let way = Way::of(params, server, device)?;
+        match checks::own_fault(&self.observed.links, &way) {
+            Some(outcome) => Err(outcome),
+            None => Ok(way),
+        }
     }
 
     /// The filter lets a service's clients in when its pool is ready, and what it has let in once stays open.

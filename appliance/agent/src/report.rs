@@ -7,7 +7,7 @@ mod services;
 
 use std::error::Error;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ipnet::IpNet;
 use lb_core::config::{PortForward, VirtualServer};
@@ -143,6 +143,7 @@ impl Engine {
         }
         problems.extend(self.drains_problem());
         problems.extend(self.checks.unchecked_problem());
+        problems.extend(self.certificates.problems(SystemTime::now()));
         let failed = self.reconcile.last_failed.iter();
         problems.extend(failed.map(|f| format!("the kernel refused: {f}; it is tried again every 10 s")));
         let Tracking { count, max, .. } = activity.tracking;

@@ -185,11 +185,12 @@ impl Targets {
     }
 }
 
-/// Two servers of one machine whose checks go to one port are one target.
+/// Two servers whose checks go to one port of one machine are one target.
 fn checked(server: RealKey, params: &CheckParams) -> RealKey {
+    let target = params.target(server);
     RealKey {
-        port: params.port.unwrap_or(server.port),
-        ..server
+        address: target.ip(),
+        port: target.port(),
     }
 }
 

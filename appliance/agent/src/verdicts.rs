@@ -1,6 +1,6 @@
 //! What the engine does with the results of checks: tells the log, and has the pools follow. Must not: decide what a result means.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use lb_core::config::VirtualServer;
 use lb_core::control::HealthWord;
@@ -9,16 +9,19 @@ use lb_core::model::{RealKey, ServerKey, VirtualKey};
 use lb_core::pool::Mode;
 use log::Level;
 
-use crate::checks::{self, Recorded};
+use crate::checks::Recorded;
 use crate::engine::{Engine, REPEAT_AFTER};
 use crate::silence::FreezeChange;
 use crate::targets::TargetId;
 
 impl Engine {
     pub fn checked(&mut self, id: TargetId, server: RealKey, mut result: CheckResult) {
+        let Some(params) = self.checks.at(id).map(|target| target.params.clone()) else {
+            return;
+        };
         // The link may have gone while the check was under way: then it says nothing of the server.
         if result.outcome.failure().is_some()
-            && let Some(outcome) = checks::own_fault(&self.observed.links, server.address)
+            && let Err(outcome) = self.way(server, &params)
         {
             result.outcome = outcome;
         }
@@ -27,6 +30,10 @@ impl Engine {
         if self.reconcile.network_changed_since(started) {
             self.checks.repeat(id, Instant::now() + REPEAT_AFTER);
             return;
+        }
+        let (target, now) = (params.target(server), SystemTime::now());
+        if let Some(remark) = self.certificates.note(target, &params, &result, now) {
+            self.tell(Level::Warn, &remark);
         }
         let recorded = self.checks.record(id, &result, &self.observed.links);
         for change in self.checks.silence.take_changes() {

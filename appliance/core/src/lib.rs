@@ -1,6 +1,7 @@
 //! What decides: configuration, health of servers, the state that the kernel should have, and the steps that lead there.
 //! Pure: no I/O, no clock, no `unsafe`. Time comes in as an argument; effects leave through the traits in [`ports`].
 
+pub mod certificates;
 pub mod check;
 pub mod config;
 pub mod control;

@@ -48,6 +48,7 @@ fn result(outcome: Outcome, ended: Instant) -> CheckResult {
         ended,
         latency: Duration::from_millis(1),
         told: Told::Nothing,
+        certificate_ends: None,
     }
 }
 

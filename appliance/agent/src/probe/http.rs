@@ -163,6 +163,10 @@ fn broken(error: &hyper::Error) -> Outcome {
         let mut text = error.to_string();
         let mut source = std::error::Error::source(error);
         while let Some(cause) = source {
+            let io = cause.downcast_ref::<std::io::Error>();
+            if let Some(refusal) = io.filter(|error| super::tls::is_refusal(error)) {
+                return super::tls::explain(refusal);
+            }
             text = format!("{text}: {cause}");
             source = cause.source();
         }

@@ -1,26 +1,35 @@
-//! One check of one server: connect, and where the check says so, TLS and HTTP, all within one deadline. Must not: keep state
+//! One check of one server: the exchange that its type asks for, all within one deadline. Must not: keep state
 //! or decide what a result means for the pool. Told apart here: what the server did, and what our own side could not do.
 
+mod agent;
+mod dns;
+mod grpc;
 mod http;
+mod icmp;
 mod tcp;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod udp;
+mod validity;
+mod way;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use lb_core::check::{CheckKind, CheckParams, HttpCheck, TlsCheck};
+use lb_core::check::{CheckKind, CheckParams, Close, GrpcCheck, HttpCheck, TlsCheck};
 use lb_core::health::{CheckResult, Outcome, Told};
 use rustix::io::Errno;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time;
 
 pub use self::tcp::Connects;
+use self::tls::Protocol;
 pub use self::tls::Trust;
+pub use self::way::Way;
 
 /// How far an attempt has come: what a deadline that ends says.
 #[derive(Debug, Default)]
@@ -34,6 +43,31 @@ enum Stage {
     Answer,
     /// The status has come.
     Body,
+    /// A datagram is on its way.
+    Sent,
+    /// What came was no answer to the question.
+    Astray,
+    Dns,
+    Grpc,
+    Line,
+    /// The TLS handshake is over.
+    Farewell,
+}
+
+impl Stage {
+    /// Before "within 1s", in the order of the stages.
+    const LATE: [&str; 10] = [
+        "no answer",
+        "connected, but no TLS handshake",
+        "connected, but no HTTP answer",
+        "an HTTP answer that was not whole",
+        "no answer",
+        "an answer, but not to the question, and no other",
+        "connected, but no DNS answer that was whole",
+        "connected, but no gRPC answer that was whole",
+        "connected, but no line",
+        "no end",
+    ];
 }
 
 impl Progress {
@@ -41,26 +75,17 @@ impl Progress {
         self.0.store(stage as u8, Ordering::Relaxed);
     }
 
-    /// Who has accepted a connection is there, and is not what the network keeps from us.
-    fn late(&self, timeout: Duration) -> Outcome {
-        let why = self.lateness(timeout);
-        match self.0.load(Ordering::Relaxed) == Stage::Connecting as u8 {
-            true => Outcome::Silent(why),
-            false => Outcome::Fail(why),
-        }
+    fn was_at(&self, stage: Stage) -> bool {
+        self.0.load(Ordering::Relaxed) == stage as u8
     }
 
-    fn lateness(&self, timeout: Duration) -> String {
-        let within = in_words(timeout);
-        let at = self.0.load(Ordering::Relaxed);
-        if at == Stage::Handshake as u8 {
-            format!("connected, but no TLS handshake within {within}")
-        } else if at == Stage::Answer as u8 {
-            format!("connected, but no HTTP answer within {within}")
-        } else if at == Stage::Body as u8 {
-            format!("an HTTP answer that was not whole within {within}")
-        } else {
-            late(timeout)
+    /// Who has accepted a connection is there, and is not what the network keeps from us.
+    fn late(&self, timeout: Duration) -> Outcome {
+        let at = usize::from(self.0.load(Ordering::Relaxed));
+        let why = format!("{} within {}", Stage::LATE[at], in_words(timeout));
+        match self.was_at(Stage::Connecting) || self.was_at(Stage::Sent) {
+            true => Outcome::Silent(why),
+            false => Outcome::Fail(why),
         }
     }
 }
@@ -69,84 +94,157 @@ fn late(timeout: Duration) -> String {
     format!("no answer within {}", in_words(timeout))
 }
 
-/// `server`: where the traffic goes.
-pub async fn check(server: SocketAddr, params: &CheckParams, trust: &Trust) -> CheckResult {
+/// What a check that passed has seen beside that.
+#[derive(Debug, Default)]
+struct Seen {
+    told: Told,
+    certificate_ends: Option<SystemTime>,
+}
+
+pub async fn check(way: &Way, params: &CheckParams, trust: &Trust) -> CheckResult {
     let started = Instant::now();
-    let target = SocketAddr::new(server.ip(), params.port.unwrap_or(server.port()));
-    let progress = Progress::default();
     let attempt = Attempt {
-        target,
+        way,
         trust,
-        progress: &progress,
+        progress: Progress::default(),
+        seen: Mutex::default(),
     };
-    let made = match time::timeout(params.timeout, attempt.make(&params.kind)).await {
-        Ok(made) => made,
-        Err(_elapsed) => Err(progress.late(params.timeout)),
+    let outcome = match time::timeout(params.timeout, attempt.make(&params.kind)).await {
+        Ok(Ok(())) => Outcome::Pass,
+        Ok(Err(outcome)) => outcome,
+        Err(_elapsed) if attempt.wants_silence(&params.kind) => Outcome::Pass,
+        Err(_elapsed) => attempt.progress.late(params.timeout),
     };
-    let (outcome, told) = match made {
-        Ok(told) => (Outcome::Pass, told),
-        Err(outcome) => (outcome, Told::Nothing),
+    let seen = match outcome {
+        Outcome::Pass => attempt.seen.into_inner().unwrap_or_else(PoisonError::into_inner),
+        _ => Seen::default(),
     };
     CheckResult {
         outcome,
-        told,
+        told: seen.told,
+        certificate_ends: seen.certificate_ends,
         ended: Instant::now(),
         latency: started.elapsed(),
     }
 }
 
 struct Attempt<'a> {
-    target: SocketAddr,
+    way: &'a Way,
     trust: &'a Trust,
-    progress: &'a Progress,
+    progress: Progress,
+    seen: Mutex<Seen>,
 }
 
 impl Attempt<'_> {
-    async fn make(&self, kind: &CheckKind) -> Result<Told, Outcome> {
+    async fn make(&self, kind: &CheckKind) -> Result<(), Outcome> {
         match kind {
+            CheckKind::Tcp(close) => self.tcp(*close).await,
             // Boxed: they are kilobytes, which a check of another kind would carry along.
-            CheckKind::Tls(tls) => drop(Box::pin(self.tls(tls)).await?),
-            CheckKind::Http(http) => return Box::pin(self.http(http)).await,
-            // Plain TCP is made by `Connects`, and nothing is never due: asked all the same, they have nothing against the server.
-            CheckKind::Tcp(_) | CheckKind::None => {}
+            CheckKind::Tls(tls) => Box::pin(self.handshake(tls)).await,
+            CheckKind::Http(http) => Box::pin(self.http(http)).await,
+            CheckKind::Udp(check) => udp::exchange(self.way, check, &self.progress).await,
+            CheckKind::Dns(check) => dns::exchange(self.way, check, &self.progress).await,
+            CheckKind::Icmp => icmp::exchange(self.way).await,
+            CheckKind::Grpc(check) => Box::pin(self.grpc(check)).await,
+            CheckKind::Agent(check) => {
+                let told = agent::exchange(self.way, check, &self.progress).await?;
+                self.seen(|seen| seen.told = told);
+                Ok(())
+            }
+            // Never due; asked all the same, it has nothing against the server.
+            CheckKind::None => Ok(()),
         }
-        Ok(Told::Nothing)
+    }
+
+    /// Whether that nothing came is no failure.
+    fn wants_silence(&self, kind: &CheckKind) -> bool {
+        match kind {
+            CheckKind::Udp(check) => check.expect.is_none() && self.progress.was_at(Stage::Sent),
+            CheckKind::Tls(_) => self.progress.was_at(Stage::Farewell),
+            _ => false,
+        }
+    }
+
+    /// By TLS 1.3 it has ended on our side before the server has looked at our certificate (RFC 8446, section 4.6.2), so that the
+    /// farewell is what shows whether the server had anything against us.
+    async fn handshake(&self, check: &TlsCheck) -> Result<(), Outcome> {
+        let mut stream = self.tls(check, Protocol::Http1).await?;
+        self.progress.is_at(Stage::Farewell);
+        let _ = stream.shutdown().await;
+        match stream.read(&mut [0; 64]).await {
+            Err(error) if tls::is_refusal(&error) => Err(tls::explain(&error)),
+            _ => Ok(()),
+        }
     }
 
     async fn connect(&self) -> Result<TcpStream, Outcome> {
         self.progress.is_at(Stage::Connecting);
-        TcpStream::connect(self.target)
-            .await
-            .map_err(|error| classify(&error))
+        self.way.stream().await
     }
 
-    async fn tls(&self, check: &TlsCheck) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, Outcome> {
-        let connector = self.trust.connector(check)?;
-        let name = tls::name(check, self.target.ip())?;
+    async fn tcp(&self, close: Close) -> Result<(), Outcome> {
+        let stream = self.connect().await?;
+        if close == Close::Rst {
+            // Whatever it says, the connection was there.
+            let _ = stream.set_zero_linger();
+        }
+        Ok(())
+    }
+
+    async fn tls(
+        &self,
+        check: &TlsCheck,
+        protocol: Protocol,
+    ) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, Outcome> {
+        let connector = self.trust.connector(check, protocol)?;
+        let name = tls::name(check, self.way.target.ip())?;
         let stream = self.connect().await?;
         self.progress.is_at(Stage::Handshake);
-        connector
+        let stream = connector
             .connect(name, stream)
             .await
-            .map_err(|error| tls::explain(&error))
+            .map_err(|error| tls::explain(&error))?;
+        let connection = stream.get_ref().1;
+        if protocol == Protocol::Http2 && connection.alpn_protocol() != Some(tls::HTTP2) {
+            return Err(Outcome::Fail(tls::NO_HTTP2.to_owned()));
+        }
+        let shown = connection.peer_certificates().and_then(<[_]>::first);
+        let ends = shown.and_then(|certificate| validity::end(certificate));
+        self.seen(|seen| seen.certificate_ends = ends);
+        Ok(stream)
+    }
+
+    fn seen(&self, see: impl FnOnce(&mut Seen)) {
+        see(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Every page over a connection of its own: so does a server that closes after each answer.
-    async fn http(&self, check: &HttpCheck) -> Result<Told, Outcome> {
-        let mut told = Told::Nothing;
+    async fn http(&self, check: &HttpCheck) -> Result<(), Outcome> {
         for page in &check.pages {
             let request = http::Request {
                 check,
                 page,
-                target: self.target,
-                progress: self.progress,
+                target: self.way.target,
+                progress: &self.progress,
             };
-            told = match &check.tls {
-                Some(tls) => request.exchange(self.tls(tls).await?).await?,
+            let told = match &check.tls {
+                Some(tls) => request.exchange(self.tls(tls, Protocol::Http1).await?).await?,
                 None => request.exchange(self.connect().await?).await?,
             };
+            self.seen(|seen| seen.told = told);
         }
-        Ok(told)
+        Ok(())
+    }
+
+    async fn grpc(&self, check: &GrpcCheck) -> Result<(), Outcome> {
+        let target = self.way.target.to_string();
+        match &check.tls {
+            Some(tls) => {
+                let stream = self.tls(tls, Protocol::Http2).await?;
+                grpc::exchange(stream, check, &target, &self.progress).await
+            }
+            None => grpc::exchange(self.connect().await?, check, &target, &self.progress).await,
+        }
     }
 }
 
@@ -176,10 +274,41 @@ fn classify(error: &io::Error) -> Outcome {
     }
 }
 
+/// A connection that was there and has ended otherwise than it should.
+fn broken(error: &io::Error) -> Outcome {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
+            Outcome::Fail("the connection was closed before the answer was whole".to_owned())
+        }
+        // h2 keeps the kind of an error, but not its number.
+        io::ErrorKind::ConnectionReset => Outcome::Fail("connection reset".to_owned()),
+        _ => match tls::explain(error) {
+            Outcome::CannotCheck(why) if error.raw_os_error().is_none() => Outcome::Fail(why),
+            other => other,
+        },
+    }
+}
+
 fn in_words(duration: Duration) -> String {
     if duration.subsec_nanos() == 0 {
         format!("{}s", duration.as_secs())
     } else {
         format!("{}ms", duration.as_millis())
     }
+}
+
+/// Of what a server says, in the reason of a failure.
+fn in_short(text: &str) -> String {
+    const MOST: usize = 120;
+    text[..text.floor_char_boundary(MOST)].to_owned()
+}
+
+/// Bytes of a server's, in quotes and harmless to a terminal.
+fn shown(bytes: &[u8]) -> String {
+    const MOST: usize = 40;
+    let (first, more) = match bytes.split_at_checked(MOST) {
+        Some((first, rest)) if !rest.is_empty() => (first, "..."),
+        _ => (bytes, ""),
+    };
+    format!("\"{}\"{more}", first.escape_ascii())
 }

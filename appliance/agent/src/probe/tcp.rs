@@ -97,6 +97,7 @@ impl<A> Connects<A> {
         let result = CheckResult {
             outcome,
             told: Told::Nothing,
+            certificate_ends: None,
             ended,
             latency: ended.saturating_duration_since(started),
         };

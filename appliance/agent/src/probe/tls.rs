@@ -6,17 +6,37 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lb_core::check::{CaSource, TlsCheck, Verify};
+use lb_core::check::{Identity, Pem, TlsCheck, Verify};
 use lb_core::health::Outcome;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use sha2::{Digest, Sha256};
 use tokio_rustls::TlsConnector;
 
 use crate::store::Store;
+
+/// What is spoken over the connection, for ALPN (RFC 7301).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+pub(super) const HTTP2: &[u8] = b"h2";
+pub(super) const NO_HTTP2: &str = "it does not speak HTTP/2 over TLS (ALPN h2)";
+
+/// What one client configuration is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Kind {
+    verify: Verify,
+    identity: Option<Identity>,
+    protocol: Protocol,
+}
 
 /// All client configurations that the file needs; a new one for each configuration of the box.
 #[derive(Debug)]
@@ -24,7 +44,7 @@ pub struct Trust {
     /// Where files are that the configuration names.
     store: Store,
     provider: Arc<CryptoProvider>,
-    made: Mutex<HashMap<Verify, Arc<ClientConfig>>>,
+    made: Mutex<HashMap<Kind, Arc<ClientConfig>>>,
 }
 
 impl Trust {
@@ -41,64 +61,109 @@ impl Trust {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    pub fn connector(&self, check: &TlsCheck) -> Result<TlsConnector, Outcome> {
+    pub(super) fn connector(&self, check: &TlsCheck, protocol: Protocol) -> Result<TlsConnector, Outcome> {
+        let kind = Kind {
+            verify: check.verify.clone(),
+            identity: check.identity.clone(),
+            protocol,
+        };
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = made.get(&check.verify) {
+        if let Some(known) = made.get(&kind) {
             return Ok(TlsConnector::from(known.clone()));
         }
-        let config = Arc::new(self.config(&check.verify).map_err(Outcome::CannotCheck)?);
-        made.insert(check.verify.clone(), config.clone());
+        let config = Arc::new(self.config(&kind).map_err(Outcome::CannotCheck)?);
+        made.insert(kind, config.clone());
         Ok(TlsConnector::from(config))
     }
 
-    fn config(&self, verify: &Verify) -> Result<ClientConfig, String> {
+    fn config(&self, kind: &Kind) -> Result<ClientConfig, String> {
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?;
-        let mut config = match verify {
-            Verify::Ca(source) => builder
-                .with_root_certificates(self.roots(source)?)
-                .with_no_client_auth(),
-            Verify::Fingerprint(_) | Verify::Nobody => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Pinned {
-                    provider: self.provider.clone(),
-                    fingerprint: match verify {
-                        Verify::Fingerprint(print) => Some(*print),
-                        _ => None,
-                    },
-                }))
-                .with_no_client_auth(),
+        let builder =
+            match &kind.verify {
+                Verify::Ca(source) => builder.with_root_certificates(self.roots(source)?),
+                Verify::Fingerprint(_) | Verify::Nobody => builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(Pinned {
+                        provider: self.provider.clone(),
+                        fingerprint: match kind.verify {
+                            Verify::Fingerprint(print) => Some(print),
+                            _ => None,
+                        },
+                    })),
+            };
+        let mut config = match &kind.identity {
+            Some(identity) => {
+                let (certificates, key) = self.identity(identity)?;
+                builder
+                    .with_client_auth_cert(certificates, key)
+                    .map_err(|error| {
+                        format!("`client_key` and `client_certificate` cannot be used: {error}")
+                    })?
+            }
+            None => builder.with_no_client_auth(),
         };
         // A check wants to see the whole handshake each time.
         config.resumption = rustls::client::Resumption::disabled();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let protocol = match kind.protocol {
+            Protocol::Http1 => b"http/1.1",
+            Protocol::Http2 => HTTP2,
+        };
+        config.alpn_protocols = vec![protocol.to_vec()];
         Ok(config)
     }
 
-    fn roots(&self, source: &CaSource) -> Result<RootCertStore, String> {
-        let (pem, from) = match source {
-            CaSource::Text(text) => (text.clone().into_bytes(), "`ca`".to_owned()),
-            CaSource::File(name) => {
+    /// What is in a PEM, and how it is called in a reason.
+    fn pem(&self, source: &Pem, key: &str) -> Result<(Vec<u8>, String), String> {
+        match source {
+            Pem::Text(text) => Ok((text.clone().into_bytes(), format!("`{key}`"))),
+            Pem::File(name) => {
                 let shown = self.store.path(name).display().to_string();
                 let read = self
                     .store
                     .read(name)
                     .map_err(|error| format!("cannot read {shown}: {error}"))?;
-                (read.ok_or_else(|| format!("there is no {shown}"))?, shown)
+                Ok((read.ok_or_else(|| format!("there is no {shown}"))?, shown))
             }
-        };
+        }
+    }
+
+    fn certificates(
+        &self,
+        source: &Pem,
+        key: &str,
+    ) -> Result<(Vec<CertificateDer<'static>>, String), String> {
+        let (pem, from) = self.pem(source, key)?;
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let certificates = read.map_err(|error| format!("{from} is no PEM: {error}"))?;
+        match certificates.is_empty() {
+            true => Err(format!("there is no certificate in {from}")),
+            false => Ok((certificates, from)),
+        }
+    }
+
+    fn roots(&self, source: &Pem) -> Result<RootCertStore, String> {
+        let (certificates, from) = self.certificates(source, "ca")?;
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(|error| format!("{from} is no PEM: {error}"))?;
+        for certificate in certificates {
             roots
                 .add(certificate)
                 .map_err(|error| format!("a certificate in {from} cannot be used: {error}"))?;
         }
-        match roots.is_empty() {
-            true => Err(format!("there is no certificate in {from}")),
-            false => Ok(roots),
-        }
+        Ok(roots)
+    }
+
+    fn identity(
+        &self,
+        identity: &Identity,
+    ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+        let (certificates, _) = self.certificates(&identity.certificate, "client_certificate")?;
+        let (pem, from) = self.pem(&identity.key, "client_key")?;
+        let key = PrivateKeyDer::from_pem_slice(&pem);
+        let key = key
+            .map_err(|_| format!("there is no private key in {from} that can be read without a password"))?;
+        Ok((certificates, key))
     }
 }
 
@@ -170,6 +235,13 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
+/// Whether it is the server's word against us, in an alert.
+pub(super) fn is_refusal(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(tls, Some(rustls::Error::AlertReceived(_)))
+}
+
 /// What became of a handshake, in words that lead to the remedy.
 pub(super) fn explain(error: &io::Error) -> Outcome {
     let tls = error
@@ -203,6 +275,20 @@ pub(super) fn explain(error: &io::Error) -> Outcome {
             other => format!("its certificate: {other:?}"),
         },
         rustls::Error::InvalidMessage(_) => "the answer is no TLS".to_owned(),
+        rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => NO_HTTP2.to_owned(),
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "it wants to know who asks: give `client_certificate` and `client_key`".to_owned()
+        }
+        rustls::Error::AlertReceived(
+            AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::DecryptError
+            | AlertDescription::AccessDenied,
+        ) => "it does not accept `client_certificate`".to_owned(),
         other => format!("TLS: {other}"),
     };
     Outcome::Fail(what)

@@ -35,7 +35,10 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>, topology: &T
             "add the interface towards the outside: out = \"eth0\"",
         );
         let from = from.and_then(|value| network(reader, value));
-        let out = out.and_then(|value| interface(reader, value, topology));
+        let out = out.and_then(|value| {
+            let missing = "this file has no [[interface]]; add the one towards the outside";
+            interface(reader, value, topology, missing)
+        });
         let (Some(from), Some(out)) = (from, out) else {
             continue;
         };
@@ -177,11 +180,15 @@ fn in_range(first: IpAddr, last: IpAddr) -> Box<dyn Iterator<Item = IpAddr>> {
 }
 
 /// The label of an interface of this file.
-fn interface(reader: &mut Reader<'_>, value: Value<'_, '_>, topology: &Topology) -> Option<String> {
+/// `missing`: what is said of a file without any.
+pub(super) fn interface(
+    reader: &mut Reader<'_>,
+    value: Value<'_, '_>,
+    topology: &Topology,
+    missing: &str,
+) -> Option<String> {
     let allowed = match some_of(topology.names.iter()) {
-        known if known.is_empty() => {
-            "this file has no [[interface]]; add the one towards the outside".to_owned()
-        }
+        known if known.is_empty() => missing.to_owned(),
         known => format!("the interfaces of this file: {known}"),
     };
     let text = reader
@@ -195,7 +202,11 @@ fn interface(reader: &mut Reader<'_>, value: Value<'_, '_>, topology: &Topology)
             "{} belongs to {master}, and nothing leaves through it alone",
             quoted(&label)
         );
-        reader.fault(value.span(), message, format!("write out = \"{master}\""));
+        reader.fault(
+            value.span(),
+            message,
+            format!("write {} = \"{master}\"", value.key),
+        );
         return None;
     }
     if topology.labels.contains_key(&label) {

@@ -73,6 +73,19 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The interface that a server's check leaves through.
+    pub fn checked_through(&self, real: &RealServer) -> Option<usize> {
+        match &real.check.interface {
+            Some(label) => self
+                .interfaces
+                .iter()
+                .position(|interface| interface.label == *label),
+            None => self.towards(real.check.target(real.address).ip()),
+        }
+    }
+}
+
 /// One DNS label (RFC 1123 section 2.1): letters, digits and hyphens, at most 63 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HostName(String);

@@ -138,20 +138,22 @@ impl<'t> Pool<'t> {
         };
         let own = section
             .value("check")
-            .map(|value| CheckKeys::read(reader, Some(value)));
+            .map(|value| CheckKeys::read(reader, Some(value), self.topology));
         let says_anything = own.as_ref().is_some_and(CheckKeys::says_anything);
         let merged = own.map(|own| own.over(&self.check));
         let check = merged.as_ref().unwrap_or(&self.check);
-        if !check.names_target() {
+        if check.looks_at_tcp_by_default() {
             self.unchecked.set(true);
-            let portless = address.is_some_and(|address| address.port == 0);
-            self.portless.set(self.portless.get() || portless);
+        }
+        if check.needs_the_port() && address.is_some_and(|address| address.port == 0) {
+            self.portless.set(true);
         }
         if says_anything {
             check.judge(reader);
         }
         if !self.unfinished.get() {
-            self.unfinished.set(check.judge_whole(reader));
+            self.unfinished
+                .set(check.judge_whole(reader, address.map(|address| address.address)));
         }
         Some(RealServer {
             address: address?,

@@ -95,7 +95,7 @@ fn virtual_server(
     let schedulers = Scheduler::ALL.map(Scheduler::as_str);
     let scheduler = reader.word_or(section.value("scheduler"), Scheduler::Wlc, &schedulers, &[]);
     let listen = listen::read(reader, section, topology, &mut taken.ports, name.as_deref());
-    let check = CheckKeys::read(reader, section.value("check"));
+    let check = CheckKeys::read(reader, section.value("check"), topology);
     check.judge(reader);
     let persistence = persistence(reader, section, listen.address);
     let one_packet = one_packet(reader, section, &listen.protocols);
@@ -164,8 +164,8 @@ fn judge_checks(reader: &mut Reader<'_>, section: &Section<'_, '_>, listen: &Lis
         return;
     };
     if pool.has_default_check() {
-        let help = "name a TCP port of the same server: check = { port = 53 }; or check = { type = \"none\" } for \
-                    servers that are never checked";
+        let help = "ask by another type of check, such as \"dns\", \"udp\" or \"icmp\"; or name a TCP port of the same server: \
+                    check = { port = 53 }; or check = { type = \"none\" } for servers that are never checked";
         let message = format!("a TCP connection does not tell whether a {protocol} server works");
         reader.fault(span("protocol"), message, help);
     }

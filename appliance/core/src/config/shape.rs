@@ -156,7 +156,10 @@ pub(super) const CHECK: Shape = Shape {
     title: "a server's `check`",
     keys: &[
         "type",
+        "address",
         "port",
+        "source",
+        "interface",
         "interval",
         "timeout",
         "retries",
@@ -179,6 +182,18 @@ pub(super) const CHECK: Shape = Shape {
         "ca",
         "fingerprint",
         "verify",
+        "client_certificate",
+        "client_key",
+        "expiry_warning",
+        "send",
+        "send_hex",
+        "expect",
+        "expect_hex",
+        "name",
+        "query",
+        "rcode",
+        "transport",
+        "service",
     ],
     aliases: &["delay_loop", "connect_timeout", "retry", "delay_before_retry"],
 };
@@ -211,7 +226,7 @@ const ALL: [&Shape; 18] = [
 ];
 
 /// Words that operators bring along, and what they are here.
-const FOREIGN: [(&str, &str); 24] = [
+const FOREIGN: [(&str, &str); 30] = [
     (
         "persistence_timeout",
         "persistence = { timeout = \"5m\" } in [[virtual_server]]",
@@ -237,6 +252,12 @@ const FOREIGN: [(&str, &str); 24] = [
     ("port", "part of the address: \"192.168.0.1:80\""),
     ("netmask", "part of the address: \"192.168.0.1/24\""),
     ("prefix", "part of the address: \"192.168.0.1/24\""),
+    ("bindto", "`source` of a check"),
+    ("bind_if", "`interface` of a check"),
+    ("connect_ip", "`address` of a check"),
+    ("connect_port", "`port` of a check"),
+    ("payload", "`send` or `send_hex` of a check"),
+    ("require_reply", "`expect` or `expect_hex` of a check"),
     ("fall", "`retries`, without counting the first attempt"),
     ("nat", "[[masquerade]]"),
     ("dnat", "[[port_forward]]"),

@@ -1,10 +1,11 @@
 //! What is allowed, but hardly meant: said when a configuration is checked or applied.
 //! Must not: refuse anything.
 
+mod checks;
+
 use std::net::IpAddr;
 
 use super::model::{Config, Interface, InterfaceKind, Masquerade, RealServer, VirtualServer};
-use crate::check::CheckKind;
 use crate::model::{Forward, Scheduler, Weight};
 
 /// More are not read; the rest is counted.
@@ -101,24 +102,7 @@ fn service_warnings(service: &VirtualServer, destinations: &Destinations, warnin
              everything; rr and wrr take turns"
         ));
     }
-    let unchecked = servers
-        .iter()
-        .filter(|server| server.check.kind == CheckKind::None);
-    if let count @ 1.. = unchecked.count() {
-        let (of, theirs) = match count {
-            1 => ("1 server is", "it is"),
-            _ => ("some servers are", "they are"),
-        };
-        warnings.push(format!(
-            "service {name}: {of} never checked and {theirs} given clients whether dead or alive"
-        ));
-    }
-    if servers.iter().any(|server| server.check.trusts_anybody()) {
-        warnings.push(format!(
-            "service {name}: its checks take an answer from anybody, for they do not verify the certificate; give `ca` or \
-             `fingerprint`"
-        ));
-    }
+    checks::warn(service, destinations, warnings);
     let better = match service.settings.scheduler {
         Scheduler::Rr => Some(Scheduler::Wrr),
         Scheduler::Lc => Some(Scheduler::Wlc),

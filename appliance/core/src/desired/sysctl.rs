@@ -63,6 +63,8 @@ const FIXED: &[(&str, &str)] = &[
     // IPVS's, which cannot be set (ip_vs_proto_sctp.c).
     ("net/netfilter/nf_conntrack_sctp_timeout_established", "900"),
     ("net/ipv4/tcp_syncookies", "1"),
+    // Who may have sockets that send pings: the group of the agent, whose checks they are.
+    ("net/ipv4/ping_group_range", "0 0"),
 ];
 
 /// Settings that the kernel keeps per link and combines with `all` so that the link's own value counts.

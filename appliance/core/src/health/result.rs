@@ -2,7 +2,7 @@
 //! Must not: say what a result means for the pool.
 
 use std::num::NonZeroU16;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What one check of one server gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct CheckResult {
     pub latency: Duration,
     /// Of a check that passed.
     pub told: Told,
+    /// When the certificate ends that the server has shown to a check that passed.
+    pub certificate_ends: Option<SystemTime>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -57,6 +57,7 @@ impl Clock {
     fn result(&self, outcome: Outcome) -> CheckResult {
         CheckResult {
             told: Told::Nothing,
+            certificate_ends: None,
             outcome,
             ended: self.now,
             latency: Duration::from_millis(1),

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use toml::Spanned;
 
+use super::super::fault::quoted;
+use super::super::reader::{Reader, Value};
 use crate::check::CheckParams;
 
 /// The word that `type` has.
@@ -17,6 +20,18 @@ pub(super) enum Kind {
     Https,
     #[serde(rename = "tls")]
     Tls,
+    #[serde(rename = "udp")]
+    Udp,
+    #[serde(rename = "dns")]
+    Dns,
+    #[serde(rename = "icmp")]
+    Icmp,
+    #[serde(rename = "grpc")]
+    Grpc,
+    #[serde(rename = "grpcs")]
+    Grpcs,
+    #[serde(rename = "agent")]
+    Agent,
     #[serde(rename = "kube-apiserver")]
     KubeApiserver,
     #[serde(rename = "healthCheckNodePort")]
@@ -26,26 +41,63 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub const WORDS: [&str; 7] = [
+    pub const WORDS: [&str; 13] = [
         "tcp",
         "http",
         "https",
         "tls",
+        "udp",
+        "dns",
+        "icmp",
+        "grpc",
+        "grpcs",
+        "agent",
         "kube-apiserver",
         "healthCheckNodePort",
         "none",
     ];
     /// Words that operators may expect, and that are not in this version.
-    pub const LATER: [&str; 12] = [
-        "ssl", "udp", "dns", "icmp", "ping", "smtp", "script", "misc", "file", "grpc", "agent", "bfd",
+    const LATER: [&str; 3] = ["smtp", "file", "bfd"];
+    /// Words of other programs for what is here.
+    const FOREIGN: [(&str, &str); 10] = [
+        ("ping", "icmp"),
+        ("ping_check", "icmp"),
+        ("icmp6", "icmp"),
+        ("ssl", "tls"),
+        ("ssl_get", "https"),
+        ("http_get", "http"),
+        ("tcp_check", "tcp"),
+        ("script", "agent"),
+        ("misc", "agent"),
+        ("agent-check", "agent"),
     ];
+
+    pub fn read(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Spanned<Kind>> {
+        let given = value.text().unwrap_or_default().to_ascii_lowercase();
+        if let Some((_, ours)) = Kind::FOREIGN.iter().find(|(theirs, _)| *theirs == given) {
+            let message = format!("{} is not called that here", quoted(&given));
+            reader.fault(value.span(), message, format!("write \"{ours}\""));
+            return None;
+        }
+        reader.word(value, &Kind::WORDS, &Kind::LATER)
+    }
 
     pub fn as_str(self) -> &'static str {
         Kind::WORDS[self as usize]
     }
 
     pub fn has_tls(self) -> bool {
-        matches!(self, Kind::Https | Kind::Tls | Kind::KubeApiserver)
+        matches!(self, Kind::Https | Kind::Tls | Kind::Grpcs | Kind::KubeApiserver)
+    }
+
+    /// Whether a port that the traffic does not have makes no difference.
+    pub fn has_no_port(self) -> bool {
+        matches!(self, Kind::Icmp | Kind::None)
+    }
+
+    /// Whether it says something of a server of another protocol than TCP.
+    pub fn looks_beyond_tcp(self) -> bool {
+        matches!(self, Kind::Udp | Kind::Dns | Kind::Icmp | Kind::None)
     }
 
     /// What holds where the file says nothing.

@@ -3,9 +3,14 @@
 
 mod asks;
 mod down;
+mod exchange;
 mod kind;
+mod request;
+mod trust;
 mod values;
+mod way;
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -14,10 +19,12 @@ use toml::Spanned;
 use self::asks::{AskKeys, untrusted};
 use self::down::DownKeys;
 use self::kind::Kind;
+use self::way::WayKeys;
 use super::fault::Wrong;
 use super::reader::{Reader, Section, Value};
 use super::shape;
 use super::time;
+use super::topology::Topology;
 use crate::check::CheckParams;
 
 /// Shorter ones would keep a server busy with its checks; longer ones find nothing in time.
@@ -37,7 +44,7 @@ const WRITTEN: &str =
 pub(super) struct CheckKeys {
     kind: Option<Spanned<Kind>>,
     asks: AskKeys,
-    port: Option<Spanned<u32>>,
+    way: WayKeys,
     interval: Option<Spanned<Duration>>,
     timeout: Option<Spanned<Duration>>,
     retries: Option<Spanned<u32>>,
@@ -47,16 +54,14 @@ pub(super) struct CheckKeys {
     down: DownKeys,
     /// An interval or a jitter that could not be read: the two cannot be compared.
     incomparable: bool,
-    /// A port that could not be read: it is not missing as well.
-    broken_port: bool,
 }
 
 impl CheckKeys {
-    pub fn read(reader: &mut Reader<'_>, value: Option<Value<'_, '_>>) -> CheckKeys {
+    pub fn read(reader: &mut Reader<'_>, value: Option<Value<'_, '_>>, topology: &Topology) -> CheckKeys {
         // check = "none" is check = { type = "none" }.
         if let Some(value) = value.filter(|value| value.text().is_some()) {
             return CheckKeys {
-                kind: reader.word(value, &Kind::WORDS, &Kind::LATER),
+                kind: Kind::read(reader, value),
                 ..CheckKeys::default()
             };
         }
@@ -69,13 +74,9 @@ impl CheckKeys {
         let retry_interval = either(reader, &section, "retry_interval", "delay_before_retry");
         let jitter = section.value("jitter");
         let mut keys = CheckKeys {
-            kind: section
-                .value("type")
-                .and_then(|value| reader.word(value, &Kind::WORDS, &Kind::LATER)),
+            kind: section.value("type").and_then(|value| Kind::read(reader, value)),
             asks: AskKeys::read(reader, &section),
-            port: section
-                .value("port")
-                .and_then(|value| reader.integer(value, PORT)),
+            way: WayKeys::read(reader, &section, topology),
             interval: interval.and_then(|value| time::read(reader, value, &INTERVAL)),
             timeout: timeout.and_then(|value| time::read(reader, value, &TIMEOUT)),
             retries: retries.and_then(|value| reader.integer(value, RETRIES)),
@@ -86,9 +87,7 @@ impl CheckKeys {
             jitter: jitter.and_then(|value| time::read(reader, value, &(Duration::ZERO..=*INTERVAL.end()))),
             down: DownKeys::read(reader, &section),
             incomparable: false,
-            broken_port: false,
         };
-        keys.broken_port = section.value("port").is_some() && keys.port.is_none();
         keys.incomparable =
             interval.is_some() != keys.interval.is_some() || jitter.is_some() != keys.jitter.is_some();
         keys
@@ -97,18 +96,17 @@ impl CheckKeys {
     /// These keys, and for each that is not given the one of `base`.
     pub fn over(self, base: &CheckKeys) -> CheckKeys {
         CheckKeys {
-            kind: self.kind.or_else(|| base.kind.clone()),
+            kind: or(self.kind, &base.kind),
             asks: self.asks.over(&base.asks),
-            port: self.port.or_else(|| base.port.clone()),
-            interval: self.interval.or_else(|| base.interval.clone()),
-            timeout: self.timeout.or_else(|| base.timeout.clone()),
-            retries: self.retries.or_else(|| base.retries.clone()),
-            retry_interval: self.retry_interval.or_else(|| base.retry_interval.clone()),
-            rise: self.rise.or_else(|| base.rise.clone()),
-            jitter: self.jitter.or_else(|| base.jitter.clone()),
+            way: self.way.over(&base.way),
+            interval: or(self.interval, &base.interval),
+            timeout: or(self.timeout, &base.timeout),
+            retries: or(self.retries, &base.retries),
+            retry_interval: or(self.retry_interval, &base.retry_interval),
+            rise: or(self.rise, &base.rise),
+            jitter: or(self.jitter, &base.jitter),
             down: self.down.over(&base.down),
             incomparable: self.incomparable || base.incomparable,
-            broken_port: self.broken_port || base.broken_port,
         }
     }
 
@@ -121,9 +119,14 @@ impl CheckKeys {
             || self.down.says_anything()
     }
 
-    /// Whether the file says what is checked: the traffic's own port, by TCP, is only a default.
-    pub fn names_target(&self) -> bool {
-        self.kind() == Kind::None || self.port.is_some()
+    /// Whether it looks at a TCP port only because the file does not say what is checked.
+    pub fn looks_at_tcp_by_default(&self) -> bool {
+        self.way.port.is_none() && !self.kind().looks_beyond_tcp()
+    }
+
+    /// Whether the traffic has to have a port that it can look at.
+    pub fn needs_the_port(&self) -> bool {
+        self.way.port.is_none() && !self.kind().has_no_port()
     }
 
     fn kind(&self) -> Kind {
@@ -137,27 +140,36 @@ impl CheckKeys {
             self.down.judge(reader, &self.params());
         }
         self.asks.judge(reader, self.kind());
-        self.asks.judge_body(reader);
     }
 
     /// What a check lacks whose type takes nothing for granted; `true` if a fault was found.
-    pub fn judge_whole(&self, reader: &mut Reader<'_>) -> bool {
+    pub fn judge_whole(&self, reader: &mut Reader<'_>, server: Option<IpAddr>) -> bool {
+        if server.is_some_and(|server| self.way.judge(reader, server)) {
+            return true;
+        }
         let kind = self.kind();
         let Some(written) = self.kind.as_ref() else {
             return false;
         };
         let wrong = if kind.has_tls() && kind != Kind::KubeApiserver && !self.asks.names_trust() {
             untrusted(kind)
-        } else if kind == Kind::HealthCheckNodePort && self.port.is_none() && !self.broken_port {
+        } else if kind == Kind::HealthCheckNodePort && self.lacks_port() {
             Wrong::new(
                 "a check of type \"healthCheckNodePort\" without `port`",
                 "add the service's own: `kubectl get service NAME -o jsonpath={.spec.healthCheckNodePort}` prints it",
             )
+        } else if kind == Kind::Agent && self.lacks_port() {
+            let help = "add the port that the agent listens on, which is not the traffic's: port = 9707";
+            Wrong::new("a check of type \"agent\" without `port`", help)
         } else {
             return false;
         };
         reader.faults.add(written.span(), wrong);
         true
+    }
+
+    fn lacks_port(&self) -> bool {
+        self.way.port.is_none() && !self.way.broken_port
     }
 
     /// A schedule cannot be moved by more than its interval.
@@ -193,10 +205,10 @@ impl CheckKeys {
         let default = kind.defaults();
         let mut params = CheckParams {
             kind: self.asks.check(kind),
-            port: self
-                .port
-                .as_ref()
-                .and_then(|port| u16::try_from(*port.get_ref()).ok()),
+            address: self.way.address(),
+            port: self.way.port(),
+            source: self.way.source(),
+            interface: self.way.interface(),
             interval: value_or(&self.interval, default.interval),
             timeout: value_or(&self.timeout, default.timeout),
             retries: value_or(&self.retries, default.retries),
@@ -208,6 +220,14 @@ impl CheckKeys {
         self.down.lay_over(&mut params);
         params
     }
+}
+
+fn or<T: Clone>(own: Option<T>, base: &Option<T>) -> Option<T> {
+    own.or_else(|| base.clone())
+}
+
+fn inner<T: Clone>(given: &Option<Spanned<T>>) -> Option<T> {
+    given.as_ref().map(|given| given.get_ref().clone())
 }
 
 fn value_or<T: Copy>(given: &Option<Spanned<T>>, default: T) -> T {

@@ -1,4 +1,4 @@
-//! The values of an HTTP or TLS check's keys, one by one, and what is wrong with each. Must not: know which type of check they
+//! The values of an HTTP check's keys, one by one, and what is wrong with each. Must not: know which type of check they
 //! are for, or what else the table says.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::super::fault::quoted;
 use super::super::reader::{Reader, Section, Value};
-use crate::check::{BodyTest, CaSource, Close, Method, Pattern, Statuses, Verify};
+use crate::check::{BodyTest, Close, Method, Pattern, Statuses};
 
 /// A header's name or value; a path with its query.
 const LONGEST: usize = 1_024;
@@ -16,14 +16,8 @@ const MOST_HEADERS: usize = 16;
 /// Fields that the check itself writes: RFC 9112, sections 3.2, 6 and 9.
 const OWN_FIELDS: [&str; 5] = ["host", "connection", "content-length", "transfer-encoding", "te"];
 const STATUS_HELP: &str = "write status = 200, status = \"200-299\", or a list of both";
-const FINGERPRINT_HELP: &str = "the SHA-256 of the certificate: 64 hexadecimal digits, colons between them are fine; \
-                                `openssl x509 -in FILE -noout -fingerprint -sha256` prints it";
-const CA_HELP: &str = "give the certificate itself, ca = \"\"\"-----BEGIN CERTIFICATE-----...\"\"\", or the name of a \
-                       file beside lb.toml, such as ca = \"ca.pem\"";
-/// The keys that say who may answer.
-pub(super) const TRUST: [&str; 3] = ["ca", "fingerprint", "verify"];
 
-fn text<T>(
+pub(super) fn text<T>(
     reader: &mut Reader<'_>,
     value: Value<'_, '_>,
     help: &str,
@@ -82,15 +76,6 @@ pub(super) fn host(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Span
         let fits = plain && !text.is_empty() && text.len() <= 255;
         fits.then(|| text.to_owned())
             .ok_or_else(|| format!("{} is no host", quoted(text)))
-    })
-}
-
-pub(super) fn server_name(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Spanned<String>> {
-    let help = "the name in the server's certificate, such as \"www.example.com\"";
-    text(reader, value, help, |text| {
-        rustls_pki_types::DnsName::try_from(text)
-            .map(|name| name.as_ref().to_owned())
-            .map_err(|_| format!("{} is no name of a host", quoted(text)))
     })
 }
 
@@ -208,71 +193,4 @@ pub(super) fn body(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option
             Pattern::new(text).map_err(|error| format!("{} is no pattern: {error}", quoted(text)))?;
         Ok(BodyTest::Matches(pattern))
     })
-}
-
-/// `ca`, `fingerprint` or `verify = false`.
-pub(super) fn trust(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<Spanned<Verify>> {
-    let values: Vec<Value<'_, '_>> = TRUST.iter().filter_map(|key| section.value(key)).collect();
-    let [value] = values.as_slice() else {
-        if let Some(second) = values.get(1) {
-            let message = format!("`{}` beside `{}`", second.key, values[0].key);
-            reader.fault(
-                second.span(),
-                message,
-                "one of `ca`, `fingerprint` and `verify` says who may answer",
-            );
-        }
-        return None;
-    };
-    match value.key {
-        "ca" => text(reader, *value, CA_HELP, ca),
-        "fingerprint" => text(reader, *value, FINGERPRINT_HELP, fingerprint),
-        _ => {
-            if reader.flag(*value)? {
-                let help = "name who may answer: `ca` or `fingerprint`; there is no list of authorities on the appliance";
-                reader.fault(value.span(), "`verify = true` needs somebody to trust", help);
-                return None;
-            }
-            Some(Spanned::new(value.span(), Verify::Nobody))
-        }
-    }
-}
-
-fn ca(text: &str) -> Result<Verify, String> {
-    use rustls_pki_types::{CertificateDer, pem::PemObject};
-    if text.contains("-----BEGIN") {
-        let mut count = 0;
-        for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
-            certificate.map_err(|_| "the PEM cannot be read".to_owned())?;
-            count += 1;
-        }
-        return match count {
-            0 => Err("there is no certificate in this PEM".to_owned()),
-            _ => Ok(Verify::Ca(CaSource::Text(text.to_owned()))),
-        };
-    }
-    let plain = text
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-    if !plain || text.is_empty() || text.starts_with('.') || text.len() > 64 {
-        return Err(format!(
-            "{} is neither a certificate nor the name of a file",
-            quoted(text)
-        ));
-    }
-    Ok(Verify::Ca(CaSource::File(text.to_owned())))
-}
-
-fn fingerprint(text: &str) -> Result<Verify, String> {
-    let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
-    let wrong = || format!("{} is no fingerprint", quoted(text));
-    let mut print = [0; 32];
-    if digits.len() != 64 {
-        return Err(wrong());
-    }
-    for (byte, pair) in print.iter_mut().zip(digits.chunks(2)) {
-        let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
-        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
-    }
-    Ok(Verify::Fingerprint(print))
 }

@@ -1,22 +1,38 @@
 //! What checks ask, by chance, and how that is written in a file.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use crate::check::{
-    BodyTest, CaSource, CheckKind, Close, HttpCheck, Method, Page, Pattern, Statuses, TlsCheck, Verify,
+    AgentCheck, BodyTest, CheckKind, Close, DnsCheck, DnsName, GrpcCheck, HttpCheck, Identity, Method, Page,
+    Pattern, Pem, QueryType, Question, Rcode, Statuses, TlsCheck, Transport, UdpCheck, Verify,
 };
 
 fn tls() -> impl Strategy<Value = TlsCheck> {
     let verify = prop_oneof![
-        "[a-z][a-z0-9._-]{0,20}".prop_map(|name| Verify::Ca(CaSource::File(name))),
+        "[a-z][a-z0-9._-]{0,20}".prop_map(|name| Verify::Ca(Pem::File(name))),
         any::<[u8; 32]>().prop_map(Verify::Fingerprint),
         Just(Verify::Nobody),
     ];
     let name = prop::option::of("[a-z][a-z0-9]{0,8}\\.[a-z]{2,4}");
-    (name, verify).prop_map(|(server_name, verify)| TlsCheck { server_name, verify })
+    let file = "[a-z][a-z0-9._-]{0,20}";
+    let identity = (file, file).prop_map(|(certificate, key)| Identity {
+        certificate: Pem::File(certificate),
+        key: Pem::File(key),
+    });
+    let end = (0u64..8_784).prop_map(Duration::from_hours);
+    (name, verify, prop::option::of(identity), end).prop_map(
+        |(server_name, verify, identity, expiry_warning)| TlsCheck {
+            server_name,
+            verify,
+            identity,
+            expiry_warning,
+        },
+    )
 }
 
 fn statuses() -> impl Strategy<Value = Statuses> {
@@ -39,7 +55,47 @@ fn page() -> impl Strategy<Value = Page> {
     })
 }
 
-/// Every type but "none".
+fn udp() -> impl Strategy<Value = UdpCheck> {
+    let expect = prop::option::of(prop::collection::vec(any::<u8>(), 1..20));
+    (prop::collection::vec(any::<u8>(), 0..20), expect).prop_map(|(send, expect)| UdpCheck { send, expect })
+}
+
+fn dns() -> impl Strategy<Value = DnsCheck> {
+    let name = prop_oneof![Just(".".to_owned()), "([a-z0-9_-]{1,20}\\.){0,4}[a-z]{2,9}"];
+    let asked = (
+        prop::sample::select(QueryType::ALL.to_vec()),
+        prop::sample::select(Rcode::ALL.to_vec()),
+    );
+    let transport = prop_oneof![Just(Transport::Udp), Just(Transport::Tcp)];
+    let expect = prop::option::of(any::<IpAddr>());
+    (name, asked, transport, expect).prop_map(|(name, (query, rcode), transport, expect)| {
+        let fits = |address: &IpAddr| match query {
+            QueryType::A => address.is_ipv4(),
+            QueryType::Aaaa => address.is_ipv6(),
+            _ => false,
+        };
+        DnsCheck {
+            question: Question {
+                name: DnsName::new(&name).unwrap(),
+                query,
+            },
+            rcode,
+            expect: expect.filter(|address| fits(address) && rcode == Rcode::NoError),
+            transport,
+        }
+    })
+}
+
+fn grpc() -> impl Strategy<Value = GrpcCheck> {
+    let host = prop::option::of("[a-z0-9.]{1,20}");
+    (prop::option::of(tls()), host, "[a-zA-Z0-9.]{0,20}").prop_map(|(tls, host, service)| GrpcCheck {
+        tls,
+        host,
+        service,
+    })
+}
+
+/// Every type but "none"; an agent needs a port.
 pub(super) fn asked() -> impl Strategy<Value = CheckKind> {
     let method = prop_oneof![Just(Method::Get), Just(Method::Head)];
     let headers = prop::collection::btree_map("X-[A-Za-z0-9-]{1,8}", "[!-~]{1,10}", 0..3);
@@ -64,6 +120,11 @@ pub(super) fn asked() -> impl Strategy<Value = CheckKind> {
         2 => prop_oneof![Just(Close::Fin), Just(Close::Rst)].prop_map(CheckKind::Tcp),
         1 => tls().prop_map(CheckKind::Tls),
         2 => http.prop_map(CheckKind::Http),
+        1 => udp().prop_map(CheckKind::Udp),
+        1 => dns().prop_map(CheckKind::Dns),
+        1 => Just(CheckKind::Icmp),
+        1 => grpc().prop_map(CheckKind::Grpc),
+        1 => prop::option::of("[ -~]{1,20}").prop_map(|send| CheckKind::Agent(AgentCheck { send })),
     ]
 }
 
@@ -95,25 +156,96 @@ fn written_tls(tls: &TlsCheck) -> String {
         let _ = writeln!(text, "server_name = {}", quoted(name));
     }
     let _ = match &tls.verify {
-        Verify::Ca(CaSource::File(name) | CaSource::Text(name)) => writeln!(text, "ca = {}", quoted(name)),
+        Verify::Ca(Pem::File(name) | Pem::Text(name)) => writeln!(text, "ca = {}", quoted(name)),
         Verify::Fingerprint(print) => {
             let digits: Vec<String> = print.iter().map(|byte| format!("{byte:02X}")).collect();
             writeln!(text, "fingerprint = \"{}\"", digits.join(":"))
         }
         Verify::Nobody => writeln!(text, "verify = false"),
     };
+    if let Some(Identity { certificate, key }) = &tls.identity {
+        for (name, Pem::File(pem) | Pem::Text(pem)) in
+            [("client_certificate", certificate), ("client_key", key)]
+        {
+            let _ = writeln!(text, "{name} = {}", quoted(pem));
+        }
+    }
+    let end = super::super::time::show(tls.expiry_warning);
+    let _ = writeln!(text, "expiry_warning = \"{end}\"");
+    text
+}
+
+fn written_dns(dns: &DnsCheck) -> String {
+    let transport = match dns.transport {
+        Transport::Udp => "udp",
+        Transport::Tcp => "tcp",
+    };
+    let mut text = format!(
+        "type = \"dns\"\nname = \"{}\"\nquery = \"{}\"\nrcode = \"{}\"\ntransport = \"{transport}\"\n",
+        dns.question.name.as_str(),
+        dns.question.query.as_str(),
+        dns.rcode.as_str()
+    );
+    if let Some(address) = dns.expect {
+        let _ = writeln!(text, "expect = \"{address}\"");
+    }
+    text
+}
+
+fn written_udp(udp: &UdpCheck) -> String {
+    let mut text = "type = \"udp\"\n".to_owned();
+    let mut write = |key: &str, bytes: &[u8]| {
+        let _ = match std::str::from_utf8(bytes) {
+            Ok(plain) => writeln!(text, "{key} = {}", quoted(plain)),
+            Err(_) => {
+                let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                writeln!(text, "{key}_hex = \"{}\"", digits.join(" "))
+            }
+        };
+    };
+    if !udp.send.is_empty() {
+        write("send", &udp.send);
+    }
+    if let Some(expect) = &udp.expect {
+        write("expect", expect);
+    }
+    text
+}
+
+fn written_grpc(grpc: &GrpcCheck) -> String {
+    let mut text = match &grpc.tls {
+        Some(tls) => format!("type = \"grpcs\"\n{}", written_tls(tls)),
+        None => "type = \"grpc\"\n".to_owned(),
+    };
+    if let Some(host) = &grpc.host {
+        let _ = writeln!(text, "host = {}", quoted(host));
+    }
+    if !grpc.service.is_empty() {
+        let _ = writeln!(text, "service = {}", quoted(&grpc.service));
+    }
     text
 }
 
 /// Keys of a `check`, a line each.
 pub(super) fn written_kind(kind: &CheckKind) -> String {
-    let http = match kind {
-        CheckKind::None => return "type = \"none\"\n".to_owned(),
-        CheckKind::Tcp(Close::Fin) => return "type = \"tcp\"\n".to_owned(),
-        CheckKind::Tcp(Close::Rst) => return "type = \"tcp\"\nclose = \"rst\"\n".to_owned(),
-        CheckKind::Tls(tls) => return format!("type = \"tls\"\n{}", written_tls(tls)),
-        CheckKind::Http(http) => http,
-    };
+    match kind {
+        CheckKind::None => "type = \"none\"\n".to_owned(),
+        CheckKind::Tcp(Close::Fin) => "type = \"tcp\"\n".to_owned(),
+        CheckKind::Tcp(Close::Rst) => "type = \"tcp\"\nclose = \"rst\"\n".to_owned(),
+        CheckKind::Tls(tls) => format!("type = \"tls\"\n{}", written_tls(tls)),
+        CheckKind::Http(http) => written_http(http),
+        CheckKind::Udp(udp) => written_udp(udp),
+        CheckKind::Dns(dns) => written_dns(dns),
+        CheckKind::Icmp => "type = \"icmp\"\n".to_owned(),
+        CheckKind::Grpc(grpc) => written_grpc(grpc),
+        CheckKind::Agent(AgentCheck { send: None }) => "type = \"agent\"\n".to_owned(),
+        CheckKind::Agent(AgentCheck { send: Some(send) }) => {
+            format!("type = \"agent\"\nsend = {}\n", quoted(send))
+        }
+    }
+}
+
+fn written_http(http: &HttpCheck) -> String {
     let mut text = match &http.tls {
         Some(tls) => format!("type = \"https\"\n{}", written_tls(tls)),
         None => "type = \"http\"\n".to_owned(),

@@ -53,6 +53,9 @@ fn server(address: &str, port: u16, when_down: WhenDown, timeout_s: u64) -> Real
         tier: Tier::Primary,
         check: Arc::new(CheckParams {
             kind: CheckKind::Tcp(Close::Fin),
+            address: None,
+            source: None,
+            interface: None,
             port: None,
             interval: Duration::from_secs(10),
             timeout: Duration::from_secs(timeout_s),

@@ -145,8 +145,9 @@ fn time(range: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = Duration>
 }
 
 /// `named`: the check says what it looks at.
-fn check(named: bool) -> impl Strategy<Value = CheckParams> {
-    let target = (any::<bool>(), prop::option::of(1u16..), asked());
+fn check(v4: bool, named: bool) -> impl Strategy<Value = CheckParams> {
+    let way = (any::<bool>(), any::<bool>(), prop::option::of(any::<u8>()));
+    let target = (any::<bool>(), prop::option::of(1u16..), asked(), way);
     let times = (
         time(100..=1_800_000),
         time(10..=300_000),
@@ -154,15 +155,20 @@ fn check(named: bool) -> impl Strategy<Value = CheckParams> {
         0u64..=100,
     );
     (times, 0u32..=100, 1u32..=100, target).prop_map(
-        move |((interval, timeout, retry_interval, percent), retries, rise, (unchecked, port, kind))| {
-            let kind = match unchecked || (named && port.is_none()) {
+        move |((interval, timeout, retry_interval, percent), retries, rise, (unchecked, port, kind, way))| {
+            let needs_port = named || matches!(kind, CheckKind::Agent(_));
+            let kind = match unchecked || (needs_port && port.is_none()) {
                 true => CheckKind::None,
                 false => kind,
             };
+            let (from, through, to) = way;
             let jitter = Duration::from_millis(interval.as_millis() as u64 * percent / 100);
             CheckParams {
                 kind,
+                address: to.map(|number| host(9, v4, number.into())),
                 port,
+                source: from.then(|| host(0, v4, 0)),
+                interface: through.then(|| "nic0".to_owned()),
                 interval,
                 timeout,
                 retries,
@@ -243,7 +249,7 @@ fn interface(index: usize) -> impl Strategy<Value = Interface> {
 fn real_server(v4: bool, named: bool, bare: bool) -> impl Strategy<Value = RealServer> {
     let weight = (0..=Weight::MAX).prop_map(|n| Weight::new(n).unwrap());
     let place = (0usize..4, 2_000u16..40_000, 1u16..);
-    (place, weight, any::<bool>(), check(named)).prop_map(
+    (place, weight, any::<bool>(), check(v4, named)).prop_map(
         move |((net, number, port), weight, inhibit, check)| RealServer {
             address: RealKey {
                 address: host(net, v4, number),
@@ -375,7 +381,14 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
         let outs = prop::collection::btree_set((0u8..200, 0..count, 0u8..8), 0..3);
         (interfaces, services, outs).prop_map(move |(interfaces, services, outs)| {
             let mut virtual_servers: Vec<Arc<VirtualServer>> = Vec::new();
-            for service in services {
+            for mut service in services {
+                let checks = service
+                    .real_servers
+                    .iter_mut()
+                    .map(|server| Arc::make_mut(&mut server.check));
+                for check in checks.filter(|check| check.interface.is_some()) {
+                    check.interface = Some(interfaces[0].label.clone());
+                }
                 let fits = |other: &VirtualServer| apart(other, &service) && other.name != service.name;
                 if virtual_servers.iter().all(|other| fits(other)) {
                     virtual_servers.push(Arc::new(service));
@@ -544,5 +557,13 @@ fn write_server(text: &mut String, server: &RealServer) {
     text.push_str(&written_kind(&check.kind));
     if let Some(port) = check.port {
         let _ = writeln!(text, "port = {port}");
+    }
+    for (key, address) in [("address", check.address), ("source", check.source)] {
+        if let Some(address) = address {
+            let _ = writeln!(text, "{key} = \"{address}\"");
+        }
+    }
+    if let Some(label) = &check.interface {
+        let _ = writeln!(text, "interface = {label:?}");
     }
 }

@@ -1,0 +1,49 @@
+//! An echo, and its reply (RFC 792, RFC 4443, section 4). Must not: take somebody else's.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+
+use lb_core::health::Outcome;
+use socket2::Protocol;
+
+use super::way::{Way, told_by_icmp};
+
+/// Type, code, checksum, identifier, sequence number.
+const HEADER: usize = 8;
+const ECHO: u8 = 8;
+const ECHO_V6: u8 = 128;
+const REPLY: u8 = 0;
+const REPLY_V6: u8 = 129;
+
+/// A socket of pings (SOCK_DGRAM) and not a raw one: the kernel gives each an identifier of its own, so that it is given the replies to
+/// its own echoes and errors about them. A raw socket is given every ICMP message of the machine, and the more of them wait for an
+/// answer, the more copies are made of each. The price is net.ipv4.ping_group_range, which the appliance sets.
+pub(super) async fn exchange(way: &Way) -> Result<(), Outcome> {
+    let (protocol, echo, reply) = match way.target {
+        SocketAddr::V4(_) => (Protocol::ICMPV4, ECHO, REPLY),
+        SocketAddr::V6(_) => (Protocol::ICMPV6, ECHO_V6, REPLY_V6),
+    };
+    let socket = way.datagrams(protocol)?;
+    // An echo that is answered with what nobody else can know.
+    let token = RandomState::new().hash_one(way.target).to_be_bytes();
+    // The kernel fills in the checksum and the identifier.
+    let mut message = [0; HEADER + 8];
+    message[0] = echo;
+    message[7] = 1;
+    message[HEADER..].copy_from_slice(&token);
+    socket
+        .send(&message)
+        .await
+        .map_err(|error| super::classify(&error))?;
+    let mut answer = [0; 512];
+    loop {
+        let (length, from) = socket
+            .recv_from(&mut answer)
+            .await
+            .map_err(|error| told_by_icmp(&error))?;
+        let is_reply = answer[0] == reply && answer[HEADER..].starts_with(&token) && length >= message.len();
+        if is_reply && from.ip() == way.target.ip() {
+            return Ok(());
+        }
+    }
+}
