@@ -4,6 +4,7 @@
 
 pub mod artifacts;
 pub mod config;
+pub mod health;
 pub mod peer;
 pub mod requests;
 pub mod sabotage;

@@ -49,19 +49,14 @@ impl Peers {
         self.client(namespace, "push", "tcp", address, bytes)
     }
 
+    /// A server of gRPC with the health service: `service` is `serving` or `not-serving`.
+    pub fn health(&self, namespace: &str, address: &str, service: &str, status: &str) -> Result<Server> {
+        self.start(namespace, &["health", address, service, status])
+    }
+
     fn start(&self, namespace: &str, arguments: &[&str]) -> Result<Server> {
-        let name = arguments.join("-").replace('/', "_");
-        let log = cage::scratch(&format!("peer-{namespace}-{name}"))?.join("log");
-        let output = File::create(&log).map_err(LabError::io(format!("create {}", log.display())))?;
-        let process = command("ip")
-            .args(["netns", "exec", namespace])
-            .arg(&self.0)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(output)
-            .spawn()
-            .map_err(LabError::io(format!("start a server in {namespace}")))?;
-        Ok(Server { process, log })
+        let program = self.0.to_string_lossy();
+        Server::start(namespace, &[&[&*program], arguments].concat())
     }
 
     /// Asks so many times, each from a new port.
@@ -148,6 +143,22 @@ fn count(lines: &str) -> Answers {
 }
 
 impl Server {
+    /// Any program, such as one of Debian's.
+    pub fn start(namespace: &str, argv: &[&str]) -> Result<Server> {
+        let name = argv.join("-").replace(['/', ' ', '#'], "_");
+        let name: String = name.chars().rev().take(100).collect();
+        let log = cage::scratch(&format!("peer-{namespace}-{name}"))?.join("log");
+        let output = File::create(&log).map_err(LabError::io(format!("create {}", log.display())))?;
+        let process = command("ip")
+            .args(["netns", "exec", namespace])
+            .args(argv)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .spawn()
+            .map_err(LabError::io(format!("start a server in {namespace}")))?;
+        Ok(Server { process, log })
+    }
+
     /// The datagrams that it has got so far, by what it answered.
     pub fn requests(&self) -> Result<Answers> {
         let text = fs::read_to_string(&self.log).map_err(LabError::io("read a server's log"))?;

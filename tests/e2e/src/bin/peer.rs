@@ -2,6 +2,7 @@
 //! answers with one line: its name, and whom it sees. This is a test program; it runs in one of the lab's namespaces.
 //!
 //! `peer serve udp|tcp|sctp ADDRESS NAME`
+//! `peer health ADDRESS SERVICE serving|not-serving`: a server of gRPC with the health service
 //! `peer ask udp|tcp|sctp ADDRESS TIMES`: from a new port each time; a line per answer, `-` where none came. Over SCTP each is an
 //! association from its beginning to its end
 //! `peer talk udp ADDRESS TIMES`: all from one port
@@ -33,6 +34,9 @@ fn main() -> ExitCode {
         ["serve", "udp", address, name] => serve_udp(address, name),
         ["serve", "tcp", address, name] => serve_tcp(address, name),
         ["serve", "sctp", address, name] => parse(address).and_then(|address| sctp::serve(address, name)),
+        ["health", address, service, status] => {
+            parse(address).and_then(|address| lb_e2e::health::serve(address, service, *status == "serving"))
+        }
         ["ask", "sctp", address, times] => ask_sctp(address, times),
         ["ask", "tcp", address, times] => ask(address, times, ask_tcp),
         ["ask", "udp", address, times] => ask_udp(address, times),

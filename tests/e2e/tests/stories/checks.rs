@@ -1,6 +1,6 @@
 //! Checks that ask: real nginx, over HTTP and TLS, well and ill, with the right certificate and with wrong ones.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use lb_e2e::config::with_services;
 use lb_e2e::scene::health;
@@ -9,21 +9,21 @@ use lb_lab::Result;
 use lb_lab::cluster::curl;
 use lb_lab::nginx::{Answer, Identity, Nginx};
 use lb_lab::story::Told;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 use serde_json::Value;
 
 /// Of checks with [`QUICK`], on a machine that is busy otherwise.
-const SOON: Duration = Duration::from_secs(45);
+pub const SOON: Duration = Duration::from_secs(45);
 const QUICK: &str = "interval = \"1s\"\ntimeout = \"2s\"\nretries = 1\nretry_interval = \"500ms\"\n";
 const NAME: &str = "www.example.com";
 /// What the preset takes at worst (see the guide).
 const APISERVER: Duration = Duration::from_secs(14);
 
 /// An authority, and servers that it vouches for.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub struct Authority(pub CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Authority {
+    pub fn new() -> Authority {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -31,9 +31,19 @@ impl Authority {
     }
 
     /// With the certificate's SHA-256.
-    fn vouch(&self, name: &str) -> (Identity, String) {
+    pub fn vouch(&self, name: &str) -> (Identity, String) {
+        self.sign(named(name))
+    }
+
+    /// So long.
+    pub fn vouch_until(&self, name: &str, left: Duration) -> Identity {
+        let mut params = named(name);
+        params.not_after = (SystemTime::now() + left).into();
+        self.sign(params).0
+    }
+
+    fn sign(&self, params: CertificateParams) -> (Identity, String) {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         let digest =
             sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new_with_prefix(certificate.der()));
@@ -44,6 +54,14 @@ impl Authority {
         };
         (identity, print)
     }
+}
+
+/// OpenSSL takes a certificate for its own issuer's if both have the same name.
+fn named(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
 }
 
 fn service(name: &str, port: u16, check: &str, servers: &[&str]) -> String {
@@ -66,7 +84,7 @@ fn wait_for(scene: &mut Scene, wanted: &[(&str, &str)]) -> Result<Value> {
 }
 
 /// Why a server is what it is.
-fn reason<'a>(services: &'a Value, server: &str) -> &'a str {
+pub fn reason<'a>(services: &'a Value, server: &str) -> &'a str {
     let services = services["services"].as_array().into_iter().flatten();
     let mut servers = services.flat_map(|service| service["servers"].as_array().into_iter().flatten());
     let server = servers.find(|entry| entry["address"] == server);

@@ -16,6 +16,7 @@ mod flood;
 mod gateway;
 mod groups;
 mod hairpin;
+mod kinds;
 mod lost;
 mod machine;
 mod one_packet;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
             240,
             checks::checks_ask_over_http_and_tls,
         ),
+        Story::new("checks_of_every_kind", 300, kinds::checks_of_every_kind),
         Story::new("endpoints_are_weights", 180, checks::endpoints_are_weights),
         Story::new("udp_is_balanced", 150, protocols::udp_is_balanced),
         Story::new(
