@@ -160,6 +160,7 @@ impl Engine {
                         weight: Weight::ZERO,
                         forward: seen.forward?,
                         when_down: WhenDown::Remove,
+                        limit: seen.limit.unwrap_or_default(),
                         tier: Tier::Leaving,
                         check: check.clone(),
                     })

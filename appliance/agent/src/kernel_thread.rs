@@ -174,9 +174,10 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use lb_core::desired::DesiredReal;
     use lb_core::fake::FakeKernel;
     use lb_core::flat::FlatMap;
-    use lb_core::model::{Forward, RealKey, Scheduler, Weight};
+    use lb_core::model::{Forward, Limit, RealKey, Scheduler, Weight};
     use lb_core::observed::ObservedReal;
 
     /// Refuses the filter, and hands in a job while servers are read.
@@ -256,8 +257,11 @@ mod tests {
         let add = |port, weight: u32| Step::AddReal {
             service: service(port),
             server,
-            weight: Weight::new(weight).unwrap(),
-            forward: Forward::Nat,
+            real: DesiredReal {
+                weight: Weight::new(weight).unwrap(),
+                forward: Forward::Nat,
+                limit: Limit::default(),
+            },
         };
         let open = |port| Step::AddVirtual {
             service: service(port),

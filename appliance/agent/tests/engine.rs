@@ -308,7 +308,7 @@ fn traffic_only_for_servers_that_passed_a_check() {
             "inhibited servers stay at weight 0"
         );
         let kernel = appliance.kernel.0.lock().unwrap();
-        let untested = |s: &Step| matches!(s, Step::AddReal { server, weight, .. } if server.to_string() == TWO && weight.value() > 0);
+        let untested = |s: &Step| matches!(s, Step::AddReal { server, real, .. } if server.to_string() == TWO && real.weight.value() > 0);
         assert!(!kernel.applied.iter().any(untested), "{:?}", kernel.applied);
     });
 }
@@ -323,7 +323,7 @@ fn clients_wait_until_the_first_server_is_up() {
         eventually("the service is open", || appliance.is_open());
         let kernel = appliance.kernel.0.lock().unwrap();
         let opened = |s: &Step| matches!(s, Step::ReplaceRuleset(rules) if !rules.services.is_empty());
-        let filled = |s: &Step| matches!(s, Step::AddReal { weight, .. } | Step::EditReal { weight, .. } if weight.value() > 0);
+        let filled = |s: &Step| matches!(s, Step::AddReal { real, .. } | Step::EditReal { real, .. } if real.weight.value() > 0);
         let at = |wanted: &dyn Fn(&Step) -> bool| kernel.applied.iter().position(wanted).unwrap();
         assert!(at(&filled) < at(&opened), "{:?}", kernel.applied);
     });

@@ -2,6 +2,7 @@
 //! Pure; each part of the world has its own function, so that a change of one server costs one service.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -9,7 +10,7 @@ use ipnet::IpNet;
 use crate::config::{Config, Route, VirtualServer};
 use crate::flat::FlatMap;
 use crate::link_kind::LinkKind;
-use crate::model::{Forward, IfName, RealKey, VirtualKey, VirtualSettings, Weight};
+use crate::model::{Forward, IfName, Limit, RealKey, VirtualKey, VirtualSettings, Weight};
 use crate::observed::{IpvsTimeouts, Machine, ObservedLink, SysctlName};
 use crate::ruleset::{Chain, Rule, Ruleset, Way};
 
@@ -90,6 +91,22 @@ impl DesiredVirtual {
 pub struct DesiredReal {
     pub weight: Weight,
     pub forward: Forward,
+    pub limit: Limit,
+}
+
+impl fmt::Display for DesiredReal {
+    /// `weight 1 nat`, `weight 1 nat max 1000 resume 800`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "weight {} {}", self.weight, self.forward)?;
+        let Limit { most, resume } = self.limit;
+        if most > 0 {
+            write!(f, " max {most}")?;
+        }
+        if resume > 0 {
+            write!(f, " resume {resume}")?;
+        }
+        Ok(())
+    }
 }
 
 /// IPVS's part: all services, by key.

@@ -208,6 +208,15 @@ impl fmt::Display for Weight {
     }
 }
 
+/// How many connections a server may have, in every state, before it gets no more (IPVS_DEST_ATTR_U_THRESH, L_THRESH).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limit {
+    /// 0: any number.
+    pub most: u32,
+    /// It gets new ones again below so many. 0: three quarters of `most` (ip_vs_ctl.h, ip_vs_dest_conn_overhead; ip_vs_conn.c).
+    pub resume: u32,
+}
+
 /// A network interface's name as the kernel allows it (net/core/dev.c, dev_valid_name): 1 to 15 bytes, no `/`, `:` or space.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct IfName(String);

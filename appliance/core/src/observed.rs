@@ -10,7 +10,9 @@ use ipnet::IpNet;
 use crate::config::Route;
 use crate::flat::FlatMap;
 use crate::link_kind::LinkKind;
-use crate::model::{Forward, IfName, MacAddress, RealKey, ServerKey, VirtualKey, VirtualSettings, Weight};
+use crate::model::{
+    Forward, IfName, Limit, MacAddress, RealKey, ServerKey, VirtualKey, VirtualSettings, Weight,
+};
 use crate::ruleset::{Rule, Ruleset};
 use crate::traffic::{LinkCounters, Memory, Processor, Softnet, Tracking, Traffic};
 
@@ -144,8 +146,8 @@ pub struct ObservedReal {
     pub weight: Weight,
     /// `None`: local node and bypass, which we never set.
     pub forward: Option<Forward>,
-    /// Connection thresholds are set, or a weight above [`Weight::MAX`], which we never do.
-    pub thresholds: bool,
+    /// `None`: its weight is above [`Weight::MAX`], so that nothing about it is as we would set it.
+    pub limit: Option<Limit>,
 }
 
 /// An IPVS service outside our model; it is deleted, and said so.

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::check::CheckParams;
 use crate::link_kind::{BondMode, LacpRate, XmitHashPolicy};
 use crate::model::{
-    Endpoint, Forward, IfName, MacAddress, PortRange, Protocol, RealKey, VirtualKey, VirtualSettings, Weight,
+    Endpoint, Forward, IfName, Limit, MacAddress, PortRange, Protocol, RealKey, VirtualKey, VirtualSettings,
+    Weight,
 };
 use crate::observed::IpvsTimeouts;
 use crate::pool::{PoolRules, Tier};
@@ -322,6 +323,7 @@ pub struct RealServer {
     pub weight: Weight,
     pub forward: Forward,
     pub when_down: WhenDown,
+    pub limit: Limit,
     pub tier: Tier,
     /// The service's check with this server's own keys laid over it; those that are the same are there once.
     pub check: Arc<CheckParams>,

@@ -4,7 +4,7 @@
 use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use super::address::{Purpose, family, unusable};
@@ -16,8 +16,11 @@ use super::reader::{Reader, Section, Value};
 use super::shape;
 use super::topology::Topology;
 use crate::check::CheckParams;
-use crate::model::{Forward, RealKey, Weight};
+use crate::model::{Forward, Limit, RealKey, Weight};
 use crate::pool::Tier;
+
+/// The kernel compares with the sum of two signed counters.
+const CONNECTIONS: RangeInclusive<u32> = 1..=i32::MAX as u32;
 
 fn shared(checks: &mut HashSet<Arc<CheckParams>>, params: CheckParams) -> Arc<CheckParams> {
     if let Some(known) = checks.get(&params) {
@@ -47,6 +50,39 @@ fn part_of_the_load(
         Some(None) => None,
     };
     (weight, when_down, tier)
+}
+
+/// How many connections it may have.
+fn limit(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<Limit> {
+    let mut number = |key| match section.value(key) {
+        Some(value) => reader.integer(value, CONNECTIONS).map(Some),
+        None => Some(None),
+    };
+    let (most, resume) = (number("max_connections"), number("resume_connections"));
+    let (most, resume) = (most?, resume?);
+    let Some(resume) = resume else {
+        let most = most.map_or(0, toml::Spanned::into_inner);
+        return Some(Limit { most, resume: 0 });
+    };
+    let (most, below) = (most.map_or(0, toml::Spanned::into_inner), *resume.get_ref());
+    if below < most {
+        return Some(Limit { most, resume: below });
+    }
+    let (message, help) = match most {
+        0 => (
+            "`resume_connections` without `max_connections`".to_owned(),
+            "say when it gets no more: max_connections = 1000".to_owned(),
+        ),
+        most => (
+            format!("`resume_connections` of {below} is not less than the `max_connections` of {most}"),
+            format!(
+                "allowed here: 1 to {}; without it three quarters of `max_connections`",
+                most - 1
+            ),
+        ),
+    };
+    reader.fault(resume.span(), message, help);
+    None
 }
 
 /// What the servers of one service have in common.
@@ -136,6 +172,10 @@ impl<'t> Pool<'t> {
             Some(tier) => (Some(Weight::ONE), Some(WhenDown::Remove), Some(tier)),
             None => part_of_the_load(reader, section),
         };
+        let limit = match tier {
+            Some(Tier::Sorry) => Some(Limit::default()),
+            _ => limit(reader, section),
+        };
         let own = section
             .value("check")
             .map(|value| CheckKeys::read(reader, Some(value), self.topology));
@@ -160,6 +200,7 @@ impl<'t> Pool<'t> {
             weight: weight?,
             forward: self.forward,
             when_down: when_down?,
+            limit: limit?,
             tier: tier?,
             check: match &merged {
                 Some(check) => shared(checks, check.params()),

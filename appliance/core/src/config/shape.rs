@@ -142,7 +142,15 @@ pub(super) const PERSISTENCE: Shape = Shape {
 
 pub(super) const REAL_SERVER: Shape = Shape {
     title: "[[virtual_server.real_server]]",
-    keys: &["address", "weight", "when_down", "backup", "check"],
+    keys: &[
+        "address",
+        "weight",
+        "when_down",
+        "backup",
+        "max_connections",
+        "resume_connections",
+        "check",
+    ],
     aliases: &[],
 };
 

@@ -55,23 +55,12 @@ impl Observed {
                 seen.settings = Some(*settings);
             }
             Step::DeleteVirtual(_) => drop(pools.remove(service)),
-            Step::AddReal {
-                server,
-                weight,
-                forward,
-                ..
-            }
-            | Step::EditReal {
-                server,
-                weight,
-                forward,
-                ..
-            } => {
+            Step::AddReal { server, real, .. } | Step::EditReal { server, real, .. } => {
                 if let Some(seen) = pools.get_mut(service) {
                     let real = ObservedReal {
-                        weight: *weight,
-                        forward: Some(*forward),
-                        thresholds: false,
+                        weight: real.weight,
+                        forward: Some(real.forward),
+                        limit: Some(real.limit),
                     };
                     seen.servers.insert(*server, real);
                 }

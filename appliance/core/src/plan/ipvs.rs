@@ -71,26 +71,23 @@ pub fn diff_pool(
         Some(_) => {}
     }
     for (server, want) in &desired.servers {
-        let (server, weight, forward) = (*server, want.weight, want.forward);
+        let (server, real) = (*server, *want);
         match observed.and_then(|o| o.servers.get(&server)) {
             None => gains.push(Step::AddReal {
                 service,
                 server,
-                weight,
-                forward,
+                real,
             }),
             Some(seen) if same(want, seen) => {}
             Some(seen) if want.weight < seen.weight => losses.push(Step::EditReal {
                 service,
                 server,
-                weight,
-                forward,
+                real,
             }),
             Some(_) => gains.push(Step::EditReal {
                 service,
                 server,
-                weight,
-                forward,
+                real,
             }),
         }
     }
@@ -107,5 +104,5 @@ pub fn diff_pool(
 }
 
 fn same(want: &DesiredReal, seen: &ObservedReal) -> bool {
-    want.weight == seen.weight && Some(want.forward) == seen.forward && !seen.thresholds
+    want.weight == seen.weight && Some(want.forward) == seen.forward && Some(want.limit) == seen.limit
 }

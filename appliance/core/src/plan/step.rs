@@ -5,8 +5,9 @@ use std::fmt;
 use ipnet::IpNet;
 
 use crate::config::Route;
+use crate::desired::DesiredReal;
 use crate::link_kind::{LINK_GROUP, LinkKind};
-use crate::model::{Forward, IfName, RealKey, VirtualKey, VirtualSettings, Weight};
+use crate::model::{IfName, RealKey, VirtualKey, VirtualSettings};
 use crate::observed::{ForeignService, IpvsTimeouts, SysctlName};
 use crate::ruleset::{Chain, Ruleset};
 
@@ -75,14 +76,12 @@ pub enum Step {
     AddReal {
         service: VirtualKey,
         server: RealKey,
-        weight: Weight,
-        forward: Forward,
+        real: DesiredReal,
     },
     EditReal {
         service: VirtualKey,
         server: RealKey,
-        weight: Weight,
-        forward: Forward,
+        real: DesiredReal,
     },
     DeleteReal {
         service: VirtualKey,
@@ -181,18 +180,16 @@ impl fmt::Display for Step {
             Step::AddReal {
                 service,
                 server,
-                weight,
-                forward,
+                real,
             } => {
-                write!(f, "add real {server} weight {weight} {forward} to {service}")
+                write!(f, "add real {server} {real} to {service}")
             }
             Step::EditReal {
                 service,
                 server,
-                weight,
-                forward,
+                real,
             } => {
-                write!(f, "edit real {server} weight {weight} {forward} of {service}")
+                write!(f, "edit real {server} {real} of {service}")
             }
             Step::DeleteReal { service, server } => {
                 write!(f, "delete real {server} from {service}")

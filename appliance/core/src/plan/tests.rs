@@ -12,7 +12,9 @@ use crate::config::{
 };
 use crate::desired::{self, FORWARDING};
 use crate::fake::FakeKernel;
-use crate::model::{Endpoint, Forward, Persistence, Protocol, RealKey, Scheduler, VirtualSettings, Weight};
+use crate::model::{
+    Endpoint, Forward, Limit, Persistence, Protocol, RealKey, Scheduler, VirtualSettings, Weight,
+};
 use crate::observed::{ForeignService, ObservedReal, ObservedVirtual};
 use crate::pool::{self, PoolRules, Tier};
 use crate::ports::KernelPort;
@@ -44,6 +46,7 @@ fn real(host: u8, weight: u32, when_down: WhenDown) -> RealServer {
         weight: Weight::new(weight).unwrap(),
         forward: Forward::Nat,
         when_down,
+        limit: Limit::default(),
         tier: Tier::Primary,
         check: Arc::default(),
     }
@@ -182,7 +185,7 @@ fn inflict(kernel: &mut FakeKernel, damage: &Damage) {
                 *server = ObservedReal {
                     weight: Weight::new(9).unwrap(),
                     forward: None,
-                    thresholds: true,
+                    limit: None,
                 };
             }
         }
@@ -195,7 +198,7 @@ fn inflict(kernel: &mut FakeKernel, damage: &Damage) {
                 let real = ObservedReal {
                     weight: Weight::ONE,
                     forward: Some(Forward::Nat),
-                    thresholds: false,
+                    limit: Some(Limit::default()),
                 };
                 pool.servers.insert(key, real);
             }

@@ -93,8 +93,12 @@ pub fn decide(
         .iter()
         .filter_map(|(real, member)| {
             let weight = weight(service, real, member, mode, before, now, &mut next)?;
-            let forward = real.forward;
-            Some((real.address, DesiredReal { weight, forward }))
+            let wanted = DesiredReal {
+                weight,
+                forward: real.forward,
+                limit: real.limit,
+            };
+            Some((real.address, wanted))
         })
         .collect();
     let settings = service.settings;

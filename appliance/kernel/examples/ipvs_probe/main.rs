@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use lb_core::desired::{DesiredReal, DesiredVirtual};
 use lb_core::fake::FakeKernel;
-use lb_core::model::{Forward, RealKey, Scheduler, ServerKey, VirtualKey, Weight};
+use lb_core::model::{Forward, Limit, RealKey, Scheduler, ServerKey, VirtualKey, Weight};
 use lb_core::observed::{ForeignService, Wanted};
 use lb_core::plan::{Step, diff_foreign, diff_pools};
 use lb_core::ports::{ActivityPort, KernelPort};
@@ -138,8 +138,11 @@ impl Probe {
                 self.step(Step::EditReal {
                     service,
                     server: server(family, 1),
-                    weight: weight_of(weight),
-                    forward: Forward::Nat,
+                    real: DesiredReal {
+                        weight: weight_of(weight),
+                        forward: Forward::Nat,
+                        limit: Limit::default(),
+                    },
                 })?;
             }
             let server = server(family, 2);
@@ -156,8 +159,11 @@ impl Probe {
         let edit = |service, server| Step::EditReal {
             service,
             server,
-            weight,
-            forward,
+            real: DesiredReal {
+                weight,
+                forward,
+                limit: Limit::default(),
+            },
         };
         for step in [
             Step::AddVirtual {
@@ -205,7 +211,7 @@ impl Probe {
         }
         let seen = &table.virtual_servers[&service(4, 80)];
         let (first, second) = (seen.servers[&server(4, 1)], seen.servers[&server(4, 2)]);
-        if seen.settings.is_some() || !first.thresholds || second.forward.is_some() {
+        if seen.settings.is_some() || first.limit == Some(Limit::default()) || second.forward.is_some() {
             return Err(format!("the changes do not show: {seen:?}").into());
         }
         self.reconcile(&desired)?;
@@ -256,8 +262,11 @@ impl Probe {
         self.step(Step::EditReal {
             service,
             server,
-            weight: Weight::ZERO,
-            forward: Forward::Nat,
+            real: DesiredReal {
+                weight: Weight::ZERO,
+                forward: Forward::Nat,
+                limit: Limit::default(),
+            },
         })?;
         client.write_all(b"x")?;
         peer.read_exact(&mut [0])?;
@@ -330,8 +339,11 @@ fn add_real(service: VirtualKey, server: RealKey, weight: u32) -> Step {
     Step::AddReal {
         service,
         server,
-        weight: weight_of(weight),
-        forward: Forward::Nat,
+        real: DesiredReal {
+            weight: weight_of(weight),
+            forward: Forward::Nat,
+            limit: Limit::default(),
+        },
     }
 }
 
@@ -339,6 +351,7 @@ fn pool(family: u8, servers: &[u8]) -> DesiredVirtual {
     let real = DesiredReal {
         weight: Weight::ONE,
         forward: Forward::Nat,
+        limit: Limit::default(),
     };
     DesiredVirtual {
         settings: Scheduler::Wlc.into(),

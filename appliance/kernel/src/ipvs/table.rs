@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lb_core::desired::DesiredReal;
 use lb_core::flat::FlatMap;
 use lb_core::model::{
-    Endpoint, Forward, Gue, MarkKey, Persistence, Protocol, RealKey, Scheduler, Tunnel, VirtualKey,
+    Endpoint, Forward, Gue, Limit, MarkKey, Persistence, Protocol, RealKey, Scheduler, Tunnel, VirtualKey,
     VirtualSettings, Weight,
 };
 use lb_core::observed::{ForeignService, IpvsTimeouts, ObservedReal, ObservedVirtual};
@@ -119,14 +120,17 @@ fn prefix(service: &Service) -> Option<u8> {
     }
 }
 
-/// A weight above our limit reads as the limit with thresholds, so that it differs from all that we would set.
+/// A weight above our limit reads as the limit, and as one that nothing fits.
 pub(super) fn observed_real(entry: &DestEntry) -> (RealKey, ObservedReal) {
     let dest = &entry.dest;
     let weight = Weight::new(dest.weight);
     let seen = ObservedReal {
         weight: weight.or(Weight::new(Weight::MAX)).unwrap_or(Weight::ZERO),
         forward: forward(dest),
-        thresholds: weight.is_none() || dest.upper_threshold != 0 || dest.lower_threshold != 0,
+        limit: weight.map(|_| Limit {
+            most: dest.upper_threshold,
+            resume: dest.lower_threshold,
+        }),
     };
     (real_key(dest.key), seen)
 }
@@ -158,15 +162,13 @@ pub(super) fn request(step: &Step) -> Option<IpvsMessage> {
         Step::AddReal {
             service,
             server,
-            weight,
-            forward,
-        } => IpvsMessage::new_dest(&service_key(service), &dest(server, *weight, *forward)),
+            real,
+        } => IpvsMessage::new_dest(&service_key(service), &dest(server, real)),
         Step::EditReal {
             service,
             server,
-            weight,
-            forward,
-        } => IpvsMessage::set_dest(&service_key(service), &dest(server, *weight, *forward)),
+            real,
+        } => IpvsMessage::set_dest(&service_key(service), &dest(server, real)),
         Step::DeleteReal { service, server } => {
             IpvsMessage::del_dest(&service_key(service), &dest_key(server))
         }
@@ -230,15 +232,15 @@ fn foreign_key(foreign: &ForeignService) -> ServiceKey {
     }
 }
 
-fn dest(server: &RealKey, weight: Weight, forward: Forward) -> Dest {
-    let (forward, tunnel) = method(forward);
+fn dest(server: &RealKey, real: &DesiredReal) -> Dest {
+    let (forward, tunnel) = method(real.forward);
     Dest {
         key: dest_key(server),
         forward,
         tunnel,
-        weight: weight.value(),
-        upper_threshold: 0,
-        lower_threshold: 0,
+        weight: real.weight.value(),
+        upper_threshold: real.limit.most,
+        lower_threshold: real.limit.resume,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::check::{CheckKind, CheckParams, Close};
-use crate::model::{Endpoint, Forward, Protocol, RealKey, Scheduler, Weight};
+use crate::model::{Endpoint, Forward, Limit, Protocol, RealKey, Scheduler, Weight};
 use crate::observed::IpvsTimeouts;
 use crate::pool::{PoolRules, Tier};
 
@@ -50,6 +50,7 @@ fn server(address: &str, port: u16, when_down: WhenDown, timeout_s: u64) -> Real
         weight: Weight::ONE,
         forward: Forward::Nat,
         when_down,
+        limit: Limit::default(),
         tier: Tier::Primary,
         check: Arc::new(CheckParams {
             kind: CheckKind::Tcp(Close::Fin),
@@ -146,6 +147,7 @@ fn what_is_left_out_has_its_default() {
         weight: Weight::ONE,
         forward: Forward::Nat,
         when_down: WhenDown::Remove,
+        limit: Limit::default(),
         tier: Tier::Primary,
         check: Arc::default(),
     };

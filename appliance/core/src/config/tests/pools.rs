@@ -81,3 +81,19 @@ fn a_slow_start_that_no_scheduler_heeds_is_warned_of() {
         "{warnings:?}"
     );
 }
+
+#[test]
+fn a_server_may_have_so_many_connections() {
+    let config = good(
+        "[[interface]]\nname = \"eth0\"\naddresses = [\"10.0.0.1/24\"]\n[[virtual_server]]\nname = \"a\"\n\
+         listen = \"10.0.0.1:80\"\n[[virtual_server.real_server]]\naddress = \"10.0.0.2:80\"\n\
+         max_connections = 1000\nresume_connections = 800\n\
+         [[virtual_server.real_server]]\naddress = \"10.0.0.3:80\"\nmax_connections = 10\n",
+    );
+    let limits: Vec<(u32, u32)> = config.virtual_servers[0]
+        .real_servers
+        .iter()
+        .map(|real| (real.limit.most, real.limit.resume))
+        .collect();
+    assert_eq!(limits, [(1000, 800), (10, 0)]);
+}

@@ -15,8 +15,8 @@ use super::stacked::{stack, write_kind};
 use super::*;
 use crate::check::{CheckKind, CheckParams};
 use crate::model::{
-    Endpoint, Forward, MacAddress, MarkKey, Persistence, PortRange, Protocol, RealKey, Scheduler, VirtualKey,
-    VirtualSettings, Weight,
+    Endpoint, Forward, Limit, MacAddress, MarkKey, Persistence, PortRange, Protocol, RealKey, Scheduler,
+    VirtualKey, VirtualSettings, Weight,
 };
 use crate::observed::IpvsTimeouts;
 use crate::pool::Tier;
@@ -261,6 +261,10 @@ fn real_server(v4: bool, named: bool, bare: bool) -> impl Strategy<Value = RealS
                 WhenDown::Inhibit
             } else {
                 WhenDown::Remove
+            },
+            limit: Limit {
+                most: u32::from(number) * u32::from(inhibit),
+                resume: u32::from(number / 2) * u32::from(inhibit),
             },
             tier: if weight.value() % 5 == 0 {
                 Tier::Backup
@@ -536,6 +540,10 @@ fn write_server(text: &mut String, server: &RealServer) {
         "[[virtual_server.real_server]]\naddress = \"{address}\"\nweight = {weight}\nbackup = {}\n",
         server.tier == Tier::Backup
     );
+    if server.limit.most > 0 {
+        let Limit { most, resume } = server.limit;
+        let _ = write!(text, "max_connections = {most}\nresume_connections = {resume}\n");
+    }
     let _ = write!(
         text,
         "when_down = \"{when_down}\"\n[virtual_server.real_server.check]\n"

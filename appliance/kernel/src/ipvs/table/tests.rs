@@ -33,7 +33,7 @@ fn listed_server(last: u8, weight: u32) -> DestEntry {
     DestEntry {
         dest: Dest {
             weight,
-            ..dest(&server(last), Weight::ONE, Forward::Nat)
+            ..dest(&server(last), &of_one(Forward::Nat))
         },
         active_connections: 2,
         inactive_connections: 5,
@@ -42,6 +42,14 @@ fn listed_server(last: u8, weight: u32) -> DestEntry {
             connections: 70_000_000_000,
             ..Stats::default()
         },
+    }
+}
+
+fn of_one(forward: Forward) -> DesiredReal {
+    DesiredReal {
+        weight: Weight::ONE,
+        forward,
+        limit: Limit::default(),
     }
 }
 
@@ -56,7 +64,7 @@ fn what_we_add_is_what_we_observe() {
     let real = ObservedReal {
         weight: Weight::new(3).unwrap(),
         forward: Some(Forward::Nat),
-        thresholds: false,
+        limit: Some(Limit::default()),
     };
     let expected = ObservedVirtual {
         settings: Some(Scheduler::Wrr.into()),
@@ -126,17 +134,18 @@ fn each_foreign_setting_of_a_server_shows() {
         change(&mut entry.dest);
         only(listed(key, "rr"), entry).servers[&server(11)]
     };
-    assert!(see(|d| d.upper_threshold = 10).thresholds);
-    assert!(see(|d| d.lower_threshold = 10).thresholds);
+    let limit = |most, resume| Some(Limit { most, resume });
+    assert_eq!(see(|d| d.upper_threshold = 10).limit, limit(10, 0));
+    assert_eq!(see(|d| d.lower_threshold = 10).limit, limit(0, 10));
     assert_eq!(
         see(|d| d.forward = ForwardMethod::DirectRoute).forward,
         Some(Forward::Direct)
     );
     assert_eq!(see(|d| d.forward = ForwardMethod::LocalNode).forward, None);
     let heavy = see(|d| d.weight = Weight::MAX + 1);
-    assert!(heavy.thresholds);
+    assert_eq!(heavy.limit, None);
     assert_eq!(heavy.weight.value(), Weight::MAX);
-    assert!(!see(|d| d.weight = Weight::MAX).thresholds);
+    assert_eq!(see(|d| d.weight = Weight::MAX).limit, limit(0, 0));
 }
 
 #[test]
@@ -149,9 +158,9 @@ fn tunnels_read_back_as_they_were_asked_for() {
         gue(5555, false),
         gue(6080, true),
     ] {
-        assert_eq!(forward(&dest(&server(11), Weight::ONE, wanted)), Some(wanted));
+        assert_eq!(forward(&dest(&server(11), &of_one(wanted))), Some(wanted));
     }
-    let mut other = dest(&server(11), Weight::ONE, gue(6080, true));
+    let mut other = dest(&server(11), &of_one(gue(6080, true)));
     // Remote checksum offload, GRE, and a tunnel's port on a server behind NAT.
     other.tunnel.flags = 2;
     assert_eq!(forward(&other), None);
@@ -160,7 +169,7 @@ fn tunnels_read_back_as_they_were_asked_for() {
         ..TunnelSettings::default()
     };
     assert_eq!(forward(&other), None);
-    let mut other = dest(&server(11), Weight::ONE, Forward::Nat);
+    let mut other = dest(&server(11), &of_one(Forward::Nat));
     other.tunnel.port = 1;
     assert_eq!(forward(&other), None);
 }
@@ -210,10 +219,15 @@ fn a_mark_of_our_range_is_a_service_of_ours() {
 #[test]
 fn steps_of_ipvs_are_requests_and_others_are_not() {
     let (service, server, settings) = (web(), server(11), VirtualSettings::from(Scheduler::Wlc));
-    let (weight, forward) = (Weight::ZERO, Forward::Nat);
+    let real = DesiredReal {
+        weight: Weight::ZERO,
+        forward: Forward::Nat,
+        limit: Limit { most: 10, resume: 5 },
+    };
     let wire = Service::plain(service_key(&service), "wlc");
     let key = wire.key;
-    let to = dest(&server, weight, forward);
+    let to = dest(&server, &real);
+    assert_eq!((to.upper_threshold, to.lower_threshold), (10, 5));
     let cases = [
         (
             Step::AddVirtual { service, settings },
@@ -228,8 +242,7 @@ fn steps_of_ipvs_are_requests_and_others_are_not() {
             Step::AddReal {
                 service,
                 server,
-                weight,
-                forward,
+                real,
             },
             IpvsMessage::new_dest(&key, &to),
         ),
@@ -237,8 +250,7 @@ fn steps_of_ipvs_are_requests_and_others_are_not() {
             Step::EditReal {
                 service,
                 server,
-                weight,
-                forward,
+                real,
             },
             IpvsMessage::set_dest(&key, &to),
         ),
