@@ -4,7 +4,9 @@
 
 pub mod artifacts;
 pub mod config;
+pub mod farm;
 pub mod health;
+pub mod hold;
 pub mod peer;
 pub mod requests;
 pub mod sabotage;
@@ -17,6 +19,7 @@ pub mod traffic;
 pub mod volume;
 
 pub use artifacts::Artifacts;
+pub use hold::Held;
 pub use peer::Peers;
 pub use requests::Stream;
 pub use scene::{Scene, Setting, Start};

@@ -28,6 +28,10 @@ impl Peers {
         Peers(program.to_owned())
     }
 
+    pub fn program(&self) -> &Path {
+        &self.0
+    }
+
     /// Answers on `address` (of `udp` or `tcp`) with `name` and the client's address.
     pub fn serve(&self, namespace: &str, protocol: &str, address: &str, name: &str) -> Result<Server> {
         self.start(namespace, &["serve", protocol, address, name])

@@ -10,8 +10,10 @@ mod checks;
 mod counters;
 mod crowd;
 mod damage;
+mod dead;
 mod drift;
 mod fast;
+mod flaps;
 mod flood;
 mod gateway;
 mod groups;
@@ -19,10 +21,13 @@ mod hairpin;
 mod kinds;
 mod lost;
 mod machine;
+mod moves;
 mod one_packet;
+mod outage;
 mod packets;
 mod power;
 mod protocols;
+mod quorum;
 mod rescue;
 mod rows;
 mod scale;
@@ -73,6 +78,27 @@ fn main() -> ExitCode {
         Story::new("config_volume_read_only", 150, bad_input::volume_read_only),
         Story::new("config_volume_damaged", 150, bad_input::volume_damaged),
         Story::new("link_unplugged", 180, bad_input::link_unplugged),
+        Story::new("pod_moves_under_load", 180, moves::pod_moves_under_load),
+        Story::new(
+            "a_dead_servers_clients_are_told",
+            180,
+            dead::a_dead_servers_clients_are_told,
+        ),
+        Story::new(
+            "link_down_freezes_the_pools",
+            180,
+            outage::link_down_freezes_the_pools,
+        ),
+        Story::new(
+            "a_hundred_flaps_in_a_minute",
+            180,
+            flaps::a_hundred_flaps_in_a_minute,
+        ),
+        Story::new(
+            "quorum_backup_sorry_panic",
+            180,
+            quorum::quorum_backup_sorry_panic,
+        ),
         Story::new("link_missing", 150, bad_input::link_missing),
         Story::new("links_with_one_mac", 150, bad_input::links_with_one_mac),
         Story::new("nodes_reach_the_services", 150, hairpin::nodes_reach_the_services),
