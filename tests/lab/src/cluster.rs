@@ -127,12 +127,14 @@ impl Lab {
         )?;
         in_namespace("pod", &["ip", "link", "set", "eth0", "up"])?;
         in_namespace("pod", &["ip", "route", "add", "default", "via", &gateway])?;
+        // The policy is there before the pod answers, and before anybody sends it something.
+        self.teach(home, &address, home)?;
+        for worker in WORKERS.iter().filter(|worker| worker.name != home.name) {
+            self.teach(worker, &address, home)?;
+        }
         self.generation += 1;
         let name = format!("pod-{}", self.generation);
         self.pod = Some(Nginx::start("pod", &name, 80, Answer::DefaultPage)?);
-        for worker in &WORKERS {
-            self.teach(worker, &address, home)?;
-        }
         Ok(())
     }
 

@@ -25,6 +25,9 @@ const AFTER: Duration = Duration::from_secs(4);
 const RATE: u32 = 40;
 const LONG: usize = 10;
 const INTERVAL: Duration = Duration::from_millis(250);
+/// Below those of the kernel's choice.
+const PORTS: u16 = 10_000;
+const PORTS_EACH: u16 = 4_000;
 
 /// host01's clients.
 struct Clients {
@@ -33,7 +36,10 @@ struct Clients {
 }
 
 impl Clients {
-    fn start(load: &Program) -> Result<Clients> {
+    /// `number`: of these clients; no others have their ports. A worker remembers for two minutes where it sent a port's SYN, be
+    /// it to a pod that is gone.
+    fn start(load: &Program, number: u16) -> Result<Clients> {
+        let first = PORTS + number * PORTS_EACH;
         let to: SocketAddr = SERVICE.parse().expect("an address");
         let short = Client {
             until_told: true,
@@ -41,10 +47,12 @@ impl Clients {
             parallel: 2 * RATE as usize,
             rate: Some(RATE),
             patience: PATIENCE,
+            from_ports: Some((first + LONG as u16, first + PORTS_EACH - 1)),
             ..Client::short(to, 0)
         };
         let long = Client {
             patience: PATIENCE,
+            from_ports: Some((first, first + LONG as u16 - 1)),
             ..Client::long(to, LONG, INTERVAL)
         };
         let clients = Clients {
@@ -65,13 +73,13 @@ pub fn pod_moves_under_load() -> Told {
     settle(&mut scene)?;
     let load = Program::own()?;
     let stranger = Stream::start("host02", SERVICE);
-    for (worker, new, old) in [("worker02", 1, 0), ("worker01", 0, 1)] {
-        let clients = Clients::start(&load)?;
+    for (number, (worker, new, old)) in [("worker02", 1, 0), ("worker01", 0, 1)].into_iter().enumerate() {
+        let clients = Clients::start(&load, 2 * number as u16)?;
         let moved = UNIX_EPOCH.elapsed()?;
         scene.lab.move_pod(worker)?;
         wait_for(&mut scene, &[(WORKERS[new], "up"), (WORKERS[old], "down")])?;
         let well = UNIX_EPOCH.elapsed()?;
-        let later = Clients::start(&load)?;
+        let later = Clients::start(&load, 2 * number as u16 + 1)?;
         std::thread::sleep(AFTER);
         let short = clients.short.report()?;
         judge(worker, &short, moved, well);
