@@ -11,6 +11,7 @@ mod counters;
 mod crowd;
 mod damage;
 mod dead;
+mod drains;
 mod drift;
 mod fast;
 mod flaps;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         Story::new("config_volume_read_only", 150, bad_input::volume_read_only),
         Story::new("config_volume_damaged", 150, bad_input::volume_damaged),
         Story::new("link_unplugged", 180, bad_input::link_unplugged),
+        Story::new("drained_under_load", 240, drains::drained_under_load),
         Story::new("pod_moves_under_load", 180, moves::pod_moves_under_load),
         Story::new(
             "a_dead_servers_clients_are_told",
