@@ -261,10 +261,13 @@ fn most_machines_silent_at_once_is_our_fault_and_none_goes_down() {
     assert_eq!(count(&checks), (3, 3), "all are silent: without end");
     assert_eq!(checks.silence.frozen().collect::<Vec<_>>(), [(0, 3, 3)]);
     assert!(checks.silence.take_changes()[0].frozen);
-    // The first that answers: now those that do not are judged, since the time is over.
+    // The first that answers: now those that do not are judged, since the time is over; but not by the checks that were under
+    // way when the network came back.
     let later = now + Duration::from_secs(200);
     checks.record(ids[0], &pass(later), &Links::new());
     all_have(&mut checks, &silent[1..], 1, later + Duration::from_secs(1));
+    assert_eq!(count(&checks), (3, 3));
+    all_have(&mut checks, &silent[1..], 2, later + Duration::from_secs(2));
     assert_eq!(count(&checks), (1, 3));
     assert!(!checks.silence.take_changes()[0].frozen);
 }

@@ -379,7 +379,13 @@ impl Machine {
     fn failed(&mut self, params: &CheckParams, frozen: bool) -> Option<Health> {
         self.cannot = 0;
         self.passes = 0;
-        self.failures = self.failures.saturating_add(1);
+        // What is taken for a fault of our own says nothing later either: who is silent when it is over is judged anew, or a
+        // check that was under way when the network came back would be the last straw.
+        self.failures = if frozen {
+            0
+        } else {
+            self.failures.saturating_add(1)
+        };
         let decisive = match self.health {
             Health::Unproven | Health::Held => true,
             Health::Up => u32::from(self.failures) > params.retries && !frozen,
@@ -394,7 +400,7 @@ impl Machine {
         if self.cannot == 0 {
             self.cannot_since = self.schedule.moment(now);
         }
-        self.cannot = self.cannot.saturating_add(1);
+        self.cannot = if frozen { 1 } else { self.cannot.saturating_add(1) };
         self.passes = 0;
         let lasted = u32::from(self.cannot) > params.retries && self.health == Health::Up && !frozen;
         lasted.then_some(Health::Down)

@@ -403,7 +403,25 @@ fn silence_that_most_share_does_not_count_and_is_not_asked_about_more_often() {
         assert_eq!(clock.check_frozen(silent.clone(), true), None);
     }
     assert!(clock.in_pool() && clock.wait() > params().retry_interval);
+    // It is over: that many failures again, and not one more than there were.
+    for _ in 0..params().retries {
+        assert_eq!(clock.check(silent.clone()), None);
+    }
     assert_eq!(clock.check(silent).unwrap().to, Health::Down);
+}
+
+#[test]
+fn who_could_not_be_checked_like_all_others_is_judged_anew_afterwards() {
+    let mut clock = Clock::new();
+    clock.up();
+    for _ in 0..20 {
+        assert_eq!(clock.check_frozen(cannot(), true), None);
+    }
+    // The first of these counts from the last one before.
+    for _ in 1..params().retries {
+        assert_eq!(clock.check(cannot()), None);
+    }
+    assert_eq!(clock.check(cannot()).unwrap().to, Health::Down);
 }
 
 #[test]
