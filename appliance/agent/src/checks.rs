@@ -368,6 +368,10 @@ impl Checks {
         self.targets.at(id)
     }
 
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.all()
+    }
+
     /// Whether it passes its checks, if it has any.
     pub fn is_up(&self, key: &ServerKey) -> bool {
         let target = self

@@ -402,6 +402,10 @@ impl Engine {
                 // The client may have gone: it is done all the same.
                 let _ = reply.send(done);
             }
+            Request::Checks { name } => {
+                // The client may have gone: nobody misses the answer.
+                let _ = reply.send(self.checks_report(name.as_deref()));
+            }
             Request::Events { last, about } => {
                 let report = self.history.report(last, about.as_deref());
                 // The client may have gone: nobody misses the answer.

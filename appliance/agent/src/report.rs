@@ -1,5 +1,6 @@
 //! What is known, as the reports of `lb_core::control`. Must not: change anything or format for humans.
 
+mod checks;
 mod doctor;
 mod interfaces;
 mod links;
@@ -67,6 +68,7 @@ impl Engine {
             | Request::Drain { .. }
             | Request::Undrain { .. }
             | Request::Drains
+            | Request::Checks { .. }
             | Request::Doctor { .. }
             | Request::Events { .. }
             | Request::Connections { .. }

@@ -37,6 +37,24 @@ impl CheckKind {
         matches!(self, CheckKind::Http(http) if http.counts_endpoints)
     }
 
+    /// The word of the file for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            CheckKind::Tcp(_) => "tcp",
+            CheckKind::Tls(_) => "tls",
+            CheckKind::Http(http) if http.counts_endpoints => "healthCheckNodePort",
+            CheckKind::Http(http) if http.tls.is_some() => "https",
+            CheckKind::Http(_) => "http",
+            CheckKind::Udp(_) => "udp",
+            CheckKind::Dns(_) => "dns",
+            CheckKind::Icmp => "icmp",
+            CheckKind::Grpc(grpc) if grpc.tls.is_some() => "grpcs",
+            CheckKind::Grpc(_) => "grpc",
+            CheckKind::Agent(_) => "agent",
+            CheckKind::None => "none",
+        }
+    }
+
     /// What a check that passed has seen.
     pub fn passed(&self) -> &'static str {
         match self {

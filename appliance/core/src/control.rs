@@ -37,6 +37,10 @@ pub enum Request {
         server: String,
         service: Option<String>,
     },
+    /// What is checked, of all services or of the one with this name.
+    Checks {
+        name: Option<String>,
+    },
     /// All that is set aside.
     Drains,
     /// Whether clients' addresses survive, of all services or of the one with this name.
@@ -83,6 +87,7 @@ pub enum Response {
     Status(StatusReport),
     Services(ServicesReport),
     CheckNow(CheckNowReport),
+    Checks(TargetsReport),
     Drains(DrainsReport),
     Doctor(DoctorReport),
     Events(EventsReport),
@@ -104,6 +109,30 @@ pub enum Response {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckNowReport {
     pub checks: usize,
+}
+
+/// What is checked: each target once, however many servers it speaks for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct TargetsReport {
+    pub checks: Vec<TargetReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetReport {
+    /// Where the check goes: `172.16.0.11:30080`.
+    pub target: String,
+    /// `tcp`, `https`: the word of the file; of a preset, what it stands for.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub interval_ms: u64,
+    pub timeout_ms: u64,
+    pub health: HealthWord,
+    pub since_ms: u64,
+    pub last_check: Option<LastCheckReport>,
+    /// `172.16.0.11:30080 of nginx`.
+    pub servers: Vec<String>,
+    #[serde(flatten)]
+    pub standing: StandingReport,
 }
 
 /// What the doctor has found.

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use lb_core::check::CheckKind;
 use lb_core::config::{Config, RealServer, VirtualServer};
 use lb_core::control::*;
 use lb_core::health::{Machine, Outcome, Standing, Told};
@@ -94,7 +95,7 @@ impl Engine {
             inactive_connections: counted.map_or(0, |a| a.inactive_connections),
             traffic: counted.map(|a| a.traffic),
             rates: None,
-            last_check: machine.and_then(|machine| last_check(machine, real, now)),
+            last_check: machine.and_then(|machine| last_check(machine, &real.check.kind, now)),
             standing: self.standing(service, real, target, now),
         }
     }
@@ -106,7 +107,6 @@ impl Engine {
         target: Option<&Target>,
         now: Instant,
     ) -> StandingReport {
-        let until = |at: Instant| ms(at.saturating_duration_since(now));
         let drained = self.checks.drains.of(&service.name, real.address);
         let key = ServerKey {
             service: service.key,
@@ -121,7 +121,7 @@ impl Engine {
         let Some(target) = target else {
             return rest;
         };
-        let (machine, flaps) = (&target.machine, target.machine.flaps());
+        let machine = &target.machine;
         let ramped = match machine.standing() {
             Standing::Up {
                 since,
@@ -131,16 +131,10 @@ impl Engine {
         };
         StandingReport {
             starts_with_percent: Some(ramped).filter(|percent| *percent < 100),
-            held_for_ms: machine.held_until().map(until),
-            failures: machine.failures().into(),
-            failures_needed: target.params.retries + 1,
-            passes: machine.passes().into(),
-            passes_needed: target.params.rise,
-            next_check_in_ms: machine.due().map(until),
-            flaps: flaps.count.into(),
-            flaps_over_ms: ms(now.saturating_duration_since(flaps.since)),
-            check_shared_by: u32::try_from(target.users.len()).unwrap_or(u32::MAX),
-            ..rest
+            role: rest.role,
+            drained_by: rest.drained_by,
+            leaves_in_ms: rest.leaves_in_ms,
+            ..checked(target, now)
         }
     }
 
@@ -204,11 +198,29 @@ impl Engine {
     }
 }
 
-fn last_check(machine: &Machine, real: &RealServer, now: Instant) -> Option<LastCheckReport> {
+/// What its checks say of how it stands.
+pub(super) fn checked(target: &Target, now: Instant) -> StandingReport {
+    let until = |at: Instant| ms(at.saturating_duration_since(now));
+    let (machine, flaps) = (&target.machine, target.machine.flaps());
+    StandingReport {
+        held_for_ms: machine.held_until().map(until),
+        failures: machine.failures().into(),
+        failures_needed: target.params.retries + 1,
+        passes: machine.passes().into(),
+        passes_needed: target.params.rise,
+        next_check_in_ms: machine.due().map(until),
+        flaps: flaps.count.into(),
+        flaps_over_ms: ms(now.saturating_duration_since(flaps.since)),
+        check_shared_by: u32::try_from(target.users.len()).unwrap_or(u32::MAX),
+        ..StandingReport::default()
+    }
+}
+
+pub(super) fn last_check(machine: &Machine, kind: &CheckKind, now: Instant) -> Option<LastCheckReport> {
     let last = machine.last()?;
     let reason = match &last.outcome {
         Outcome::Pass => match machine.told() {
-            Told::Nothing => real.check.kind.passed().to_owned(),
+            Told::Nothing => kind.passed().to_owned(),
             Told::Endpoints(count) if count.get() == 1 => "told of 1 local endpoint".to_owned(),
             Told::Endpoints(count) => format!("told of {count} local endpoints"),
             Told::Percent(percent) => format!("wants {percent} % of its weight"),

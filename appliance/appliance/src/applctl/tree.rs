@@ -11,6 +11,7 @@ pub enum Action {
     Undrain,
     Drains,
     Events,
+    Checks,
     Doctor,
     Interfaces,
     Gateway,

@@ -1,6 +1,7 @@
 //! Reports as text for humans: aligned, at most as wide as the screen, coloured where that is wanted.
 //! Must not: ask for anything, or print.
 
+mod checks;
 mod config;
 mod connections;
 mod doctor;
@@ -35,6 +36,7 @@ pub fn report(response: &Response, screen: &Screen) -> String {
         Response::Counters(_) => String::new(),
         Response::Connections(report) => connections::connections(report, screen),
         Response::Drains(report) => drains::drains(report, screen),
+        Response::Checks(report) => checks::checks(report, screen),
         Response::Doctor(report) => doctor::doctor(report, screen),
         Response::Events(report) => events::events(report, screen),
         Response::Config(report) => config::show(report),

@@ -1,7 +1,7 @@
 //! Why a server stands as it does, in one line: its last check, what comes next, and what else bears on it.
 //! Must not: change what the report says, or end with a full stop.
 
-use lb_core::control::{HealthWord, ServerReport};
+use lb_core::control::{HealthWord, LastCheckReport, ServerReport, StandingReport};
 use lb_core::pool::Tier;
 
 use super::text::clean;
@@ -9,8 +9,12 @@ use super::units::{latency, span};
 
 /// `connection refused after 0.4 ms (3 of 3), next try in 1s; 4 flaps in 3h; check shared by 3 services`.
 pub fn why(server: &ServerReport) -> String {
-    let mut parts = vec![last_check(server)];
-    let standing = &server.standing;
+    reason(server.health, server.last_check.as_ref(), &server.standing)
+}
+
+/// The same of anything that is checked.
+pub fn reason(health: HealthWord, last: Option<&LastCheckReport>, standing: &StandingReport) -> String {
+    let mut parts = vec![last_check(health, last, standing)];
     if let Some(drain) = &standing.drained_by {
         parts.push(format!("set aside by drain {}", clean(drain)));
     }
@@ -46,15 +50,14 @@ pub fn why(server: &ServerReport) -> String {
 }
 
 /// `connected in 0.4 ms, 3s ago`.
-fn last_check(server: &ServerReport) -> String {
-    let standing = &server.standing;
-    let Some(last) = &server.last_check else {
+fn last_check(health: HealthWord, last: Option<&LastCheckReport>, standing: &StandingReport) -> String {
+    let Some(last) = last else {
         // Up without a check: `type = "none"`, or it was serving when the agent started.
-        let never = server.health == HealthWord::Up;
+        let never = health == HealthWord::Up;
         return if never { "not checked" } else { "none yet" }.to_owned();
     };
     let reason = clean(&last.reason);
-    let unsure = match server.health {
+    let unsure = match health {
         HealthWord::Up if standing.failures > 0 => (standing.failures, standing.failures_needed),
         HealthWord::Down if standing.passes > 0 => (standing.passes, standing.passes_needed),
         _ => (0, 0),
@@ -64,7 +67,7 @@ fn last_check(server: &ServerReport) -> String {
         (n, all) => format!(" ({n} of {all})"),
     };
     let next = match standing.next_check_in_ms {
-        Some(next) if server.health != HealthWord::Up || unsure.0 > 0 => {
+        Some(next) if health != HealthWord::Up || unsure.0 > 0 => {
             format!(", next try in {:.1}s", (next as f64 / 1e3))
         }
         _ => format!(", {} ago", span(last.age_ms)),
@@ -72,7 +75,7 @@ fn last_check(server: &ServerReport) -> String {
     // A deadline that ended says how long it was.
     let took = match (
         last.ok,
-        last.latency_ms > 0.0 && !reason.contains(" within ") && server.health != HealthWord::CannotCheck,
+        last.latency_ms > 0.0 && !reason.contains(" within ") && health != HealthWord::CannotCheck,
     ) {
         (true, _) => format!(" in {}", latency(last.latency_ms)),
         (false, true) => format!(" after {}", latency(last.latency_ms)),
@@ -84,7 +87,6 @@ fn last_check(server: &ServerReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lb_core::control::{LastCheckReport, StandingReport};
 
     fn server(health: HealthWord, ok: bool, reason: &str, standing: StandingReport) -> ServerReport {
         ServerReport {

@@ -60,6 +60,23 @@ pub(super) const COMMANDS: &[Command] = &[
         ..LEAF
     },
     Command {
+        name: "checks",
+        action: Action::Checks,
+        summary: "what is checked, how, how often, and for whom",
+        about: "Servers of several services that are checked in the same way at the same place are one target, with one check \
+                for all of them. EVERY is the `interval`. The line below says what the last check found, when the next one \
+                comes, and for which servers it speaks.",
+        arguments: &[Argument {
+            name: "NAME",
+            values: Values::Services,
+            many: false,
+            needed: false,
+        }],
+        options: JSON_ONLY,
+        examples: &["checks", "checks nginx"],
+        ..LEAF
+    },
+    Command {
         name: "check-now",
         action: Action::CheckNow,
         summary: "check the servers now, and show what was found",
