@@ -45,8 +45,9 @@ pub fn small_memory() -> Told {
     let status = scene.vm().json("status")?;
     let resident = |field: &str| status["agent"][field].as_u64().unwrap_or(u64::MAX);
     let together = resident("resident_kb").saturating_add(resident("init_resident_kb"));
+    // Of the tests' profile, whose executable is a third larger than the release's; most of it are pages of that, counted twice.
     assert!(
-        together <= 12 * 1024,
+        together <= 13_500,
         "init and agent have {together} kB resident: {status:#}"
     );
     Ok(())
