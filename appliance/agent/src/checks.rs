@@ -231,6 +231,12 @@ impl Checks {
         self.decide(service, now).pool
     }
 
+    /// The weight that has to be up, and that which is.
+    pub fn quorum(&self, key: &VirtualKey) -> (u64, u64) {
+        let pool = self.pools.get(key);
+        pool.map_or((0, 0), |pool| (pool.memory.quorum, pool.memory.up))
+    }
+
     pub fn mode(&self, key: &VirtualKey) -> Mode {
         self.pools
             .get(key)

@@ -87,7 +87,7 @@ impl Engine {
     /// Servers of the configuration in force that the new one has not stay in it as long as they have connections.
     pub fn keep_leaving(&mut self, new: &mut Config, now: Instant) {
         let mut departures = std::mem::take(&mut self.departures);
-        let mut stay = BTreeMap::new();
+        let (mut stay, mut said) = (BTreeMap::new(), Vec::new());
         for service in &mut new.virtual_servers {
             let Some(old) = self
                 .service(&service.key)
@@ -103,6 +103,15 @@ impl Engine {
                 })
                 .collect();
             if !leaving.is_empty() {
+                let newly = leaving
+                    .iter()
+                    .filter(|real| !self.is_leaving_already(&service.key, real));
+                said.extend(newly.map(|real| {
+                    format!(
+                        "server {} of {} is no longer in lb.toml: it leaves with its last connection",
+                        real.address, service.name
+                    )
+                }));
                 stay.insert(service.key, service.pool.drain_timeout);
                 Arc::make_mut(service).real_servers.extend(leaving);
             }
@@ -127,6 +136,17 @@ impl Engine {
         }
         departures.leaving.retain(|key, _| is_leaving(new, key));
         self.departures = departures;
+        for text in said {
+            self.tell(log::Level::Info, &text);
+        }
+    }
+
+    fn is_leaving_already(&self, service: &VirtualKey, real: &RealServer) -> bool {
+        let mut known = self
+            .service(service)
+            .into_iter()
+            .flat_map(|old| &old.real_servers);
+        known.any(|old| old.address == real.address && old.tier == Tier::Leaving)
     }
 
     fn is_in_kernel(&self, service: &VirtualKey, real: &RealServer) -> bool {

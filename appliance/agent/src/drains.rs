@@ -114,18 +114,41 @@ impl Engine {
             self.checks.drains.add(target.clone(), unix_now());
         }
         let fault = self.keep_drains();
-        let text = match undo {
-            true => format!("{target} is no longer set aside"),
-            false => format!("{target} is set aside: it gets no new connections"),
-        };
-        self.tell(Level::Warn, &text);
-        self.paces.remove(&target);
         let services: Vec<VirtualKey> = self.targeted(&target).map(|(service, _)| service.key).collect();
+        let named = self.named_services(&services);
+        match undo {
+            true => self.tell(Level::Info, &format!("{target} is no longer set aside ({named})")),
+            false => self.tell(
+                Level::Warn,
+                &format!("{target} is set aside ({named}): it gets no new connections"),
+            ),
+        }
+        self.paces.remove(&target);
+        let served: Vec<VirtualKey> = services
+            .iter()
+            .filter(|key| !undo && self.checks.mode(key) != Mode::Empty)
+            .copied()
+            .collect();
         self.settle(&services);
         let mut report = self.drains_report(activity);
         report.persist_fault = fault;
-        report.warnings = self.emptied(&services);
+        report.warnings = self.emptied(&served);
         Response::Drains(report)
+    }
+
+    /// By their names, as many as fit into a line.
+    fn named_services(&self, keys: &[VirtualKey]) -> String {
+        const SHOWN: usize = 6;
+        let names: Vec<String> = keys
+            .iter()
+            .take(SHOWN)
+            .map(|key| self.service_name(key))
+            .collect();
+        match keys.len() {
+            0 => "no service has it now".to_owned(),
+            all if all > SHOWN => format!("{} and {} more", names.join(", "), all - SHOWN),
+            _ => names.join(", "),
+        }
     }
 
     fn drain_target(&self, server: &str, service: Option<String>) -> Result<DrainTarget, String> {

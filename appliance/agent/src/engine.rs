@@ -38,6 +38,8 @@ use crate::{Places, Ports, apply, control, links, system};
 pub(crate) const REPEAT_AFTER: Duration = Duration::from_millis(20);
 /// An awakening costs some thousand instructions; late by so much is no matter.
 const TOGETHER: Duration = Duration::from_millis(10);
+/// An agent that starts later than this after the kernel is not the first one.
+const JUST_BOOTED_S: u64 = 60;
 /// Events that may wait for the loop; who sends more waits too.
 const QUEUE: usize = 1024;
 
@@ -186,6 +188,14 @@ impl Engine {
         if let Some((config, parts)) = config {
             engine.put_in_force(Some(config));
             engine.parts = parts;
+        }
+        let up_s = system::uptime_ms() / 1000;
+        match up_s < JUST_BOOTED_S {
+            true => engine.tell(log::Level::Warn, "the machine has started"),
+            false => engine.tell(
+                log::Level::Warn,
+                &format!("the agent has started, {up_s} s after the machine"),
+            ),
         }
         Ok(engine)
     }

@@ -292,6 +292,11 @@ pub struct ServiceReport {
     /// Whose turn it is: `primary`, `below-quorum`, `backup`, `sorry`, `held`, `kept-last`, `all`, `waiting`, `empty`.
     #[serde(default)]
     pub mode: String,
+    /// The weight of primary servers that has to be up, and that of those which are and are not set aside.
+    #[serde(default)]
+    pub quorum: u64,
+    #[serde(default)]
+    pub weight_up: u64,
     /// `null`: the kernel does not hold it.
     pub traffic: Option<Traffic>,
     /// `null`: not asked for, or counted anew since the reading before.

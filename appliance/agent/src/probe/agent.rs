@@ -30,6 +30,7 @@ pub(super) async fn exchange(way: &Way, check: &AgentCheck, progress: &Progress)
         }
     }
     let line = answer.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
     if answer.len() == MOST && line.len() == MOST {
         return Err(senseless(line));
     }

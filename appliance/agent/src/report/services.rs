@@ -47,7 +47,10 @@ impl Engine {
     }
 
     fn service_report(&self, service: &VirtualServer, activity: &Activity) -> ServiceReport {
+        let (quorum, weight_up) = self.checks.quorum(&service.key);
         ServiceReport {
+            quorum,
+            weight_up,
             name: service.name.clone(),
             listen: service.ports(),
             protocol: service.protocols(),

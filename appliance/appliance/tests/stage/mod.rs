@@ -285,6 +285,8 @@ pub fn counters(service: Option<&str>) -> CountersReport {
 pub fn services() -> ServicesReport {
     let service = |name: &str, listen: &str, server: &str| ServiceReport {
         mode: "primary".to_owned(),
+        quorum: 1,
+        weight_up: 1,
         name: name.into(),
         listen: listen.into(),
         protocol: "tcp".into(),

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::model::{Config, Interface, InterfaceKind, Masquerade, RealServer, VirtualServer};
 use crate::model::{Forward, Scheduler, Weight};
+use crate::pool::Tier;
 
 /// More are not read; the rest is counted.
 const MAX_WARNINGS: usize = 50;
@@ -85,6 +86,11 @@ fn service_warnings(service: &VirtualServer, destinations: &Destinations, warnin
     } else if servers.iter().all(|server| server.weight == Weight::ZERO) {
         warnings.push(format!(
             "service {name}: all weights are 0, so that no server takes new connections"
+        ));
+    }
+    if !servers.is_empty() && servers.iter().all(|server| server.tier != Tier::Primary) {
+        warnings.push(format!(
+            "service {name} has no primary server: its quorum is never reached, and backup and sorry servers serve always"
         ));
     }
     let scheduler = service.settings.scheduler;

@@ -62,6 +62,9 @@ impl Mode {
 pub struct Memory {
     /// Whether the quorum was reached.
     quorate: Option<bool>,
+    /// The weight that is asked for, and the weight of the primary servers that are up.
+    pub quorum: u64,
+    pub up: u64,
     /// The last servers that got connections because they were up.
     last: Vec<RealKey>,
     pub mode: Mode,
@@ -86,7 +89,9 @@ pub fn decide(
         .iter()
         .map(|real| (real, member(real)))
         .collect();
-    let quorate = quorate(service, &members, before);
+    let (all, up) = weights(&members);
+    let (quorum, hysteresis) = (service.pool.quorum.of(all), service.pool.hysteresis.of(all));
+    let quorate = is_quorate(up, quorum, hysteresis, before);
     let mode = mode(service, &members, quorate, before);
     let mut next = Next(None);
     let servers: FlatMap<RealKey, DesiredReal> = members
@@ -105,6 +110,8 @@ pub fn decide(
     let pool = DesiredVirtual { settings, servers };
     let memory = Memory {
         quorate: Some(quorate),
+        quorum,
+        up,
         last: last(service, &members, mode, before),
         mode,
     };
@@ -136,17 +143,16 @@ fn is_awaited((real, member): &(&RealServer, Member)) -> bool {
     matches!(member.standing, Standing::Unproven { .. }) && !member.drained && real.tier != Tier::Leaving
 }
 
-/// keepalived: won at quorum + hysteresis, lost below quorum - hysteresis, and always when nothing is left.
-fn quorate(service: &VirtualServer, members: &[(&RealServer, Member)], before: &Memory) -> bool {
+/// Of the primary servers: all weight, and that of those that are up.
+fn weights(members: &[(&RealServer, Member)]) -> (u64, u64) {
     let primary = || members.iter().filter(|(real, _)| real.tier == Tier::Primary);
     let weigh = |(real, _): &(&RealServer, Member)| u64::from(real.weight.value());
-    let up: u64 = primary()
-        .filter(|(real, member)| is_up(real, member))
-        .map(weigh)
-        .sum();
-    let all: u64 = primary().map(weigh).sum();
-    let quorum = service.pool.quorum.of(all);
-    let hysteresis = service.pool.hysteresis.of(all);
+    let up = primary().filter(|(real, member)| is_up(real, member));
+    (primary().map(weigh).sum(), up.map(weigh).sum())
+}
+
+/// keepalived: won at quorum + hysteresis, lost below quorum - hysteresis, and always when nothing is left.
+fn is_quorate(up: u64, quorum: u64, hysteresis: u64, before: &Memory) -> bool {
     match before.quorate {
         _ if up == 0 => false,
         None => up >= quorum,

@@ -33,6 +33,8 @@ fn server(address: &str, traffic: Option<Traffic>) -> ServerReport {
 fn service(name: &str, traffic: Option<Traffic>, servers: Vec<ServerReport>) -> ServiceReport {
     ServiceReport {
         mode: "primary".to_owned(),
+        quorum: 1,
+        weight_up: 1,
         name: name.into(),
         listen: "192.168.0.1:80".into(),
         protocol: "tcp".into(),

@@ -67,6 +67,8 @@ pub fn failed(reason: &str) -> Option<LastCheckReport> {
 pub fn service(name: &str, listen: &str, servers: Vec<ServerReport>) -> ServiceReport {
     ServiceReport {
         mode: "primary".to_owned(),
+        quorum: 1,
+        weight_up: 1,
         name: name.into(),
         listen: listen.into(),
         protocol: "tcp".into(),

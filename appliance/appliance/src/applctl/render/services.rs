@@ -24,6 +24,7 @@ pub fn services(report: &ServicesReport, screen: &Screen) -> String {
 
 fn service(service: &ServiceReport, screen: &Screen) -> String {
     let mut text = title(service, screen);
+    text.push_str(&turn(service, screen));
     text.push_str(&counted(service, screen));
     let cells: Vec<Vec<Cell>> = service.servers.iter().map(fields).collect();
     let checks: Vec<String> = service.servers.iter().map(why).collect();
@@ -54,7 +55,7 @@ fn service(service: &ServiceReport, screen: &Screen) -> String {
 }
 
 fn title(service: &ServiceReport, screen: &Screen) -> String {
-    let of_file = |server: &&ServerReport| server.standing.role != Tier::Leaving;
+    let of_file = |server: &&ServerReport| !matches!(server.standing.role, Tier::Leaving | Tier::Sorry);
     let all = service.servers.iter().filter(of_file).count();
     let up = service.servers.iter().filter(of_file);
     let up = up.filter(|server| server.health == HealthWord::Up).count();
@@ -88,6 +89,45 @@ fn title(service: &ServiceReport, screen: &Screen) -> String {
         wrap(&address, screen.width - INDENT, INDENT),
         ""
     )
+}
+
+/// Whose turn it is, where it is not that of the primary servers that are up.
+fn turn(service: &ServiceReport, screen: &Screen) -> String {
+    let short = match (service.quorum, service.weight_up) {
+        (0 | 1, 0) => "no primary server is up".to_owned(),
+        (quorum, up) => format!("the quorum is {quorum}, and a weight of {up} is up"),
+    };
+    let aside = service
+        .servers
+        .iter()
+        .any(|server| server.standing.drained_by.is_some());
+    let (tone, text) = match service.mode.as_str() {
+        "below-quorum" => (Tone::Doubtful, format!("{short}: there is nobody else")),
+        "backup" => (Tone::Doubtful, format!("{short}: backup servers take part")),
+        "sorry" => (Tone::Doubtful, format!("{short}: the sorry server answers")),
+        "held" => (
+            Tone::Doubtful,
+            "only servers that flap are left: they serve".to_owned(),
+        ),
+        "kept-last" => (
+            Tone::Bad,
+            "no server is up: the last that were keep their traffic (panic = \"keep-last\")".to_owned(),
+        ),
+        "all" => (
+            Tone::Bad,
+            "no server is up: all get its traffic (panic = \"all\")".to_owned(),
+        ),
+        "empty" if service.servers.is_empty() => return String::new(),
+        "empty" if aside => (
+            Tone::Bad,
+            "nobody is left beside what is set aside: clients are refused".to_owned(),
+        ),
+        "empty" => (Tone::Bad, "no server is up: clients are refused".to_owned()),
+        "waiting" => (Tone::Doubtful, "no verdict yet: clients wait".to_owned()),
+        _ => return String::new(),
+    };
+    let text = wrap(&text, screen.width - INDENT, INDENT);
+    format!("{:INDENT$}{}\n", "", screen.paint(tone, &text))
 }
 
 /// What the service has counted; nothing where the kernel does not hold it.
