@@ -8,6 +8,12 @@ const SERVER: Argument = Argument {
     many: false,
     needed: true,
 };
+const NAME: Argument = Argument {
+    name: "NAME",
+    values: Values::Services,
+    many: false,
+    needed: false,
+};
 const SERVICE: Argument = Argument {
     name: "SERVICE",
     values: Values::Services,
@@ -35,12 +41,7 @@ pub(super) const COMMANDS: &[Command] = &[
                 has been so. WEIGHT is the one that the kernel uses now; `0/1` means that 1 is configured. \
                 Connections, packets and bytes are counted since the service or the server was added to the kernel's \
                 table, IN from clients and OUT to them; k, M and G are thousands, millions and so on.",
-        arguments: &[Argument {
-            name: "NAME",
-            values: Values::Services,
-            many: false,
-            needed: false,
-        }],
+        arguments: &[NAME],
         options: &[
             Choice {
                 name: TRAFFIC,
@@ -66,12 +67,7 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "Servers of several services that are checked in the same way at the same place are one target, with one check \
                 for all of them. EVERY is the `interval`. The line below says what the last check found, when the next one \
                 comes, and for which servers it speaks.",
-        arguments: &[Argument {
-            name: "NAME",
-            values: Values::Services,
-            many: false,
-            needed: false,
-        }],
+        arguments: &[NAME],
         options: JSON_ONLY,
         examples: &["checks", "checks nginx"],
         ..LEAF
@@ -82,12 +78,7 @@ pub(super) const COMMANDS: &[Command] = &[
         summary: "check the servers now, and show what was found",
         about: "Does not wait for the turn of each server. It counts like any check: a server that is down needs as many \
                 that pass as ever. What has not ended after 10 s is shown as it was before.",
-        arguments: &[Argument {
-            name: "NAME",
-            values: Values::Services,
-            many: false,
-            needed: false,
-        }],
+        arguments: &[NAME],
         options: JSON_ONLY,
         examples: &["check-now", "check-now nginx"],
         ..LEAF
@@ -131,12 +122,7 @@ pub(super) const COMMANDS: &[Command] = &[
                 answers for a service's address (it asks the wire, which takes half a second each, for eight addresses at \
                 most), whether a masquerade, the lb itself or a node may hide clients, and at timeouts and filters that \
                 have to agree. What cannot be seen from here is said to be unknown. Nothing is changed.",
-        arguments: &[Argument {
-            name: "NAME",
-            values: Values::Services,
-            many: false,
-            needed: false,
-        }],
+        arguments: &[NAME],
         options: JSON_ONLY,
         examples: &["doctor", "doctor nginx"],
         ..LEAF
@@ -210,12 +196,7 @@ pub(super) const COMMANDS: &[Command] = &[
                 average of four seconds at least, because the kernel adds its counters up every two; `-` is a rate that \
                 is not known yet. With --once, --count or --json, or into a pipe, it prints instead, first when rates are \
                 known; of several JSON documents each is one line.",
-        arguments: &[Argument {
-            name: "NAME",
-            values: Values::Services,
-            many: false,
-            needed: false,
-        }],
+        arguments: &[NAME],
         options: &[
             Choice {
                 name: INTERVAL,
