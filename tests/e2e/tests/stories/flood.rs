@@ -151,7 +151,9 @@ pub fn memory_is_scarce_in_a_flood() -> Told {
     };
     let repairs: Vec<&str> = lines(&log).filter(|line| line.contains("repair: ")).collect();
     assert!(repairs.is_empty(), "{repairs:#?}");
-    let status = scene.wait_for_report("status", LATER, |status| status["servers_up"] == before)?;
+    // As long as IPVS defends itself it drops one of so many SYNs, whosever they are.
+    let is_over = |status: &Value| status["servers_up"] == before && !defends(status);
+    let status = scene.wait_for_report("status", LATER, is_over)?;
     assert_eq!(status["init"]["agent_restarts"], 0, "{status:#}");
     Ok(scene.row_1(3)?)
 }
