@@ -12,7 +12,7 @@ use lb_core::flat::FlatMap;
 use lb_core::health::{CheckResult, Health, Machine, Outcome, Share, Standing, Told, Transition};
 use lb_core::model::{IfName, RealKey, ServerKey, VirtualKey, Weight};
 use lb_core::observed::ObservedLink;
-use lb_core::pool::{self, Decision, Drains, Member, Memory, Mode, Tier};
+use lb_core::pool::{self, Decision, Drains, Member, Memory, Mode};
 
 use crate::probe::Way;
 use crate::silence::Silence;
@@ -54,8 +54,13 @@ pub struct Recorded {
     pub transition: Option<Transition>,
     /// What the server says of itself is something else than before.
     pub told: Option<Told>,
-    /// The servers that it is about.
-    pub users: Vec<ServerKey>,
+}
+
+impl Recorded {
+    /// Most results change nothing.
+    pub fn is_news(&self) -> bool {
+        self.transition.is_some() || self.told.is_some() || self.before != self.after
+    }
 }
 
 impl Checks {
@@ -279,7 +284,6 @@ impl Checks {
                 after: machine.word(),
                 transition,
                 told: (machine.told() != told).then_some(machine.told()),
-                users: target.users.clone(),
             }
         })
     }
@@ -390,16 +394,10 @@ impl Checks {
 
     /// Of the file's servers those that are up, and all.
     pub fn count(&self, config: &Config) -> (usize, usize) {
-        let servers = config.services().flat_map(|service| {
-            let servers = service
-                .real_servers
-                .iter()
-                .filter(|real| real.tier != Tier::Leaving);
-            servers.map(|real| ServerKey {
-                service: service.key,
-                server: real.address,
-            })
-        });
+        let keys = |service: &VirtualServer| -> Vec<ServerKey> {
+            service.of_file().map(|real| service.server_key(real)).collect()
+        };
+        let servers = config.services().flat_map(keys);
         servers.fold((0, 0), |(up, all), key| {
             (up + usize::from(self.is_up(&key)), all + 1)
         })

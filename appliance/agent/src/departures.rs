@@ -35,7 +35,7 @@ pub struct Departures {
 }
 
 /// Connections of servers, active or not, that the kernel knows.
-pub type Counted = Vec<(ServerKey, u32)>;
+pub type Counted = Vec<(ServerKey, u64)>;
 
 impl Departures {
     /// How long a server may stay, at most.
@@ -51,6 +51,18 @@ impl Departures {
     fn begin(&mut self, key: ServerKey, until: Instant, now: Instant) {
         self.leaving.entry(key).or_insert(Departure { until, idle: 0 });
         self.next_look.get_or_insert(now + LOOKS);
+    }
+
+    /// Those that do not leave any more, because they are of the file again or their service has gone, are forgotten.
+    fn keep(&mut self, config: &Config) {
+        if self.leaving.is_empty() {
+            return;
+        }
+        let leave = |service: &VirtualServer| -> Vec<ServerKey> {
+            service.leaving().map(|real| service.server_key(real)).collect()
+        };
+        let leaving: BTreeSet<ServerKey> = config.services().flat_map(leave).collect();
+        self.leaving.retain(|key, _| leaving.contains(key));
     }
 
     /// The servers that have gone for good, of those that were looked at.
@@ -86,13 +98,10 @@ fn drains(service: &VirtualServer) -> bool {
 impl Engine {
     /// Servers of the configuration in force that the new one has not stay in it as long as they have connections.
     pub fn keep_leaving(&mut self, new: &mut Config, now: Instant) {
-        let mut departures = std::mem::take(&mut self.departures);
-        let (mut stay, mut said) = (BTreeMap::new(), Vec::new());
+        let (mut begun, mut said) = (Vec::new(), Vec::new());
         for service in &mut new.virtual_servers {
-            let Some(old) = self
-                .service(&service.key)
-                .filter(|old| !std::ptr::eq(*old, service.as_ref()))
-            else {
+            let old = self.service(&service.key);
+            let Some(old) = old.filter(|old| !std::ptr::eq(*old, service.as_ref())) else {
                 continue;
             };
             let leaving: Vec<RealServer> = left(old, service)
@@ -102,51 +111,26 @@ impl Engine {
                     ..real.clone()
                 })
                 .collect();
-            if !leaving.is_empty() {
-                let newly = leaving
-                    .iter()
-                    .filter(|real| !self.is_leaving_already(&service.key, real));
-                said.extend(newly.map(|real| {
-                    format!(
+            for real in &leaving {
+                begun.push((service.server_key(real), now + service.pool.drain_timeout));
+                if !old.leaving().any(|known| known.address == real.address) {
+                    said.push(format!(
                         "server {} of {} is no longer in lb.toml: it leaves with its last connection",
                         real.address, service.name
-                    )
-                }));
-                stay.insert(service.key, service.pool.drain_timeout);
+                    ));
+                }
+            }
+            if !leaving.is_empty() {
                 Arc::make_mut(service).real_servers.extend(leaving);
             }
         }
-        for service in new.services() {
-            let of = service
-                .real_servers
-                .iter()
-                .filter(|real| real.tier == Tier::Leaving);
-            for real in of {
-                let key = ServerKey {
-                    service: service.key,
-                    server: real.address,
-                };
-                let until = now
-                    + stay
-                        .get(&service.key)
-                        .copied()
-                        .unwrap_or(service.pool.drain_timeout);
-                departures.begin(key, until, now);
-            }
+        for (key, until) in begun {
+            self.departures.begin(key, until, now);
         }
-        departures.leaving.retain(|key, _| is_leaving(new, key));
-        self.departures = departures;
+        self.departures.keep(new);
         for text in said {
             self.tell(log::Level::Info, &text);
         }
-    }
-
-    fn is_leaving_already(&self, service: &VirtualKey, real: &RealServer) -> bool {
-        let mut known = self
-            .service(service)
-            .into_iter()
-            .flat_map(|old| &old.real_servers);
-        known.any(|old| old.address == real.address && old.tier == Tier::Leaving)
     }
 
     fn is_in_kernel(&self, service: &VirtualKey, real: &RealServer) -> bool {
@@ -187,10 +171,7 @@ impl Engine {
                 })
                 .collect();
             for real in &leaving {
-                let key = ServerKey {
-                    service: service.key,
-                    server: real.address,
-                };
+                let key = service.server_key(real);
                 self.departures.begin(key, now + service.pool.drain_timeout, now);
             }
             if !leaving.is_empty() {
@@ -281,26 +262,17 @@ impl Engine {
     }
 }
 
-fn is_leaving(config: &Config, key: &ServerKey) -> bool {
-    let mut of = config.services().filter(|service| service.key == key.service);
-    of.any(|service| {
-        let mut servers = service.real_servers.iter();
-        servers.any(|real| real.address == key.server && real.tier == Tier::Leaving)
-    })
-}
-
 /// A server that the kernel does not have has no connections.
 async fn count(activity: SharedActivity, leaving: Vec<ServerKey>) -> Counted {
     let read = move || {
-        let mut counted: BTreeMap<ServerKey, u32> = leaving.iter().map(|key| (*key, 0)).collect();
+        let mut counted: BTreeMap<ServerKey, u64> = leaving.iter().map(|key| (*key, 0)).collect();
         let services: BTreeSet<VirtualKey> = leaving.iter().map(|key| key.service).collect();
         for service in services {
             match control::lock(&activity).servers(&service) {
                 Ok(servers) => {
                     for (server, seen) in servers {
                         let key = ServerKey { service, server };
-                        let all = seen.active_connections.saturating_add(seen.inactive_connections);
-                        counted.entry(key).and_modify(|count| *count = all);
+                        counted.entry(key).and_modify(|count| *count = seen.connections());
                     }
                 }
                 // What is not known is not nothing.

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lb_core::config::{Config, RealServer, VirtualServer};
 use lb_core::control::{DrainReport, DrainsReport, Response};
-use lb_core::model::{ServerKey, VirtualKey};
-use lb_core::observed::Activity;
-use lb_core::pool::{DrainTarget, Drains, Mode, Tier};
+use lb_core::model::VirtualKey;
+use lb_core::observed::{Activity, ServerActivity};
+use lb_core::pool::{DrainTarget, Drains, Mode};
 use log::Level;
 use serde::{Deserialize, Serialize};
 
@@ -163,18 +163,13 @@ impl Engine {
         &'e self,
         target: &'e DrainTarget,
     ) -> impl Iterator<Item = (&'e VirtualServer, &'e RealServer)> {
-        self.config
-            .iter()
-            .flat_map(Config::services)
-            .flat_map(move |service| {
-                let servers = service
-                    .real_servers
-                    .iter()
-                    .filter(|real| real.tier != Tier::Leaving);
-                servers
-                    .filter(move |real| target.covers(&service.name, real.address))
-                    .map(move |real| (service, real))
-            })
+        let services = self.config.iter().flat_map(Config::services);
+        services.flat_map(move |service| {
+            let servers = service.of_file();
+            servers
+                .filter(move |real| target.covers(&service.name, real.address))
+                .map(move |real| (service, real))
+        })
     }
 
     fn no_such_server(&self, target: &DrainTarget) -> String {
@@ -261,17 +256,11 @@ impl Engine {
             .collect();
         let mut drains = Vec::new();
         for (target, since_unix_s) in targets {
-            let keys = self.targeted(&target).map(|(service, real)| ServerKey {
-                service: service.key,
-                server: real.address,
+            let counted = self.targeted(&target).map(|(service, real)| {
+                let seen = activity.servers.get(&service.server_key(real));
+                seen.map_or(0, ServerActivity::connections)
             });
-            let counted = keys.map(|key| activity.servers.get(&key));
-            let all = |seen: &lb_core::observed::ServerActivity| {
-                u64::from(seen.active_connections) + u64::from(seen.inactive_connections)
-            };
-            let (servers, connections) = counted.fold((0, 0), |(servers, sum), seen| {
-                (servers + 1, sum + seen.map_or(0, all))
-            });
+            let (servers, connections) = counted.fold((0, 0), |(servers, sum), own| (servers + 1, sum + own));
             let (since, first) = *self.paces.entry(target.clone()).or_insert((now, connections));
             drains.push(DrainReport {
                 server: target.server(),

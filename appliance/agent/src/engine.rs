@@ -262,14 +262,7 @@ impl Engine {
                 activity,
                 others,
                 reply,
-            } => match request {
-                Request::Doctor { name } => {
-                    let report = self.doctor(name.as_deref(), &activity.unwrap_or_default(), &others);
-                    // The client may have gone: nobody misses the answer.
-                    let _ = reply.send(report);
-                }
-                request => self.answer(request, activity, reply),
-            },
+            } => self.answer(request, &activity.unwrap_or_default(), &others, reply),
         }
     }
 
@@ -385,57 +378,40 @@ impl Engine {
     }
 
     fn check_now(&mut self, name: Option<&str>) -> Response {
-        let key = match name.map(|name| self.named(name)) {
-            Some(Err(message)) => return Response::Error { message },
-            Some(Ok(service)) => Some(service.key),
-            None => None,
+        let key = match self.chosen_key(name) {
+            Ok(key) => key,
+            Err(message) => return Response::Error { message },
         };
         let checks = self.checks.check_now(Instant::now(), key.as_ref());
         Response::CheckNow(CheckNowReport { checks })
     }
 
-    fn answer(&mut self, request: Request, activity: Option<Activity>, reply: oneshot::Sender<Response>) {
-        match request {
-            Request::ConfigPut { text } => self.put(text, reply),
-            Request::ConfigApply => self.apply_file(reply),
-            Request::CheckNow { name } => {
-                // The client may have gone: the checks are made all the same.
-                let _ = reply.send(self.check_now(name.as_deref()));
-            }
-            Request::Drain { server, service } => {
-                let done = self.drain(&server, service, false, &activity.unwrap_or_default());
-                // The client may have gone: it is done all the same.
-                let _ = reply.send(done);
-            }
-            Request::Undrain { server, service } => {
-                let done = self.drain(&server, service, true, &activity.unwrap_or_default());
-                // The client may have gone: it is done all the same.
-                let _ = reply.send(done);
-            }
-            Request::Checks { name } => {
-                // The client may have gone: nobody misses the answer.
-                let _ = reply.send(self.checks_report(name.as_deref()));
-            }
-            Request::Events { last, about } => {
-                let report = self.history.report(last, about.as_deref());
-                // The client may have gone: nobody misses the answer.
-                let _ = reply.send(Response::Events(report));
-            }
-            Request::Drains => {
-                let report = self.drains_report(&activity.unwrap_or_default());
-                // The client may have gone: nobody misses the answer.
-                let _ = reply.send(Response::Drains(report));
-            }
+    fn answer(
+        &mut self,
+        request: Request,
+        activity: &Activity,
+        others: &BTreeMap<IpAddr, Vec<String>>,
+        reply: oneshot::Sender<Response>,
+    ) {
+        let response = match request {
+            // Answered when they are carried out.
+            Request::ConfigPut { text } => return self.put(text, reply),
+            Request::ConfigApply => return self.apply_file(reply),
+            Request::CheckNow { name } => self.check_now(name.as_deref()),
+            Request::Drain { server, service } => self.drain(&server, service, false, activity),
+            Request::Undrain { server, service } => self.drain(&server, service, true, activity),
+            Request::Drains => Response::Drains(self.drains_report(activity)),
+            Request::Doctor { name } => self.doctor(name.as_deref(), activity, others),
             other => {
-                // The client may have gone: nobody misses the answer.
-                let activity = activity.unwrap_or_default();
                 if activity.read_at_ms > 0 {
                     self.drops
                         .note(Instant::now(), &activity.tracking, &activity.softnet);
                 }
-                let _ = reply.send(self.report(&other, &activity));
+                self.report(&other, activity)
             }
-        }
+        };
+        // The client may have gone: what it asked for is done all the same.
+        let _ = reply.send(response);
     }
 }
 

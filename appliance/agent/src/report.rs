@@ -48,6 +48,8 @@ impl Engine {
         match request {
             Request::Status => Response::Status(self.status(activity)),
             Request::Services { name } => self.services(name.as_deref(), activity),
+            Request::Checks { name } => self.checks_report(name.as_deref()),
+            Request::Events { last, about } => Response::Events(self.history.report(*last, about.as_deref())),
             Request::Interfaces => Response::Interfaces(self.interfaces(activity)),
             Request::Gateway => Response::Gateway(self.gateway(activity)),
             Request::Counters { service } => self.counters(service.as_deref(), activity),
@@ -68,9 +70,7 @@ impl Engine {
             | Request::Drain { .. }
             | Request::Undrain { .. }
             | Request::Drains
-            | Request::Checks { .. }
             | Request::Doctor { .. }
-            | Request::Events { .. }
             | Request::Connections { .. }
             | Request::ConfigPut { .. }
             | Request::ConfigApply => Response::Error {

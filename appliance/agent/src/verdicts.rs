@@ -42,12 +42,20 @@ impl Engine {
         let Some(recorded) = recorded else {
             return;
         };
+        if recorded.is_news() {
+            let users = self.checks.at(id).map(|target| target.users.clone());
+            self.spread(&users.unwrap_or_default(), &recorded, &result.outcome);
+        }
+    }
+
+    /// A result that has changed something is told, and the pools of the servers that it is about follow.
+    fn spread(&mut self, users: &[ServerKey], recorded: &Recorded, outcome: &Outcome) {
         match &recorded.transition {
-            Some(change) => self.tell_transition(&recorded.users, change),
-            None => self.tell_rest(&recorded, &result.outcome),
+            Some(change) => self.tell_transition(users, change),
+            None => self.tell_rest(users, recorded, outcome),
         }
         if recorded.transition.is_some() || recorded.told.is_some() {
-            let services: Vec<VirtualKey> = recorded.users.iter().map(|user| user.service).collect();
+            let services: Vec<VirtualKey> = users.iter().map(|user| user.service).collect();
             self.settle(&services);
         }
     }
@@ -102,7 +110,7 @@ impl Engine {
         self.tell(level, &format!("server {server} is {is}: {reason}"));
     }
 
-    fn tell_rest(&mut self, recorded: &Recorded, outcome: &Outcome) {
+    fn tell_rest(&mut self, users: &[ServerKey], recorded: &Recorded, outcome: &Outcome) {
         let moved = recorded.before != recorded.after;
         let cannot = match outcome {
             Outcome::CannotCheck(why) if moved => Some((Level::Warn, format!("cannot be checked: {why}"))),
@@ -112,7 +120,7 @@ impl Engine {
             _ => None,
         };
         for (level, text) in recorded.told.map(told).into_iter().chain(cannot) {
-            let server = self.named_users(&recorded.users);
+            let server = self.named_users(users);
             self.tell(level, &format!("server {server} {text}"));
         }
     }

@@ -7,9 +7,8 @@ use std::net::IpAddr;
 use crate::check::CheckKind;
 use crate::config::{Config, RealServer, VirtualServer};
 use crate::control::{DiagnosisReport, DoctorReport, FindingReport, FindingWord};
-use crate::model::{Forward, Protocol, ServerKey};
+use crate::model::{Forward, Protocol};
 use crate::observed::{Activity, Observed};
-use crate::pool::Tier;
 
 /// Kubernetes' default range of NodePorts (kube-apiserver, --service-node-port-range).
 const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
@@ -87,11 +86,7 @@ fn return_path(facts: &Facts<'_>, service: &VirtualServer) -> Vec<FindingReport>
         .iter()
         .filter(|real| real.forward == Forward::Nat)
     {
-        let key = ServerKey {
-            service: service.key,
-            server: real.address,
-        };
-        let Some(counted) = facts.activity.servers.get(&key) else {
+        let Some(counted) = facts.activity.servers.get(&service.server_key(real)) else {
             continue;
         };
         // IPVS does not see the answers to single datagrams.
@@ -212,12 +207,7 @@ fn hairpin(facts: &Facts<'_>, service: &VirtualServer) -> Option<FindingReport> 
 
 /// A node that has no pod of the service sends its clients on to one that has, with its own address.
 fn node(service: &VirtualServer) -> Option<FindingReport> {
-    let of_file = || {
-        service
-            .real_servers
-            .iter()
-            .filter(|real| real.tier != Tier::Leaving)
-    };
+    let of_file = || service.of_file();
     let counts = |real: &RealServer| real.check.kind.counts_endpoints();
     if of_file().next().is_some() && of_file().all(counts) {
         return Some(good(

@@ -225,6 +225,13 @@ pub struct ServerActivity {
     pub traffic: Traffic,
 }
 
+impl ServerActivity {
+    /// In every state.
+    pub fn connections(&self) -> u64 {
+        u64::from(self.active_connections) + u64::from(self.inactive_connections)
+    }
+}
+
 /// IPVS's connection table (/proc/net/ip_vs_conn), cut to a number of entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ConnectionTable {

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use lb_core::control::{Response, TargetReport, TargetsReport};
-use lb_core::model::VirtualKey;
 
 use super::ms;
 use super::services::{checked, last_check};
@@ -12,10 +11,9 @@ use crate::targets::Target;
 
 impl Engine {
     pub fn checks_report(&self, name: Option<&str>) -> Response {
-        let only: Option<VirtualKey> = match name.map(|name| self.named(name)) {
-            Some(Err(message)) => return Response::Error { message },
-            Some(Ok(service)) => Some(service.key),
-            None => None,
+        let only = match self.chosen_key(name) {
+            Ok(only) => only,
+            Err(message) => return Response::Error { message },
         };
         let wanted = |target: &&Target| {
             let mut users = target.users.iter();

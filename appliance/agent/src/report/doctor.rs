@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use lb_core::config::{Config, VirtualServer};
+use lb_core::config::Config;
 use lb_core::control::Response;
 use lb_core::doctor::{Facts, examine};
 use lb_core::model::MacAddress;
@@ -18,7 +18,7 @@ impl Engine {
         activity: &Activity,
         others: &BTreeMap<IpAddr, Vec<String>>,
     ) -> Response {
-        let services: Vec<&VirtualServer> = match self.chosen(name) {
+        let services = match self.chosen(name) {
             Ok(services) => services,
             Err(message) => return Response::Error { message },
         };
@@ -45,13 +45,5 @@ impl Engine {
             Some((link.index, link.mac.filter(|_| link.carrier)?, address))
         };
         addresses.into_iter().filter_map(held).collect()
-    }
-
-    /// The service with this name, or all.
-    fn chosen(&self, name: Option<&str>) -> Result<Vec<&VirtualServer>, String> {
-        match name {
-            Some(name) => self.named(name).map(|service| vec![service]),
-            None => Ok(self.config.iter().flat_map(Config::services).collect()),
-        }
     }
 }

@@ -7,9 +7,8 @@ use lb_core::check::CheckKind;
 use lb_core::config::{Config, RealServer, VirtualServer};
 use lb_core::control::*;
 use lb_core::health::{Machine, Outcome, Standing, Told};
-use lb_core::model::{ServerKey, VirtualKey};
+use lb_core::model::VirtualKey;
 use lb_core::observed::Activity;
-use lb_core::pool::Tier;
 
 use super::ms;
 use crate::engine::Engine;
@@ -17,10 +16,9 @@ use crate::targets::Target;
 
 impl Engine {
     pub fn services(&self, name: Option<&str>, activity: &Activity) -> Response {
-        let chosen: Vec<&VirtualServer> = match name.map(|name| self.named(name)) {
-            Some(Err(message)) => return Response::Error { message },
-            Some(Ok(service)) => vec![service],
-            None => self.config.iter().flat_map(Config::services).collect(),
+        let chosen = match self.chosen(name) {
+            Ok(chosen) => chosen,
+            Err(message) => return Response::Error { message },
         };
         let services = chosen
             .into_iter()
@@ -30,6 +28,20 @@ impl Engine {
             read_at_ms: activity.read_at_ms,
             services,
         })
+    }
+
+    /// The service with this name, or all.
+    pub fn chosen(&self, name: Option<&str>) -> Result<Vec<&VirtualServer>, String> {
+        match name {
+            Some(name) => self.named(name).map(|service| vec![service]),
+            None => Ok(self.config.iter().flat_map(Config::services).collect()),
+        }
+    }
+
+    /// The key of the service with this name, if one is given.
+    pub fn chosen_key(&self, name: Option<&str>) -> Result<Option<VirtualKey>, String> {
+        let named = name.map(|name| self.named(name)).transpose()?;
+        Ok(named.map(|service| service.key))
     }
 
     /// The service with this name, or the sentence that there is none.
@@ -75,10 +87,7 @@ impl Engine {
     }
 
     fn server_report(&self, service: &VirtualServer, real: &RealServer, activity: &Activity) -> ServerReport {
-        let key = ServerKey {
-            service: service.key,
-            server: real.address,
-        };
+        let key = service.server_key(real);
         let target = self.checks.target(&key);
         let machine = target.map(|target| &target.machine);
         let seen = self
@@ -111,33 +120,20 @@ impl Engine {
         now: Instant,
     ) -> StandingReport {
         let drained = self.checks.drains.of(&service.name, real.address);
-        let key = ServerKey {
-            service: service.key,
-            server: real.address,
-        };
-        let rest = StandingReport {
-            role: real.tier,
-            leaves_in_ms: self.departures.time_left(&key, now).map(ms),
-            drained_by: drained.map(|(drain, _)| drain.to_string()),
-            ..StandingReport::default()
-        };
-        let Some(target) = target else {
-            return rest;
-        };
-        let machine = &target.machine;
-        let ramped = match machine.standing() {
-            Standing::Up {
+        let left = self.departures.time_left(&service.server_key(real), now);
+        let ramped = match target.map(|target| target.machine.standing()) {
+            Some(Standing::Up {
                 since,
                 settled: false,
-            } => service.pool.ramped(now.saturating_duration_since(since)),
+            }) => service.pool.ramped(now.saturating_duration_since(since)),
             _ => 100,
         };
         StandingReport {
+            role: real.tier,
+            drained_by: drained.map(|(drain, _)| drain.to_string()),
+            leaves_in_ms: left.map(ms),
             starts_with_percent: Some(ramped).filter(|percent| *percent < 100),
-            role: rest.role,
-            drained_by: rest.drained_by,
-            leaves_in_ms: rest.leaves_in_ms,
-            ..checked(target, now)
+            ..target.map_or_else(StandingReport::default, |target| checked(target, now))
         }
     }
 
@@ -173,26 +169,14 @@ impl Engine {
     }
 
     fn service_counters(&self, service: &VirtualServer, activity: &Activity) -> ServiceCounters {
-        let up = |real: &&RealServer| {
-            let key = ServerKey {
-                service: service.key,
-                server: real.address,
-            };
-            self.checks.is_up(&key)
-        };
+        let up = |real: &&RealServer| self.checks.is_up(&service.server_key(real));
         let counted = activity.services.get(&service.key);
-        let of_file = || {
-            service
-                .real_servers
-                .iter()
-                .filter(|real| real.tier != Tier::Leaving)
-        };
         ServiceCounters {
             name: service.name.clone(),
             listen: service.ports(),
             protocol: service.protocols(),
-            servers_up: of_file().filter(up).count(),
-            servers: of_file().count(),
+            servers_up: service.of_file().filter(up).count(),
+            servers: service.of_file().count(),
             active_connections: counted.map_or(0, |a| a.active_connections),
             inactive_connections: counted.map_or(0, |a| a.inactive_connections),
             traffic: counted.map(|a| a.traffic),

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::check::CheckParams;
 use crate::link_kind::{BondMode, LacpRate, XmitHashPolicy};
 use crate::model::{
-    Endpoint, Forward, IfName, Limit, MacAddress, PortRange, Protocol, RealKey, VirtualKey, VirtualSettings,
-    Weight,
+    Endpoint, Forward, IfName, Limit, MacAddress, PortRange, Protocol, RealKey, ServerKey, VirtualKey,
+    VirtualSettings, Weight,
 };
 use crate::observed::IpvsTimeouts;
 use crate::pool::{PoolRules, Tier};
@@ -277,6 +277,22 @@ impl VirtualServer {
         match self.key {
             VirtualKey::Endpoint(endpoint) => Some(endpoint),
             VirtualKey::Mark(_) => None,
+        }
+    }
+
+    /// Without those that have left the file and still have connections.
+    pub fn of_file(&self) -> impl Iterator<Item = &RealServer> + Clone {
+        self.real_servers.iter().filter(|real| real.tier != Tier::Leaving)
+    }
+
+    pub fn leaving(&self) -> impl Iterator<Item = &RealServer> {
+        self.real_servers.iter().filter(|real| real.tier == Tier::Leaving)
+    }
+
+    pub fn server_key(&self, real: &RealServer) -> ServerKey {
+        ServerKey {
+            service: self.key,
+            server: real.address,
         }
     }
 

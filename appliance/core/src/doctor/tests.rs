@@ -34,10 +34,7 @@ fn counted(config: &Config, packets: &[(u64, u64)]) -> Activity {
         .iter()
         .zip(packets)
         .map(|(real, (inward, outward))| {
-            let key = ServerKey {
-                service: service.key,
-                server: real.address,
-            };
+            let key = service.server_key(real);
             let traffic = Traffic {
                 in_packets: *inward,
                 out_packets: *outward,

@@ -193,11 +193,6 @@ impl Machine {
         self.health
     }
 
-    /// Whether the server may get new connections.
-    pub fn in_pool(&self) -> bool {
-        self.health == Health::Up
-    }
-
     /// How much of its weight the server gets when it is in the pool.
     pub fn share(&self) -> Share {
         self.told.into()

@@ -1,6 +1,6 @@
 //! The decision itself. It is made anew whenever something has changed, and gives the same again for the same facts.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Panic, Tier, rules::RAMP};
 use crate::config::{RealServer, VirtualServer, WhenDown};
@@ -257,10 +257,9 @@ fn ramp(
     if settled || stood >= slow {
         return base.scaled(RAMP);
     }
-    let step: Duration = slow / RAMP;
-    let steps = u32::try_from(stood.as_nanos() / step.as_nanos().max(1)).unwrap_or(RAMP);
-    next.at(since + step * (steps + 1));
-    base.scaled(service.pool.ramped(stood) * RAMP / 100)
+    let steps = service.pool.ramp_steps(stood);
+    next.at(since + service.pool.ramp_step() * (steps + 1));
+    base.scaled(steps.clamp(1, RAMP))
 }
 
 /// Who gets connections because it is up; while nobody is, those before.

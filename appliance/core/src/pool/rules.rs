@@ -93,14 +93,22 @@ impl PoolRules {
         }
     }
 
-    /// How much of its weight a server has that has stood for so long, in percent.
-    pub fn ramped(&self, stood: Duration) -> u32 {
+    /// How long one step of a slow start takes.
+    pub fn ramp_step(&self) -> Duration {
+        self.slow_start / RAMP
+    }
+
+    /// The steps that are behind a server that has stood for so long, of [`RAMP`].
+    pub fn ramp_steps(&self, stood: Duration) -> u32 {
         if stood >= self.slow_start {
-            return 100;
+            return RAMP;
         }
-        let step = self.slow_start / RAMP;
-        let steps = u32::try_from(stood.as_nanos() / step.as_nanos().max(1)).unwrap_or(RAMP);
-        steps.clamp(1, RAMP) * (100 / RAMP)
+        u32::try_from(stood.as_nanos() / self.ramp_step().as_nanos().max(1)).unwrap_or(RAMP)
+    }
+
+    /// How much of its weight such a server has, in percent.
+    pub fn ramped(&self, stood: Duration) -> u32 {
+        self.ramp_steps(stood).clamp(1, RAMP) * (100 / RAMP)
     }
 
     /// In the kernel a weight of one is so much, so that a part of it can be given.
