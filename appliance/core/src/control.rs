@@ -3,12 +3,15 @@
 //! same report structs. Must not: format for humans, or know the socket.
 
 mod counters;
+mod network;
+mod pools;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pool::Tier;
-use crate::traffic::{LinkCounters, LinkRates, Tracking, Traffic, TrafficRates};
+use crate::traffic::{Traffic, TrafficRates};
 pub use counters::*;
+pub use network::*;
+pub use pools::*;
 
 /// Where the agent listens.
 pub const SOCKET: &str = "/run/lb/control.sock";
@@ -109,101 +112,6 @@ pub enum Response {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckNowReport {
     pub checks: usize,
-}
-
-/// What is checked: each target once, however many servers it speaks for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
-pub struct TargetsReport {
-    pub checks: Vec<TargetReport>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TargetReport {
-    /// Where the check goes: `172.16.0.11:30080`.
-    pub target: String,
-    /// `tcp`, `https`: the word of the file; of a preset, what it stands for.
-    #[serde(rename = "type")]
-    pub kind: String,
-    pub interval_ms: u64,
-    pub timeout_ms: u64,
-    pub health: HealthWord,
-    pub since_ms: u64,
-    pub last_check: Option<LastCheckReport>,
-    /// `172.16.0.11:30080 of nginx`.
-    pub servers: Vec<String>,
-    #[serde(flatten)]
-    pub standing: StandingReport,
-}
-
-/// What the doctor has found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub struct DoctorReport {
-    /// Of the machine as a whole.
-    pub machine: Vec<FindingReport>,
-    pub services: Vec<DiagnosisReport>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DiagnosisReport {
-    pub service: String,
-    pub findings: Vec<FindingReport>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FindingReport {
-    pub word: FindingWord,
-    pub what: String,
-    pub remedy: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FindingWord {
-    Good,
-    /// It cannot be told from here.
-    Unknown,
-    Doubtful,
-    Bad,
-}
-
-/// What has happened, the oldest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub struct EventsReport {
-    pub events: Vec<EventReport>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventReport {
-    /// Seconds since 1970 (UTC), by the appliance's clock.
-    pub unix_s: u64,
-    /// `error`, `warning`, `info`.
-    pub level: String,
-    pub text: String,
-}
-
-/// What the operator has set aside.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub struct DrainsReport {
-    pub drains: Vec<DrainReport>,
-    /// What the change that was asked for has brought about, one sentence each.
-    pub warnings: Vec<String>,
-    /// Why the change would not survive a reboot.
-    pub persist_fault: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DrainReport {
-    /// `172.16.0.11:30080`, or `172.16.0.11` for all ports of a machine.
-    pub server: String,
-    /// `null`: in all services.
-    pub service: Option<String>,
-    pub since_unix_s: u64,
-    /// Servers of lb.toml that it is about.
-    pub servers: u64,
-    /// That these still have, in every state.
-    pub connections: u64,
-    /// At the pace since somebody first looked; `null`: not known yet.
-    pub empty_in_s: Option<u64>,
 }
 
 /// What is in force, and whether it is what the file says.
@@ -328,47 +236,6 @@ pub struct ServerReport {
     pub standing: StandingReport,
 }
 
-/// What else there is to know of how a server stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub struct StandingReport {
-    /// `primary`, `backup`, `sorry`, `leaving`: no longer in the file.
-    #[serde(default)]
-    pub role: Tier,
-    /// What of `drains` sets it aside: `172.16.0.11`, `172.16.0.11:80 of nginx`.
-    #[serde(default)]
-    pub drained_by: Option<String>,
-    /// A server that leaves keeps its connections for so long, at most.
-    #[serde(default)]
-    pub leaves_in_ms: Option<u64>,
-    /// So long it is not up again, though it passes.
-    #[serde(default)]
-    pub held_for_ms: Option<u64>,
-    /// A server that starts slowly has so much of its weight.
-    #[serde(default)]
-    pub starts_with_percent: Option<u32>,
-    /// Failures in a row, of `failures_needed` that make it down.
-    #[serde(default)]
-    pub failures: u32,
-    #[serde(default)]
-    pub failures_needed: u32,
-    /// Passes in a row while it is down, of `passes_needed`.
-    #[serde(default)]
-    pub passes: u32,
-    #[serde(default)]
-    pub passes_needed: u32,
-    /// `null`: it is being checked now, or never.
-    #[serde(default)]
-    pub next_check_in_ms: Option<u64>,
-    /// How often it went down in `flaps_over_ms`.
-    #[serde(default)]
-    pub flaps: u32,
-    #[serde(default)]
-    pub flaps_over_ms: u64,
-    /// How many servers of services the same check speaks for; 0: it is never checked.
-    #[serde(default)]
-    pub check_shared_by: u32,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HealthWord {
@@ -399,174 +266,6 @@ pub struct LastCheckReport {
     pub reason: String,
     pub latency_ms: f64,
     pub age_ms: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct InterfacesReport {
-    /// When the counters were read, since the kernel started; 0 if they could not be read.
-    pub read_at_ms: u64,
-    pub interfaces: Vec<InterfaceReport>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct InterfaceReport {
-    /// The file's name for it; `None` for a link that the file does not name.
-    pub label: Option<String>,
-    /// The kernel's name; `None` when no link matches.
-    pub link: Option<String>,
-    pub mac: Option<String>,
-    /// `up`, `no-carrier`, `down`, `missing`.
-    pub state: String,
-    pub mtu: Option<u32>,
-    #[serde(flatten)]
-    pub stack: StackReport,
-    pub addresses: Vec<String>,
-    pub rx_bytes: u64,
-    pub rx_packets: u64,
-    pub rx_errors: u64,
-    pub rx_dropped: u64,
-    pub tx_bytes: u64,
-    pub tx_packets: u64,
-    pub tx_errors: u64,
-    pub tx_dropped: u64,
-    /// `null`: not asked for, or counted anew since the reading before.
-    pub rates: Option<LinkRates>,
-}
-
-impl InterfaceReport {
-    pub fn counters(&self) -> LinkCounters {
-        LinkCounters {
-            rx_bytes: self.rx_bytes,
-            rx_packets: self.rx_packets,
-            rx_errors: self.rx_errors,
-            rx_dropped: self.rx_dropped,
-            tx_bytes: self.tx_bytes,
-            tx_packets: self.tx_packets,
-            tx_errors: self.tx_errors,
-            tx_dropped: self.tx_dropped,
-        }
-    }
-}
-
-/// What an interface stands on, and what it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StackReport {
-    /// `card`, `vlan`, `bond`, `bridge`.
-    pub kind: String,
-    pub vlan: Option<VlanReport>,
-    pub bond: Option<BondReport>,
-    pub bridge: Option<BridgeReport>,
-    /// The bond or bridge that it belongs to now.
-    pub master: Option<String>,
-}
-
-impl Default for StackReport {
-    fn default() -> StackReport {
-        StackReport {
-            kind: "card".to_owned(),
-            vlan: None,
-            bond: None,
-            bridge: None,
-            master: None,
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VlanReport {
-    pub link: String,
-    pub id: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BondReport {
-    pub mode: String,
-    /// The link that carries the traffic; `null` in modes where all do, or none has a carrier.
-    pub active: Option<String>,
-    pub links: Vec<MemberReport>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BridgeReport {
-    pub stp: bool,
-    pub links: Vec<MemberReport>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberReport {
-    pub link: String,
-    /// `up`, `no-carrier`, `down`, `missing`; `free`: it is not taken in at the moment.
-    pub state: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GatewayReport {
-    /// When the counters were read, since the kernel started; 0 if they could not be read.
-    pub read_at_ms: u64,
-    /// net.ipv4.ip_forward.
-    pub forwarding: bool,
-    pub masquerades: Vec<TranslationReport>,
-    /// Clients beside their servers, whose address is hidden from these.
-    pub hairpins: Vec<TranslationReport>,
-    pub forwards: Vec<ForwardReport>,
-    pub routes: Vec<RouteReport>,
-    pub conntrack: Tracking,
-    /// Packets that were dropped because a processor's queue was full, since the kernel started.
-    pub backlog_dropped: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TranslationReport {
-    pub from: String,
-    pub out: String,
-    /// The addresses that they take, in order; none: the interface's.
-    pub to: Vec<String>,
-    /// Whether the kernel holds the rule.
-    pub active: bool,
-    /// Connections that it has translated since the rules were last loaded.
-    pub connections: u64,
-    /// `null`: not asked for, or counted anew since the reading before.
-    pub connections_per_second: Option<f64>,
-}
-
-/// Ports that lead to another machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ForwardReport {
-    pub listen: String,
-    pub protocol: String,
-    pub to: String,
-    /// Who may; none: everybody.
-    pub from: Vec<String>,
-    /// Whether the kernel holds its rules.
-    pub active: bool,
-    /// Connections that it has forwarded since the rules were last loaded.
-    pub connections: u64,
-    /// `null`: not asked for, or counted anew since the reading before.
-    pub connections_per_second: Option<f64>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RouteReport {
-    pub to: String,
-    pub via: String,
-    pub link: String,
-    pub active: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConnectionsReport {
-    pub total: u64,
-    pub connections: Vec<ConnectionReport>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConnectionReport {
-    pub protocol: String,
-    pub client: String,
-    pub service: String,
-    pub server: String,
-    pub state: String,
-    pub expires_s: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
