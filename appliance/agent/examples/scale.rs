@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
-use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -14,14 +13,12 @@ use std::time::{Duration, Instant};
 
 use lb_agent::{CONFIG_FILE, Places, Ports};
 use lb_core::control::{Request, Response};
-use lb_core::fake::FakeKernel;
+use lb_core::fake::{FakeKernel, Uncounted};
 use lb_core::flat::FlatMap;
-use lb_core::model::{MacAddress, RealKey, VirtualKey};
-use lb_core::observed::{
-    Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted,
-};
+use lb_core::model::{RealKey, VirtualKey};
+use lb_core::observed::{Observed, ObservedReal, SysctlName};
 use lb_core::plan::Step;
-use lb_core::ports::{ActivityPort, KernelError, KernelPort, LinkEvents};
+use lb_core::ports::{KernelError, KernelPort, LinkEvents};
 
 /// Services, and servers of each.
 const SIZES: [(usize, usize); 3] = [(25, 40), (1_000, 5), (1_000, 40)];
@@ -171,7 +168,7 @@ fn start(place: &Path) {
     };
     let ports = Ports {
         kernel: Box::new(Memory(FakeKernel::with_links(&["eth0", "eth1"]))),
-        activity: Box::new(Nothing),
+        activity: Box::new(Uncounted),
         links: Box::new(Nothing),
     };
     std::thread::spawn(move || lb_agent::run(places, ports));
@@ -215,27 +212,6 @@ impl KernelPort for Memory {
 }
 
 struct Nothing;
-
-impl ActivityPort for Nothing {
-    fn activity(&mut self, _wanted: Wanted) -> Result<Activity, KernelError> {
-        Ok(Activity::default())
-    }
-
-    fn servers(&mut self, _service: &VirtualKey) -> Result<Vec<(RealKey, ServerActivity)>, KernelError> {
-        Ok(Vec::new())
-    }
-    fn others_with(
-        &mut self,
-        _index: u32,
-        _own: MacAddress,
-        _address: IpAddr,
-    ) -> Result<Vec<String>, KernelError> {
-        Ok(Vec::new())
-    }
-    fn connections(&mut self, _limit: usize) -> Result<ConnectionTable, KernelError> {
-        Ok(ConnectionTable::default())
-    }
-}
 
 impl LinkEvents for Nothing {
     fn wait(&mut self) -> Result<(), KernelError> {

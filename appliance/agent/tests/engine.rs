@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
-use std::net::IpAddr;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -17,14 +16,12 @@ use lb_agent::{APPLIED_FILE, CONFIG_FILE, Places, Ports, SAMPLE_FILE};
 use lb_core::control::{
     ApplyReport, ConfigSource, HealthWord, Request, Response, ServicesReport, StatusReport,
 };
-use lb_core::fake::FakeKernel;
+use lb_core::fake::{FakeKernel, Uncounted};
 use lb_core::flat::FlatMap;
-use lb_core::model::{MacAddress, RealKey, VirtualKey};
-use lb_core::observed::{
-    Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted,
-};
+use lb_core::model::{RealKey, VirtualKey};
+use lb_core::observed::{Observed, ObservedReal, SysctlName};
 use lb_core::plan::Step;
-use lb_core::ports::{ActivityPort, KernelError, KernelPort, LinkEvents};
+use lb_core::ports::{KernelError, KernelPort, LinkEvents};
 
 const CONFIG: &str = r#"
 [[interface]]
@@ -107,28 +104,6 @@ impl KernelPort for Shared {
     }
 }
 
-struct NoActivity;
-
-impl ActivityPort for NoActivity {
-    fn activity(&mut self, _wanted: Wanted) -> Result<Activity, KernelError> {
-        Ok(Activity::default())
-    }
-    fn servers(&mut self, _service: &VirtualKey) -> Result<Vec<(RealKey, ServerActivity)>, KernelError> {
-        Ok(Vec::new())
-    }
-    fn others_with(
-        &mut self,
-        _index: u32,
-        _own: MacAddress,
-        _address: IpAddr,
-    ) -> Result<Vec<String>, KernelError> {
-        Ok(Vec::new())
-    }
-    fn connections(&mut self, _limit: usize) -> Result<ConnectionTable, KernelError> {
-        Ok(ConnectionTable::default())
-    }
-}
-
 struct Notices(std::sync::mpsc::Receiver<()>);
 
 impl LinkEvents for Notices {
@@ -177,7 +152,7 @@ impl Appliance {
         self.notices = notices;
         let ports = Ports {
             kernel: Box::new(self.kernel.clone()),
-            activity: Box::new(NoActivity),
+            activity: Box::new(Uncounted),
             links: Box::new(Notices(waiting)),
         };
         std::thread::spawn(move || lb_agent::run(places, ports));

@@ -2,14 +2,18 @@
 //! Must not: be used by the product, or be kinder than the kernel.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use crate::config::Route;
 use crate::flat::FlatMap;
 use crate::link_kind::{ETHERNET_MTU, LinkKind};
-use crate::model::{IfName, RealKey, VirtualKey};
-use crate::observed::{IpvsTimeouts, Observed, ObservedLink, ObservedReal, ObservedVirtual, SysctlName};
+use crate::model::{IfName, MacAddress, RealKey, VirtualKey};
+use crate::observed::{
+    Activity, ConnectionTable, IpvsTimeouts, Observed, ObservedLink, ObservedReal, ObservedVirtual,
+    ServerActivity, SysctlName, Wanted,
+};
 use crate::plan::Step;
-use crate::ports::{KernelError, KernelFault, KernelPort};
+use crate::ports::{ActivityPort, KernelError, KernelFault, KernelPort};
 
 #[derive(Debug, Clone, Default)]
 pub struct FakeKernel {
@@ -218,5 +222,32 @@ impl KernelPort for FakeKernel {
                 },
             }),
         }
+    }
+}
+
+/// A kernel that has counted nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Uncounted;
+
+impl ActivityPort for Uncounted {
+    fn activity(&mut self, _wanted: Wanted) -> Result<Activity, KernelError> {
+        Ok(Activity::default())
+    }
+
+    fn servers(&mut self, _service: &VirtualKey) -> Result<Vec<(RealKey, ServerActivity)>, KernelError> {
+        Ok(Vec::new())
+    }
+
+    fn others_with(
+        &mut self,
+        _index: u32,
+        _own: MacAddress,
+        _address: IpAddr,
+    ) -> Result<Vec<String>, KernelError> {
+        Ok(Vec::new())
+    }
+
+    fn connections(&mut self, _limit: usize) -> Result<ConnectionTable, KernelError> {
+        Ok(ConnectionTable::default())
     }
 }
