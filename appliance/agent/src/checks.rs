@@ -7,19 +7,21 @@ use std::time::{Duration, Instant};
 use lb_core::check::CheckKind;
 use lb_core::config::{Config, RealServer, VirtualServer};
 use lb_core::control::HealthWord;
-use lb_core::desired::{self, DesiredVirtual};
+use lb_core::desired::DesiredVirtual;
 use lb_core::flat::FlatMap;
 use lb_core::health::{CheckResult, Health, Machine, Outcome, Share, Standing, Told, Transition};
 use lb_core::model::{IfName, RealKey, ServerKey, VirtualKey, Weight};
 use lb_core::observed::ObservedLink;
 use lb_core::pool::{self, Decision, Drains, Member, Memory, Mode};
 
-use crate::probe::Way;
 use crate::silence::Silence;
 use crate::targets::{Target, TargetId, Targets, schedule};
 
+mod blame;
 #[cfg(test)]
 mod tests;
+
+pub use blame::own_fault;
 
 pub type Links = BTreeMap<IfName, ObservedLink>;
 
@@ -274,11 +276,15 @@ impl Checks {
 
     /// Takes a result; it is ignored if the target is gone.
     pub fn record(&mut self, id: TargetId, result: &CheckResult, links: &Links) -> Option<Recorded> {
-        let frozen = self.is_our_fault(id, result, links);
+        let waits = self.waits_for_others(id, result);
+        let frozen = waits || self.is_our_fault(id, result, links);
         self.targets.change(id, |target| {
             let machine = &mut target.machine;
             let (before, told) = (machine.word(), machine.told());
             let transition = machine.record(result, &target.params, frozen);
+            if waits {
+                machine.hurry(result.ended + target.params.retry_interval);
+            }
             Recorded {
                 before,
                 after: machine.word(),
@@ -286,39 +292,6 @@ impl Checks {
                 told: (machine.told() != told).then_some(machine.told()),
             }
         })
-    }
-
-    /// Whether what went wrong goes wrong for most others behind the same interface.
-    fn is_our_fault(&mut self, id: TargetId, result: &CheckResult, links: &Links) -> bool {
-        let Some(target) = self.targets.at(id) else {
-            return false;
-        };
-        let Some(behind) = target.behind else {
-            return false;
-        };
-        let decisive = || {
-            target.machine.health() == Health::Up
-                && u32::from(target.machine.failures()) >= target.params.retries
-        };
-        let (now, limit) = (result.ended, self.fail_static);
-        match &result.outcome {
-            Outcome::CannotCheck(_) => self.others_cannot_check_either(id, behind, links),
-            Outcome::Silent(_) if decisive() => self.silence.is_ours(behind, now, limit, &self.targets),
-            _ if self.silence.is_frozen(behind) => self.silence.is_ours(behind, now, limit, &self.targets),
-            _ => false,
-        }
-    }
-
-    fn others_cannot_check_either(&self, id: TargetId, behind: u32, links: &Links) -> bool {
-        let own = self.targets.at(id).map(|target| target.server);
-        let fine = |other: &Target| {
-            other.behind == Some(behind)
-                && Some(other.server) != own
-                && other.machine.was_checked()
-                && !other.machine.cannot_check()
-                && own_fault(links, &Way::from(&other.params, other.server)).is_none()
-        };
-        !self.targets.all().any(fine)
     }
 
     /// A result that says nothing, because the network changed under the check: it is made again.
@@ -413,19 +386,4 @@ fn told(kind: &CheckKind, weight: Weight, scale: u32, real: &RealServer) -> Told
         .filter(|_| kind.counts_endpoints());
     let count = times.and_then(|times| NonZeroU16::new(u16::try_from(times).ok()?));
     count.map_or(Told::Nothing, Told::Endpoints)
-}
-
-/// Why a check that goes this way would only show a fault of our own, if that is so.
-pub fn own_fault(links: &Links, way: &Way) -> Option<Outcome> {
-    let leaves = match &way.device {
-        Some(name) => links.get_key_value(name),
-        None => desired::egress(links, way.target.ip()),
-    };
-    let reason = match leaves {
-        None => "no route to the server".to_owned(),
-        Some((name, link)) if !link.admin_up => format!("{name} is down"),
-        Some((name, link)) if !link.carrier && !link.loopback => format!("{name} has no carrier"),
-        Some(_) => return None,
-    };
-    Some(Outcome::CannotCheck(reason))
 }

@@ -1,16 +1,19 @@
 //! When most machines behind one interface fall silent at once, the fault is taken for ours: what they served keeps serving.
-//! A machine that refuses is not silent. Must not: judge single servers.
+//! A machine that refuses is not silent. The first that falls silent is the reason to ask some others at once, so that the verdict
+//! about it does not come before theirs is known. Must not: judge single servers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use lb_core::health::{Health, Standing};
 
-use crate::targets::{Target, Targets};
+use crate::targets::{Target, TargetId, Targets};
 
 /// With fewer machines, one that dies is most of them.
 const LEAST_MACHINES: usize = 3;
+/// So many machines are asked when one falls silent.
+const ASKED: usize = 64;
 /// What was counted stands for so long.
 const COUNTED_FOR: Duration = Duration::from_millis(100);
 
@@ -30,6 +33,22 @@ struct Seen {
     frozen: bool,
 }
 
+#[derive(Debug)]
+struct Asked {
+    at: Instant,
+    /// Nobody is waited for after that.
+    until: Instant,
+    awaited: BTreeSet<TargetId>,
+}
+
+/// A check that has just ended, and is not recorded yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Just {
+    pub id: TargetId,
+    pub silent: bool,
+    pub ended: Instant,
+}
+
 /// Pools behind an interface are frozen, or no longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreezeChange {
@@ -43,21 +62,29 @@ pub struct FreezeChange {
 #[derive(Debug, Default)]
 pub struct Silence {
     seen: BTreeMap<u32, Seen>,
+    /// The last time that machines behind an interface were asked: what they said before that is not heard.
+    asked: BTreeMap<u32, Asked>,
     changes: Vec<FreezeChange>,
 }
 
 impl Silence {
     /// Whether a silent failure behind this interface is taken for ours now. `limit`: so long while some still answer; zero: never.
-    pub fn is_ours(&mut self, behind: u32, now: Instant, limit: Duration, targets: &Targets) -> bool {
+    pub fn is_ours(&mut self, behind: u32, just: Just, limit: Duration, targets: &Targets) -> bool {
         if limit.is_zero() {
             return false;
         }
+        let now = just.ended;
         if let Some(seen) = self.seen.get(&behind)
             && now.saturating_duration_since(seen.at) < COUNTED_FOR
         {
             return seen.frozen;
         }
-        let count = count(behind, now, targets);
+        let count = count(
+            behind,
+            just,
+            self.asked.get(&behind).map(|asked| asked.at),
+            targets,
+        );
         let before = self.seen.get(&behind);
         let most = count.machines >= LEAST_MACHINES && count.silent * 2 > count.machines;
         let since = most.then(|| before.and_then(|seen| seen.since).unwrap_or(now));
@@ -96,22 +123,82 @@ impl Silence {
         std::mem::take(&mut self.changes)
     }
 
+    /// One that was up has not answered: whom to ask at once, if nobody was within `lately`.
+    pub fn whom_to_ask(
+        &mut self,
+        silent: &Target,
+        now: Instant,
+        lately: Duration,
+        targets: &Targets,
+    ) -> BTreeSet<TargetId> {
+        let Some(behind) = silent.behind else {
+            return BTreeSet::new();
+        };
+        let is_known = self.asked.get(&behind).is_some_and(|asked| now < asked.until);
+        if is_known || self.is_frozen(behind) {
+            return BTreeSet::new();
+        }
+        let mut one_of_each: BTreeMap<IpAddr, TargetId> = BTreeMap::new();
+        for (id, target) in targets.with_ids() {
+            if target.behind == Some(behind)
+                && target.server.address != silent.server.address
+                && target.machine.health() == Health::Up
+            {
+                one_of_each.entry(target.server.address).or_insert(id);
+            }
+        }
+        let step = one_of_each.len().div_ceil(ASKED).max(1);
+        let awaited: BTreeSet<TargetId> = one_of_each.into_values().step_by(step).collect();
+        let asked = Asked {
+            at: now,
+            until: now + lately,
+            awaited: awaited.clone(),
+        };
+        self.asked.insert(behind, asked);
+        awaited
+    }
+
+    /// Whether a verdict has to wait for machines that were asked.
+    pub fn waits(&self, behind: u32, now: Instant) -> bool {
+        let asked = self.asked.get(&behind);
+        asked.is_some_and(|asked| now < asked.until && !asked.awaited.is_empty())
+    }
+
+    pub fn was_heard(&mut self, behind: u32, id: TargetId) {
+        if let Some(asked) = self.asked.get_mut(&behind) {
+            asked.awaited.remove(&id);
+        }
+    }
+
     /// Interfaces have other places now.
     pub fn forget(&mut self) {
         self.seen.clear();
+        self.asked.clear();
     }
 }
 
-/// A machine is silent when nothing that was up on it answers.
-fn count(behind: u32, now: Instant, targets: &Targets) -> Count {
+/// A machine is silent when nothing that was up on it answers. Who was not heard since `asked` is not counted.
+fn count(behind: u32, just: Just, asked: Option<Instant>, targets: &Targets) -> Count {
     let mut machines: BTreeMap<IpAddr, bool> = BTreeMap::new();
-    for target in targets.all().filter(|target| target.behind == Some(behind)) {
-        let silent = match target.machine.health() {
-            Health::Up | Health::Held => target.machine.is_silent(),
-            Health::Down if is_fresh(target, now) => target.machine.is_silent(),
-            Health::Down | Health::Unproven => continue,
+    for (id, target) in targets
+        .with_ids()
+        .filter(|(_, target)| target.behind == Some(behind))
+    {
+        let is_counted = match target.machine.health() {
+            Health::Up | Health::Held => true,
+            Health::Down => is_fresh(target, just.ended),
+            Health::Unproven => false,
         };
-        *machines.entry(target.server.address).or_insert(true) &= silent;
+        let last = target.machine.last();
+        let heard = last.is_some_and(|last| asked.is_none_or(|asked| last.ended >= asked));
+        let silent = match id == just.id {
+            true => just.silent,
+            false if heard => target.machine.is_silent(),
+            false => continue,
+        };
+        if is_counted {
+            *machines.entry(target.server.address).or_insert(true) &= silent;
+        }
     }
     Count {
         machines: machines.len(),

@@ -183,6 +183,14 @@ impl Targets {
     pub fn all(&self) -> impl Iterator<Item = &Target> {
         self.slots.iter().filter_map(|(_, target)| target.as_ref())
     }
+
+    pub fn with_ids(&self) -> impl Iterator<Item = (TargetId, &Target)> {
+        let slots = (0..).zip(&self.slots);
+        slots.filter_map(|(place, (generation, target))| {
+            let generation = *generation;
+            Some((TargetId { place, generation }, target.as_ref()?))
+        })
+    }
 }
 
 /// Two servers whose checks go to one port of one machine are one target.

@@ -230,9 +230,13 @@ fn one_target_is_checked_once_and_speaks_for_all_its_services() {
 
 /// Three machines behind one interface, all up.
 fn three() -> (Instant, Checks, Vec<TargetId>) {
+    three_of(&config(&[(80, &[1, 2, 3])]))
+}
+
+fn three_of(config: &Config) -> (Instant, Checks, Vec<TargetId>) {
     let now = Instant::now();
     let mut checks = new(now);
-    checks.configure(now, &config(&[(80, &[1, 2, 3])]), |_| None);
+    checks.configure(now, config, |_| None);
     let ids: Vec<TargetId> = due(&mut checks, now).into_iter().map(|(id, _)| id).collect();
     for id in &ids {
         checks.record(*id, &pass(now), &Links::new());
@@ -268,9 +272,40 @@ fn most_machines_silent_at_once_is_our_fault_and_none_goes_down() {
     checks.record(ids[0], &pass(later), &Links::new());
     all_have(&mut checks, &silent[1..], 1, later + Duration::from_secs(1));
     assert_eq!(count(&checks), (3, 3));
+    checks.record(ids[0], &pass(later + Duration::from_secs(1)), &Links::new());
     all_have(&mut checks, &silent[1..], 2, later + Duration::from_secs(2));
     assert_eq!(count(&checks), (1, 3));
     assert!(!checks.silence.take_changes()[0].frozen);
+}
+
+/// Checked every ten seconds, and given up at the first failure: the first that is silent has the others asked.
+#[test]
+fn the_verdict_about_the_first_that_is_silent_waits_for_what_the_others_say() {
+    let check = "address = \"10.1.0.1:80\"\ncheck = { interval = \"10s\", retries = 0 }\n";
+    let text = ["1", "2", "3"].map(|n| {
+        format!(
+            "[[virtual_server.real_server]]\n{}",
+            check.replace("1.0.1", &format!("1.0.{n}"))
+        )
+    });
+    let service = "[[virtual_server]]\nname = \"s80\"\nlisten = \"10.0.0.1:80\"\n";
+    let config = config::parse(&format!("{HEAD}{service}{}", text.concat())).unwrap();
+    for (others, up) in [(Outcome::Pass, 2), (no_answer(), 3)] {
+        let (now, mut checks, ids) = three_of(&config);
+        let later = now + Duration::from_secs(1);
+        checks.record(ids[0], &silent(later), &Links::new());
+        assert_eq!(count(&checks), (3, 3), "no verdict yet");
+        let asked = due(&mut checks, later);
+        assert_eq!(addresses(&asked), ["10.1.0.2", "10.1.0.3"]);
+        for (id, _) in &asked {
+            checks.record(*id, &result(others.clone(), later), &Links::new());
+        }
+        let again = later + Duration::from_millis(500);
+        assert!(addresses(&due(&mut checks, again)).contains(&"10.1.0.1"));
+        checks.record(ids[0], &silent(again), &Links::new());
+        assert_eq!(count(&checks), (up, 3), "{others:?}");
+        assert_eq!(checks.silence.is_frozen(0), up == 3);
+    }
 }
 
 #[test]
