@@ -1,9 +1,9 @@
 //! The control socket: one request and one response per connection, each a line of JSON. Must not: hold state of the
 //! appliance; a slow, silent or broken client costs only its own connection.
 
-use std::collections::BTreeMap;
+mod ask;
+
 use std::io;
-use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use lb_core::config::MAX_BYTES;
 use lb_core::control::{ConnectionReport, ConnectionsReport, Request, Response};
+use lb_core::doctor::Wire;
 use lb_core::observed::{Activity, Wanted};
 use lb_core::ports::ActivityPort;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -80,9 +81,9 @@ async fn answer(request: Request, activity: SharedActivity, events: mpsc::Sender
         Some(wanted) => Some(count(activity.clone(), wanted).await),
         None => None,
     };
-    let mut others = BTreeMap::new();
+    let mut wire = Wire::default();
     if let Request::Doctor { name } = &request {
-        others = self::others(name.clone(), &activity, &events).await;
+        wire = ask::ask(name.clone(), &activity, &events).await;
         // What the rules have translated is read with the machine only.
         let machine = count(activity, Wanted::Machine).await;
         if let Some(counted) = &mut counted {
@@ -93,7 +94,7 @@ async fn answer(request: Request, activity: SharedActivity, events: mpsc::Sender
     let event = Event::Request {
         request,
         activity: counted,
-        others,
+        wire,
         reply,
     };
     if events.send(event).await.is_err() {
@@ -125,32 +126,6 @@ async fn wanted(request: &Request, events: &mpsc::Sender<Event>) -> Option<Wante
         }
         _ => None,
     }
-}
-
-/// Who else answers for the addresses of this service, or of all; at most so many are asked about, since each takes a moment.
-async fn others(
-    name: Option<String>,
-    activity: &SharedActivity,
-    events: &mpsc::Sender<Event>,
-) -> BTreeMap<IpAddr, Vec<String>> {
-    const MOST: usize = 8;
-    let (reply, held) = oneshot::channel();
-    let asked = events.send(Event::Held { name, reply }).await;
-    let held = match asked {
-        Ok(()) => held.await.unwrap_or_default(),
-        Err(_) => Vec::new(),
-    };
-    let mut others = BTreeMap::new();
-    for (index, mac, address) in held.into_iter().take(MOST) {
-        let activity = activity.clone();
-        let ask = move || lock(&activity).others_with(index, mac, address);
-        match task::spawn_blocking(ask).await {
-            Ok(Ok(found)) => drop(others.insert(address, found)),
-            Ok(Err(fault)) => log::warn!("{fault}"),
-            Err(fault) => log::error!("asking for {address}: {fault}"),
-        }
-    }
-    others
 }
 
 /// What counts; nothing is better than no answer at all.

@@ -1,9 +1,7 @@
 //! The loop: it owns all state, takes an event or the nearest deadline, updates, and reconciles what has become dirty.
 //! Must not: block, or let one event's failure end it.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,9 +11,10 @@ use lb_core::check::{CheckKind, CheckParams};
 use lb_core::config::{Before, Config, Parts, VirtualServer};
 use lb_core::control::{CheckNowReport, ConfigSource, Request, Response};
 use lb_core::desired::{self, Network};
+use lb_core::doctor::Wire;
 use lb_core::drops::DropWatch;
 use lb_core::health::{CheckResult, Outcome};
-use lb_core::model::{MacAddress, RealKey, VirtualKey};
+use lb_core::model::{RealKey, VirtualKey};
 use lb_core::observed::{Activity, Machine, Observed};
 use lb_core::ports::KernelError;
 use tokio::sync::{mpsc, oneshot};
@@ -30,6 +29,7 @@ use crate::keeper::Keeper;
 use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
 use crate::probe::{self, Connects, Trust, Way};
 use crate::reconcile::Reconcile;
+use crate::report::ToAsk;
 use crate::store::Store;
 use crate::targets::TargetId;
 use crate::{Places, Ports, apply, control, links, system};
@@ -55,16 +55,15 @@ pub enum Event {
         name: String,
         reply: oneshot::Sender<Option<VirtualKey>>,
     },
-    /// The addresses of this service or of all, each with the link that holds it: its index and Ethernet address.
-    Held {
+    /// What `doctor` has to ask of the wire for this service, or for all.
+    ToAsk {
         name: Option<String>,
-        reply: oneshot::Sender<Vec<(u32, MacAddress, IpAddr)>>,
+        reply: oneshot::Sender<ToAsk>,
     },
     Request {
         request: Request,
         activity: Option<Activity>,
-        /// Who else answers for addresses of ours.
-        others: BTreeMap<IpAddr, Vec<String>>,
+        wire: Wire,
         reply: oneshot::Sender<Response>,
     },
 }
@@ -253,16 +252,15 @@ impl Engine {
                 // The client may have gone: nobody misses the answer.
                 let _ = reply.send(all.find(|s| s.name == name).map(|s| s.key));
             }
-            Event::Held { name, reply } => {
-                // The client may have gone: nobody misses the answer.
-                let _ = reply.send(self.held_addresses(name.as_deref()));
+            Event::ToAsk { name, reply } => {
+                let _ = reply.send(self.to_ask(name.as_deref()));
             }
             Event::Request {
                 request,
                 activity,
-                others,
+                wire,
                 reply,
-            } => self.answer(request, &activity.unwrap_or_default(), &others, reply),
+            } => self.answer(request, &activity.unwrap_or_default(), &wire, reply),
         }
     }
 
@@ -390,7 +388,7 @@ impl Engine {
         &mut self,
         request: Request,
         activity: &Activity,
-        others: &BTreeMap<IpAddr, Vec<String>>,
+        wire: &Wire,
         reply: oneshot::Sender<Response>,
     ) {
         let response = match request {
@@ -401,7 +399,7 @@ impl Engine {
             Request::Drain { server, service } => self.drain(&server, service, false, activity),
             Request::Undrain { server, service } => self.drain(&server, service, true, activity),
             Request::Drains => Response::Drains(self.drains_report(activity)),
-            Request::Doctor { name } => self.doctor(name.as_deref(), activity, others),
+            Request::Doctor { name } => self.doctor(name.as_deref(), activity, wire),
             other => {
                 if activity.read_at_ms > 0 {
                     self.drops

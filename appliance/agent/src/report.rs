@@ -6,6 +6,7 @@ mod interfaces;
 mod links;
 mod services;
 
+pub use doctor::ToAsk;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
@@ -16,7 +16,7 @@ use lb_core::fake::FakeKernel;
 use lb_core::flat::FlatMap;
 use lb_core::model::{MacAddress, RealKey, VirtualKey};
 use lb_core::observed::{
-    Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted,
+    Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted, WayBack,
 };
 use lb_core::plan::Step;
 use lb_core::ports::{ActivityPort, KernelError, KernelFault, KernelPort, LinkEvents};
@@ -91,6 +91,13 @@ impl ActivityPort for Shared {
         _address: IpAddr,
     ) -> Result<Vec<String>, KernelError> {
         Ok(Vec::new())
+    }
+    fn ways_back(
+        &mut self,
+        _stranger: IpAddr,
+        _servers: &[RealKey],
+    ) -> Result<BTreeMap<RealKey, WayBack>, KernelError> {
+        Ok(BTreeMap::new())
     }
     fn connections(&mut self, _limit: usize) -> Result<ConnectionTable, KernelError> {
         Ok(ConnectionTable::default())

@@ -1,19 +1,19 @@
 //! Whether the client's address of a service survives on its way to the server and back, as far as that can be seen from here;
 //! each doubt with its remedy. Pure: it judges what was read. Must not: ask the kernel, or repeat what `status` says of health.
 
+mod return_path;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::check::CheckKind;
 use crate::config::{Config, RealServer, VirtualServer};
 use crate::control::{DiagnosisReport, DoctorReport, FindingReport, FindingWord};
-use crate::model::{Forward, Protocol};
-use crate::observed::{Activity, Observed};
+use crate::model::{Protocol, RealKey};
+use crate::observed::{Activity, Observed, WayBack};
 
 /// Kubernetes' default range of NodePorts (kube-apiserver, --service-node-port-range).
 const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
-/// So many packets to a server without one back are no accident.
-const ENOUGH: u64 = 5;
 
 /// What was read.
 #[derive(Debug)]
@@ -21,14 +21,39 @@ pub struct Facts<'f> {
     pub config: &'f Config,
     pub observed: &'f Observed,
     pub activity: &'f Activity,
+    pub wire: &'f Wire,
+}
+
+/// What was asked of the wire.
+#[derive(Debug, Default)]
+pub struct Wire {
     /// Who else answers for an address of ours; addresses that were not asked about are left out.
-    pub others: &'f BTreeMap<IpAddr, Vec<String>>,
+    pub others: BTreeMap<IpAddr, Vec<String>>,
+    /// What servers do with a client at [`stranger`]; those that were not asked are left out.
+    pub ways: BTreeMap<RealKey, WayBack>,
+}
+
+/// An address for documentation (RFC 5737, RFC 3849, RFC 9637) that lies in no network of the file: a server can have no way of its own
+/// to it, and answers by its default gateway. `None`: all of them are in use.
+pub fn stranger(config: &Config, is_ipv4: bool) -> Option<IpAddr> {
+    const V4: [&str; 3] = ["192.0.2.1", "198.51.100.1", "203.0.113.1"];
+    const V6: [&str; 2] = ["2001:db8::1", "3fff::1"];
+    let candidates: &[&str] = if is_ipv4 { &V4 } else { &V6 };
+    let in_use = |address: &IpAddr| {
+        let mut networks = config.interfaces.iter().flat_map(|interface| {
+            let routed = interface.routes.iter().map(|route| route.to);
+            interface.networks().into_iter().chain(routed)
+        });
+        networks.any(|network| network.contains(address))
+    };
+    let addresses = candidates.iter().filter_map(|text| text.parse().ok());
+    addresses.into_iter().find(|address| !in_use(address))
 }
 
 pub fn examine<'s>(facts: &Facts<'_>, services: impl Iterator<Item = &'s VirtualServer>) -> DoctorReport {
     let diagnosis = |service: &VirtualServer| {
         let mut findings = holders(facts, service);
-        findings.extend(return_path(facts, service));
+        findings.extend(return_path::examine(facts, service));
         findings.extend(masquerade(facts, service));
         findings.extend(hairpin(facts, service));
         findings.extend(node(service));
@@ -65,7 +90,7 @@ fn holders(facts: &Facts<'_>, service: &VirtualServer) -> Vec<FindingReport> {
     addresses.sort_unstable();
     addresses.dedup();
     let found = addresses.into_iter().filter_map(|address| {
-        let others = facts.others.get(&address)?;
+        let others = facts.wire.others.get(&address)?;
         Some(match others.as_slice() {
             [] => good(format!("nobody else answers for {address}")),
             some => finding(
@@ -76,73 +101,6 @@ fn holders(facts: &Facts<'_>, service: &VirtualServer) -> Vec<FindingReport> {
         })
     });
     found.collect()
-}
-
-/// With NAT the answers must come back through here.
-fn return_path(facts: &Facts<'_>, service: &VirtualServer) -> Vec<FindingReport> {
-    let (mut seen, mut lost) = (0, Vec::new());
-    for real in service
-        .real_servers
-        .iter()
-        .filter(|real| real.forward == Forward::Nat)
-    {
-        let Some(counted) = facts.activity.servers.get(&service.server_key(real)) else {
-            continue;
-        };
-        // IPVS does not see the answers to single datagrams.
-        if service.settings.one_packet {
-            continue;
-        }
-        match (counted.traffic.in_packets, counted.traffic.out_packets) {
-            (_, 1..) => seen += 1,
-            (ENOUGH.., 0) => lost.push(real),
-            _ => {}
-        }
-    }
-    let mut findings: Vec<FindingReport> = lost.into_iter().map(|real| not_back(facts, real)).collect();
-    if seen > 0 {
-        let servers = if seen == 1 {
-            "1 server".to_owned()
-        } else {
-            format!("{seen} servers")
-        };
-        findings.push(good(format!("answers of {servers} come back through the lb")));
-    }
-    if findings.is_empty()
-        && service
-            .real_servers
-            .iter()
-            .any(|real| real.forward == Forward::Nat)
-    {
-        findings.push(finding(
-            FindingWord::Unknown,
-            "no client has connected yet, so that no answer was seen to come back",
-            "connect once, and ask again",
-        ));
-    }
-    findings
-}
-
-fn not_back(facts: &Facts<'_>, real: &RealServer) -> FindingReport {
-    let server = real.address;
-    let ours = facts.config.towards(server.address).and_then(|place| {
-        let mut addresses = facts
-            .config
-            .interfaces
-            .get(place)?
-            .addresses
-            .iter()
-            .map(ipnet::IpNet::addr);
-        addresses.find(|address| address.is_ipv4() == server.address.is_ipv4())
-    });
-    let gateway = ours.map_or_else(|| "the lb".to_owned(), |address| address.to_string());
-    finding(
-        FindingWord::Bad,
-        format!("{server} gets its clients' packets, and none of its answers comes back through the lb"),
-        format!(
-            "its default gateway has to be {gateway}, also for what its pods answer; and it must not drop these clients"
-        ),
-    )
 }
 
 /// A masquerade towards the servers would hide every client of whom `from` speaks.

@@ -1,7 +1,7 @@
 //! A kernel in memory for tests: it keeps what it is told and refuses what Linux refuses, with Linux's errno.
 //! Must not: be used by the product, or be kinder than the kernel.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::config::Route;
@@ -10,7 +10,7 @@ use crate::link_kind::{ETHERNET_MTU, LinkKind};
 use crate::model::{IfName, MacAddress, RealKey, VirtualKey};
 use crate::observed::{
     Activity, ConnectionTable, IpvsTimeouts, Observed, ObservedLink, ObservedReal, ObservedVirtual,
-    ServerActivity, SysctlName, Wanted,
+    ServerActivity, SysctlName, Wanted, WayBack,
 };
 use crate::plan::Step;
 use crate::ports::{ActivityPort, KernelError, KernelFault, KernelPort};
@@ -245,6 +245,14 @@ impl ActivityPort for Uncounted {
         _address: IpAddr,
     ) -> Result<Vec<String>, KernelError> {
         Ok(Vec::new())
+    }
+
+    fn ways_back(
+        &mut self,
+        _stranger: IpAddr,
+        _servers: &[RealKey],
+    ) -> Result<BTreeMap<RealKey, WayBack>, KernelError> {
+        Ok(BTreeMap::new())
     }
 
     fn connections(&mut self, _limit: usize) -> Result<ConnectionTable, KernelError> {

@@ -251,3 +251,12 @@ pub struct Connection {
     /// Seconds until the entry expires without traffic.
     pub expires_s: u64,
 }
+
+/// Whether a server's answer to a client that only the lb can know comes back through it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WayBack {
+    /// It came, over so many routers.
+    Through { hops: u8 },
+    /// None came.
+    Nowhere,
+}

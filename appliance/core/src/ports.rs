@@ -1,7 +1,7 @@
 //! The traits through which effects leave, and the one error they share.
 //! The kernel has one writer: whoever holds the [`KernelPort`]. [`crate::fake`] is a kernel in memory for tests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::flat::FlatMap;
 use crate::model::{MacAddress, RealKey, VirtualKey};
 use crate::observed::{
-    Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted,
+    Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted, WayBack,
 };
 use crate::plan::Step;
 
@@ -72,6 +72,14 @@ pub trait ActivityPort: Send {
         own: MacAddress,
         address: IpAddr,
     ) -> Result<Vec<String>, KernelError>;
+
+    /// What each of these servers does with a client at `stranger`, an address that nobody has: it is sent a SYN from there.
+    /// It takes a moment. Servers that nothing could be sent to are left out.
+    fn ways_back(
+        &mut self,
+        stranger: IpAddr,
+        servers: &[RealKey],
+    ) -> Result<BTreeMap<RealKey, WayBack>, KernelError>;
 
     /// At most `limit` connections, and how many there are.
     fn connections(&mut self, limit: usize) -> Result<ConnectionTable, KernelError>;

@@ -12,12 +12,12 @@ use std::io::{self, BufReader};
 use std::net::IpAddr;
 
 use lb_core::model::{IfName, MacAddress, RealKey, VirtualKey};
-use lb_core::observed::{Activity, ConnectionTable, ServerActivity, Wanted};
+use lb_core::observed::{Activity, ConnectionTable, ServerActivity, Wanted, WayBack};
 use lb_core::ports::{ActivityPort, KernelError};
 use lb_core::ruleset::Rule;
 use lb_core::traffic::{LinkCounters, Tracking};
 
-use crate::announce::probe;
+use crate::ask::{holders, stranger};
 use crate::fault;
 use crate::ipvs::Ipvs;
 use crate::nft;
@@ -129,14 +129,25 @@ impl ActivityPort for KernelActivity {
             |error: io::Error| fault::during(format!("ask who has {address}"), fault::from_io(&error));
         match address {
             IpAddr::V4(address) => {
-                let others = probe::others(index, own, address).map_err(asking)?;
+                let others = holders::others(index, own, address).map_err(asking)?;
                 Ok(others.iter().map(ToString::to_string).collect())
             }
             IpAddr::V6(address) => {
-                let taken = probe::is_taken(address).map_err(asking)?;
+                let taken = holders::is_taken(address).map_err(asking)?;
                 Ok(taken.then(|| "another machine".to_owned()).into_iter().collect())
             }
         }
+    }
+
+    fn ways_back(
+        &mut self,
+        stranger: IpAddr,
+        servers: &[RealKey],
+    ) -> Result<BTreeMap<RealKey, WayBack>, KernelError> {
+        stranger::ways_back(stranger, servers).map_err(|error| {
+            let action = format!("ask {} servers as {stranger}", servers.len());
+            fault::during(action, fault::from_io(&error))
+        })
     }
 
     /// Fails without IPVS: no table is not an empty table.

@@ -1,9 +1,6 @@
 //! Tells a link's neighbours who holds an address now: an ARP announcement (RFC 5227 section 3) or an unsolicited neighbour
 //! advertisement (RFC 4861 section 7.2.6). Sent once; a neighbour that misses it finds out when its entry ages.
 
-mod packet;
-pub(crate) mod probe;
-
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
 
@@ -12,10 +9,9 @@ use lb_core::ports::KernelFault;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::fault;
+use crate::packet::{self, ETH_P_ARP, ETH_P_IP};
 
-const ETH_P_ARP: u16 = 0x0806;
 const ARPHRD_ETHER: u16 = 1;
-const ETH_P_IP: u16 = 0x0800;
 const ARPOP_REQUEST: u16 = 1;
 
 const ND_NEIGHBOR_ADVERT: u8 = 136;

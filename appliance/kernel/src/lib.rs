@@ -3,12 +3,14 @@
 
 mod activity;
 mod announce;
+mod ask;
 pub mod ext4;
 mod fault;
 mod ipvs;
 mod kernel;
 mod links;
 mod nft;
+mod packet;
 mod sysctl;
 
 pub use activity::KernelActivity;

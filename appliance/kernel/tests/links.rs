@@ -11,8 +11,8 @@ use std::time::Duration;
 use lb_core::config::Route;
 use lb_core::desired;
 use lb_core::link_kind::{BridgeSettings, LinkKind};
-use lb_core::model::IfName;
-use lb_core::observed::ObservedLink;
+use lb_core::model::{IfName, RealKey};
+use lb_core::observed::{ObservedLink, WayBack};
 use lb_core::plan::{self, Step};
 use lb_core::ports::{ActivityPort, KernelPort, LinkEvents};
 use lb_kernel::{Kernel, LinkMonitor, Parts};
@@ -276,6 +276,29 @@ isolated! {
         assert_eq!(ask("2001:db8::1"), [""; 0]);
         // It learned nothing from the question.
         assert!(!peer.sh("ip neigh show").contains("52:54:00:00:00:0a"));
+    }
+
+    fn a_strangers_syn_comes_back_where_the_default_route_leads_here() {
+        let peer = Peer::new();
+        peer.connect("lan0", "far0", &["10.0.0.2/24", "fd00::2/64"]);
+        sh("ip address add 10.0.0.1/24 dev lan0; ip address add fd00::1/64 dev lan0 nodad; ip link set lan0 up");
+        let (v4, v6) = (("198.51.100.1", "10.0.0.2:80"), ("3fff::1", "[fd00::2]:80"));
+        let ask = |(stranger, server): (&str, &str)| {
+            let server: std::net::SocketAddr = server.parse().unwrap();
+            let server = RealKey { address: server.ip(), port: server.port() };
+            let mut activity = lb_kernel::KernelActivity::new();
+            activity.ways_back(stranger.parse().unwrap(), &[server]).unwrap().get(&server).copied()
+        };
+        peer.sh("ip route add default via 10.0.0.1; ip -6 route add default via fd00::1");
+        for question in [v4, v6] {
+            // Nobody listens there: it refuses the stranger, which is an answer.
+            eventually("its answer comes here", || ask(question) == Some(WayBack::Through { hops: 0 }));
+        }
+        peer.sh("ip route del default; ip -6 route del default");
+        for question in [v4, v6] {
+            assert_eq!(ask(question), Some(WayBack::Nowhere), "it has no way to the stranger");
+        }
+        assert_eq!(ask(("198.51.100.1", "203.0.113.7:80")), None, "nothing can be sent there");
     }
 
     /// The appliance boots with a cable unplugged as well as without a fault.

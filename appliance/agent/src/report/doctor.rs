@@ -1,23 +1,32 @@
 //! What `doctor` needs, and what it says. Must not: judge (that is `lb_core::doctor`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use lb_core::config::Config;
+use lb_core::config::{Config, VirtualServer};
 use lb_core::control::Response;
-use lb_core::doctor::{Facts, examine};
-use lb_core::model::MacAddress;
+use lb_core::doctor::{Facts, Wire, examine, stranger};
+use lb_core::model::{Forward, MacAddress, Protocol, RealKey};
 use lb_core::observed::Activity;
 
 use crate::engine::Engine;
 
+/// Each address takes half a second.
+const MOST_ADDRESSES: usize = 8;
+/// All are asked at once.
+const MOST_SERVERS: usize = 256;
+
+/// What `doctor` asks of the wire.
+#[derive(Debug, Default)]
+pub struct ToAsk {
+    /// The addresses of ours that somebody else may have, each with the index and the Ethernet address of the link that holds it.
+    pub holders: Vec<(u32, MacAddress, IpAddr)>,
+    /// Servers, and whose client they are shown.
+    pub strangers: Vec<(IpAddr, Vec<RealKey>)>,
+}
+
 impl Engine {
-    pub fn doctor(
-        &self,
-        name: Option<&str>,
-        activity: &Activity,
-        others: &BTreeMap<IpAddr, Vec<String>>,
-    ) -> Response {
+    pub fn doctor(&self, name: Option<&str>, activity: &Activity, wire: &Wire) -> Response {
         let services = match self.chosen(name) {
             Ok(services) => services,
             Err(message) => return Response::Error { message },
@@ -27,16 +36,16 @@ impl Engine {
             config: self.config.as_ref().unwrap_or(&nothing),
             observed: &self.observed,
             activity,
-            others,
+            wire,
         };
         Response::Doctor(examine(&facts, services.into_iter()))
     }
 
-    /// The addresses that services listen on, each with the link that holds it.
-    pub fn held_addresses(&self, name: Option<&str>) -> Vec<(u32, MacAddress, IpAddr)> {
+    /// What has to be asked of the wire for this service, or for all.
+    pub fn to_ask(&self, name: Option<&str>) -> ToAsk {
         let services = self.chosen(name).unwrap_or_default();
         let addresses: BTreeSet<IpAddr> = services
-            .into_iter()
+            .iter()
             .flat_map(|service| &service.listen)
             .map(|range| range.address)
             .collect();
@@ -44,6 +53,35 @@ impl Engine {
             let link = self.observed.links.get(self.network.holder(address)?)?;
             Some((link.index, link.mac.filter(|_| link.carrier)?, address))
         };
-        addresses.into_iter().filter_map(held).collect()
+        let strangers = [true, false].into_iter().filter_map(|is_ipv4| {
+            let servers = self.servers_to_ask(&services, is_ipv4);
+            let stranger = stranger(self.config.as_ref()?, is_ipv4)?;
+            (!servers.is_empty()).then_some((stranger, servers))
+        });
+        ToAsk {
+            holders: addresses
+                .into_iter()
+                .filter_map(held)
+                .take(MOST_ADDRESSES)
+                .collect(),
+            strangers: strangers.collect(),
+        }
+    }
+
+    /// TCP servers behind NAT that pass their checks: what a dead one does tells nothing.
+    fn servers_to_ask(&self, services: &[&VirtualServer], is_ipv4: bool) -> Vec<RealKey> {
+        let mut servers = BTreeSet::new();
+        for service in services {
+            let is_tcp = service.listen.iter().all(|range| range.protocol == Protocol::Tcp);
+            let of_file = service.of_file().filter(|_| is_tcp);
+            let wanted = of_file.filter(|real| {
+                real.forward == Forward::Nat
+                    && real.address.port != 0
+                    && real.address.address.is_ipv4() == is_ipv4
+                    && self.checks.is_up(&service.server_key(real))
+            });
+            servers.extend(wanted.map(|real| real.address));
+        }
+        servers.into_iter().take(MOST_SERVERS).collect()
     }
 }

@@ -61,16 +61,34 @@ fn lines(
     activity: &Activity,
     others: &[(&str, &[&str])],
 ) -> Vec<String> {
+    lines_with(config, observed, activity, others, &[])
+}
+
+/// `ways`: what the scenario's two servers do with a stranger.
+fn lines_with(
+    config: &Config,
+    observed: &Observed,
+    activity: &Activity,
+    others: &[(&str, &[&str])],
+    ways: &[WayBack],
+) -> Vec<String> {
     let others = others.iter().map(|(address, macs)| {
         let macs = macs.iter().map(|mac| (*mac).to_owned()).collect();
         (address.parse().unwrap(), macs)
     });
-    let others = others.collect();
+    let servers = config.virtual_servers[0]
+        .real_servers
+        .iter()
+        .map(|real| real.address);
+    let wire = Wire {
+        others: others.collect(),
+        ways: servers.zip(ways.iter().copied()).collect(),
+    };
     let facts = Facts {
         config,
         observed,
         activity,
-        others: &others,
+        wire: &wire,
     };
     let report = examine(&facts, config.services());
     let findings = report.services.into_iter().flat_map(|service| service.findings);
@@ -130,6 +148,60 @@ fn without_clients_nothing_is_claimed() {
         &[],
     );
     has(&lines, "Unknown no client has connected yet", "ask again");
+}
+
+#[test]
+fn a_stranger_proves_the_way_back_before_any_client_has_come() {
+    let config = scenario("");
+    let ask = |counts: &[(u64, u64)], ways: &[WayBack]| {
+        lines_with(&config, &observed(&config), &counted(&config, counts), &[], ways)
+    };
+    let near = WayBack::Through { hops: 1 };
+    let none = [(0, 0), (0, 0)];
+    has(
+        &ask(&none, &[near, near]),
+        "Good answers of 2 servers come back through the lb: a SYN",
+        "",
+    );
+    let lines = ask(&none, &[near, WayBack::Nowhere]);
+    has(
+        &lines,
+        "Bad 172.16.0.12:30080 does not answer a stranger",
+        "has to be 172.16.0.254",
+    );
+    assert!(!lines.iter().any(|line| line.contains("farther")), "{lines:#?}");
+    // What clients show counts for more than a stranger, whom a policy may drop.
+    let lines = ask(&[(9, 9), (9, 9)], &[WayBack::Nowhere, WayBack::Nowhere]);
+    has(&lines, "Good answers of 2 servers", "");
+    assert!(!lines.iter().any(|line| line.starts_with("Bad")), "{lines:#?}");
+}
+
+#[test]
+fn a_node_that_sends_clients_on_is_farther_away() {
+    let config = scenario("");
+    let ways = [WayBack::Through { hops: 1 }, WayBack::Through { hops: 3 }];
+    let lines = lines_with(&config, &observed(&config), &Activity::default(), &[], &ways);
+    has(
+        &lines,
+        "Doubtful answers of 172.16.0.12:30080 come from farther away",
+        "externalTrafficPolicy: Local",
+    );
+}
+
+#[test]
+fn a_stranger_is_in_no_network_of_the_file() {
+    let mut config = scenario("");
+    let text = |config: &Config, is_ipv4| stranger(config, is_ipv4).map(|address| address.to_string());
+    assert_eq!(text(&config, true).as_deref(), Some("192.0.2.1"));
+    assert_eq!(text(&config, false).as_deref(), Some("2001:db8::1"));
+    config.interfaces[0]
+        .addresses
+        .push("192.0.2.9/24".parse().unwrap());
+    config.interfaces[0]
+        .addresses
+        .push("2001:db8::9/32".parse().unwrap());
+    assert_eq!(text(&config, true).as_deref(), Some("198.51.100.1"));
+    assert_eq!(text(&config, false).as_deref(), Some("3fff::1"));
 }
 
 #[test]

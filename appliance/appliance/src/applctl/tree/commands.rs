@@ -118,7 +118,8 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "doctor",
         action: Action::Doctor,
         summary: "whether clients' addresses survive, and what to do if not",
-        about: "Looks at each service, or at NAME: whether servers' answers come back through the lb, whether another machine \
+        about: "Looks at each service, or at NAME: whether servers' answers come back through the lb (servers that are up are \
+                sent a SYN from an address that nobody has, which is taken back at once), whether another machine \
                 answers for a service's address (it asks the wire, which takes half a second each, for eight addresses at \
                 most), whether a masquerade, the lb itself or a node may hide clients, and at timeouts and filters that \
                 have to agree. What cannot be seen from here is said to be unknown. Nothing is changed.",

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use lb_core::model::MacAddress;
 
-use super::{ARPHRD_ETHER, ARPOP_REQUEST, ETH_P_ARP, ETH_P_IP, packet};
+use crate::packet::{self, ETH_P_ARP, ETH_P_IP};
 
+const ARPHRD_ETHER: u16 = 1;
+const ARPOP_REQUEST: u16 = 1;
 const ARPOP_REPLY: u16 = 2;
 /// On one wire an answer takes milliseconds.
 const WAIT: Duration = Duration::from_millis(500);
