@@ -43,6 +43,7 @@ pub fn link_down_freezes_the_pools() -> Told {
     }
     scene.power_on()?;
     all_up(&mut scene)?;
+    the_doctor_sees_the_way_back(&mut scene)?;
     let saboteur = scene.saboteur()?;
     let peers = Peers::new(Path::new(env!("CARGO_BIN_EXE_peer")));
     let mut held = Held::open(&peers, "host01", "192.168.0.1:8080", 3 * CONNECTIONS)?;
@@ -58,6 +59,45 @@ pub fn link_down_freezes_the_pools() -> Told {
 
 fn all_up(scene: &mut Scene) -> Told {
     Ok(wait_for(scene, &MACHINES.map(|(_, _, address)| (address, "up"))).map(drop)?)
+}
+
+/// No client has come yet. A machine without a default route passes its checks, and answers nobody from outside.
+fn the_doctor_sees_the_way_back(scene: &mut Scene) -> Told {
+    let route = |verb| {
+        run(&[
+            "ip",
+            "netns",
+            "exec",
+            "worker01",
+            "ip",
+            "route",
+            verb,
+            "default",
+            "via",
+            "172.16.0.254",
+        ])
+    };
+    let findings = |scene: &mut Scene| -> lb_lab::Result<String> {
+        Ok(scene.vm().json("doctor web")?["services"][0]["findings"].to_string())
+    };
+    let found = findings(scene)?;
+    assert!(
+        found.contains("answers of 3 servers come back through the lb"),
+        "{found}"
+    );
+    assert!(!found.contains("farther"), "{found}");
+    route("del")?;
+    let found = findings(scene)?;
+    let lost = format!("{ONE} does not answer a stranger through the lb");
+    assert!(
+        found.contains(&lost) && found.contains("has to be 172.16.0.254"),
+        "{found}"
+    );
+    assert!(
+        found.contains("answers of 2 servers come back through the lb"),
+        "{found}"
+    );
+    Ok(route("add").map(drop)?)
 }
 
 fn everybody_answers(load: &Program) -> Told {
