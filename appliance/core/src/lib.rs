@@ -11,6 +11,7 @@ pub mod drops;
 pub mod fake;
 pub mod flat;
 pub mod health;
+pub mod import;
 pub mod link_kind;
 pub mod mirror;
 pub mod model;

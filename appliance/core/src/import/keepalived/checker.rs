@@ -1,0 +1,213 @@
+//! The checkers of a real server as its one check. Must not: know the service beyond its protocol.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::super::draft::{Keys, Note};
+use super::super::machine::Machine;
+use super::super::remarks::{Place, Remarks, shown};
+use super::super::values::{self, time_within, whole};
+use super::ask;
+use super::inherited::Inherited;
+use super::tree::Statement;
+use super::words;
+
+// keepalived's own, where the file says nothing (keepalived.conf(5)).
+const DELAY_LOOP: Duration = Duration::from_secs(60);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const DELAY_BEFORE_RETRY: Duration = Duration::from_secs(1);
+const DELAY_BEFORE_RETRY_HTTP: Duration = Duration::from_secs(3);
+
+// What lb.toml allows.
+const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(1);
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(5);
+const RETRY_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
+const RETRIES: RangeInclusive<u64> = 0..=100;
+
+/// What is checked.
+pub(super) struct Target<'t> {
+    pub protocol: &'static str,
+    pub ip: IpAddr,
+    /// The server's; 0: it has none.
+    pub port: u16,
+    /// The check has to name the port.
+    pub needs_port: bool,
+    pub machine: &'t Machine,
+}
+
+const CHECKERS: [(&str, u8); 10] = [
+    ("HTTP_GET", 9),
+    ("SSL_GET", 9),
+    ("DNS_CHECK", 8),
+    ("SMTP_CHECK", 7),
+    ("TCP_CHECK", 6),
+    ("UDP_CHECK", 5),
+    ("MISC_CHECK", 4),
+    ("PING_CHECK", 3),
+    ("FILE_CHECK", 1),
+    ("BFD_CHECK", 1),
+];
+
+pub(super) fn is_checker(word: &str) -> bool {
+    CHECKERS.iter().any(|(known, _)| *known == word)
+}
+
+fn rank(checker: &Statement) -> u8 {
+    CHECKERS.iter().find(|(known, _)| *known == checker.word()).map_or(0, |(_, rank)| *rank)
+}
+
+/// The check that says most; the others are told of.
+pub(super) fn check(
+    checkers: &[&Statement],
+    inherited: &Inherited,
+    target: &Target<'_>,
+    notes: &mut Vec<Note>,
+    remarks: &mut Remarks,
+) -> Keys {
+    let mut keys = Keys::default();
+    let best = checkers.iter().rev().max_by_key(|checker| rank(checker));
+    let Some(best) = best.filter(|best| rank(best) > 1) else {
+        keys.put("type", "\"none\"");
+        for checker in checkers {
+            let message = format!("{}: there is no such check here, and the server is never checked", checker.word());
+            remarks.fault(checker.place, message);
+        }
+        return keys;
+    };
+    for other in checkers.iter().filter(|other| !std::ptr::eq(**other, *best)) {
+        let message = format!(
+            "{}: a server has one check here, and {} on line {} says more",
+            other.word(),
+            best.word(),
+            best.place.line
+        );
+        remarks.dropped(other.place, message);
+    }
+    one(best, inherited, target, notes, remarks)
+}
+
+fn one(
+    checker: &Statement,
+    inherited: &Inherited,
+    target: &Target<'_>,
+    notes: &mut Vec<Note>,
+    remarks: &mut Remarks,
+) -> Keys {
+    let mut timing = inherited.clone();
+    let mut way = Keys::default();
+    let mut rest = Vec::new();
+    for statement in checker.statements() {
+        let known = timing.take(statement, remarks) || self::way(statement, target, &mut way, remarks);
+        if !known {
+            rest.push(statement);
+        }
+    }
+    let mut keys = Keys::default();
+    ask::ask(checker, &rest, &timing, target, &mut keys, notes, remarks);
+    for (key, value) in way.iter() {
+        keys.put(key, value);
+    }
+    let kind = keys.value("type").unwrap_or_default().trim_matches('"').to_owned();
+    if target.needs_port && keys.value("port").is_none() && !["icmp", "none"].contains(&kind.as_str()) {
+        give_port(checker.place, target.port, &kind, &mut keys, remarks);
+    }
+    timed(checker, &timing, &mut keys, remarks);
+    keys
+}
+
+/// Where the check goes, and from where. Whether the statement is about that.
+fn way(statement: &Statement, target: &Target<'_>, keys: &mut Keys, remarks: &mut Remarks) -> bool {
+    let place = statement.place;
+    match statement.word() {
+        "connect_port" => {
+            let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+            if let Some(port) = words::value(statement, "a port", remarks, port) {
+                keys.put("port", port.to_string());
+            }
+        }
+        "connect_ip" => {
+            let address = words::value(statement, "an address", remarks, |text| text.parse::<IpAddr>().ok());
+            if let Some(address) = address.filter(|address| *address != target.ip) {
+                keys.put("address", values::text(&address.to_string()));
+            }
+        }
+        "bindto" => {
+            let source = words::value(statement, "an address", remarks, |text| text.parse::<IpAddr>().ok());
+            match source {
+                Some(source) if target.machine.has(source) => {
+                    keys.put("source", values::text(&source.to_string()));
+                }
+                Some(source) => {
+                    let message = format!(
+                        "bindto {source}: no interface of the file has this address; give it to one, and source = \"{source}\" to \
+                         the check"
+                    );
+                    remarks.fault(place, message);
+                }
+                None => {}
+            }
+        }
+        "bind_if" => match statement.argument(0) {
+            Some(name) if target.machine.is_own_name(name) => keys.put("interface", values::text(name)),
+            name => {
+                let name = shown(name.unwrap_or_default());
+                remarks.fault(place, format!("bind_if {name}: no [[interface]] of the file is called that"));
+            }
+        },
+        "bind_port" | "fwmark" => {
+            let word = statement.word();
+            remarks.dropped(place, format!("{word}: checks choose their own port, and carry no mark"));
+        }
+        "log_all_failures" | "warmup" => words::drop_with_reason(statement, remarks),
+        _ => return false,
+    }
+    true
+}
+
+fn give_port(place: Place, port: u16, kind: &str, keys: &mut Keys, remarks: &mut Remarks) {
+    let port = match (port, kind) {
+        (0, "http") => 80,
+        (0, "https") => 443,
+        (0, "dns") => 53,
+        (0, _) => {
+            let message = "nothing says which port is asked: the machine is asked by ICMP instead; give the check a type and a port";
+            remarks.fault(place, message);
+            *keys = Keys::default();
+            return keys.put("type", "\"icmp\"");
+        }
+        (port, _) => port,
+    };
+    keys.put("port", port.to_string());
+}
+
+/// The times, with keepalived's own defaults written out where ours are others.
+fn timed(checker: &Statement, timing: &Inherited, keys: &mut Keys, remarks: &mut Remarks) {
+    let word = checker.word();
+    let is_http = matches!(word, "HTTP_GET" | "SSL_GET");
+    let (interval_place, interval) = timing.delay_loop.unwrap_or((checker.place, DELAY_LOOP));
+    keys.put("interval", time_within(interval, &INTERVAL, "delay_loop", interval_place, remarks));
+    let (place, timeout) = timing.connect_timeout.unwrap_or((checker.place, CONNECT_TIMEOUT));
+    keys.put("timeout", time_within(timeout, &TIMEOUT, "connect_timeout", place, remarks));
+    let usual = match word {
+        "DNS_CHECK" => 3,
+        "MISC_CHECK" => 0,
+        _ => 1,
+    };
+    let (place, retries) = timing.retry.unwrap_or((checker.place, usual));
+    if !RETRIES.contains(&retries) {
+        remarks.differs(place, format!("retry {retries} becomes 100, the most there is"));
+    }
+    keys.put("retries", whole(retries, &RETRIES).to_string());
+    let usual = match word {
+        "DNS_CHECK" => interval,
+        _ if is_http => DELAY_BEFORE_RETRY_HTTP,
+        _ => DELAY_BEFORE_RETRY,
+    };
+    let (place, pause) = timing.delay_before_retry.unwrap_or((checker.place, usual));
+    keys.put(
+        "retry_interval",
+        time_within(pause, &RETRY_INTERVAL, "delay_before_retry", place, remarks),
+    );
+    keys.put("rise", "1");
+}

@@ -1,0 +1,163 @@
+//! Addresses and routes: `vrrp_instance`, `static_ipaddress`, `static_routes`, and `global_defs`.
+//! Must not: know services.
+
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::super::draft::Draft;
+use super::super::machine::is_interface_name;
+use super::super::remarks::{Place, Remarks, shown};
+use super::super::values;
+use super::tree::Statement;
+use super::words;
+
+/// What is there after all addresses are known.
+#[derive(Debug, Default)]
+pub(super) struct Later {
+    /// Addresses without a length, and the interface that is to have them.
+    hosts: Vec<(usize, IpAddr, Place)>,
+    routes: Vec<(Statement, Option<String>)>,
+}
+
+pub(super) fn vrrp_instance(statement: &Statement, later: &mut Later, draft: &mut Draft, remarks: &mut Remarks) {
+    let interface = statement.statements().iter().rev().find(|inner| inner.word() == "interface");
+    let interface = interface.and_then(|inner| inner.argument(0));
+    let mut words = Vec::new();
+    for inner in statement.statements() {
+        match inner.word() {
+            "interface" => {}
+            "virtual_ipaddress" | "virtual_ipaddress_excluded" => addresses(inner, interface, later, draft, remarks),
+            "virtual_routes" => routes(inner, interface, later),
+            word => words.push(word.to_owned()),
+        }
+    }
+    words.dedup();
+    let name = shown(statement.argument(0).unwrap_or_default());
+    let rest = if words.is_empty() {
+        String::new()
+    } else {
+        format!("; nothing stands for {}", words.join(", "))
+    };
+    remarks.dropped(
+        statement.place,
+        format!("vrrp_instance {name}: there is no VRRP here, this one machine has the addresses{rest}"),
+    );
+}
+
+pub(super) fn static_addresses(statement: &Statement, later: &mut Later, draft: &mut Draft, remarks: &mut Remarks) {
+    addresses(statement, None, later, draft, remarks);
+}
+
+pub(super) fn routes(statement: &Statement, interface: Option<&str>, later: &mut Later) {
+    for inner in statement.statements() {
+        later.routes.push((inner.clone(), interface.map(str::to_owned)));
+    }
+}
+
+fn after<'s>(statement: &'s Statement, word: &str) -> Option<&'s str> {
+    let at = statement.words.iter().position(|known| known == word)?;
+    statement.words.get(at + 1).map(String::as_str)
+}
+
+/// `ADDRESS[/LENGTH] [brd ADDRESS] [dev NAME] [scope SCOPE] [label LABEL]`.
+fn addresses(block: &Statement, interface: Option<&str>, later: &mut Later, draft: &mut Draft, remarks: &mut Remarks) {
+    for inner in block.statements() {
+        let place = inner.place;
+        let name = after(inner, "dev").or(interface).unwrap_or("eth0");
+        let index = match is_interface_name(name) {
+            true => draft.machine.interface(name),
+            false => {
+                let first = draft.machine.first();
+                let used = draft.machine.interfaces()[first].name.clone();
+                remarks.fault(place, format!("{} is no interface that can have addresses here; {used} is taken", shown(name)));
+                first
+            }
+        };
+        let given = inner.word();
+        let net = given.parse::<IpNet>().ok();
+        let address = given.parse::<IpAddr>().ok().or(net.map(|net| net.addr()));
+        match (address, net) {
+            (None, _) => remarks.fault(place, format!("{} is no address; it is left out", shown(given))),
+            (Some(address), None) => later.hosts.push((index, address, place)),
+            (Some(address), Some(net)) if net.prefix_len() == net.max_prefix_len() => later.hosts.push((index, address, place)),
+            (Some(_), Some(net)) => {
+                if !draft.machine.own(index, net, place) {
+                    let message = format!(
+                        "{net} cannot be an address of {}: it is no host, or its network is that of another interface; it is left \
+                         out",
+                        draft.machine.interfaces()[index].name
+                    );
+                    remarks.fault(place, message);
+                }
+            }
+        }
+    }
+}
+
+impl Later {
+    /// Gives the interfaces what had to wait for the networks.
+    pub fn settle(self, draft: &mut Draft, remarks: &mut Remarks) {
+        for (index, address, place) in self.hosts {
+            if !draft.machine.adopt(index, address, place) {
+                remarks.fault(place, format!("{address} can be no address of an interface; it is left out"));
+            }
+        }
+        for (statement, interface) in self.routes {
+            if route(&statement, interface.as_deref(), draft).is_none() {
+                let message = format!(
+                    "the route {} is left out: a route leads by `via` to a router in a network of one interface, once to each network",
+                    shown(&statement.words.join(" "))
+                );
+                remarks.dropped(statement.place, message);
+            }
+        }
+    }
+}
+
+/// `[src ADDRESS] [to] NETWORK via ADDRESS [dev NAME]`, or `default`.
+fn route(statement: &Statement, interface: Option<&str>, draft: &mut Draft) -> Option<usize> {
+    let via: IpAddr = after(statement, "via").or_else(|| after(statement, "gw"))?.parse().ok()?;
+    let to = match after(statement, "to") {
+        Some(to) => to,
+        None if statement.word() == "src" => statement.argument(1)?,
+        None => statement.word(),
+    };
+    let to = match to {
+        "default" if via.is_ipv4() => IpNet::V4(Ipv4Net::default()),
+        "default" => IpNet::V6(Ipv6Net::default()),
+        to => to.parse::<IpNet>().ok().or_else(|| to.parse::<IpAddr>().ok().map(IpNet::from))?,
+    };
+    let name = after(statement, "dev").or(interface);
+    let index = match name {
+        Some(name) if draft.machine.is_own_name(name) => Some(draft.machine.interface(name)),
+        Some(_) => return None,
+        None => None,
+    };
+    draft.machine.route(to, via, index)
+}
+
+/// `lvs_timeouts [tcp SECS] [tcpfin SECS] [udp SECS]` and what stands for nothing.
+pub(super) fn global_defs(statement: &Statement, draft: &mut Draft, remarks: &mut Remarks) {
+    for inner in statement.statements() {
+        if inner.word() != "lvs_timeouts" {
+            words::drop_with_reason(inner, remarks);
+            continue;
+        }
+        for (word, key) in [("tcp", "tcp"), ("tcpfin", "tcp_fin"), ("udp", "udp")] {
+            let Some(given) = after(inner, word) else {
+                continue;
+            };
+            match given.parse::<u64>() {
+                Ok(seconds) => {
+                    let within = seconds.clamp(10, 168 * 3600);
+                    if within != seconds {
+                        remarks.differs(inner.place, format!("{word} {seconds} s becomes {within} s: 10 s to 168 h"));
+                    }
+                    draft.timeouts.put(key, values::text(&format!("{within}s")));
+                }
+                Err(_) => remarks.fault(inner.place, format!("{} is no number of seconds", shown(given))),
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Any text: no panic, and what is made is taken or there is nothing.
