@@ -26,12 +26,19 @@ fn included(directory: &Path, pattern: &str) -> Vec<Included> {
     let Ok(entries) = fs::read_dir(directory.join(inner)) else {
         return Vec::new();
     };
-    let mut names: Vec<String> = entries.flatten().map(|e| e.file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = entries
+        .flatten()
+        .map(|e| e.file_name().into_string().unwrap())
+        .collect();
     names.retain(|name| import::matches(pattern, name));
     names.sort();
     let read = |name: String| Included {
         text: fs::read_to_string(directory.join(inner).join(&name)).unwrap(),
-        name: if inner.is_empty() { name } else { format!("{inner}/{name}") },
+        name: if inner.is_empty() {
+            name
+        } else {
+            format!("{inner}/{name}")
+        },
     };
     names.into_iter().map(read).collect()
 }
@@ -40,7 +47,9 @@ fn imported(program: &str, path: &Path) -> Imported {
     let name = path.file_name().unwrap().to_str().unwrap();
     let text = fs::read_to_string(path).unwrap();
     match program {
-        "keepalived" => import::keepalived(name, &text, &mut |_, pattern| Some(included(path.parent().unwrap(), pattern))),
+        "keepalived" => import::keepalived(name, &text, &mut |_, pattern| {
+            Some(included(path.parent().unwrap(), pattern))
+        }),
         _ => import::haproxy(name, &text),
     }
 }
@@ -51,7 +60,10 @@ fn compare(path: &Path, found: &str, wrong: &mut Vec<String>) {
     }
     let expected = fs::read_to_string(path).unwrap_or_default();
     if expected != found {
-        wrong.push(format!("{}\n--- expected\n{expected}--- found\n{found}", path.display()));
+        wrong.push(format!(
+            "{}\n--- expected\n{expected}--- found\n{found}",
+            path.display()
+        ));
     }
 }
 
@@ -64,7 +76,9 @@ fn judge(program: &str, extension: &str, least: usize) {
         if let Err(faults) = config::parse(&toml) {
             wrong.push(format!("{}\n{}", path.display(), faults.render("lb.toml", &toml)));
         }
-        let told = remarks.iter().any(|remark| remark.message.starts_with("nothing could be produced"));
+        let told = remarks
+            .iter()
+            .any(|remark| remark.message.starts_with("nothing could be produced"));
         assert_eq!(toml.is_empty(), told, "{}", path.display());
         let lines: String = remarks.iter().map(|remark| format!("{remark}\n")).collect();
         compare(&path.with_extension("toml"), &toml, &mut wrong);
@@ -87,7 +101,10 @@ fn haproxy() {
 fn nothing_is_left_over() {
     for (program, extension) in [("keepalived", "conf"), ("haproxy", "cfg")] {
         let directory = directory(program);
-        for path in ["toml", "remarks"].iter().flat_map(|ext| with_extension(&directory, ext)) {
+        for path in ["toml", "remarks"]
+            .iter()
+            .flat_map(|ext| with_extension(&directory, ext))
+        {
             let source = path.with_extension(extension);
             assert!(source.exists(), "{} has no {}", path.display(), source.display());
         }

@@ -33,8 +33,14 @@ pub(super) fn finish(mut draft: Draft, program: &str, mut remarks: Remarks) -> I
 
 /// Sees to it that services listen on addresses of the machine, and that servers are reached.
 fn settle(draft: &mut Draft, remarks: &mut Remarks) {
-    let Draft { machine, services, .. } = draft;
-    for address in services.iter().flat_map(|service| &service.servers).filter_map(|server| server.ip()) {
+    let Draft {
+        machine, services, ..
+    } = draft;
+    for address in services
+        .iter()
+        .flat_map(|service| &service.servers)
+        .filter_map(|server| server.ip())
+    {
         machine.is_foreign(address);
     }
     for service in services.iter() {
@@ -50,11 +56,19 @@ fn settle(draft: &mut Draft, remarks: &mut Remarks) {
             let Some(ip) = server.ip().filter(|ip| super::machine::is_usable(*ip)) else {
                 continue;
             };
+            let first = service.listen.first();
+            if first.is_some_and(|listen| listen.address.is_ipv4() != ip.is_ipv4()) {
+                continue;
+            }
             let routed = machine.has_gateway(ip.is_ipv4()) && !service.is_direct();
             if machine.owner_of_network(ip).is_some() || routed {
                 continue;
             }
-            let index = if service.is_direct() { machine.first() } else { *inside.get_or_insert_with(|| second(machine)) };
+            let index = if service.is_direct() {
+                machine.first()
+            } else {
+                *inside.get_or_insert_with(|| second(machine))
+            };
             if let Some(net) = machine.reach(index, ip, server.place) {
                 let name = machine.interfaces()[index].name.clone();
                 remarks.fault(
@@ -85,7 +99,9 @@ fn accepted(blocks: &mut [Block], remarks: &mut Remarks) -> Option<String> {
         let reports = faults.reports(&text);
         let mut progress = false;
         for report in &reports {
-            let index = starts.partition_point(|start| *start <= report.line).saturating_sub(1);
+            let index = starts
+                .partition_point(|start| *start <= report.line)
+                .saturating_sub(1);
             let block = &mut blocks[index];
             if block.kind == Kind::Base || block.off.is_some() {
                 continue;
@@ -96,13 +112,22 @@ fn accepted(blocks: &mut [Block], remarks: &mut Remarks) -> Option<String> {
                 false => format!("{}; {}", report.message, report.help),
             };
             if let Some(place) = block.place {
-                let what = if block.kind == Kind::Server { "this server" } else { "this service" };
-                remarks.fault(place, format!("lb.toml cannot hold {what}, it is a comment there: {reason}"));
+                let what = if block.kind == Kind::Server {
+                    "this server"
+                } else {
+                    "this service"
+                };
+                remarks.fault(
+                    place,
+                    format!("lb.toml cannot hold {what}, it is a comment there: {reason}"),
+                );
             }
             block.off = Some(reason);
         }
         if !progress {
-            let first = reports.first().map_or_else(String::new, |report| format!(": {}", shown(&report.message)));
+            let first = reports
+                .first()
+                .map_or_else(String::new, |report| format!(": {}", shown(&report.message)));
             let message = format!("nothing could be produced: lb.toml cannot hold what it asks for{first}");
             remarks.of_all(Severity::Fault, message);
             return None;

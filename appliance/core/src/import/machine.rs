@@ -53,7 +53,9 @@ pub(super) struct Machine {
 
 /// Letters, digits, `.`, `_` and `-`, at most 15, and none of the kernel's own words.
 pub(super) fn is_interface_name(name: &str) -> bool {
-    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    let plain = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     let own = ["lo", "all", "default", ".", ".."].contains(&name);
     plain && !own && (1..=15).contains(&name.len())
 }
@@ -91,7 +93,11 @@ impl Machine {
 
     /// The first interface that has an address, or could have one; made if there is none.
     pub fn first(&mut self) -> usize {
-        let below: Vec<&str> = self.interfaces.iter().filter_map(|i| Some(i.vlan.as_ref()?.0.as_str())).collect();
+        let below: Vec<&str> = self
+            .interfaces
+            .iter()
+            .filter_map(|i| Some(i.vlan.as_ref()?.0.as_str()))
+            .collect();
         let fits = |i: &Interface| !i.addresses.is_empty() || !below.contains(&i.name.as_str());
         match self.interfaces.iter().position(fits) {
             Some(first) => first,
@@ -101,7 +107,9 @@ impl Machine {
 
     /// A card that nothing is known of.
     pub fn another(&mut self) -> usize {
-        let free = (0..).map(|n| format!("eth{n}")).find(|name| !self.names.contains_key(name));
+        let free = (0..)
+            .map(|n| format!("eth{n}"))
+            .find(|name| !self.names.contains_key(name));
         self.interface(&free.unwrap_or_default())
     }
 
@@ -136,13 +144,18 @@ impl Machine {
         let net = net.trunc();
         let around = self.lengths.iter().filter(|length| **length <= net.prefix_len());
         let mut outer = around.filter_map(|length| IpNet::new(net.addr(), *length).ok());
-        if outer.any(|outer| self.networks.get(&outer.trunc()).is_some_and(|owner| *owner != index)) {
+        if outer.any(|outer| {
+            self.networks
+                .get(&outer.trunc())
+                .is_some_and(|owner| *owner != index)
+        }) {
             return false;
         }
         if self.networks.get(&net) == Some(&index) {
             return true;
         }
-        let all = IpNet::new_assert(net.network(), 0)..=IpNet::new_assert(net.broadcast(), net.max_prefix_len());
+        let all =
+            IpNet::new_assert(net.network(), 0)..=IpNet::new_assert(net.broadcast(), net.max_prefix_len());
         let mut inner = self.networks.range(all).filter(|(inner, _)| net.contains(*inner));
         inner.all(|(_, owner)| *owner == index)
     }
@@ -151,7 +164,9 @@ impl Machine {
         self.owned.insert(net.addr(), index);
         self.networks.insert(net.trunc(), index);
         self.lengths.insert(net.prefix_len());
-        self.interfaces[index].addresses.push(Owned { net, origin, place });
+        self.interfaces[index]
+            .addresses
+            .push(Owned { net, origin, place });
     }
 
     /// Gives an interface an address with the length that it is given. `false`: it cannot have it.
@@ -159,7 +174,8 @@ impl Machine {
         if self.has(net.addr()) {
             return true;
         }
-        let fits = is_usable(net.addr()) && net.prefix_len() > 0 && is_host_of(net) && self.is_free(net, index);
+        let fits =
+            is_usable(net.addr()) && net.prefix_len() > 0 && is_host_of(net) && self.is_free(net, index);
         if fits {
             self.add(index, net, Origin::Given, Some(place));
         }
@@ -198,7 +214,8 @@ impl Machine {
             IpAddr::V6(_) => (V6_GUESS, 128),
         };
         let nets = (usual..=most).filter_map(|length| IpNet::new(address, length).ok());
-        nets.filter(|net| is_host_of(*net)).find(|net| self.is_free(*net, index))
+        nets.filter(|net| is_host_of(*net))
+            .find(|net| self.is_free(*net, index))
     }
 
     /// Makes a network around an address that no interface reaches, with an address that has to be replaced.
@@ -213,15 +230,23 @@ impl Machine {
     /// The highest host of a network that is not known to be somebody's; routers and balancers are often there.
     fn free_host(&self, net: IpNet) -> Option<IpAddr> {
         let taken = |address: &IpAddr| self.has(*address) || self.foreign.contains(address);
-        let free = |address: &IpAddr| !taken(address) && IpNet::new(*address, net.prefix_len()).is_ok_and(is_host_of);
+        let free = |address: &IpAddr| {
+            !taken(address) && IpNet::new(*address, net.prefix_len()).is_ok_and(is_host_of)
+        };
         match net.broadcast() {
             IpAddr::V4(last) => {
                 let last = u32::from(last);
-                (0..256).map(|n| IpAddr::from(Ipv4Addr::from(last.saturating_sub(n)))).filter(|a| net.contains(a)).find(free)
+                (0..256)
+                    .map(|n| IpAddr::from(Ipv4Addr::from(last.saturating_sub(n))))
+                    .filter(|a| net.contains(a))
+                    .find(free)
             }
             IpAddr::V6(last) => {
                 let last = u128::from(last);
-                (0..256).map(|n| IpAddr::from(Ipv6Addr::from(last.saturating_sub(n)))).filter(|a| net.contains(a)).find(free)
+                (0..256)
+                    .map(|n| IpAddr::from(Ipv6Addr::from(last.saturating_sub(n))))
+                    .filter(|a| net.contains(a))
+                    .find(free)
             }
         }
     }
@@ -229,14 +254,31 @@ impl Machine {
     /// An address of the documentation networks (RFC 5737, RFC 3849) for a service that has none.
     pub fn placeholder(&mut self, v4: bool, place: Place) -> Option<IpAddr> {
         let nets: &[IpNet] = if v4 {
-            &[IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 2, 0), 24)), IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(198, 51, 100, 0), 24))]
+            &[
+                IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 2, 0), 24)),
+                IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(198, 51, 100, 0), 24)),
+            ]
         } else {
-            &[IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 64)), IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0), 64))]
+            &[
+                IpNet::V6(Ipv6Net::new_assert(
+                    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0),
+                    64,
+                )),
+                IpNet::V6(Ipv6Net::new_assert(
+                    Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0),
+                    64,
+                )),
+            ]
         };
         let index = self.first();
         for net in nets.iter().filter(|net| self.is_free(**net, index)) {
             let hosts: Vec<IpAddr> = net.hosts().take(250).collect();
-            let free = hosts.into_iter().find(|a| !self.has(*a) && !self.foreign.contains(a) && is_host_of(IpNet::from(*a)) && *a != net.network());
+            let free = hosts.into_iter().find(|a| {
+                !self.has(*a)
+                    && !self.foreign.contains(a)
+                    && is_host_of(IpNet::from(*a))
+                    && *a != net.network()
+            });
             if let Some(own) = free {
                 let net = IpNet::new(own, net.prefix_len()).ok()?;
                 self.add(index, net, Origin::Placeholder, Some(place));
@@ -249,7 +291,8 @@ impl Machine {
     /// A default route, or another one; the next hop has to be in a network of the interface.
     pub fn route(&mut self, to: IpNet, via: IpAddr, interface: Option<usize>) -> Option<usize> {
         let owner = self.owner_of_network(via)?;
-        let next_hop = is_usable(via) && !self.has(via) && to.trunc() == to && to.addr().is_ipv4() == via.is_ipv4();
+        let next_hop =
+            is_usable(via) && !self.has(via) && to.trunc() == to && to.addr().is_ipv4() == via.is_ipv4();
         if !next_hop || interface.is_some_and(|interface| interface != owner) || self.is_no_host(via) {
             return None;
         }
@@ -261,7 +304,10 @@ impl Machine {
             self.interfaces[owner].gateway.push(via);
             return Some(owner);
         }
-        let known = self.interfaces.iter().any(|i| i.routes.iter().any(|(known, _)| *known == to));
+        let known = self
+            .interfaces
+            .iter()
+            .any(|i| i.routes.iter().any(|(known, _)| *known == to));
         if known || self.networks.contains_key(&to) || !is_usable(to.addr()) {
             return None;
         }
@@ -270,7 +316,10 @@ impl Machine {
     }
 
     fn is_no_host(&self, address: IpAddr) -> bool {
-        let nets = self.lengths.iter().filter_map(|length| IpNet::new(address, *length).ok());
+        let nets = self
+            .lengths
+            .iter()
+            .filter_map(|length| IpNet::new(address, *length).ok());
         let mut known = nets.filter(|net| self.networks.contains_key(&net.trunc()));
         known.any(|net| !is_host_of(net))
     }

@@ -102,7 +102,10 @@ pub(super) fn assign(services: &[Service]) -> Vec<String> {
     let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
     let mut assigned = Vec::with_capacity(services.len());
     for service in services {
-        let alone = service.names.iter().find(|name| wanted.get(name.as_str()) == Some(&1));
+        let alone = service
+            .names
+            .iter()
+            .find(|name| wanted.get(name.as_str()) == Some(&1));
         let best = alone.or(service.names.last()).map_or("service", String::as_str);
         let best = fitting(best).unwrap_or_else(|| "service".to_owned());
         let mut name = best.clone();

@@ -42,7 +42,11 @@ pub struct Remark {
 impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
-            Some(line) => write!(f, "{} line {line}: {}: {}", self.file, self.severity, self.message),
+            Some(line) => write!(
+                f,
+                "{} line {line}: {}: {}",
+                self.file, self.severity, self.message
+            ),
             None => write!(f, "{}: {}: {}", self.file, self.severity, self.message),
         }
     }
@@ -152,5 +156,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }

@@ -11,34 +11,57 @@ fn is_checked(server: &Server) -> bool {
     server.check.value("type") != Some(NONE)
 }
 
+/// Keys that every type of check heeds.
+const ANY_TYPE: [&str; 11] = [
+    "type",
+    "address",
+    "port",
+    "source",
+    "interface",
+    "interval",
+    "timeout",
+    "retries",
+    "retry_interval",
+    "rise",
+    "down_interval",
+];
+/// Types that have no keys but those.
+const PLAIN: [&str; 2] = ["\"tcp\"", "\"icmp\""];
+
 /// Takes what the checks have in common out of them. A key that every one of them has is common: the value that most have,
-/// of several the first one. What only some have stays with them, so that nobody inherits it.
+/// of several the first one. What only some have stays with them, so that nobody inherits it who would heed it.
 pub(super) fn share(servers: &mut [Server]) -> Keys {
     let mut common = Keys::default();
-    let checked = || servers.iter().filter(|server| is_checked(server));
-    let count = checked().count();
-    let Some(first) = checked().next() else {
+    if !servers.iter().any(is_checked) {
         if !servers.is_empty() {
             common.put("type", NONE);
         }
-        servers.iter_mut().for_each(|server| server.check = Keys::default());
+        servers
+            .iter_mut()
+            .for_each(|server| server.check = Keys::default());
+        return common;
+    }
+    let checked: Vec<&Server> = servers.iter().filter(|server| is_checked(server)).collect();
+    let kind = most(&checked, "type").map(str::to_owned);
+    let of_kind = |server: &&Server| server.check.value("type") == kind.as_deref();
+    let alike: Vec<&Server> = checked.iter().copied().filter(of_kind).collect();
+    let others_are_plain = checked.iter().filter(|server| !of_kind(server)).all(|server| {
+        server
+            .check
+            .value("type")
+            .is_some_and(|kind| PLAIN.contains(&kind))
+    });
+    let Some(first) = alike.first() else {
         return common;
     };
     for (key, _) in first.check.iter() {
-        let mut values: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-        let given = checked().filter_map(|server| server.check.value(key));
-        for (place, value) in given.enumerate() {
-            values.entry(value).or_insert((0, place)).0 += 1;
-        }
-        let given: usize = values.values().map(|(times, _)| times).sum();
-        if given < count {
-            continue;
-        }
-        let most = values
-            .iter()
-            .max_by_key(|(_, (times, place))| (*times, std::cmp::Reverse(*place)));
-        if let Some((value, _)) = most {
-            common.put(key, *value);
+        let heeding = if others_are_plain && !ANY_TYPE.contains(&key) {
+            &alike
+        } else {
+            &checked
+        };
+        if let Some(value) = most(heeding, key) {
+            common.put(key, value);
         }
     }
     for server in servers.iter_mut().filter(|server| is_checked(server)) {
@@ -49,6 +72,18 @@ pub(super) fn share(servers: &mut [Server]) -> Keys {
         }
     }
     common
+}
+
+/// The value that most have, if all have one; of several the first.
+fn most<'s>(servers: &[&'s Server], key: &str) -> Option<&'s str> {
+    let mut values: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for (place, server) in servers.iter().enumerate() {
+        values.entry(server.check.value(key)?).or_insert((0, place)).0 += 1;
+    }
+    let most = values
+        .iter()
+        .max_by_key(|(_, (times, place))| (*times, std::cmp::Reverse(*place)));
+    most.map(|(value, _)| *value)
 }
 
 #[cfg(test)]
@@ -91,7 +126,10 @@ mod tests {
 
     #[test]
     fn of_two_the_first_one_decides() {
-        let mut servers = [server(&[("timeout", "\"10s\"")]), server(&[("timeout", "\"30s\"")])];
+        let mut servers = [
+            server(&[("timeout", "\"10s\"")]),
+            server(&[("timeout", "\"30s\"")]),
+        ];
         assert_eq!(keys(&share(&mut servers)), [("timeout", "\"10s\"")]);
         assert_eq!(keys(&servers[1].check), [("timeout", "\"30s\"")]);
     }

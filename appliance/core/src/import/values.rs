@@ -29,10 +29,11 @@ pub(super) fn text(text: &str) -> String {
     quoted
 }
 
-/// Whole seconds where it is that, else milliseconds.
+/// Whole hours or seconds where it is that, else milliseconds.
 pub(super) fn time(time: Duration) -> String {
-    match time.subsec_millis() {
-        0 => format!("\"{}s\"", time.as_secs()),
+    match (time.subsec_millis(), time.as_secs()) {
+        (0, seconds @ 1..) if seconds % 3_600 == 0 => format!("\"{}h\"", seconds / 3_600),
+        (0, seconds) => format!("\"{seconds}s\""),
         _ => format!("\"{}ms\"", time.as_millis()),
     }
 }

@@ -1,6 +1,7 @@
 //! A draft as text, in blocks: the head, an interface, a service, a server. A block that lb.toml cannot hold becomes a
 //! comment. Must not: judge anything.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::draft::{Address, Draft, Keys, Note, Server, Service};
@@ -33,7 +34,9 @@ pub(super) struct Block {
 
 impl Block {
     fn new(kind: Kind, place: Option<Place>, notes: &[Note], text: String, remarks: &Remarks) -> Block {
-        let comments = notes.iter().map(|note| comment(&note.text, Some(note.place), remarks));
+        let comments = notes
+            .iter()
+            .map(|note| comment(&note.text, Some(note.place), remarks));
         Block {
             kind,
             place,
@@ -55,7 +58,7 @@ impl Block {
             return;
         }
         for line in self.text.lines() {
-            out.push_str("# ");
+            out.push_str(if line.is_empty() { "#" } else { "# " });
             out.push_str(line);
             out.push('\n');
         }
@@ -95,6 +98,7 @@ pub(super) fn blocks(draft: &mut Draft, program: &str, remarks: &Remarks) -> Vec
     let names = names::assign(&draft.services);
     for (service, name) in draft.services.iter_mut().zip(names) {
         let check = shared::share(&mut service.servers);
+        gather(service);
         blocks.push(Block::new(
             Kind::Service,
             Some(service.place),
@@ -102,10 +106,41 @@ pub(super) fn blocks(draft: &mut Draft, program: &str, remarks: &Remarks) -> Vec
             service_text(service, &name, &check),
             remarks,
         ));
-        blocks.extend(service.servers.iter().map(|server| server_block(server, "[[virtual_server.real_server]]", remarks)));
-        blocks.extend(service.sorry.iter().map(|server| server_block(server, "[virtual_server.sorry_server]", remarks)));
+        blocks.extend(
+            service
+                .servers
+                .iter()
+                .map(|server| server_block(server, "[[virtual_server.real_server]]", remarks)),
+        );
+        blocks.extend(
+            service
+                .sorry
+                .iter()
+                .map(|server| server_block(server, "[virtual_server.sorry_server]", remarks)),
+        );
     }
     blocks
+}
+
+/// What is noted at several servers is noted once, at the service.
+fn gather(service: &mut Service) {
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for note in service.servers.iter().flat_map(|server| &server.notes) {
+        *times.entry(note.text.clone()).or_default() += 1;
+    }
+    let mut gathered: BTreeSet<String> = BTreeSet::new();
+    for server in &mut service.servers {
+        let (often, rare) = std::mem::take(&mut server.notes)
+            .into_iter()
+            .partition(|note| times[&note.text] > 1);
+        server.notes = rare;
+        let often: Vec<Note> = often;
+        service.notes.extend(
+            often
+                .into_iter()
+                .filter(|note| gathered.insert(note.text.clone())),
+        );
+    }
 }
 
 fn head(draft: &Draft, program: &str, remarks: &Remarks) -> Block {
@@ -130,7 +165,10 @@ fn head(draft: &Draft, program: &str, remarks: &Remarks) -> Block {
 fn doubts(interface: &Interface) -> Vec<Note> {
     let mut notes = Vec::new();
     for (origin, text) in [
-        (Origin::Guessed, "the length of this network is not in the file; the one below is a guess"),
+        (
+            Origin::Guessed,
+            "the length of this network is not in the file; the one below is a guess",
+        ),
         (
             Origin::Placeholder,
             "the file does not tell this machine's own address here; replace",
@@ -142,7 +180,9 @@ fn doubts(interface: &Interface) -> Vec<Note> {
         };
         let text = match origin {
             Origin::Placeholder => {
-                let all = std::iter::once(first).chain(doubtful).map(|owned| owned.net.to_string());
+                let all = std::iter::once(first)
+                    .chain(doubtful)
+                    .map(|owned| owned.net.to_string());
                 format!("{text} {}", all.collect::<Vec<_>>().join(", "))
             }
             _ => text.to_owned(),
@@ -156,19 +196,34 @@ fn interface(interface: &Interface, draft: &Draft, remarks: &Remarks) -> Block {
     let mut text = String::from("[[interface]]\n");
     assign(&mut text, "name", &values::text(&interface.name));
     if let Some((link, id)) = &interface.vlan {
-        assign(&mut text, "vlan", &format!("{{ link = {}, id = {id} }}", values::text(link)));
+        assign(
+            &mut text,
+            "vlan",
+            &format!("{{ link = {}, id = {id} }}", values::text(link)),
+        );
     }
-    let addresses: Vec<String> = interface.addresses.iter().map(|owned| values::text(&owned.net.to_string())).collect();
+    let addresses: Vec<String> = interface
+        .addresses
+        .iter()
+        .map(|owned| values::text(&owned.net.to_string()))
+        .collect();
     assign(&mut text, "addresses", &values::list(&addresses));
     for gateway in &interface.gateway {
         assign(&mut text, "gateway", &values::text(&gateway.to_string()));
     }
-    let first = draft.machine.interfaces().iter().find(|i| !i.addresses.is_empty());
+    let first = draft
+        .machine
+        .interfaces()
+        .iter()
+        .find(|i| !i.addresses.is_empty());
     let without = [true, false].iter().all(|v4| !draft.machine.has_gateway(*v4));
     if without && first.is_some_and(|first| first.name == interface.name) {
-        text.push_str("# gateway = \"ADDRESS\"       # next hop of the default route, if clients are elsewhere\n");
+        text.push_str(
+            "# gateway = \"ADDRESS\"       # next hop of the default route, if clients are elsewhere\n",
+        );
     }
-    let route = |(to, via): &(ipnet::IpNet, std::net::IpAddr)| format!("{{ to = \"{to}\", via = \"{via}\" }}");
+    let route =
+        |(to, via): &(ipnet::IpNet, std::net::IpAddr)| format!("{{ to = \"{to}\", via = \"{via}\" }}");
     let routes: Vec<String> = interface.routes.iter().map(route).collect();
     if !routes.is_empty() {
         assign(&mut text, "routes", &values::list(&routes));
@@ -204,7 +259,11 @@ fn server_block(server: &Server, table: &str, remarks: &Remarks) -> Block {
     for (key, value) in server.keys.iter() {
         assign(&mut text, key, value);
     }
-    let own: Vec<String> = server.check.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    let own: Vec<String> = server
+        .check
+        .iter()
+        .map(|(key, value)| format!("{key} = {value}"))
+        .collect();
     match (own.len(), server.check.value("type")) {
         (0, _) => {}
         (1, Some(kind)) => assign(&mut text, "check", kind),

@@ -21,8 +21,22 @@ pub(super) struct Bound {
 
 const FAMILIES: [&str; 6] = ["ipv4@", "ipv6@", "tcp4@", "tcp6@", "tcp@", "ip@"];
 const ELSEWHERE: [&str; 16] = [
-    "unix@", "abns@", "abnsz@", "fd@", "sockpair@", "quic4@", "quic6@", "udp@", "udp4@", "udp6@", "uxst@", "uxdg@", "mptcp@", "mptcp4@",
-    "mptcp6@", "rhttp@",
+    "unix@",
+    "abns@",
+    "abnsz@",
+    "fd@",
+    "sockpair@",
+    "quic4@",
+    "quic6@",
+    "udp@",
+    "udp4@",
+    "udp6@",
+    "uxst@",
+    "uxdg@",
+    "mptcp@",
+    "mptcp4@",
+    "mptcp6@",
+    "rhttp@",
 ];
 
 /// An address without what stands for its family; `None`: it is no address of TCP over IP.
@@ -35,7 +49,9 @@ fn over_ip(text: &str) -> Option<&str> {
 }
 
 fn unbracketed(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    host.strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host)
 }
 
 /// One of the addresses of a `bind`, with a port or a range of ports.
@@ -43,12 +59,17 @@ pub(super) fn bound(text: &str) -> Result<Bound, String> {
     let Some(plain) = over_ip(text) else {
         return Err(format!("{} is no address of TCP; it is left out", shown(text)));
     };
-    let (host, ports) = plain.rsplit_once(':').ok_or_else(|| format!("{} has no port; it is left out", shown(text)))?;
+    let (host, ports) = plain
+        .rsplit_once(':')
+        .ok_or_else(|| format!("`{}` has no port; it is left out", shown(text)))?;
     let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
     let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
     let range = port(first).zip(port(last)).filter(|(first, last)| first <= last);
     let Some((first, last)) = range else {
-        return Err(format!("`{}` is no port or range of ports; it is left out", shown(ports)));
+        return Err(format!(
+            "`{}` is no port or range of ports; it is left out",
+            shown(ports)
+        ));
     };
     let host = match unbracketed(host) {
         "" | "*" => Host::Any(true),
@@ -56,7 +77,12 @@ pub(super) fn bound(text: &str) -> Result<Bound, String> {
             Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => Host::Any(true),
             Ok(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) => Host::Any(false),
             Ok(address) => Host::At(address),
-            Err(_) => return Err(format!("{} is no address; names are not looked up, and it is left out", shown(text))),
+            Err(_) => {
+                return Err(format!(
+                    "{} is no address; names are not looked up, and it is left out",
+                    shown(text)
+                ));
+            }
         },
     };
     Ok(Bound { host, first, last })
@@ -77,7 +103,10 @@ pub(super) fn server(text: &str) -> Result<(IpAddr, Option<u16>), String> {
             "" => Ok((address, None)),
             port => match port.parse::<u16>() {
                 Ok(number) if number > 0 && !port.starts_with('+') => Ok((address, Some(number))),
-                _ => Err(format!("`{}` is no port; a shifted port cannot be said here", shown(port))),
+                _ => Err(format!(
+                    "`{}` is no port; a shifted port cannot be said here",
+                    shown(port)
+                )),
             },
         };
     }
@@ -100,16 +129,33 @@ mod tests {
             (":::80", Host::Any(false), 80, 80),
             ("[::]:80", Host::Any(false), 80, 80),
             ("ipv4@192.0.2.1:80-90", Host::At([192, 0, 2, 1].into()), 80, 90),
-            ("2001:db8::1:443", Host::At("2001:db8::1".parse().unwrap()), 443, 443),
+            (
+                "2001:db8::1:443",
+                Host::At("2001:db8::1".parse().unwrap()),
+                443,
+                443,
+            ),
         ] {
             assert_eq!(bound(text), Ok(Bound { host, first, last }), "{text}");
         }
-        for text in ["/run/x.sock", "unix@/x", "web:80", "192.0.2.1", "*:0", "*:9-8", "fd@3", "*:"] {
+        for text in [
+            "/run/x.sock",
+            "unix@/x",
+            "web:80",
+            "192.0.2.1",
+            "*:0",
+            "*:9-8",
+            "fd@3",
+            "*:",
+        ] {
             assert!(bound(text).is_err(), "{text}");
         }
         assert_eq!(server("192.0.2.1:80"), Ok(([192, 0, 2, 1].into(), Some(80))));
         assert_eq!(server("192.0.2.1"), Ok(([192, 0, 2, 1].into(), None)));
-        assert_eq!(server("[2001:db8::1]:80"), Ok(("2001:db8::1".parse().unwrap(), Some(80))));
+        assert_eq!(
+            server("[2001:db8::1]:80"),
+            Ok(("2001:db8::1".parse().unwrap(), Some(80)))
+        );
         for text in ["web1:80", "192.0.2.1:+1000", "192.0.2.1:${PORT}", "/x"] {
             assert!(server(text).is_err(), "{text}");
         }

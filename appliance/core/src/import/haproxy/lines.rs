@@ -63,7 +63,10 @@ pub(super) fn sections(text: &str, remarks: &mut Remarks) -> Vec<Section> {
     let mut variables = BTreeMap::new();
     let mut condition: Option<usize> = None;
     for (index, raw) in text.lines().enumerate() {
-        let place = Place { file: 0, line: index + 1 };
+        let place = Place {
+            file: 0,
+            line: index + 1,
+        };
         let words = words(raw, place, &variables, remarks);
         let Some(first) = words.first() else {
             continue;
@@ -89,7 +92,10 @@ pub(super) fn sections(text: &str, remarks: &mut Remarks) -> Vec<Section> {
         }
         match sections.last_mut() {
             Some(section) => section.lines.push(Line { place, words }),
-            None => remarks.fault(place, format!("{} stands before the first section; it is left out", shown(first))),
+            None => remarks.fault(
+                place,
+                format!("{} stands before the first section; it is left out", shown(first)),
+            ),
         }
     }
     sections
@@ -109,14 +115,22 @@ fn conditional(word: &str, place: Place, inside: Option<usize>, remarks: &mut Re
         (".endif", Some(depth)) => Some(depth - 1).filter(|depth| *depth > 0),
         (".elif" | ".else", inside) => inside,
         (_, inside) => {
-            remarks.dropped(place, format!("{}: it is for HAProxy as it reads the file", shown(word)));
+            remarks.dropped(
+                place,
+                format!("{}: it is for HAProxy as it reads the file", shown(word)),
+            );
             inside
         }
     }
 }
 
 /// The words of a line: section 2.2 of HAProxy's manual.
-fn words(line: &str, place: Place, variables: &BTreeMap<String, String>, remarks: &mut Remarks) -> Vec<String> {
+fn words(
+    line: &str,
+    place: Place,
+    variables: &BTreeMap<String, String>,
+    remarks: &mut Remarks,
+) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;
@@ -144,7 +158,10 @@ fn words(line: &str, place: Place, variables: &BTreeMap<String, String>, remarks
         }
     }
     if quote.is_some() {
-        remarks.fault(place, "a quotation has no end; it is taken to go to the end of the line");
+        remarks.fault(
+            place,
+            "a quotation has no end; it is taken to go to the end of the line",
+        );
     }
     words.extend(word);
     words
@@ -183,7 +200,9 @@ fn variable(
         None => return ("$".to_owned(), 1),
     };
     // `${NAME-default}`, `${NAME[*]}`.
-    let (name, default) = inner.split_once('-').map_or((inner, None), |(name, default)| (name, Some(default)));
+    let (name, default) = inner
+        .split_once('-')
+        .map_or((inner, None), |(name, default)| (name, Some(default)));
     let name = name.trim_end_matches("[*]");
     if name.is_empty() {
         return ("$".to_owned(), 1);
@@ -191,7 +210,10 @@ fn variable(
     if let Some(value) = variables.get(name).map(String::as_str).or(default) {
         return (value.chars().take(LONGEST).collect(), length);
     }
-    let message = format!("the variable {} is set outside of this file: put its value in its place", shown(name));
+    let message = format!(
+        "the variable {} is set outside of this file: put its value in its place",
+        shown(name)
+    );
     remarks.fault(place, message);
     (format!("${{{name}}}"), length)
 }
@@ -206,8 +228,14 @@ mod tests {
         let place = Place { file: 0, line: 1 };
         let variables = BTreeMap::from([("PORT".to_owned(), "80".to_owned())]);
         let mut words = |line: &str| words(line, place, &variables, &mut remarks);
-        assert_eq!(words(" server a\\ b 'c # $PORT' \"d $PORT\" # e"), ["server", "a b", "c # $PORT", "d 80"]);
-        assert_eq!(words("bind *:${PORT} ${NAME-x} ${NONE} $PORT"), ["bind", "*:80", "x", "${NONE}", "$PORT"]);
+        assert_eq!(
+            words(" server a\\ b 'c # $PORT' \"d $PORT\" # e"),
+            ["server", "a b", "c # $PORT", "d 80"]
+        );
+        assert_eq!(
+            words("bind *:${PORT} ${NAME-x} ${NONE} $PORT"),
+            ["bind", "*:80", "x", "${NONE}", "$PORT"]
+        );
         assert_eq!(words("  # nothing"), [""; 0]);
         assert_eq!(remarks.finish().len(), 1);
     }

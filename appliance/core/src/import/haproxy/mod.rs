@@ -40,8 +40,14 @@ const ALWAYS: [&str; 4] = [
 pub fn import(name: &str, text: &str) -> Imported {
     let mut remarks = Remarks::new(name);
     if text.len() > super::MOST_BYTES {
-        remarks.of_all(Severity::Fault, "nothing could be produced: the text is larger than 8 MiB");
-        return Imported { toml: String::new(), remarks: remarks.finish() };
+        remarks.of_all(
+            Severity::Fault,
+            "nothing could be produced: the text is larger than 8 MiB",
+        );
+        return Imported {
+            toml: String::new(),
+            remarks: remarks.finish(),
+        };
     }
     let sections = lines::sections(text, &mut remarks);
     let proxies = proxies(&sections, &mut remarks);
@@ -49,7 +55,9 @@ pub fn import(name: &str, text: &str) -> Imported {
     services(&proxies, &mut draft, &mut remarks);
     timeouts(&proxies, &mut draft);
     if !draft.services.is_empty() {
-        ALWAYS.iter().for_each(|text| remarks.of_all(Severity::Differs, *text));
+        ALWAYS
+            .iter()
+            .for_each(|text| remarks.of_all(Severity::Differs, *text));
     }
     finish(draft, "haproxy", remarks)
 }
@@ -60,10 +68,17 @@ fn proxies(sections: &[Section], remarks: &mut Remarks) -> Vec<Proxy> {
     let mut proxies = Vec::new();
     for section in sections {
         // `defaults NAME from OTHER`, `backend NAME from DEFAULTS`.
-        let from = section.head.iter().position(|word| word == "from").and_then(|at| section.head.get(at + 1));
+        let from = section
+            .head
+            .iter()
+            .position(|word| word == "from")
+            .and_then(|at| section.head.get(at + 1));
         let base = from.and_then(|from| named.get(from));
         if let Some(from) = from.filter(|_| base.is_none()) {
-            remarks.fault(section.place, format!("there are no defaults {} before this line", shown(from)));
+            remarks.fault(
+                section.place,
+                format!("there are no defaults {} before this line", shown(from)),
+            );
         }
         match section.kind.as_str() {
             "defaults" => {
@@ -72,7 +87,9 @@ fn proxies(sections: &[Section], remarks: &mut Remarks) -> Vec<Proxy> {
                     named.insert(name.clone(), defaults.clone());
                 }
             }
-            "frontend" | "backend" | "listen" => proxies.push(proxy::read(section, base.unwrap_or(&defaults), remarks)),
+            "frontend" | "backend" | "listen" => {
+                proxies.push(proxy::read(section, base.unwrap_or(&defaults), remarks))
+            }
             kind => other(section, kind, remarks),
         }
     }
@@ -97,8 +114,12 @@ fn other(section: &Section, kind: &str, remarks: &mut Remarks) {
         "peers" => "what is remembered is not copied to another machine",
         "resolvers" => "names are not looked up here",
         "mailers" => "no mail is sent from here; `events` tells what has happened",
-        "userlist" | "cache" | "fcgi-app" | "http-errors" => "it is about HTTP, and requests are not read here",
-        "log-forward" | "ring" | "log-profile" => "logs are not forwarded here; syslog over UDP is balanced by a service with `one_packet`",
+        "userlist" | "cache" | "fcgi-app" | "http-errors" => {
+            "it is about HTTP, and requests are not read here"
+        }
+        "log-forward" | "ring" | "log-profile" => {
+            "logs are not forwarded here; syslog over UDP is balanced by a service with `one_packet`"
+        }
         _ => "nothing here stands for it",
     };
     let mut words: Vec<&str> = section.lines.iter().map(|line| line.word(0)).collect();
@@ -110,7 +131,11 @@ fn other(section: &Section, kind: &str, remarks: &mut Remarks) {
     if more > 0 {
         list.push(format!("and {more} more"));
     }
-    let list = if list.is_empty() { String::new() } else { format!(" ({})", list.join(", ")) };
+    let list = if list.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", list.join(", "))
+    };
     remarks.dropped(section.place, format!("{kind}{list}: {why}"));
 }
 
@@ -123,9 +148,19 @@ fn services(proxies: &[Proxy], draft: &mut Draft, remarks: &mut Remarks) {
         .collect();
     let mut used = BTreeSet::new();
     let mut anywhere = Anywhere::default();
-    for (index, proxy) in proxies.iter().enumerate().filter(|(_, proxy)| proxy.kind != "backend") {
+    for (index, proxy) in proxies
+        .iter()
+        .enumerate()
+        .filter(|(_, proxy)| proxy.kind != "backend")
+    {
         if refused(proxy, remarks) {
-            used.extend(proxy.settings.default_backend.iter().filter_map(|(_, name)| backends.get(name.as_str())));
+            used.extend(
+                proxy
+                    .settings
+                    .default_backend
+                    .iter()
+                    .filter_map(|(_, name)| backends.get(name.as_str())),
+            );
             continue;
         }
         let own = proxy.kind == "listen" && !proxy.servers.is_empty();
@@ -142,7 +177,10 @@ fn services(proxies: &[Proxy], draft: &mut Draft, remarks: &mut Remarks) {
             }
         };
         let Some(back) = back else {
-            let message = format!("{} has no servers that it uses always (default_backend); it is left out", shown(&proxy.name));
+            let message = format!(
+                "{} has no servers that it uses always (default_backend); it is left out",
+                shown(&proxy.name)
+            );
             remarks.fault(proxy.chooses.unwrap_or(proxy.place), message);
             continue;
         };
@@ -154,7 +192,10 @@ fn services(proxies: &[Proxy], draft: &mut Draft, remarks: &mut Remarks) {
     }
     for (index, proxy) in proxies.iter().enumerate() {
         if proxy.kind == "backend" && !used.contains(&index) && !refused(proxy, remarks) {
-            let message = format!("no frontend uses the backend {} always; it is left out with its servers", shown(&proxy.name));
+            let message = format!(
+                "no frontend uses the backend {} always; it is left out with its servers",
+                shown(&proxy.name)
+            );
             remarks.dropped(proxy.place, message);
         }
     }
@@ -164,7 +205,10 @@ fn services(proxies: &[Proxy], draft: &mut Draft, remarks: &mut Remarks) {
 fn refused(proxy: &Proxy, remarks: &mut Remarks) -> bool {
     let name = shown(&proxy.name);
     if proxy.is_statistics && proxy.servers.is_empty() {
-        let message = format!("{} {name}: HAProxy's own page is not here; `status`, `services` and `top` show the state", proxy.kind);
+        let message = format!(
+            "{} {name}: HAProxy's own page is not here; `status`, `services` and `top` show the state",
+            proxy.kind
+        );
         remarks.dropped(proxy.place, message);
         return true;
     }
@@ -182,9 +226,13 @@ fn refused(proxy: &Proxy, remarks: &mut Remarks) -> bool {
 
 /// A connection may be idle for as long as the longest of HAProxy's times, if that is longer than usual here.
 fn timeouts(proxies: &[Proxy], draft: &mut Draft) {
-    let idle = proxies.iter().filter(|proxy| !proxy.is_http()).filter_map(|proxy| proxy.settings.idle).max();
+    let idle = proxies
+        .iter()
+        .filter(|proxy| !proxy.is_http())
+        .filter_map(|proxy| proxy.settings.idle)
+        .max();
     if let Some(idle) = idle.filter(|idle| *idle > IDLE && !draft.services.is_empty()) {
-        let seconds = idle.min(LONGEST_IDLE).as_secs();
-        draft.timeouts.put("tcp", values::text(&format!("{seconds}s")));
+        let whole = Duration::from_secs(idle.min(LONGEST_IDLE).as_secs());
+        draft.timeouts.put("tcp", values::time(whole));
     }
 }

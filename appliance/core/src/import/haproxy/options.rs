@@ -54,11 +54,28 @@ pub(super) struct Options {
 const WITH_VALUE: [(&str, &[&str]); 5] = [
     (
         "a connection goes to the server itself here, with the client's own address, and is not opened by a proxy",
-        &["source", "usesrc", "interface", "tcp-ut", "max-reuse", "pool-max-conn", "pool-purge-delay", "pool-low-conn", "socks4", "namespace"],
+        &[
+            "source",
+            "usesrc",
+            "interface",
+            "tcp-ut",
+            "max-reuse",
+            "pool-max-conn",
+            "pool-purge-delay",
+            "pool-low-conn",
+            "socks4",
+            "namespace",
+        ],
     ),
     (
         "names are not looked up here",
-        &["resolvers", "resolve-opts", "resolve-prefer", "resolve-net", "init-addr"],
+        &[
+            "resolvers",
+            "resolve-opts",
+            "resolve-prefer",
+            "resolve-net",
+            "init-addr",
+        ],
     ),
     (
         "it is about TLS between proxy and server, and TLS passes through here",
@@ -86,7 +103,21 @@ const WITH_VALUE: [(&str, &[&str]); 5] = [
     ),
     (
         "nothing here stands for it",
-        &["maxqueue", "minconn", "error-limit", "observe", "on-error", "id", "guid", "log-proto", "set-proxy-v2-tlv-fmt", "proxy-v2-options", "shard", "hash-key", "strict-maxconn"],
+        &[
+            "maxqueue",
+            "minconn",
+            "error-limit",
+            "observe",
+            "on-error",
+            "id",
+            "guid",
+            "log-proto",
+            "set-proxy-v2-tlv-fmt",
+            "proxy-v2-options",
+            "shard",
+            "hash-key",
+            "strict-maxconn",
+        ],
     ),
 ];
 
@@ -94,7 +125,13 @@ const WITH_VALUE: [(&str, &[&str]); 5] = [
 const SWITCHES: [(&str, &[&str]); 3] = [
     (
         "the client's own address arrives at the server here, which must not expect the PROXY protocol any more",
-        &["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl", "send-proxy-v2-ssl-cn", "check-send-proxy"],
+        &[
+            "send-proxy",
+            "send-proxy-v2",
+            "send-proxy-v2-ssl",
+            "send-proxy-v2-ssl-cn",
+            "check-send-proxy",
+        ],
     ),
     (
         "it is about TLS between proxy and server, and TLS passes through here",
@@ -119,7 +156,16 @@ const SWITCHES: [(&str, &[&str]); 3] = [
     ),
     (
         "nothing here stands for it",
-        &["tfo", "non-stick", "stick", "no-backup", "check-via-socks4", "no-tfo", "no-send-proxy", "no-send-proxy-v2"],
+        &[
+            "tfo",
+            "non-stick",
+            "stick",
+            "no-backup",
+            "check-via-socks4",
+            "no-tfo",
+            "no-send-proxy",
+            "no-send-proxy-v2",
+        ],
     ),
 ];
 
@@ -184,8 +230,14 @@ impl Options {
             "maxconn" => keep(&mut self.maxconn, number()),
             "port" => keep(&mut self.port, port()),
             "agent-port" => keep(&mut self.agent_port, port()),
-            "addr" => keep(&mut self.address, super::bind::server(given).ok().map(|(address, _)| address)),
-            "agent-send" => keep(&mut self.agent_send, Some(given.trim_end_matches('\n').to_owned())),
+            "addr" => keep(
+                &mut self.address,
+                super::bind::server(given).ok().map(|(address, _)| address),
+            ),
+            "agent-send" => keep(
+                &mut self.agent_send,
+                Some(given.trim_end_matches('\n').to_owned()),
+            ),
             "check-sni" => keep(&mut self.check_sni, is_dns_name(given).then(|| given.to_owned())),
             "track" => keep(&mut self.track, Some(given.to_owned())),
             _ => {
@@ -203,7 +255,9 @@ impl Options {
     fn told(&self, word: &str, given: &str, line: &Line, dropped: &mut Dropped) {
         let why = match word {
             "agent-addr" => "an agent is asked at the server's own address, or that of `address`",
-            "on-marked-down" => "connections of a server that went down are ended after `kill_after` (5 s) here, always",
+            "on-marked-down" => {
+                "connections of a server that went down are ended after `kill_after` (5 s) here, always"
+            }
             _ => "connections stay where they are when servers come back",
         };
         dropped.because(line.place, &format!("{word} {given}"), why);

@@ -29,6 +29,8 @@ pub(super) struct Probe {
     body: Option<(&'static str, String)>,
     port: Option<u16>,
     ssl: bool,
+    /// What is said to a server, and is not said here.
+    lost: Option<Place>,
 }
 
 /// Checks that speak a protocol which is not spoken here.
@@ -62,7 +64,7 @@ impl Probe {
                 remarks.fault(line.place, message);
             }
             "http-check" => self.http_check(line, dropped, remarks),
-            "tcp-check" => self.tcp_check(line, remarks),
+            "tcp-check" => self.tcp_check(line, dropped, remarks),
             called => {
                 let Some((_, protocol)) = PROTOCOLS.iter().find(|(option, _)| *option == called) else {
                     return false;
@@ -120,7 +122,11 @@ impl Probe {
 
     /// `HTTP/1.1\r\nHost:\ www`, as it was written before `http-check send`.
     fn fields(&mut self, version: &str, place: Place, remarks: &mut Remarks) {
-        for field in version.split(['\r', '\n']).map(str::trim).filter(|field| !field.is_empty()) {
+        for field in version
+            .split(['\r', '\n'])
+            .map(str::trim)
+            .filter(|field| !field.is_empty())
+        {
             match field.split_once(':') {
                 Some((name, value)) => self.field(name.trim(), value.trim(), place, remarks),
                 None if field.starts_with("HTTP/1.1") => {}
@@ -134,7 +140,13 @@ impl Probe {
         match lower.as_str() {
             "host" if is_host(value) => self.host = Some(value.to_owned()),
             "connection" => {}
-            _ => remarks.fault(place, format!("the field {} is not sent; add it to `headers` of the check", shown(name))),
+            _ => remarks.fault(
+                place,
+                format!(
+                    "the field {} is not sent; add it to `headers` of the check",
+                    shown(name)
+                ),
+            ),
         }
     }
 
@@ -166,7 +178,10 @@ impl Probe {
                     let content = words.next().unwrap_or_default();
                     self.field(value, content, place, remarks);
                 }
-                word => remarks.fault(place, format!("{} of a request cannot be said here; it is left out", shown(word))),
+                word => remarks.fault(
+                    place,
+                    format!("{} of a request cannot be said here; it is left out", shown(word)),
+                ),
             }
         }
     }
@@ -175,9 +190,14 @@ impl Probe {
     fn expect(&mut self, line: &Line, remarks: &mut Remarks) {
         let place = line.place;
         let words: Vec<&str> = line.from(2).iter().map(String::as_str).collect();
-        let at = words.iter().position(|word| ["status", "rstatus", "string", "rstring"].contains(word));
+        let at = words
+            .iter()
+            .position(|word| ["status", "rstatus", "string", "rstring"].contains(word));
         let Some(at) = at.filter(|_| !words.contains(&"!")) else {
-            let message = format!("`{}` cannot be said here; it is left out", shown(&line.words.join(" ")));
+            let message = format!(
+                "`{}` cannot be said here; it is left out",
+                shown(&line.words.join(" "))
+            );
             remarks.fault(place, message);
             return;
         };
@@ -186,21 +206,35 @@ impl Probe {
             "status" => self.status = statuses(&given, place, remarks),
             "rstatus" => self.status = self::classes(&given, place, remarks),
             "string" if !given.is_empty() => self.body = Some(("body_contains", values::text(&given))),
-            "rstring" if Pattern::new(&given).is_ok() => self.body = Some(("body_matches", values::text(&given))),
-            _ => remarks.fault(place, format!("the pattern {} cannot be used here; it is left out", shown(&given))),
+            "rstring" if Pattern::new(&given).is_ok() => {
+                self.body = Some(("body_matches", values::text(&given)))
+            }
+            _ => remarks.fault(
+                place,
+                format!(
+                    "the pattern {} cannot be used here; it is left out",
+                    shown(&given)
+                ),
+            ),
         }
     }
 
-    fn tcp_check(&mut self, line: &Line, remarks: &mut Remarks) {
+    fn tcp_check(&mut self, line: &Line, dropped: &mut Dropped, remarks: &mut Remarks) {
         match line.word(1) {
             "connect" => self.connect(line, remarks),
             "comment" | "" => {}
-            _ => {
+            word if self.lost.is_some() => {
+                dropped.because(
+                    line.place,
+                    &format!("tcp-check {word}"),
+                    "a check by TCP says nothing and reads nothing",
+                );
+            }
+            word => {
+                self.lost = Some(line.place);
                 let message = format!(
-                    "{} {}: nothing is said to the server; that the port is open is checked, and not what it answers. Let the server \
-                     say it if that counts: type = \"agent\"",
-                    line.word(0),
-                    line.word(1)
+                    "tcp-check {word}: nothing is said to the server; that the port is open is checked, and not what it answers. Let \
+                     the server say it if that counts: type = \"agent\"",
                 );
                 remarks.fault(line.place, message);
             }
@@ -213,10 +247,17 @@ impl Probe {
         for (at, word) in words.iter().enumerate() {
             match word.as_str() {
                 "ssl" => self.ssl = true,
-                "port" => match words.get(at + 1).and_then(|port| port.parse().ok()).filter(|port| *port > 0) {
+                "port" => match words
+                    .get(at + 1)
+                    .and_then(|port| port.parse().ok())
+                    .filter(|port| *port > 0)
+                {
                     Some(port) if self.port.is_none_or(|known| known == port) => self.port = Some(port),
                     Some(port) => {
-                        remarks.fault(line.place, format!("a check asks one port here; {port} is left out"));
+                        remarks.fault(
+                            line.place,
+                            format!("a check asks one port here; {port} is left out"),
+                        );
                     }
                     None => remarks.fault(line.place, "the port cannot be read; it is left out"),
                 },
@@ -242,11 +283,21 @@ impl Probe {
         if ["https", "tls"].contains(&kind) {
             let text = "say who may answer by `ca` or `fingerprint` in the place of `verify = false`";
             let at = self.place.unwrap_or(place);
-            notes.push(Note { place: at, text: text.to_owned() });
+            notes.push(Note {
+                place: at,
+                text: text.to_owned(),
+            });
             keys.put("verify", "false");
             if let Some(name) = &options.check_sni {
                 keys.put("server_name", values::text(name));
             }
+        }
+        if let Some(lost) = self.lost.filter(|_| self.kind == Kind::Tcp) {
+            let text = "what `tcp-check` says and reads there is not asked here: every server whose port is open gets clients";
+            notes.push(Note {
+                place: lost,
+                text: text.to_owned(),
+            });
         }
         if let Some(address) = options.address {
             keys.put("address", values::text(&address.to_string()));
@@ -266,7 +317,11 @@ impl Probe {
             keys.put("host", values::text(host));
         }
         // HAProxy takes 2xx and 3xx where nothing is said; we take 2xx.
-        let usual = if self.body.is_some() { "\"100-599\"" } else { "\"200-399\"" };
+        let usual = if self.body.is_some() {
+            "\"100-599\""
+        } else {
+            "\"200-399\""
+        };
         keys.put("status", self.status.as_deref().unwrap_or(usual));
         if let Some((key, value)) = &self.body {
             keys.put(key, value.as_str());
@@ -276,14 +331,25 @@ impl Probe {
 
 /// `200`, `200-399`, and several with commas.
 fn statuses(given: &str, place: Place, remarks: &mut Remarks) -> Option<String> {
-    let number = |text: &str| text.trim().parse::<u16>().ok().filter(|status| (100..=599).contains(status));
+    let number = |text: &str| {
+        text.trim()
+            .parse::<u16>()
+            .ok()
+            .filter(|status| (100..=599).contains(status))
+    };
     let mut all = Vec::new();
     for part in given.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        match number(first).zip(number(last)).filter(|(first, last)| first <= last) {
+        match number(first)
+            .zip(number(last))
+            .filter(|(first, last)| first <= last)
+        {
             Some((first, last)) if first == last => all.push(first.to_string()),
             Some((first, last)) => all.push(format!("\"{first}-{last}\"")),
-            None => remarks.fault(place, format!("{} is no status from 100 to 599; it is left out", shown(part))),
+            None => remarks.fault(
+                place,
+                format!("{} is no status from 100 to 599; it is left out", shown(part)),
+            ),
         }
     }
     (!all.is_empty()).then(|| values::one_or_list(&all))
@@ -299,7 +365,10 @@ fn classes(given: &str, place: Place, remarks: &mut Remarks) -> Option<String> {
     };
     let digits: Vec<char> = classes.chars().filter(|c| !"|?:".contains(*c)).collect();
     if digits.is_empty() || !digits.iter().all(|c| ('1'..='5').contains(c)) || !tail(rest) {
-        let message = format!("the pattern of statuses {} cannot be used here; 200-399 are right", shown(given));
+        let message = format!(
+            "the pattern of statuses {} cannot be used here; 200-399 are right",
+            shown(given)
+        );
         remarks.fault(place, message);
         return None;
     }

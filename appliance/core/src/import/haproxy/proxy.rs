@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::super::machine::is_interface_name;
 use super::super::remarks::{Place, Remarks, shown};
 use super::bind::{self, Bound, Host};
 use super::lines::{Line, Section};
@@ -41,7 +42,8 @@ pub(super) struct Proxy {
     pub kind: String,
     pub name: String,
     pub settings: Settings,
-    pub binds: Vec<(Place, Bound)>,
+    /// With the interface, where it is named.
+    pub binds: Vec<(Place, Bound, Option<String>)>,
     /// Lines of servers, to be read when the service is known.
     pub servers: Vec<Line>,
     pub stick: Stick,
@@ -78,7 +80,10 @@ fn read_time(line: &Line, remarks: &mut Remarks) -> Option<Duration> {
     let given = line.words.last().map_or("", String::as_str);
     let read = time(given);
     if read.is_none() {
-        remarks.fault(line.place, format!("`{}` is no time; it is left out", shown(given)));
+        remarks.fault(
+            line.place,
+            format!("`{}` is no time; it is left out", shown(given)),
+        );
     }
     read
 }
@@ -100,7 +105,7 @@ pub(super) fn read(section: &Section, defaults: &Settings, remarks: &mut Remarks
     let mut dropped = Dropped::default();
     // `listen NAME ADDRESS:PORT`, as it was once written.
     if let Some(addresses) = section.head.get(1).filter(|word| word.contains(':')) {
-        proxy.bound(addresses, section.place, remarks);
+        proxy.bound(addresses, None, section.place, remarks);
     }
     for line in &section.lines {
         proxy.line(line, &mut dropped, remarks);
@@ -117,6 +122,9 @@ impl Proxy {
     fn line(&mut self, line: &Line, dropped: &mut Dropped, remarks: &mut Remarks) {
         match line.word(0) {
             "bind" => self.bind(line, dropped, remarks),
+            "server" if line.words.len() < 3 => {
+                remarks.fault(line.place, "a server has a name and an address; it is left out")
+            }
             "server" => self.servers.push(line.clone()),
             "server-template" => {
                 let message = "server-template: servers are given by their addresses, each of them; names are not looked up";
@@ -127,7 +135,8 @@ impl Proxy {
             }
             "use_backend" => {
                 self.chooses.get_or_insert(line.place);
-                let why = "a backend cannot be chosen by what a connection says; give each its own address or port";
+                let why =
+                    "a backend cannot be chosen by what a connection says; give each its own address or port";
                 dropped.because(line.place, &line.words.join(" "), why);
             }
             "stick-table" => self.table(line, remarks),
@@ -136,19 +145,27 @@ impl Proxy {
                 self.is_statistics = true;
                 dropped.add(line);
             }
-            "disabled" => remarks.fault(line.place, "disabled: this proxy does nothing; what is made of it does: remove it"),
+            "disabled" => remarks.fault(
+                line.place,
+                "disabled: this proxy does nothing; what is made of it does: remove it",
+            ),
             _ if self.settings.take(line, dropped, remarks) => {}
             _ => dropped.add(line),
         }
     }
 
-    fn bound(&mut self, addresses: &str, place: Place, remarks: &mut Remarks) {
+    fn bound(&mut self, addresses: &str, interface: Option<&str>, place: Place, remarks: &mut Remarks) {
         for address in addresses.split(',') {
             match bind::bound(address) {
-                Ok(Bound { host: Host::At(ip), .. }) if ip.is_loopback() => {
-                    remarks.dropped(place, format!("{ip}: what only the machine itself can reach serves nobody here"));
+                Ok(Bound {
+                    host: Host::At(ip), ..
+                }) if ip.is_loopback() => {
+                    remarks.dropped(
+                        place,
+                        format!("{ip}: what only the machine itself can reach serves nobody here"),
+                    );
                 }
-                Ok(bound) => self.binds.push((place, bound)),
+                Ok(bound) => self.binds.push((place, bound, interface.map(str::to_owned))),
                 Err(message) => remarks.fault(place, message),
             }
         }
@@ -156,7 +173,13 @@ impl Proxy {
 
     /// `bind ADDRESS:PORT[,...] [OPTIONS]`.
     fn bind(&mut self, line: &Line, dropped: &mut Dropped, remarks: &mut Remarks) {
-        self.bound(line.word(1), line.place, remarks);
+        let named = line
+            .words
+            .iter()
+            .position(|word| word == "interface")
+            .and_then(|at| line.words.get(at + 1));
+        let named = named.filter(|name| is_interface_name(name)).cloned();
+        self.bound(line.word(1), named.as_deref(), line.place, remarks);
         let mut words = line.from(2).iter().map(String::as_str);
         let mut others = Vec::new();
         while let Some(word) = words.next() {
@@ -165,6 +188,9 @@ impl Proxy {
                 "accept-proxy" => {
                     let message = "accept-proxy: the PROXY protocol is not read here; it would arrive at the servers, as it is";
                     remarks.fault(line.place, message);
+                }
+                "interface" if named.is_some() => {
+                    words.next();
                 }
                 "crt" | "ca-file" | "verify" | "alpn" | "ciphers" | "crt-list" => {
                     words.next();
@@ -192,7 +218,13 @@ impl Proxy {
             self.stick.table = None;
         }
         if let Some(peers) = after("peers") {
-            remarks.dropped(line.place, format!("peers {}: what is remembered is not copied to another machine", shown(peers)));
+            remarks.dropped(
+                line.place,
+                format!(
+                    "peers {}: what is remembered is not copied to another machine",
+                    shown(peers)
+                ),
+            );
         }
     }
 
@@ -209,7 +241,9 @@ impl Proxy {
             return;
         };
         self.stick.on = Some(line.place);
-        let mask = key.split_once("ipmask(").and_then(|(_, rest)| rest.split([')', ',']).next());
+        let mask = key
+            .split_once("ipmask(")
+            .and_then(|(_, rest)| rest.split([')', ',']).next());
         self.stick.prefix = mask.and_then(|mask| mask.parse().ok()).or(self.stick.prefix);
     }
 }

@@ -31,7 +31,13 @@ pub(super) struct Read {
 }
 
 /// `server NAME ADDRESS[:PORT] [OPTIONS]`. The port is that of the address as it is written; 0: none.
-pub(super) fn server(line: &Line, settings: &Settings, only: bool, dropped: &mut Dropped, remarks: &mut Remarks) -> Read {
+pub(super) fn server(
+    line: &Line,
+    settings: &Settings,
+    only: bool,
+    dropped: &mut Dropped,
+    remarks: &mut Remarks,
+) -> Read {
     let place = line.place;
     let mut options = settings.server.clone();
     options.read(line, 3, dropped, remarks);
@@ -44,9 +50,9 @@ pub(super) fn server(line: &Line, settings: &Settings, only: bool, dropped: &mut
         }
     };
     let mut server = Server::new(place, address);
-    load(&options, &mut server, only, remarks);
+    load(&options, &mut server, only, dropped, remarks);
     let mut notes = Vec::new();
-    server.check = check(&options, settings, place, &mut notes, remarks);
+    server.check = check(&options, settings, place, &mut notes, dropped, remarks);
     server.notes.extend(notes);
     if options.ssl {
         let message = "ssl: HAProxy speaks TLS to this server; here it gets what the client sends, so that clients have to speak TLS";
@@ -55,15 +61,18 @@ pub(super) fn server(line: &Line, settings: &Settings, only: bool, dropped: &mut
     Read { server, options }
 }
 
-fn load(options: &Options, server: &mut Server, only: bool, remarks: &mut Remarks) {
+fn load(options: &Options, server: &mut Server, only: bool, dropped: &mut Dropped, remarks: &mut Remarks) {
     let place = server.place;
-    if let Some(weight) = options.weight {
+    if let Some(weight) = options.weight.filter(|weight| *weight != 1) {
         server.keys.put("weight", weight.min(65_535).to_string());
     }
     if options.disabled {
         server.keys.put("weight", "0");
         let text = "it is disabled there, and has a weight of 0 here: remove the weight, or the server";
-        server.notes.push(Note { place, text: text.to_owned() });
+        server.notes.push(Note {
+            place,
+            text: text.to_owned(),
+        });
         remarks.differs(place, "disabled: a weight of 0, so that it gets no new connections; `drain` and `undrain` do that without the file");
     }
     if options.backup {
@@ -71,21 +80,33 @@ fn load(options: &Options, server: &mut Server, only: bool, remarks: &mut Remark
     }
     match options.maxconn.filter(|most| *most > 0) {
         Some(most) if only => server.keys.put("max_connections", most.min(i32::MAX as u64).to_string()),
-        Some(most) => remarks.dropped(
+        Some(most) => dropped.because(
             place,
-            format!(
-                "maxconn {most}: what is more waits in HAProxy, and would be refused here, where connections that ended less than 120 s \
-                 ago count as well; max_connections = N if the server needs a limit"
-            ),
+            &format!("maxconn {most}"),
+            "what is more waits in HAProxy, and would be refused here, where connections that ended less than 120 s ago count as well; \
+             max_connections = N if the server needs a limit",
         ),
         None => {}
     }
     if let Some(track) = &options.track {
-        remarks.fault(place, format!("track {}: this server has a check of its own here; servers that are checked alike share it", shown(track)));
+        remarks.fault(
+            place,
+            format!(
+                "track {}: this server has a check of its own here; servers that are checked alike share it",
+                shown(track)
+            ),
+        );
     }
 }
 
-fn check(options: &Options, settings: &Settings, place: Place, notes: &mut Vec<Note>, remarks: &mut Remarks) -> Keys {
+fn check(
+    options: &Options,
+    settings: &Settings,
+    place: Place,
+    notes: &mut Vec<Note>,
+    dropped: &mut Dropped,
+    remarks: &mut Remarks,
+) -> Keys {
     let mut keys = Keys::default();
     match (options.check || options.track.is_some(), options.agent) {
         (false, false) => {
@@ -106,6 +127,7 @@ fn check(options: &Options, settings: &Settings, place: Place, notes: &mut Vec<N
         }
     }
     timed(options, settings, place, &mut keys, remarks);
+    down_interval(options, place, &mut keys, dropped, remarks);
     keys
 }
 
@@ -116,7 +138,10 @@ fn agent(options: &Options, place: Place, remarks: &mut Remarks) -> Keys {
         keys.put("send", values::text(send));
     }
     if options.agent_port.is_none() {
-        remarks.fault(place, format!("agent-check without agent-port: {AGENT_PORT} is a guess"));
+        remarks.fault(
+            place,
+            format!("agent-check without agent-port: {AGENT_PORT} is a guess"),
+        );
     }
     keys.put("port", options.agent_port.unwrap_or(AGENT_PORT).to_string());
     keys
@@ -124,7 +149,11 @@ fn agent(options: &Options, place: Place, remarks: &mut Remarks) -> Keys {
 
 fn timed(options: &Options, settings: &Settings, place: Place, keys: &mut Keys, remarks: &mut Remarks) {
     let is_agent = keys.value("type") == Some("\"agent\"");
-    let inter = options.agent_inter.filter(|_| is_agent).or(options.inter).unwrap_or(INTER);
+    let inter = options
+        .agent_inter
+        .filter(|_| is_agent)
+        .or(options.inter)
+        .unwrap_or(INTER);
     keys.put("interval", time_within(inter, &INTERVAL, "inter", place, remarks));
     let connect = settings.connect.map_or(inter, |connect| connect.min(inter));
     let is_open = keys.value("type") == Some("\"tcp\"");
@@ -134,20 +163,40 @@ fn timed(options: &Options, settings: &Settings, place: Place, keys: &mut Keys, 
         Some(_) => connect,
         None => inter,
     };
-    keys.put("timeout", time_within(timeout, &TIMEOUT, "the time of a check", place, remarks));
+    keys.put(
+        "timeout",
+        time_within(timeout, &TIMEOUT, "the time of a check", place, remarks),
+    );
     let fall = options.fall.unwrap_or(FALL);
     keys.put("retries", whole(fall.saturating_sub(1), &(0..=100)).to_string());
     let pause = options.fastinter.unwrap_or(inter);
-    keys.put("retry_interval", time_within(pause, &RETRY_INTERVAL, "fastinter", place, remarks));
-    keys.put("rise", whole(options.rise.unwrap_or(RISE), &(1..=100)).to_string());
+    keys.put(
+        "retry_interval",
+        time_within(pause, &RETRY_INTERVAL, "fastinter", place, remarks),
+    );
+    keys.put(
+        "rise",
+        whole(options.rise.unwrap_or(RISE), &(1..=100)).to_string(),
+    );
+}
+
+fn down_interval(
+    options: &Options,
+    place: Place,
+    keys: &mut Keys,
+    dropped: &mut Dropped,
+    remarks: &mut Remarks,
+) {
+    let inter = options.inter.unwrap_or(INTER);
     match options.downinter {
-        Some(down) if down > inter => {
+        Some(down) if down > inter && down >= *INTERVAL.start() => {
             keys.put("down_interval", time_within(down, &INTERVAL, "downinter", place, remarks));
             remarks.differs(place, "downinter: it counts for a server that has been down for five minutes");
         }
-        Some(_) => remarks.dropped(
+        Some(_) => dropped.because(
             place,
-            "downinter: `down_interval` may only be longer than `interval`; a server that is down is checked every `interval`",
+            "downinter",
+            "`down_interval` may only be longer than `interval`; a server that is down is checked every `interval`",
         ),
         None => {}
     }

@@ -32,36 +32,58 @@ pub(super) fn add(
 ) {
     draft.listens += back.servers.len() + front.binds.len();
     if draft.listens > MOST_SERVERS {
-        remarks.fault(front.place, "there are too many servers and services; this one is left out");
+        remarks.fault(
+            front.place,
+            "there are too many servers and services; this one is left out",
+        );
         return;
     }
     let servers = servers(back, remarks);
     let mut listens = Vec::new();
-    let has = |v4: bool| servers.iter().filter_map(|read| read.server.ip()).any(|ip| ip.is_ipv4() == v4);
+    let has = |v4: bool| {
+        servers
+            .iter()
+            .filter_map(|read| read.server.ip())
+            .any(|ip| ip.is_ipv4() == v4)
+    };
     let any_known = has(true) || has(false);
-    for (place, bound) in &front.binds {
+    for (place, bound, interface) in &front.binds {
         let v4 = match bound.host {
             Host::At(ip) => ip.is_ipv4(),
             Host::Any(v4) => v4,
         };
         if any_known && !has(v4) {
             let (theirs, ours) = if v4 { ("IPv6", "IPv4") } else { ("IPv4", "IPv6") };
-            let message = format!("it listens on {ours}, and all servers are {theirs}; addresses are not translated here, and it is left out");
+            let message = format!(
+                "it listens on {ours}, and all servers are {theirs}; addresses are not translated here, and it is left out"
+            );
             remarks.fault(*place, message);
             continue;
         }
-        if let Some(listen) = listen(*place, bound, anywhere, draft, remarks) {
+        if let Some(listen) = listen(*place, bound, interface.as_deref(), anywhere, draft, remarks) {
             listens.push((*place, listen));
         }
     }
     if listens.is_empty() {
-        remarks.fault(front.place, format!("{} has no address to listen on; it is left out", shown(&front.name)));
+        remarks.fault(
+            front.place,
+            format!(
+                "{} has no address to listen on; it is left out",
+                shown(&front.name)
+            ),
+        );
         return;
     }
+    let is_v4 = |(_, listen): &(Place, Listen)| listen.address.is_ipv4();
+    let both = listens.iter().any(is_v4) && !listens.iter().all(is_v4);
     for v4 in [true, false] {
-        let of_family: Vec<Listen> = listens.iter().map(|(_, listen)| *listen).filter(|listen| listen.address.is_ipv4() == v4).collect();
+        let of_family: Vec<Listen> = listens
+            .iter()
+            .map(|(_, listen)| *listen)
+            .filter(|listen| listen.address.is_ipv4() == v4)
+            .collect();
         for listen in split(of_family, &servers, back) {
-            let service = service(front, back, listen, &servers, remarks);
+            let service = service(front, back, listen, both, &servers, remarks);
             draft.services.push(service);
         }
     }
@@ -69,7 +91,11 @@ pub(super) fn add(
 
 fn servers(back: &Proxy, remarks: &mut Remarks) -> Vec<Read> {
     let mut dropped = Dropped::default();
-    let only = back.settings.balance.as_ref().is_some_and(|(_, words)| words.first().is_some_and(|word| word == "first"));
+    let only = back
+        .settings
+        .balance
+        .as_ref()
+        .is_some_and(|(_, words)| words.first().is_some_and(|word| word == "first"));
     let servers: Vec<Read> = back
         .servers
         .iter()
@@ -79,13 +105,26 @@ fn servers(back: &Proxy, remarks: &mut Remarks) -> Vec<Read> {
     servers
 }
 
-fn listen(place: Place, bound: &Bound, anywhere: &mut Anywhere, draft: &mut Draft, remarks: &mut Remarks) -> Option<Listen> {
+fn listen(
+    place: Place,
+    bound: &Bound,
+    interface: Option<&str>,
+    anywhere: &mut Anywhere,
+    draft: &mut Draft,
+    remarks: &mut Remarks,
+) -> Option<Listen> {
     let (first, last) = (bound.first, bound.last);
     let address = match bound.host {
         Host::At(address) => {
-            let index = draft.machine.first();
+            let index = match interface {
+                Some(name) => draft.machine.interface(name),
+                None => draft.machine.first(),
+            };
             if !draft.machine.adopt(index, address, place) {
-                remarks.fault(place, format!("{address} can be no address of an interface; it is left out"));
+                remarks.fault(
+                    place,
+                    format!("{address} can be no address of an interface; it is left out"),
+                );
                 return None;
             }
             address
@@ -96,7 +135,9 @@ fn listen(place: Place, bound: &Bound, anywhere: &mut Anywhere, draft: &mut Draf
                 *known = draft.machine.placeholder(v4, place);
             }
             let address = (*known)?;
-            let message = format!("`*` is no address: a service listens on those that it names; {address} stands for it, replace it");
+            let message = format!(
+                "`*` is no address: a service listens on those that it names; {address} stands for it, replace it"
+            );
             remarks.fault(place, message);
             address
         }
@@ -107,7 +148,10 @@ fn listen(place: Place, bound: &Bound, anywhere: &mut Anywhere, draft: &mut Draf
 /// Clients are remembered for a service as a whole, whose ports then cannot be mapped.
 fn split(listens: Vec<Listen>, servers: &[Read], back: &Proxy) -> Vec<Vec<Listen>> {
     let mut seen = std::collections::BTreeSet::new();
-    let listens: Vec<Listen> = listens.into_iter().filter(|listen| seen.insert(*listen)).collect();
+    let listens: Vec<Listen> = listens
+        .into_iter()
+        .filter(|listen| seen.insert(*listen))
+        .collect();
     let ports: Vec<u16> = servers.iter().filter_map(|read| port(&read.server)).collect();
     let maps = |listen: &Listen| ports.iter().any(|port| ![0, listen.first].contains(port));
     if listens.is_empty() {
@@ -126,7 +170,14 @@ fn port(server: &Server) -> Option<u16> {
     }
 }
 
-fn service(front: &Proxy, back: &Proxy, listen: Vec<Listen>, servers: &[Read], remarks: &mut Remarks) -> Service {
+fn service(
+    front: &Proxy,
+    back: &Proxy,
+    listen: Vec<Listen>,
+    both: bool,
+    servers: &[Read],
+    remarks: &mut Remarks,
+) -> Service {
     let first = listen[0];
     let name = names::fitting(&front.name).unwrap_or_else(|| "service".to_owned());
     let mut service = Service {
@@ -150,26 +201,42 @@ fn service(front: &Proxy, back: &Proxy, listen: Vec<Listen>, servers: &[Read], r
     backups(back, servers, remarks);
     if let Some(place) = front.terminates {
         let text = "HAProxy ends TLS here; now it passes through, and the servers have to speak it, with a certificate of their own";
-        service.notes.push(Note { place, text: text.to_owned() });
+        service.notes.push(Note {
+            place,
+            text: text.to_owned(),
+        });
         remarks.fault(place, "ssl: TLS is not ended here, it passes through: the servers have to speak TLS themselves, with the certificate");
     }
     for read in servers {
-        service.servers.push(fitted(read, &service));
+        if let Some(server) = fitted(read, both, &service, remarks) {
+            service.servers.push(server);
+        }
     }
     service
 }
 
-/// The server as this service's, with the port that it has there.
-fn fitted(read: &Read, service: &Service) -> Server {
+/// The server as this service's, with the port that it has there. `both`: there is a service for the other family.
+fn fitted(read: &Read, both: bool, service: &Service, remarks: &mut Remarks) -> Option<Server> {
     let mut server = read.server.clone();
     let Address::Known(ip, port) = server.address else {
-        return server;
+        return Some(server);
     };
     let first = service.listen[0];
     if ip.is_ipv4() != first.address.is_ipv4() {
-        let reason = format!("it is {}, and the service listens on {}", family(ip), family(first.address));
-        server.address = Address::Unusable(ip.to_string(), reason);
-        return server;
+        if both {
+            return None;
+        }
+        let reason = format!(
+            "it is {}, and the service listens on {}",
+            family(ip),
+            family(first.address)
+        );
+        remarks.fault(
+            server.place,
+            format!("{ip}: {reason}; addresses are not translated here"),
+        );
+        server.address = Address::Unusable(values::address(&server.address).replace('"', ""), reason);
+        return Some(server);
     }
     let kept = service.is_group() && (port == 0 || service.keys.value("persistence").is_some());
     server.address = match (kept, port) {
@@ -182,12 +249,16 @@ fn fitted(read: &Read, service: &Service) -> Server {
         let port = if port == 0 { first.first } else { port };
         server.check.put("port", port.to_string());
     }
-    server
+    Some(server)
 }
 
 fn scheduler(back: &Proxy, servers: &[Read], keys: &mut Keys, remarks: &mut Remarks) {
-    let weights: Vec<u64> = servers.iter().map(|read| read.options.weight.unwrap_or(1)).collect();
-    let heeds = weights.iter().any(|weight| *weight != weights[0]) || servers.iter().any(|read| read.options.slowstart.is_some());
+    let weights: Vec<u64> = servers
+        .iter()
+        .map(|read| read.options.weight.unwrap_or(1))
+        .collect();
+    let heeds = weights.iter().any(|weight| *weight != weights[0])
+        || servers.iter().any(|read| read.options.slowstart.is_some());
     let turns = if heeds { "wrr" } else { "rr" };
     let (place, words) = match &back.settings.balance {
         Some((place, words)) => (*place, words.as_slice()),
@@ -207,7 +278,10 @@ fn scheduler(back: &Proxy, servers: &[Read], keys: &mut Keys, remarks: &mut Rema
             "fo"
         }
         _ => {
-            let message = format!("balance {} looks into requests, which are not read here; clients go by their address (sh)", shown(word));
+            let message = format!(
+                "balance {} looks into requests, which are not read here; clients go by their address (sh)",
+                shown(word)
+            );
             remarks.fault(place, message);
             "sh"
         }
@@ -228,27 +302,48 @@ fn persistence(stick: &Stick, service: &mut Service, remarks: &mut Remarks) {
     let timeout = match stick.expire.filter(|expire| *expire >= Duration::from_secs(1)) {
         Some(expire) => expire.min(LONGEST_PERSISTENCE),
         None => {
-            remarks.differs(on, "the table has no `expire`: clients are remembered for 744h, the most there is");
+            remarks.differs(
+                on,
+                "the table has no `expire`: clients are remembered for 744h, the most there is",
+            );
             LONGEST_PERSISTENCE
         }
     };
-    let most = if service.listen[0].address.is_ipv4() { 32 } else { 128 };
+    let most = if service.listen[0].address.is_ipv4() {
+        32
+    } else {
+        128
+    };
     let prefix = stick.prefix.filter(|prefix| (1..most).contains(prefix));
     let prefix = prefix.map_or_else(String::new, |prefix| format!(", prefix = {prefix}"));
-    let seconds = timeout.as_secs();
-    service.keys.put("persistence", format!("{{ timeout = \"{seconds}s\"{prefix} }}"));
+    let whole = values::time(Duration::from_secs(timeout.as_secs()));
+    service
+        .keys
+        .put("persistence", format!("{{ timeout = {whole}{prefix} }}"));
 }
 
 /// Of the service here, of each server there.
 fn slow_start(servers: &[Read], keys: &mut Keys, remarks: &mut Remarks) {
-    let longest = servers.iter().filter_map(|read| Some((read.options.slowstart?, read.server.place))).max();
+    let longest = servers
+        .iter()
+        .filter_map(|read| Some((read.options.slowstart?, read.server.place)))
+        .max();
     let Some((longest, place)) = longest.filter(|(time, _)| !time.is_zero()) else {
         return;
     };
-    let time = values::time_within(longest, &(Duration::ZERO..=LONGEST_SLOW_START), "slowstart", place, remarks);
+    let time = values::time_within(
+        longest,
+        &(Duration::ZERO..=LONGEST_SLOW_START),
+        "slowstart",
+        place,
+        remarks,
+    );
     keys.put("slow_start", time);
     if servers.iter().any(|read| read.options.slowstart != Some(longest)) {
-        remarks.differs(place, "slowstart: it is one time for all servers of a service here, the longest");
+        remarks.differs(
+            place,
+            "slowstart: it is one time for all servers of a service here, the longest",
+        );
     }
 }
 

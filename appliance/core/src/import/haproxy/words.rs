@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 use super::super::remarks::{Place, Remarks, shown};
 use super::lines::Line;
 
-const LOG: &str = "connections are not logged here; changes of servers are, with their reasons (`log`, `events`)";
+const LOG: &str =
+    "connections are not logged here; changes of servers are, with their reasons (`log`, `events`)";
 const HTTP: &str = "it is about HTTP, and requests are not read here";
-const RULES: &str = "rules that look at a connection do not exist here: it goes by its address and port alone";
+const RULES: &str =
+    "rules that look at a connection do not exist here: it goes by its address and port alone";
 const SIZE: &str = "there is no process here that connections go through: the kernel's table has room for what the memory holds";
-const PROXY: &str = "a connection goes to the server itself here, and is not opened for the client by a proxy";
-const IDLE: &str = "an idle connection is forgotten after `tcp` of [timeouts] here (7440 s by default), and is not closed";
+const PROXY: &str =
+    "a connection goes to the server itself here, and is not opened for the client by a proxy";
+const IDLE: &str =
+    "an idle connection is forgotten after `tcp` of [timeouts] here (7440 s by default), and is not closed";
 const STATS: &str = "HAProxy's own pages and sockets: `status`, `services` and `top` show the state here";
 const MAIL: &str = "no mail is sent from here; `events` tells what has happened";
 const DNS: &str = "names are not looked up here";
@@ -85,7 +89,17 @@ const WITHOUT: [(&str, &[&str]); 9] = [
     ),
     (
         RULES,
-        &["acl", "tcp-request", "tcp-response", "filter", "declare", "quic-initial", "block", "use-server", "email-alert"],
+        &[
+            "acl",
+            "tcp-request",
+            "tcp-response",
+            "filter",
+            "declare",
+            "quic-initial",
+            "block",
+            "use-server",
+            "email-alert",
+        ],
     ),
     (
         SIZE,
@@ -187,7 +201,10 @@ impl Dropped {
     }
 
     pub fn because(&mut self, place: Place, what: &str, reason: &str) {
-        self.0.entry(reason.to_owned()).or_default().push((place, shown(what)));
+        self.0
+            .entry(reason.to_owned())
+            .or_default()
+            .push((place, shown(what)));
     }
 
     /// One remark for each reason, at its first line; the others are named with theirs.

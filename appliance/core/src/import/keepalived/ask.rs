@@ -3,7 +3,7 @@
 use super::super::draft::{Keys, Note};
 use super::super::remarks::{Remarks, shown};
 use super::super::values;
-use super::checker::Target;
+use super::checker::{Target, way};
 use super::inherited::Inherited;
 use super::tree::Statement;
 use super::{url, words};
@@ -31,13 +31,18 @@ pub(super) fn ask(
         "HTTP_GET" | "SSL_GET" => url::http(checker, rest, timing, keys, notes, remarks),
         "DNS_CHECK" => dns(rest, keys, remarks),
         "UDP_CHECK" => udp(rest, keys, remarks),
-        "SMTP_CHECK" => smtp(checker, rest, keys, remarks),
+        "SMTP_CHECK" => smtp(checker, rest, target, keys, remarks),
         "MISC_CHECK" => script(checker, rest, kind, notes, remarks),
-        _ => rest.iter().for_each(|statement| words::drop_with_reason(statement, remarks)),
+        _ => rest
+            .iter()
+            .for_each(|statement| words::drop_with_reason(statement, remarks)),
     }
     if kind == "tcp" && checker.word() == "TCP_CHECK" && target.port == 6443 {
         let text = "an apiserver that ends says so by /readyz only: type = \"kube-apiserver\" asks for it";
-        notes.push(Note { place: checker.place, text: text.to_owned() });
+        notes.push(Note {
+            place: checker.place,
+            text: text.to_owned(),
+        });
     }
 }
 
@@ -57,7 +62,10 @@ fn dns(rest: &[&Statement], keys: &mut Keys, remarks: &mut Remarks) {
                 query = given.to_ascii_uppercase();
             }
             ("type", given) => {
-                let message = format!("a query of type {} cannot be made here; SOA is", shown(given.unwrap_or_default()));
+                let message = format!(
+                    "a query of type {} cannot be made here; SOA is",
+                    shown(given.unwrap_or_default())
+                );
                 remarks.fault(statement.place, message);
             }
             _ => words::drop_with_reason(statement, remarks),
@@ -106,15 +114,27 @@ fn udp(rest: &[&Statement], keys: &mut Keys, remarks: &mut Remarks) {
                 remarks.fault(place, message);
             }
             ("min_reply_length" | "max_reply_length", _) => {
-                remarks.dropped(place, format!("{}: the length of an answer is not looked at", statement.word()));
+                remarks.dropped(
+                    place,
+                    format!("{}: the length of an answer is not looked at", statement.word()),
+                );
             }
-            ("payload", None) => remarks.fault(place, "this payload is not written in hexadecimal digits; it is left out"),
+            ("payload", None) => remarks.fault(
+                place,
+                "this payload is not written in hexadecimal digits; it is left out",
+            ),
             _ => words::drop_with_reason(statement, remarks),
         }
     }
 }
 
-fn smtp(checker: &Statement, rest: &[&Statement], keys: &mut Keys, remarks: &mut Remarks) {
+fn smtp(
+    checker: &Statement,
+    rest: &[&Statement],
+    target: &Target<'_>,
+    keys: &mut Keys,
+    remarks: &mut Remarks,
+) {
     let message = "SMTP_CHECK: there is no check by SMTP; that the port is open is checked, and not that a banner comes";
     remarks.differs(checker.place, message);
     for statement in rest {
@@ -122,9 +142,8 @@ fn smtp(checker: &Statement, rest: &[&Statement], keys: &mut Keys, remarks: &mut
             // Old files give the connection in a block of its own.
             "host" => {
                 for inner in statement.statements() {
-                    match (inner.word(), inner.argument(0).and_then(|port| port.parse::<u16>().ok())) {
-                        ("connect_port", Some(port @ 1..)) => keys.put("port", port.to_string()),
-                        _ => words::drop_with_reason(inner, remarks),
+                    if !way(inner, target, keys, remarks) {
+                        words::drop_with_reason(inner, remarks);
                     }
                 }
             }
@@ -135,11 +154,22 @@ fn smtp(checker: &Statement, rest: &[&Statement], keys: &mut Keys, remarks: &mut
 }
 
 /// What a script found out has to be found out in another way; which one is the operator's decision.
-fn script(checker: &Statement, rest: &[&Statement], kind: &str, notes: &mut Vec<Note>, remarks: &mut Remarks) {
+fn script(
+    checker: &Statement,
+    rest: &[&Statement],
+    kind: &str,
+    notes: &mut Vec<Note>,
+    remarks: &mut Remarks,
+) {
     let of = |word: &str| rest.iter().find(|statement| statement.word() == word);
-    let path = of("misc_path").map(|statement| statement.arguments().join(" ")).unwrap_or_default();
+    let path = of("misc_path")
+        .map(|statement| statement.arguments().join(" "))
+        .unwrap_or_default();
     let program = path.split_whitespace().next().unwrap_or_default();
-    let asks = |name: &str| path.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == name);
+    let asks = |name: &str| {
+        path.split(|c: char| !c.is_ascii_alphanumeric())
+            .any(|word| word == name)
+    };
     let instead = if ["dig", "nslookup", "host", "dns"].iter().any(|name| asks(name)) {
         "type = \"dns\" asks a name server here"
     } else if ["curl", "wget", "http", "https"].iter().any(|name| asks(name)) {
@@ -161,12 +191,18 @@ fn script(checker: &Statement, rest: &[&Statement], kind: &str, notes: &mut Vec<
     );
     remarks.fault(checker.place, message);
     let text = format!("the script {} is not run: {instead}", shown(program));
-    notes.push(Note { place: checker.place, text });
+    notes.push(Note {
+        place: checker.place,
+        text,
+    });
     for statement in rest {
         match statement.word() {
             "misc_path" | "misc_dynamic" => {}
             "misc_timeout" | "user" => {
-                remarks.dropped(statement.place, format!("{}: it is about the script", statement.word()));
+                remarks.dropped(
+                    statement.place,
+                    format!("{}: it is about the script", statement.word()),
+                );
             }
             _ => words::drop_with_reason(statement, remarks),
         }

@@ -31,8 +31,10 @@ pub(super) struct Target<'t> {
     pub ip: IpAddr,
     /// The server's; 0: it has none.
     pub port: u16,
-    /// The check has to name the port.
-    pub needs_port: bool,
+    /// Of the real server.
+    pub place: Place,
+    /// It has no port of its own.
+    pub bare: bool,
     pub machine: &'t Machine,
 }
 
@@ -54,7 +56,10 @@ pub(super) fn is_checker(word: &str) -> bool {
 }
 
 fn rank(checker: &Statement) -> u8 {
-    CHECKERS.iter().find(|(known, _)| *known == checker.word()).map_or(0, |(_, rank)| *rank)
+    CHECKERS
+        .iter()
+        .find(|(known, _)| *known == checker.word())
+        .map_or(0, |(_, rank)| *rank)
 }
 
 /// The check that says most; the others are told of.
@@ -69,8 +74,17 @@ pub(super) fn check(
     let best = checkers.iter().rev().max_by_key(|checker| rank(checker));
     let Some(best) = best.filter(|best| rank(best) > 1) else {
         keys.put("type", "\"none\"");
+        if checkers.is_empty() {
+            remarks.fault(
+                target.place,
+                "it has no checker: keepalived takes it for alive for ever, and so does check = \"none\"; give it a check",
+            );
+        }
         for checker in checkers {
-            let message = format!("{}: there is no such check here, and the server is never checked", checker.word());
+            let message = format!(
+                "{}: there is no such check here, and the server is never checked",
+                checker.word()
+            );
             remarks.fault(checker.place, message);
         }
         return keys;
@@ -108,8 +122,17 @@ fn one(
     for (key, value) in way.iter() {
         keys.put(key, value);
     }
-    let kind = keys.value("type").unwrap_or_default().trim_matches('"').to_owned();
-    if target.needs_port && keys.value("port").is_none() && !["icmp", "none"].contains(&kind.as_str()) {
+    let kind = keys
+        .value("type")
+        .unwrap_or_default()
+        .trim_matches('"')
+        .to_owned();
+    // A port that is open over TCP says nothing of another protocol, unless it is named.
+    let needs_port = target.bare || (target.protocol != "tcp" && !["dns", "udp"].contains(&kind.as_str()));
+    if !needs_port && keys.value("port") == Some(target.port.to_string().as_str()) {
+        keys.remove("port");
+    }
+    if needs_port && keys.value("port").is_none() && !["icmp", "none"].contains(&kind.as_str()) {
         give_port(checker.place, target.port, &kind, &mut keys, remarks);
     }
     timed(checker, &timing, &mut keys, remarks);
@@ -117,7 +140,12 @@ fn one(
 }
 
 /// Where the check goes, and from where. Whether the statement is about that.
-fn way(statement: &Statement, target: &Target<'_>, keys: &mut Keys, remarks: &mut Remarks) -> bool {
+pub(super) fn way(
+    statement: &Statement,
+    target: &Target<'_>,
+    keys: &mut Keys,
+    remarks: &mut Remarks,
+) -> bool {
     let place = statement.place;
     match statement.word() {
         "connect_port" => {
@@ -127,13 +155,17 @@ fn way(statement: &Statement, target: &Target<'_>, keys: &mut Keys, remarks: &mu
             }
         }
         "connect_ip" => {
-            let address = words::value(statement, "an address", remarks, |text| text.parse::<IpAddr>().ok());
+            let address = words::value(statement, "an address", remarks, |text| {
+                text.parse::<IpAddr>().ok()
+            });
             if let Some(address) = address.filter(|address| *address != target.ip) {
                 keys.put("address", values::text(&address.to_string()));
             }
         }
         "bindto" => {
-            let source = words::value(statement, "an address", remarks, |text| text.parse::<IpAddr>().ok());
+            let source = words::value(statement, "an address", remarks, |text| {
+                text.parse::<IpAddr>().ok()
+            });
             match source {
                 Some(source) if target.machine.has(source) => {
                     keys.put("source", values::text(&source.to_string()));
@@ -152,12 +184,18 @@ fn way(statement: &Statement, target: &Target<'_>, keys: &mut Keys, remarks: &mu
             Some(name) if target.machine.is_own_name(name) => keys.put("interface", values::text(name)),
             name => {
                 let name = shown(name.unwrap_or_default());
-                remarks.fault(place, format!("bind_if {name}: no [[interface]] of the file is called that"));
+                remarks.fault(
+                    place,
+                    format!("bind_if {name}: no [[interface]] of the file is called that"),
+                );
             }
         },
         "bind_port" | "fwmark" => {
             let word = statement.word();
-            remarks.dropped(place, format!("{word}: checks choose their own port, and carry no mark"));
+            remarks.dropped(
+                place,
+                format!("{word}: checks choose their own port, and carry no mark"),
+            );
         }
         "log_all_failures" | "warmup" => words::drop_with_reason(statement, remarks),
         _ => return false,
@@ -186,9 +224,15 @@ fn timed(checker: &Statement, timing: &Inherited, keys: &mut Keys, remarks: &mut
     let word = checker.word();
     let is_http = matches!(word, "HTTP_GET" | "SSL_GET");
     let (interval_place, interval) = timing.delay_loop.unwrap_or((checker.place, DELAY_LOOP));
-    keys.put("interval", time_within(interval, &INTERVAL, "delay_loop", interval_place, remarks));
+    keys.put(
+        "interval",
+        time_within(interval, &INTERVAL, "delay_loop", interval_place, remarks),
+    );
     let (place, timeout) = timing.connect_timeout.unwrap_or((checker.place, CONNECT_TIMEOUT));
-    keys.put("timeout", time_within(timeout, &TIMEOUT, "connect_timeout", place, remarks));
+    keys.put(
+        "timeout",
+        time_within(timeout, &TIMEOUT, "connect_timeout", place, remarks),
+    );
     let usual = match word {
         "DNS_CHECK" => 3,
         "MISC_CHECK" => 0,

@@ -35,7 +35,10 @@ impl Groups {
             entries.extend(read.into_iter().map(|entry| (inner.place, entry)));
         }
         if self.0.insert(name.to_owned(), entries).is_some() {
-            remarks.fault(statement.place, format!("the group {} is there twice; this one counts", shown(name)));
+            remarks.fault(
+                statement.place,
+                format!("the group {} is there twice; this one counts", shown(name)),
+            );
         }
     }
 
@@ -95,17 +98,31 @@ fn addresses(given: &str) -> Result<Vec<IpAddr>, String> {
         return Ok(vec![address]);
     }
     let range = match given.split_once('-') {
-        Some((first, last)) => first.parse::<IpAddr>().ok().and_then(|first| Some((first, last_of(first, last)?))),
-        None => given.parse::<IpNet>().ok().map(|net| (net.network(), net.broadcast())),
+        Some((first, last)) => first
+            .parse::<IpAddr>()
+            .ok()
+            .and_then(|first| Some((first, last_of(first, last)?))),
+        None => given
+            .parse::<IpNet>()
+            .ok()
+            .map(|net| (net.network(), net.broadcast())),
     };
     let Some((first, last)) = range else {
-        return Err(format!("{} is neither an address nor a range of them", shown(given)));
+        return Err(format!(
+            "{} is neither an address nor a range of them",
+            shown(given)
+        ));
     };
     let (from, to) = (number(first), number(last));
     if to < from || to - from >= MOST_ADDRESSES {
-        return Err(format!("{} has no or more than {MOST_ADDRESSES} addresses; it is left out", shown(given)));
+        return Err(format!(
+            "{} has no or more than {MOST_ADDRESSES} addresses; it is left out",
+            shown(given)
+        ));
     }
-    Ok((from..=to).map(|number| address(number, first.is_ipv4())).collect())
+    Ok((from..=to)
+        .map(|number| address(number, first.is_ipv4()))
+        .collect())
 }
 
 /// The end of a range: an address, or the last part of one.
@@ -158,9 +175,21 @@ mod tests {
             ("192.0.2.8/29", 8, "192.0.2.8", "192.0.2.15"),
             ("2001:db8::a-1f", 22, "2001:db8::a", "2001:db8::1f"),
         ] {
-            assert_eq!(ends(given), Ok((count, first.to_owned(), last.to_owned())), "{given}");
+            assert_eq!(
+                ends(given),
+                Ok((count, first.to_owned(), last.to_owned())),
+                "{given}"
+            );
         }
-        for given in ["", "web", "192.0.2.9-3", "10.0.0.0/8", "192.0.2.1-2001:db8::1", "192.0.2.1-300", "::/0"] {
+        for given in [
+            "",
+            "web",
+            "192.0.2.9-3",
+            "10.0.0.0/8",
+            "192.0.2.1-2001:db8::1",
+            "192.0.2.1-300",
+            "::/0",
+        ] {
             assert!(addresses(given).is_err(), "{given}");
         }
     }

@@ -57,7 +57,10 @@ impl<'r, 'i> Lines<'r, 'i> {
     pub fn file(&mut self, file: usize, name: &str, text: &str, depth: usize) {
         let mut lines = text.lines().enumerate();
         while let Some((index, raw)) = lines.next() {
-            let place = Place { file, line: index + 1 };
+            let place = Place {
+                file,
+                line: index + 1,
+            };
             let line = without_comment(raw).trim();
             if line.is_empty() {
                 continue;
@@ -81,17 +84,24 @@ impl<'r, 'i> Lines<'r, 'i> {
     fn included(&mut self, place: Place, from: &str, pattern: &str, depth: usize) {
         let pattern = pattern.trim_matches(['"', '\'']);
         if depth >= DEEPEST {
-            self.remarks.fault(place, "files are included too deeply, perhaps in a circle; this one is left out");
+            self.remarks.fault(
+                place,
+                "files are included too deeply, perhaps in a circle; this one is left out",
+            );
             return;
         }
         let found = (self.include)(from, pattern);
         let Some(found) = found else {
-            let message = format!("{} cannot be read from here: paste it in the place of this line", shown(pattern));
+            let message = format!(
+                "{} cannot be read from here: paste it in the place of this line",
+                shown(pattern)
+            );
             self.remarks.fault(place, message);
             return;
         };
         if found.is_empty() {
-            self.remarks.fault(place, format!("no file is found for {}", shown(pattern)));
+            self.remarks
+                .fault(place, format!("no file is found for {}", shown(pattern)));
         }
         for Included { name, text } in found {
             if self.spend(place, text.len()) {
@@ -142,7 +152,10 @@ impl<'r, 'i> Lines<'r, 'i> {
             return;
         }
         if depth >= DEEPEST || replaced.len() > LONGEST_LINE {
-            self.remarks.fault(place, "variables are replaced too often, perhaps in a circle; this line is left out");
+            self.remarks.fault(
+                place,
+                "variables are replaced too often, perhaps in a circle; this line is left out",
+            );
             return;
         }
         for part in replaced.lines() {
@@ -192,7 +205,10 @@ impl<'r, 'i> Lines<'r, 'i> {
     fn tokens(&mut self, place: Place, line: &str) {
         let (tokens, closed) = words(line);
         if !closed {
-            self.remarks.fault(place, "a quotation has no end; it is taken to go to the end of the line");
+            self.remarks.fault(
+                place,
+                "a quotation has no end; it is taken to go to the end of the line",
+            );
         }
         let undefined = |word: &String| word.find("${").map(|at| word[at..].to_owned());
         let unknown = tokens.iter().find_map(|token| match token {
@@ -200,7 +216,10 @@ impl<'r, 'i> Lines<'r, 'i> {
             _ => None,
         });
         if let Some(name) = unknown {
-            let message = format!("{} is not defined in this text: put its value in its place", remarks::shown(&name));
+            let message = format!(
+                "{} is not defined in this text: put its value in its place",
+                remarks::shown(&name)
+            );
             self.remarks.fault(place, message);
         }
         self.tokens.extend(tokens.into_iter().map(|token| (place, token)));
@@ -211,7 +230,9 @@ impl<'r, 'i> Lines<'r, 'i> {
 /// What `include` and its relatives name.
 fn included(line: &str) -> Option<&str> {
     let (word, pattern) = line.split_once(char::is_whitespace)?;
-    let known = ["include", "includer", "includem", "includew", "includeb", "includea"];
+    let known = [
+        "include", "includer", "includem", "includew", "includeb", "includea",
+    ];
     known.contains(&word).then(|| pattern.trim())
 }
 
@@ -247,9 +268,19 @@ fn variable(from: &str) -> (&str, usize) {
         let name = end.map(|end| &braced[..end]).filter(|name| is_name(name));
         return name.map_or(("", 1), |name| (name, name.len() + 3));
     }
-    let name = from[1..].split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
-    let ends = from[1 + name.len()..].chars().next().is_none_or(char::is_whitespace);
-    if ends && is_name(name) { (name, name.len() + 1) } else { ("", 1) }
+    let name = from[1..]
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .next()
+        .unwrap_or_default();
+    let ends = from[1 + name.len()..]
+        .chars()
+        .next()
+        .is_none_or(char::is_whitespace);
+    if ends && is_name(name) {
+        (name, name.len() + 1)
+    } else {
+        ("", 1)
+    }
 }
 
 /// So far a closing brace is looked for.
@@ -327,7 +358,14 @@ mod tests {
         let word = |text: &str| Token::Word(text.to_owned());
         let (tokens, closed) = words("url{ path \"/a b\"'c' ${X}.1 }");
         assert!(closed);
-        let expected = [word("url"), Token::Open, word("path"), word("/a bc"), word("${X}.1"), Token::Close];
+        let expected = [
+            word("url"),
+            Token::Open,
+            word("path"),
+            word("/a bc"),
+            word("${X}.1"),
+            Token::Close,
+        ];
         assert_eq!(tokens, expected);
         assert!(!words("path \"/a").1);
     }

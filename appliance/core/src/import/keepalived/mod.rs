@@ -27,21 +27,31 @@ use network::Later;
 use tree::Statement;
 
 /// What is true of every service, said once.
-const ALWAYS: [&str; 4] = [
+const ALWAYS: [&str; 3] = [
     "a server gets traffic only after a check has passed, as with `alpha`; at boot keepalived gives it some before",
     "`interval` is from the start of a check to the start of the next; `delay_loop` begins when a check has ended",
     "a server that goes down keeps its connections for `kill_after` (5 s) in case that it comes back, and one that goes down again \
      and again is held back for a while (`hold_down`); set both to \"0s\" for keepalived's way",
-    "with NAT the servers' gateway is this machine; if they reach the outside through it, add a [[masquerade]]",
 ];
+const WITH_NAT: &str = "with NAT the servers' gateway is this machine; if they reach the outside through it, add a [[masquerade]]";
 
 /// `name` is what remarks call the text. `include` finds the files of an `include`, from the name of the file that it stands in
 /// and its pattern; `None`: there is no way to look.
-pub fn import(name: &str, text: &str, include: &mut dyn FnMut(&str, &str) -> Option<Vec<Included>>) -> Imported {
+pub fn import(
+    name: &str,
+    text: &str,
+    include: &mut dyn FnMut(&str, &str) -> Option<Vec<Included>>,
+) -> Imported {
     let mut remarks = Remarks::new(name);
     if text.len() > super::MOST_BYTES {
-        remarks.of_all(Severity::Fault, "nothing could be produced: the text is larger than 8 MiB");
-        return Imported { toml: String::new(), remarks: remarks.finish() };
+        remarks.of_all(
+            Severity::Fault,
+            "nothing could be produced: the text is larger than 8 MiB",
+        );
+        return Imported {
+            toml: String::new(),
+            remarks: remarks.finish(),
+        };
     }
     let mut lines = Lines::new(&mut remarks, include);
     lines.file(0, name, text, 0);
@@ -49,11 +59,23 @@ pub fn import(name: &str, text: &str, include: &mut dyn FnMut(&str, &str) -> Opt
     let statements = tree::build(tokens, &mut remarks);
     let mut draft = Draft::default();
     let groups = machine(&statements, &mut draft, &mut remarks);
-    for statement in statements.iter().filter(|statement| statement.word() == "virtual_server") {
+    for statement in statements
+        .iter()
+        .filter(|statement| statement.word() == "virtual_server")
+    {
         service::add(statement, &groups, &mut draft, &mut remarks);
     }
     if !draft.services.is_empty() {
-        ALWAYS.iter().for_each(|text| remarks.of_all(Severity::Differs, *text));
+        ALWAYS
+            .iter()
+            .for_each(|text| remarks.of_all(Severity::Differs, *text));
+        if draft
+            .services
+            .iter()
+            .any(|service| service.keys.value("forward").is_none())
+        {
+            remarks.of_all(Severity::Differs, WITH_NAT);
+        }
     }
     finish(draft, "keepalived", remarks)
 }

@@ -2,6 +2,7 @@
 //! Must not: know services.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -20,14 +21,25 @@ pub(super) struct Later {
     routes: Vec<(Statement, Option<String>)>,
 }
 
-pub(super) fn vrrp_instance(statement: &Statement, later: &mut Later, draft: &mut Draft, remarks: &mut Remarks) {
-    let interface = statement.statements().iter().rev().find(|inner| inner.word() == "interface");
+pub(super) fn vrrp_instance(
+    statement: &Statement,
+    later: &mut Later,
+    draft: &mut Draft,
+    remarks: &mut Remarks,
+) {
+    let interface = statement
+        .statements()
+        .iter()
+        .rev()
+        .find(|inner| inner.word() == "interface");
     let interface = interface.and_then(|inner| inner.argument(0));
     let mut words = Vec::new();
     for inner in statement.statements() {
         match inner.word() {
             "interface" => {}
-            "virtual_ipaddress" | "virtual_ipaddress_excluded" => addresses(inner, interface, later, draft, remarks),
+            "virtual_ipaddress" | "virtual_ipaddress_excluded" => {
+                addresses(inner, interface, later, draft, remarks)
+            }
             "virtual_routes" => routes(inner, interface, later),
             word => words.push(word.to_owned()),
         }
@@ -45,7 +57,12 @@ pub(super) fn vrrp_instance(statement: &Statement, later: &mut Later, draft: &mu
     );
 }
 
-pub(super) fn static_addresses(statement: &Statement, later: &mut Later, draft: &mut Draft, remarks: &mut Remarks) {
+pub(super) fn static_addresses(
+    statement: &Statement,
+    later: &mut Later,
+    draft: &mut Draft,
+    remarks: &mut Remarks,
+) {
     addresses(statement, None, later, draft, remarks);
 }
 
@@ -61,7 +78,13 @@ fn after<'s>(statement: &'s Statement, word: &str) -> Option<&'s str> {
 }
 
 /// `ADDRESS[/LENGTH] [brd ADDRESS] [dev NAME] [scope SCOPE] [label LABEL]`.
-fn addresses(block: &Statement, interface: Option<&str>, later: &mut Later, draft: &mut Draft, remarks: &mut Remarks) {
+fn addresses(
+    block: &Statement,
+    interface: Option<&str>,
+    later: &mut Later,
+    draft: &mut Draft,
+    remarks: &mut Remarks,
+) {
     for inner in block.statements() {
         let place = inner.place;
         let name = after(inner, "dev").or(interface).unwrap_or("eth0");
@@ -70,7 +93,13 @@ fn addresses(block: &Statement, interface: Option<&str>, later: &mut Later, draf
             false => {
                 let first = draft.machine.first();
                 let used = draft.machine.interfaces()[first].name.clone();
-                remarks.fault(place, format!("{} is no interface that can have addresses here; {used} is taken", shown(name)));
+                remarks.fault(
+                    place,
+                    format!(
+                        "{} is no interface that can have addresses here; {used} is taken",
+                        shown(name)
+                    ),
+                );
                 first
             }
         };
@@ -80,7 +109,9 @@ fn addresses(block: &Statement, interface: Option<&str>, later: &mut Later, draf
         match (address, net) {
             (None, _) => remarks.fault(place, format!("{} is no address; it is left out", shown(given))),
             (Some(address), None) => later.hosts.push((index, address, place)),
-            (Some(address), Some(net)) if net.prefix_len() == net.max_prefix_len() => later.hosts.push((index, address, place)),
+            (Some(address), Some(net)) if net.prefix_len() == net.max_prefix_len() => {
+                later.hosts.push((index, address, place))
+            }
             (Some(_), Some(net)) => {
                 if !draft.machine.own(index, net, place) {
                     let message = format!(
@@ -100,7 +131,10 @@ impl Later {
     pub fn settle(self, draft: &mut Draft, remarks: &mut Remarks) {
         for (index, address, place) in self.hosts {
             if !draft.machine.adopt(index, address, place) {
-                remarks.fault(place, format!("{address} can be no address of an interface; it is left out"));
+                remarks.fault(
+                    place,
+                    format!("{address} can be no address of an interface; it is left out"),
+                );
             }
         }
         for (statement, interface) in self.routes {
@@ -117,7 +151,10 @@ impl Later {
 
 /// `[src ADDRESS] [to] NETWORK via ADDRESS [dev NAME]`, or `default`.
 fn route(statement: &Statement, interface: Option<&str>, draft: &mut Draft) -> Option<usize> {
-    let via: IpAddr = after(statement, "via").or_else(|| after(statement, "gw"))?.parse().ok()?;
+    let via: IpAddr = after(statement, "via")
+        .or_else(|| after(statement, "gw"))?
+        .parse()
+        .ok()?;
     let to = match after(statement, "to") {
         Some(to) => to,
         None if statement.word() == "src" => statement.argument(1)?,
@@ -126,7 +163,10 @@ fn route(statement: &Statement, interface: Option<&str>, draft: &mut Draft) -> O
     let to = match to {
         "default" if via.is_ipv4() => IpNet::V4(Ipv4Net::default()),
         "default" => IpNet::V6(Ipv6Net::default()),
-        to => to.parse::<IpNet>().ok().or_else(|| to.parse::<IpAddr>().ok().map(IpNet::from))?,
+        to => to
+            .parse::<IpNet>()
+            .ok()
+            .or_else(|| to.parse::<IpAddr>().ok().map(IpNet::from))?,
     };
     let name = after(statement, "dev").or(interface);
     let index = match name {
@@ -152,9 +192,12 @@ pub(super) fn global_defs(statement: &Statement, draft: &mut Draft, remarks: &mu
                 Ok(seconds) => {
                     let within = seconds.clamp(10, 168 * 3600);
                     if within != seconds {
-                        remarks.differs(inner.place, format!("{word} {seconds} s becomes {within} s: 10 s to 168 h"));
+                        remarks.differs(
+                            inner.place,
+                            format!("{word} {seconds} s becomes {within} s: 10 s to 168 h"),
+                        );
                     }
-                    draft.timeouts.put(key, values::text(&format!("{within}s")));
+                    draft.timeouts.put(key, values::time(Duration::from_secs(within)));
                 }
                 Err(_) => remarks.fault(inner.place, format!("{} is no number of seconds", shown(given))),
             }

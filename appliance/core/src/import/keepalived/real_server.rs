@@ -23,8 +23,14 @@ pub(super) fn endpoint(statement: &Statement) -> Result<(IpAddr, u16), Address> 
     let port = statement.argument(1).map_or(Ok(0), str::parse::<u16>);
     match (address, port) {
         (Ok(address), Ok(port)) => Ok((address, port)),
-        (Err(_), _) => Err(Address::Unusable(given, "a server is given by its address here, names are not looked up".to_owned())),
-        (_, Err(_)) => Err(Address::Unusable(given, "its port cannot be read; 1 to 65535".to_owned())),
+        (Err(_), _) => Err(Address::Unusable(
+            given,
+            "a server is given by its address here, names are not looked up".to_owned(),
+        )),
+        (_, Err(_)) => Err(Address::Unusable(
+            given,
+            "its port cannot be read; 1 to 65535".to_owned(),
+        )),
     }
 }
 
@@ -69,7 +75,15 @@ pub(super) fn server(
         }
     };
     let listen = service.listen.first().map_or(0, |listen| listen.first);
-    server.address = address(service, ip, port, real.method, of.persistence.is_some() || of.one_packet, remarks, place);
+    server.address = address(
+        service,
+        ip,
+        port,
+        real.method,
+        of.persistence.is_some() || of.one_packet,
+        remarks,
+        place,
+    );
     if real.inherited.inhibit {
         server.keys.put("when_down", "\"inhibit\"");
     }
@@ -82,7 +96,8 @@ pub(super) fn server(
             (0, false) => listen,
             (port, _) => port,
         },
-        needs_port: bare || service.protocol != "tcp",
+        place,
+        bare,
         machine,
     };
     let mut notes = Vec::new();
@@ -99,15 +114,24 @@ fn read<'s>(inner: &'s Statement, real: &mut Real<'s>, server: &mut Server, rema
                 return;
             };
             if weight > MOST_WEIGHT {
-                let message = format!("weight {weight} becomes {MOST_WEIGHT}, the most there is; make all weights smaller in proportion");
+                let message = format!(
+                    "weight {weight} becomes {MOST_WEIGHT}, the most there is; make all weights smaller in proportion"
+                );
                 remarks.fault(inner.place, message);
             }
-            server.keys.put("weight", weight.min(MOST_WEIGHT).to_string());
+            if weight == 1 {
+                server.keys.remove("weight");
+            } else {
+                server.keys.put("weight", weight.min(MOST_WEIGHT).to_string());
+            }
         }
         "uthreshold" => real.upper = number().filter(|number| *number > 0),
         "lthreshold" => real.lower = number().filter(|number| *number > 0),
         "lvs_method" | "lb_kind" => real.method = method(inner, remarks).unwrap_or(real.method),
-        "snmp_name" => remarks.dropped(inner.place, "snmp_name: servers have no names here, they are called by their addresses"),
+        "snmp_name" => remarks.dropped(
+            inner.place,
+            "snmp_name: servers have no names here, they are called by their addresses",
+        ),
         word if checker::is_checker(word) => real.checkers.push(inner),
         _ if real.inherited.take(inner, remarks) => {}
         _ => words::drop_with_reason(inner, remarks),
@@ -150,7 +174,9 @@ fn limits(real: &Real<'_>, server: &mut Server, remarks: &mut Remarks) {
     match real.lower {
         Some(lower) if lower < upper => server.keys.put("resume_connections", lower.to_string()),
         Some(lower) => {
-            let message = format!("lthreshold {lower} is not below the uthreshold of {upper}; three quarters of that count");
+            let message = format!(
+                "lthreshold {lower} is not below the uthreshold of {upper}; three quarters of that count"
+            );
             remarks.fault(server.place, message);
         }
         None => {}

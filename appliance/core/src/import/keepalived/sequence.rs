@@ -13,14 +13,26 @@ pub(super) fn expand(lines: &mut Lines<'_, '_>, place: Place, line: &str, depth:
         lines.remarks.fault(place, message);
         return;
     };
-    let Sequence { name, start, step, end, hex } = sequence;
+    let Sequence {
+        name,
+        start,
+        step,
+        end,
+        hex,
+    } = sequence;
     if (end - start) / step >= MOST || depth > 8 {
-        lines.remarks.fault(place, "this sequence is too long, and the line is left out");
+        lines
+            .remarks
+            .fault(place, "this sequence is too long, and the line is left out");
         return;
     }
     let mut number = start;
     while (step > 0 && number <= end) || (step < 0 && number >= end) {
-        let text = if hex { format!("{number:x}") } else { number.to_string() };
+        let text = if hex {
+            format!("{number:x}")
+        } else {
+            number.to_string()
+        };
         lines.variables.insert(name.to_owned(), text);
         if !lines.spend(place, rest.len()) {
             return;
@@ -56,7 +68,18 @@ fn read(line: &str) -> Option<(Sequence<'_>, &str)> {
         _ => return None,
     };
     let named = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    (named && step != 0).then(|| (Sequence { name, start, step, end, hex }, rest.trim()))
+    (named && step != 0).then(|| {
+        (
+            Sequence {
+                name,
+                start,
+                step,
+                end,
+                hex,
+            },
+            rest.trim(),
+        )
+    })
 }
 
 fn number(text: &str) -> Option<i64> {

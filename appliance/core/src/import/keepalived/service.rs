@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use super::super::draft::{Address, Draft, Keys, Listen, Note, Server, Service};
 use super::super::names;
@@ -21,19 +22,29 @@ const MOST_LISTENS: usize = 65_536;
 pub(super) fn add(statement: &Statement, groups: &Groups, draft: &mut Draft, remarks: &mut Remarks) {
     let server = virtual_server::read(statement, remarks);
     let listens = listens(&server, groups, draft, remarks);
+    let is_v4 = |listen: &Listen| listen.address.is_ipv4();
+    let both = listens.iter().any(is_v4) && !listens.iter().all(is_v4);
     for listen in split(&server, listens, remarks) {
         draft.listens += listen.len();
         if draft.listens > MOST_LISTENS {
-            remarks.fault(statement.place, "there are too many services and addresses; this one is left out");
+            remarks.fault(
+                statement.place,
+                "there are too many services and addresses; this one is left out",
+            );
             return;
         }
-        let service = service(&server, listen, draft, remarks);
+        let service = service(&server, listen, both, draft, remarks);
         draft.services.push(service);
     }
 }
 
 /// Where it listens; for a mark an address that has to be replaced.
-fn listens(server: &VirtualServer<'_>, groups: &Groups, draft: &mut Draft, remarks: &mut Remarks) -> Vec<Listen> {
+fn listens(
+    server: &VirtualServer<'_>,
+    groups: &Groups,
+    draft: &mut Draft,
+    remarks: &mut Remarks,
+) -> Vec<Listen> {
     let mut listens = Vec::new();
     for (place, entry) in groups.listen(server.statement, remarks) {
         match entry {
@@ -42,14 +53,23 @@ fn listens(server: &VirtualServer<'_>, groups: &Groups, draft: &mut Draft, remar
                 if draft.machine.adopt(first, listen.address, place) {
                     listens.push(listen);
                 } else {
-                    remarks.fault(place, format!("{} can be no address of an interface; it is left out", listen.address));
+                    remarks.fault(
+                        place,
+                        format!(
+                            "{} can be no address of an interface; it is left out",
+                            listen.address
+                        ),
+                    );
                 }
             }
             Entry::Mark(mark, v6) => listens.extend(of_mark(server, &mark, v6, place, draft, remarks)),
         }
     }
     if listens.is_empty() {
-        remarks.fault(server.statement.place, "nothing says where this service listens; it is left out");
+        remarks.fault(
+            server.statement.place,
+            "nothing says where this service listens; it is left out",
+        );
     }
     listens
 }
@@ -78,19 +98,32 @@ fn of_mark(
 
 /// A service stays within one family, and its servers have to fit to all of its ports.
 fn split(server: &VirtualServer<'_>, listens: Vec<Listen>, remarks: &mut Remarks) -> Vec<Vec<Listen>> {
-    let (v4, v6): (Vec<Listen>, Vec<Listen>) = listens.into_iter().partition(|listen| listen.address.is_ipv4());
-    let families: Vec<Vec<Listen>> = [v4, v6].into_iter().filter(|listens| !listens.is_empty()).collect();
+    let (v4, v6): (Vec<Listen>, Vec<Listen>) =
+        listens.into_iter().partition(|listen| listen.address.is_ipv4());
+    let families: Vec<Vec<Listen>> = [v4, v6]
+        .into_iter()
+        .filter(|listens| !listens.is_empty())
+        .collect();
     let place = server.statement.place;
     if families.len() > 1 {
-        remarks.differs(place, "a service stays within one address family here: this one becomes one for IPv4 and one for IPv6");
+        remarks.differs(
+            place,
+            "a service stays within one address family here: this one becomes one for IPv4 and one for IPv6",
+        );
     }
     let whole = server.persistence.is_some() || server.one_packet || server.method != Method::Nat;
     let mut services = Vec::new();
     for mut listens in families {
         let mut seen = std::collections::BTreeSet::new();
         listens.retain(|listen| seen.insert(*listen));
-        let ports: Vec<u16> = server.servers.iter().filter_map(|real| Some(endpoint(real).ok()?.1)).collect();
-        let maps = |listen: &Listen| listen.first == listen.last && ports.iter().any(|port| ![0, listen.first].contains(port));
+        let ports: Vec<u16> = server
+            .servers
+            .iter()
+            .filter_map(|real| Some(endpoint(real).ok()?.1))
+            .collect();
+        let maps = |listen: &Listen| {
+            listen.first == listen.last && ports.iter().any(|port| ![0, listen.first].contains(port))
+        };
         if listens.len() > 1 && whole && listens.iter().any(maps) {
             let message = "the ports are mapped, which a service of several ports cannot do here with persistence, with ops, or \
                            without NAT: each address and port becomes a service of its own";
@@ -108,7 +141,14 @@ fn split(server: &VirtualServer<'_>, listens: Vec<Listen>, remarks: &mut Remarks
     services
 }
 
-fn service(server: &VirtualServer<'_>, listen: Vec<Listen>, draft: &Draft, remarks: &mut Remarks) -> Service {
+/// `both`: there is one for the other family, which has the servers of that.
+fn service(
+    server: &VirtualServer<'_>,
+    listen: Vec<Listen>,
+    both: bool,
+    draft: &Draft,
+    remarks: &mut Remarks,
+) -> Service {
     let first = listen[0];
     let protocol = server.protocol.unwrap_or("udp");
     let mut service = Service {
@@ -124,9 +164,9 @@ fn service(server: &VirtualServer<'_>, listen: Vec<Listen>, draft: &Draft, remar
     service.keys.put("scheduler", values::text(&server.scheduler));
     let mut method = None;
     for real in &server.servers {
-        if endpoint(real).is_ok_and(|(ip, _)| ip.is_ipv4() != first.address.is_ipv4()) && server.method == Method::Nat {
-            let message = format!("its family is not that of the service, which listens on {}", first.address);
-            remarks.fault(real.place, message);
+        let other = endpoint(real).is_ok_and(|(ip, _)| ip.is_ipv4() != first.address.is_ipv4());
+        if other && both {
+            continue;
         }
         let (real, way) = real_server::server(real, server, &service, &draft.machine, remarks);
         let first = *method.get_or_insert(way);
@@ -140,16 +180,24 @@ fn service(server: &VirtualServer<'_>, listen: Vec<Listen>, draft: &Draft, remar
     keep(server, first, &mut service.keys, remarks);
     quorum(server, &mut service, remarks);
     service.sorry = server.sorry.map(|sorry| self::sorry(sorry, &service, remarks));
-    tell_unchecked(&service, remarks);
     service
 }
 
 fn names(server: &VirtualServer<'_>, first: Listen, protocol: &str) -> Vec<String> {
-    let group = (server.statement.argument(0) == Some("group")).then(|| server.statement.argument(1)).flatten();
+    let group = (server.statement.argument(0) == Some("group"))
+        .then(|| server.statement.argument(1))
+        .flatten();
     let given = server.name.as_deref().or(group).and_then(names::fitting);
     let by_port = names::by_port(first.address, first.first, first.last, protocol);
+    let family = values::family(first.address).to_ascii_lowercase();
     match given {
-        Some(name) => vec![name.clone(), format!("{name}-{protocol}"), format!("{name}-{}", by_port[0]), format!("{name}-{}-{}", by_port[0], first.address)],
+        Some(name) => vec![
+            name.clone(),
+            format!("{name}-{protocol}"),
+            format!("{name}-{family}"),
+            format!("{name}-{}", by_port[0]),
+            format!("{name}-{}-{}", by_port[0], first.address),
+        ],
         None => by_port,
     }
 }
@@ -172,18 +220,30 @@ fn keep(server: &VirtualServer<'_>, first: Listen, keys: &mut Keys, remarks: &mu
     if let Some((place, given)) = server.persistence {
         let seconds = values::whole(given, &PERSISTENCE);
         if seconds != given {
-            remarks.differs(place, format!("persistence_timeout {given} s becomes {seconds} s, the most there is"));
+            remarks.differs(
+                place,
+                format!("persistence_timeout {given} s becomes {seconds} s, the most there is"),
+            );
         }
         let most = if first.address.is_ipv4() { 32 } else { 128 };
         let prefix = match server.prefix {
             Some((place, prefix)) if !(1..=most).contains(&prefix) => {
-                remarks.fault(place, format!("a length of {prefix} bits cannot be; every client is a client of its own"));
+                remarks.fault(
+                    place,
+                    format!("a length of {prefix} bits cannot be; every client is a client of its own"),
+                );
                 String::new()
             }
             Some((_, prefix)) => format!(", prefix = {prefix}"),
             None => String::new(),
         };
-        keys.put("persistence", format!("{{ timeout = \"{seconds}s\"{prefix} }}"));
+        keys.put(
+            "persistence",
+            format!(
+                "{{ timeout = {}{prefix} }}",
+                values::time(Duration::from_secs(seconds))
+            ),
+        );
     }
     if server.one_packet {
         keys.put("one_packet", "true");
@@ -197,10 +257,13 @@ fn quorum(server: &VirtualServer<'_>, service: &mut Service, remarks: &mut Remar
     if let Some((place, given)) = server.quorum.filter(|(_, given)| *given != 1) {
         quorum = given.clamp(1, all.max(1));
         if quorum != given {
-            let message = format!("quorum {given} becomes {quorum}: the weights of the servers add up to {all}");
+            let message =
+                format!("quorum {given} becomes {quorum}: the weights of the servers add up to {all}");
             remarks.differs(place, message);
         }
-        service.keys.put("quorum", quorum.to_string());
+        if quorum > 1 {
+            service.keys.put("quorum", quorum.to_string());
+        }
     }
     if let Some((place, given)) = server.hysteresis.filter(|(_, given)| *given > 0) {
         let most = (quorum - 1).min(all.saturating_sub(quorum));
@@ -223,7 +286,10 @@ fn sorry(statement: &Statement, service: &Service, remarks: &mut Remarks) -> Ser
         Ok((ip, 0)) if !service.is_group() => Address::Known(ip, only),
         Ok((ip, port)) => sorry_address(ip, port, service),
         Err(unusable) => {
-            remarks.fault(statement.place, "sorry_server: it is given by its address here, names are not looked up");
+            remarks.fault(
+                statement.place,
+                "sorry_server: it is given by its address here, names are not looked up",
+            );
             unusable
         }
     };
@@ -231,7 +297,8 @@ fn sorry(statement: &Statement, service: &Service, remarks: &mut Remarks) -> Ser
     server.check.put("type", "\"none\"");
     server.notes.push(Note {
         place: statement.place,
-        text: "keepalived never checks it; without the `check` below it is checked as the servers are".to_owned(),
+        text: "keepalived never checks it; without the `check` below it is checked as the servers are"
+            .to_owned(),
     });
     server
 }
@@ -245,15 +312,5 @@ fn sorry_address(ip: IpAddr, port: u16, service: &Service) -> Address {
         (true, false) => Address::Known(ip, 0),
         (false, false) if service.keys.value("forward").is_some() => Address::Known(ip, only),
         _ => Address::Known(ip, port),
-    }
-}
-
-fn tell_unchecked(service: &Service, remarks: &mut Remarks) {
-    let unchecked = |server: &&Server| server.ip().is_some() && server.check.value("type") == Some("\"none\"");
-    for server in service.servers.iter().filter(unchecked) {
-        remarks.fault(
-            server.place,
-            "it has no checker: keepalived takes it for alive for ever, and so does check = \"none\"; give it a check",
-        );
     }
 }

@@ -81,7 +81,11 @@ impl Open {
         };
         let words = std::mem::take(&mut self.words);
         if let Some(level) = self.levels.last_mut() {
-            level.push(Statement { place, words, block: None });
+            level.push(Statement {
+                place,
+                words,
+                block: None,
+            });
         }
     }
 

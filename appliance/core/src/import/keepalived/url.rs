@@ -22,7 +22,11 @@ impl Page {
     fn inline(&self) -> String {
         let mut keys = vec![format!("path = {}", values::text(&self.path))];
         keys.extend(self.status.iter().map(|status| format!("status = {status}")));
-        keys.extend(self.matches.iter().map(|pattern| format!("body_matches = {pattern}")));
+        keys.extend(
+            self.matches
+                .iter()
+                .map(|pattern| format!("body_matches = {pattern}")),
+        );
         format!("{{ {} }}", keys.join(", "))
     }
 }
@@ -47,14 +51,26 @@ pub(super) fn http(
             // The name of the Host field is what keepalived sends as SNI; without one there is none.
             "enable_sni" => name = name.or_else(|| host.clone().filter(|host| is_dns_name(host))),
             "fast_recovery" => {
-                remarks.differs(statement.place, "fast_recovery: all URLs of a check are asked at once here, every time");
+                remarks.differs(
+                    statement.place,
+                    "fast_recovery: all URLs of a check are asked at once here, every time",
+                );
             }
-            "tls_compliant" => remarks.differs(statement.place, "tls_compliant: connections of checks always end so"),
+            "tls_compliant" => remarks.differs(
+                statement.place,
+                "tls_compliant: connections of checks always end so",
+            ),
             _ => words::drop_with_reason(statement, remarks),
         }
     }
     if pages.len() > MOST_URLS {
-        remarks.fault(checker.place, format!("{} URLs: a check has 16 here, and the others are left out", pages.len()));
+        remarks.fault(
+            checker.place,
+            format!(
+                "{} URLs: a check has 16 here, and the others are left out",
+                pages.len()
+            ),
+        );
         pages.truncate(MOST_URLS);
     }
     write_pages(&pages, keys);
@@ -63,7 +79,10 @@ pub(super) fn http(
     }
     if is_tls {
         let text = "keepalived verifies no certificate: say who may answer by `ca` or `fingerprint` in the place of `verify = false`";
-        notes.push(Note { place: checker.place, text: text.to_owned() });
+        notes.push(Note {
+            place: checker.place,
+            text: text.to_owned(),
+        });
         keys.put("verify", "false");
         if let Some(name) = name {
             keys.put("server_name", values::text(&name));
@@ -76,8 +95,12 @@ fn write_pages(pages: &[Page], keys: &mut Keys) {
         [] => keys.put("path", "\"/\""),
         [page] => {
             keys.put("path", values::text(&page.path));
-            page.status.iter().for_each(|status| keys.put("status", status.as_str()));
-            page.matches.iter().for_each(|pattern| keys.put("body_matches", pattern.as_str()));
+            page.status
+                .iter()
+                .for_each(|status| keys.put("status", status.as_str()));
+            page.matches
+                .iter()
+                .for_each(|pattern| keys.put("body_matches", pattern.as_str()));
         }
         pages => {
             let all: Vec<String> = pages.iter().map(Page::inline).collect();
@@ -87,11 +110,17 @@ fn write_pages(pages: &[Page], keys: &mut Keys) {
 }
 
 fn sni(statement: &Statement, remarks: &mut Remarks) -> Option<String> {
-    words::value(statement, "a name of a host", remarks, |text| is_dns_name(text).then(|| text.to_owned()))
+    words::value(statement, "a name of a host", remarks, |text| {
+        is_dns_name(text).then(|| text.to_owned())
+    })
 }
 
 fn page(url: &Statement, host: &mut Option<String>, remarks: &mut Remarks) -> Page {
-    let mut page = Page { path: "/".to_owned(), status: None, matches: None };
+    let mut page = Page {
+        path: "/".to_owned(),
+        status: None,
+        matches: None,
+    };
     let mut inverted = false;
     for statement in url.statements() {
         let place = statement.place;
@@ -104,10 +133,14 @@ fn page(url: &Statement, host: &mut Option<String>, remarks: &mut Remarks) -> Pa
             }
             "status_code" => page.status = status(statement, remarks),
             "virtualhost" => {
-                let given = words::value(statement, "a name of a host", remarks, |text| is_host(text).then(|| text.to_owned()));
+                let given = words::value(statement, "a name of a host", remarks, |text| {
+                    is_host(text).then(|| text.to_owned())
+                });
                 match (&*host, given) {
                     (Some(known), Some(given)) if *known != given => {
-                        let message = format!("virtualhost {given}: a check has one host for all its URLs here, which is {known}");
+                        let message = format!(
+                            "virtualhost {given}: a check has one host for all its URLs here, which is {known}"
+                        );
                         remarks.fault(place, message);
                     }
                     (_, given) => *host = given.or_else(|| host.take()),
@@ -131,7 +164,10 @@ fn page(url: &Statement, host: &mut Option<String>, remarks: &mut Remarks) -> Pa
         }
     }
     if inverted && page.matches.take().is_some() {
-        remarks.fault(url.place, "regex_no_match: what must not be in a body cannot be said here; the pattern is left out");
+        remarks.fault(
+            url.place,
+            "regex_no_match: what must not be in a body cannot be said here; the pattern is left out",
+        );
     }
     page
 }
@@ -141,8 +177,15 @@ fn status(statement: &Statement, remarks: &mut Remarks) -> Option<String> {
     let mut all = Vec::new();
     for given in statement.arguments() {
         let (first, last) = given.split_once('-').unwrap_or((given, given));
-        let number = |text: &str| text.parse::<u16>().ok().filter(|status| (100..=599).contains(status));
-        match number(first).zip(number(last)).filter(|(first, last)| first <= last) {
+        let number = |text: &str| {
+            text.parse::<u16>()
+                .ok()
+                .filter(|status| (100..=599).contains(status))
+        };
+        match number(first)
+            .zip(number(last))
+            .filter(|(first, last)| first <= last)
+        {
             Some((first, last)) if first == last => all.push(first.to_string()),
             Some((first, last)) => all.push(format!("\"{first}-{last}\"")),
             None => {
@@ -159,7 +202,11 @@ fn pattern(statement: &Statement, remarks: &mut Remarks) -> Option<String> {
     match Pattern::new(&given) {
         Ok(_) => Some(values::text(&given)),
         Err(error) => {
-            let message = format!("the pattern {} cannot be used here, and is left out: {}", shown(&given), shown(&error));
+            let message = format!(
+                "the pattern {} cannot be used here, and is left out: {}",
+                shown(&given),
+                shown(&error)
+            );
             remarks.fault(statement.place, message);
             None
         }

@@ -60,7 +60,9 @@ pub(super) fn read<'s>(statement: &'s Statement, remarks: &mut Remarks) -> Virtu
         notes: Vec::new(),
     };
     for inner in statement.statements() {
-        let known = server.inherited.take(inner, remarks) || server.pool(inner, remarks) || server.way(inner, remarks);
+        let known = server.inherited.take(inner, remarks)
+            || server.pool(inner, remarks)
+            || server.way(inner, remarks);
         if !known {
             words::drop_with_reason(inner, remarks);
         }
@@ -72,7 +74,10 @@ pub(super) fn read<'s>(statement: &'s Statement, remarks: &mut Remarks) -> Virtu
 impl<'s> VirtualServer<'s> {
     /// Who serves, and when the sorry server does.
     fn pool(&mut self, inner: &'s Statement, remarks: &mut Remarks) -> bool {
-        let mut number = || value(inner, "a number", remarks, |text| text.parse().ok()).map(|number: u64| (inner.place, number));
+        let mut number = || {
+            value(inner, "a number", remarks, |text| text.parse().ok())
+                .map(|number: u64| (inner.place, number))
+        };
         match inner.word() {
             "real_server" => self.servers.push(inner),
             "sorry_server" => self.sorry = Some(inner),
@@ -94,11 +99,19 @@ impl<'s> VirtualServer<'s> {
                     Some(scheduler) => self.scheduler = scheduler.as_str().to_owned(),
                     None => {
                         let given = shown(inner.argument(0).unwrap_or_default());
-                        remarks.fault(place, format!("{given} is no scheduler of IPVS; keepalived takes wlc then, and so does this"));
+                        remarks.fault(
+                            place,
+                            format!(
+                                "{given} is no scheduler of IPVS; keepalived takes wlc then, and so does this"
+                            ),
+                        );
                     }
                 }
                 for flag in inner.arguments().iter().skip(1) {
-                    remarks.dropped(place, format!("{}: flags of schedulers cannot be set here", shown(flag)));
+                    remarks.dropped(
+                        place,
+                        format!("{}: flags of schedulers cannot be set here", shown(flag)),
+                    );
                 }
             }
             "lb_kind" | "lvs_method" => self.method = method(inner, remarks).unwrap_or(self.method),
@@ -106,7 +119,13 @@ impl<'s> VirtualServer<'s> {
                 let word = inner.argument(0).unwrap_or_default().to_ascii_lowercase();
                 let known = ["tcp", "udp", "sctp"].into_iter().find(|known| *known == word);
                 if known.is_none() {
-                    remarks.fault(place, format!("{} is no protocol; keepalived takes UDP then, and so does this", shown(&word)));
+                    remarks.fault(
+                        place,
+                        format!(
+                            "{} is no protocol; keepalived takes UDP then, and so does this",
+                            shown(&word)
+                        ),
+                    );
                 }
                 self.protocol = Some(known.unwrap_or("udp"));
             }
@@ -117,7 +136,9 @@ impl<'s> VirtualServer<'s> {
                 };
                 self.persistence = seconds.map(|seconds| (place, seconds));
             }
-            "persistence_granularity" | "net_mask" => self.prefix = prefix(inner, remarks).map(|prefix| (place, prefix)),
+            "persistence_granularity" | "net_mask" => {
+                self.prefix = prefix(inner, remarks).map(|prefix| (place, prefix))
+            }
             "ops" => self.one_packet = is_on(inner),
             "ip_family" => self.ipv6 = inner.argument(0) == Some("inet6"),
             _ => return false,
@@ -132,15 +153,21 @@ impl<'s> VirtualServer<'s> {
             let message = "there is no `protocol`: keepalived takes the service for UDP then, and so does this; set protocol = \"tcp\" \
                            and a fitting check if TCP is meant";
             remarks.fault(place, message);
-            let text = "without a `protocol` keepalived takes this for UDP; if TCP is meant, remove the line below";
-            self.notes.push(Note { place, text: text.to_owned() });
+            let text = "without a `protocol` keepalived takes this for UDP; if TCP is meant, remove `protocol` below";
+            self.notes.push(Note {
+                place,
+                text: text.to_owned(),
+            });
         }
         if let Some((place, 0)) = self.persistence {
             remarks.dropped(place, "persistence_timeout 0: clients are not remembered");
             self.persistence = None;
         }
         if let Some((place, _)) = self.prefix.filter(|_| self.persistence.is_none()) {
-            remarks.dropped(place, "persistence_granularity: without persistence_timeout clients are not remembered");
+            remarks.dropped(
+                place,
+                "persistence_granularity: without persistence_timeout clients are not remembered",
+            );
         }
         let one_packet = self.one_packet && self.protocol.unwrap_or("udp") != "udp";
         if one_packet {
@@ -148,7 +175,10 @@ impl<'s> VirtualServer<'s> {
             self.one_packet = false;
         }
         if let Some((place, _)) = self.persistence.filter(|_| self.one_packet) {
-            remarks.differs(place, "persistence_timeout beside ops: with one_packet no client is remembered");
+            remarks.differs(
+                place,
+                "persistence_timeout beside ops: with one_packet no client is remembered",
+            );
             self.persistence = None;
         }
     }
@@ -157,29 +187,42 @@ impl<'s> VirtualServer<'s> {
 /// `lvs_method TUN type gue port 5555 nocsum`.
 pub(super) fn method(statement: &Statement, remarks: &mut Remarks) -> Option<Method> {
     let words: Vec<&str> = statement.arguments().iter().map(String::as_str).collect();
-    let after = |word: &str| words.iter().position(|known| *known == word).and_then(|at| words.get(at + 1).copied());
+    let after = |word: &str| {
+        words
+            .iter()
+            .position(|known| *known == word)
+            .and_then(|at| words.get(at + 1).copied())
+    };
     let place = statement.place;
     match words.first().map(|word| word.to_ascii_uppercase()).as_deref() {
         Some("NAT") => Some(Method::Nat),
         Some("DR") => Some(Method::Direct),
-        Some("TUN") => match after("type") {
-            Some("gue") => {
-                if words.contains(&"remcsum") {
-                    remarks.differs(place, "remcsum: packets have their checksum here");
+        Some("TUN") => {
+            match after("type") {
+                Some("gue") => {
+                    if words.contains(&"remcsum") {
+                        remarks.differs(place, "remcsum: packets have their checksum here");
+                    }
+                    Some(Method::Gue {
+                        port: after("port")
+                            .and_then(|port| u16::from_str(port).ok())
+                            .filter(|port| *port > 0)
+                            .unwrap_or(6080),
+                        checksum: !words.contains(&"nocsum"),
+                    })
                 }
-                Some(Method::Gue {
-                    port: after("port").and_then(|port| u16::from_str(port).ok()).filter(|port| *port > 0).unwrap_or(6080),
-                    checksum: !words.contains(&"nocsum"),
-                })
+                Some("gre") => {
+                    remarks.fault(place, "tunnels by GRE cannot be made here; IPIP is written, which the servers have to unwrap");
+                    Some(Method::Ipip)
+                }
+                _ => Some(Method::Ipip),
             }
-            Some("gre") => {
-                remarks.fault(place, "tunnels by GRE cannot be made here; IPIP is written, which the servers have to unwrap");
-                Some(Method::Ipip)
-            }
-            _ => Some(Method::Ipip),
-        },
+        }
         other => {
-            let message = format!("{} is none of NAT, DR and TUN; it is left out", shown(other.unwrap_or_default()));
+            let message = format!(
+                "{} is none of NAT, DR and TUN; it is left out",
+                shown(other.unwrap_or_default())
+            );
             remarks.fault(place, message);
             None
         }

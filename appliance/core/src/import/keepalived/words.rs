@@ -12,7 +12,8 @@ const PROCESS: &str = "it is about keepalived's own processes and files";
 const VRRP: &str = "there is no VRRP here: this machine alone has the addresses";
 const FLAGS: &str = "flags of schedulers cannot be set here";
 const TABLE: &str = "what IPVS holds is compared with the file all the time here, and put right";
-const LOGGED: &str = "every change is logged here, with its reason; `services` shows what the last check found";
+const LOGGED: &str =
+    "every change is logged here, with its reason; `services` shows what the last check found";
 const SPREAD: &str = "checks have phases of their own here, which follow from the server's address";
 
 /// Words, and why they stand for nothing.
@@ -91,17 +92,37 @@ const WITHOUT: [(&[&str], &str); 12] = [
         PROCESS,
     ),
     (
-        &["flag-1", "flag-2", "flag-3", "sh-port", "sh-fallback", "mh-port", "mh-fallback", "hashed"],
+        &[
+            "flag-1",
+            "flag-2",
+            "flag-3",
+            "sh-port",
+            "sh-fallback",
+            "mh-port",
+            "mh-fallback",
+            "hashed",
+        ],
         FLAGS,
     ),
-    (&["lvs_flush", "lvs_flush_on_stop", "lvs_flush_onstop", "nftables_ipvs"], TABLE),
+    (
+        &[
+            "lvs_flush",
+            "lvs_flush_on_stop",
+            "lvs_flush_onstop",
+            "nftables_ipvs",
+        ],
+        TABLE,
+    ),
     (
         &["lvs_sync_daemon", "lvs_sync_daemon_interface"],
         "connections are not copied to another machine",
     ),
     (&["checker_log_all_failures", "log_all_failures"], LOGGED),
     (&["warmup"], SPREAD),
-    (&["ha_suspend"], "the machine always has its addresses here, so that it always checks"),
+    (
+        &["ha_suspend"],
+        "the machine always has its addresses here, so that it always checks",
+    ),
     (
         &["persistence_engine"],
         "clients are known by their addresses only; a service of SIP is balanced by datagrams with `one_packet`, or keeps a \
@@ -111,7 +132,17 @@ const WITHOUT: [(&[&str], &str); 12] = [
         &["sorry_server_inhibit", "sorry_server_lvs_method"],
         "the sorry server is treated as the servers are",
     ),
-    (&["vrrp_sync_group", "vrrp_script", "vrrp_track_process", "track_file", "bfd_instance", "static_rules"], VRRP),
+    (
+        &[
+            "vrrp_sync_group",
+            "vrrp_script",
+            "vrrp_track_process",
+            "track_file",
+            "bfd_instance",
+            "static_rules",
+        ],
+        VRRP,
+    ),
 ];
 
 /// Why a word stands for nothing; `None`: it is not known.
@@ -137,7 +168,10 @@ pub(super) fn unknown(statement: &Statement, remarks: &mut Remarks) {
     if let Some(block) = &statement.block {
         line.push_str(&format!(" {{ {} statements }}", block.len()));
     }
-    remarks.dropped(statement.place, format!("this is not known here: {}", shown(&line)));
+    remarks.dropped(
+        statement.place,
+        format!("this is not known here: {}", shown(&line)),
+    );
     for inner in statement.statements() {
         unknown(inner, remarks);
     }
@@ -165,7 +199,11 @@ pub(super) fn value<T>(
     let given = statement.argument(0).unwrap_or_default();
     let value = read(given);
     if value.is_none() {
-        let message = format!("{} needs {what}, not `{}`; it is left out", statement.word(), shown(given));
+        let message = format!(
+            "{} needs {what}, not `{}`; it is left out",
+            statement.word(),
+            shown(given)
+        );
         remarks.fault(statement.place, message);
     }
     value
