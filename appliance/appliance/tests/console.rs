@@ -520,3 +520,24 @@ fn top_sends_only_what_changes() {
     terminal.send("q");
     terminal.prompt();
 }
+
+#[test]
+fn what_is_pasted_into_import_comes_back_as_a_configuration() {
+    let agent = FakeAgent::absent();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("imp\t");
+    terminal.expect("import ");
+    terminal.send("h\t\r");
+    terminal.expect("one dot");
+    terminal.send("listen web\rmode tcp\rbind 203.0.113.1:80\rserver a 203.0.113.9:80 check\rcookie x\r.\r");
+    terminal.expect("name = \"web\"");
+    terminal.expect("address = \"203.0.113.9:80\"");
+    terminal.expect("1. haproxy.cfg line 5: not taken over: cookie");
+    terminal.expect("`config put` takes the file");
+    terminal.prompt();
+    assert!(
+        terminal
+            .command("import keepalived ?")
+            .contains("pasted in their place")
+    );
+}

@@ -438,3 +438,71 @@ fn the_executable_says_what_it_can_be() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("init, agent or applctl"));
 }
+
+const KEEPALIVED: &str =
+    "virtual_server 203.0.113.1 80 {\n protocol TCP\n delay_loop 5\n alpha\n include servers/*.conf\n}\n";
+const SERVER: &str = "real_server 203.0.113.9 80 {\n TCP_CHECK {\n }\n notify_up /x\n}\n";
+
+#[test]
+fn an_import_prints_what_was_made_and_tells_the_rest_apart_from_it() {
+    let agent = FakeAgent::absent();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("servers")).unwrap();
+    std::fs::write(directory.path().join("servers/one.conf"), SERVER).unwrap();
+    std::fs::write(directory.path().join("servers/one.bak"), "nothing").unwrap();
+    let path = directory.path().join("keepalived.conf");
+    std::fs::write(&path, KEEPALIVED).unwrap();
+    let file = path.to_str().unwrap();
+    let output = applctl(&agent, &["import", "keepalived", file]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let toml = text(&output.stdout);
+    assert!(
+        toml.contains("address = \"203.0.113.9:80\"") && toml.contains("interval = \"5s\""),
+        "{toml}"
+    );
+    let made = directory.path().join("lb.toml");
+    std::fs::write(&made, &toml).unwrap();
+    let checked = applctl(&agent, &["config", "check", made.to_str().unwrap()]);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stdout));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("one.conf line 4") && said.contains("notify_up") && said.contains("`config put`"),
+        "{said}"
+    );
+    assert!(said.lines().all(|line| line.len() <= 80), "{said}");
+
+    let output = applctl(&agent, &["import", "keepalived", file, "--json"]);
+    assert!(output.stderr.is_empty());
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["toml"], toml);
+    let remark = &document["remarks"][0];
+    assert_eq!(remark["line"], 4);
+    assert_eq!(remark["severity"], "not taken over");
+    assert!(remark["file"].as_str().unwrap().ends_with("servers/one.conf"));
+}
+
+#[test]
+fn an_import_of_nothing_fails_and_says_so() {
+    let agent = FakeAgent::absent();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("haproxy.cfg");
+    std::fs::write(&path, "listen l\n mode http\n bind 203.0.113.1:80\n").unwrap();
+    let file = path.to_str().unwrap();
+    let output = applctl(&agent, &["import", "haproxy", file]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("mode http is refused") && said.contains("nothing could be produced"),
+        "{said}"
+    );
+    let output = applctl(&agent, &["import", "haproxy", "/nowhere/x.cfg"]);
+    assert!(text(&output.stderr).contains("there is no /nowhere/x.cfg"));
+    let output = applctl(&agent, &["import", "nginx"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("it has keepalived or haproxy"),
+        "{}",
+        text(&output.stderr)
+    );
+}

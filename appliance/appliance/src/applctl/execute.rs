@@ -19,6 +19,7 @@ use super::client::{AskError, ask};
 use super::console::size;
 use super::failure::Failure;
 use super::help;
+use super::import;
 use super::input::Input;
 use super::interrupt::Interrupt;
 use super::log::{Log, Wanted};
@@ -133,6 +134,7 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
             };
             return log(invocation, wanted, context);
         }
+        Action::ImportKeepalived | Action::ImportHaproxy => return import::run(invocation, context),
         Action::Reboot => return end(Power::Reboot, context),
         Action::PowerOff => return end(Power::Off, context),
         Action::Help => return help_for(&invocation.arguments, context),
@@ -234,7 +236,7 @@ impl Context<'_> {
         self.print(&format!("{text}\n"))
     }
 
-    fn print_json(&mut self, document: &impl Serialize) -> Result<Verdict, Failure> {
+    pub fn print_json(&mut self, document: &impl Serialize) -> Result<Verdict, Failure> {
         let mut text = serde_json::to_string_pretty(document).map_err(|e| Failure::Output(e.into()))?;
         text.push('\n');
         self.print(&text)
@@ -320,7 +322,7 @@ fn config_check(file: Option<&String>, context: &Context<'_>) -> Result<Response
 }
 
 /// Of a file that is too large only so much is read that it can be seen to be.
-fn read_config(path: &Path) -> Result<Vec<u8>, Failure> {
+pub fn read_config(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
     match read {

@@ -7,6 +7,7 @@ mod console;
 mod execute;
 mod failure;
 mod help;
+mod import;
 mod input;
 mod interrupt;
 mod kmsg;

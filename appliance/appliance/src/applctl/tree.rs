@@ -22,6 +22,8 @@ pub enum Action {
     ConfigCheck,
     ConfigPut,
     ConfigApply,
+    ImportKeepalived,
+    ImportHaproxy,
     Version,
     Reboot,
     PowerOff,
@@ -136,6 +138,7 @@ const LEAF: Command = Command {
 };
 
 mod commands;
+mod import;
 
 /// The root's children are the commands.
 pub static ROOT: Command = Command {

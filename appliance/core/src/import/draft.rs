@@ -121,6 +121,10 @@ impl Service {
     }
 }
 
+/// All services together listen on so many addresses. What is named once can be used again and again: without an end a
+/// small text would become a large one.
+pub(super) const MOST_LISTENS: usize = 65_536;
+
 /// Everything that will be written.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
@@ -128,6 +132,6 @@ pub(super) struct Draft {
     pub timeouts: Keys,
     pub machine: Machine,
     pub services: Vec<Service>,
-    /// On how many addresses they listen, all together.
+    /// On how many addresses they listen, all together; for those of a proxy its servers count as well.
     pub listens: usize,
 }

@@ -18,7 +18,7 @@ pub(super) struct Interface {
     /// The link and the id, if it is a VLAN.
     pub vlan: Option<(String, u16)>,
     pub addresses: Vec<Owned>,
-    pub gateway: Vec<IpAddr>,
+    pub gateway: Option<IpAddr>,
     pub routes: Vec<(IpNet, IpAddr)>,
 }
 
@@ -49,6 +49,9 @@ pub(super) struct Machine {
     lengths: BTreeSet<u8>,
     /// Addresses that are somebody else's.
     foreign: BTreeSet<IpAddr>,
+    first: Option<usize>,
+    /// Destinations of routes.
+    routed: BTreeSet<IpNet>,
 }
 
 /// Letters, digits, `.`, `_` and `-`, at most 15, and none of the kernel's own words.
@@ -85,24 +88,29 @@ impl Machine {
             name: name.to_owned(),
             vlan,
             addresses: Vec::new(),
-            gateway: Vec::new(),
+            gateway: None,
             routes: Vec::new(),
         });
         self.interfaces.len() - 1
     }
 
-    /// The first interface that has an address, or could have one; made if there is none.
+    /// The first interface that has an address, or could have one; made if there is none. It stays the same one.
     pub fn first(&mut self) -> usize {
-        let below: Vec<&str> = self
+        if let Some(first) = self.first {
+            return first;
+        }
+        let below = self
             .interfaces
             .iter()
-            .filter_map(|i| Some(i.vlan.as_ref()?.0.as_str()))
-            .collect();
-        let fits = |i: &Interface| !i.addresses.is_empty() || !below.contains(&i.name.as_str());
-        match self.interfaces.iter().position(fits) {
+            .filter_map(|i| Some(i.vlan.as_ref()?.0.as_str()));
+        let below: BTreeSet<&str> = below.collect();
+        let fits = |i: &Interface| !i.addresses.is_empty() || !below.contains(i.name.as_str());
+        let first = match self.interfaces.iter().position(fits) {
             Some(first) => first,
             None => self.another(),
-        }
+        };
+        self.first = Some(first);
+        first
     }
 
     /// A card that nothing is known of.
@@ -135,8 +143,12 @@ impl Machine {
     }
 
     pub fn has_gateway(&self, v4: bool) -> bool {
-        let mut gateways = self.interfaces.iter().flat_map(|interface| &interface.gateway);
-        gateways.any(|gateway| gateway.is_ipv4() == v4)
+        let default = if v4 {
+            IpNet::V4(Ipv4Net::default())
+        } else {
+            IpNet::V6(Ipv6Net::default())
+        };
+        self.routed.contains(&default)
     }
 
     /// Whether the network is apart from those of the other interfaces.
@@ -296,22 +308,20 @@ impl Machine {
         if !next_hop || interface.is_some_and(|interface| interface != owner) || self.is_no_host(via) {
             return None;
         }
-        if to.prefix_len() == 0 {
+        let is_default = to.prefix_len() == 0;
+        let is_taken = match is_default {
             // lb.toml has one gateway for an interface.
-            if self.has_gateway(via.is_ipv4()) || !self.interfaces[owner].gateway.is_empty() {
-                return None;
-            }
-            self.interfaces[owner].gateway.push(via);
-            return Some(owner);
-        }
-        let known = self
-            .interfaces
-            .iter()
-            .any(|i| i.routes.iter().any(|(known, _)| *known == to));
-        if known || self.networks.contains_key(&to) || !is_usable(to.addr()) {
+            true => self.interfaces[owner].gateway.is_some(),
+            false => self.networks.contains_key(&to) || !is_usable(to.addr()),
+        };
+        if is_taken || !self.routed.insert(to) {
             return None;
         }
-        self.interfaces[owner].routes.push((to, via));
+        let interface = &mut self.interfaces[owner];
+        match is_default {
+            true => interface.gateway = Some(via),
+            false => interface.routes.push((to, via)),
+        }
         Some(owner)
     }
 

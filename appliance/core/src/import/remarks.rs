@@ -115,8 +115,9 @@ impl Remarks {
     }
 
     fn add(&mut self, place: Option<Place>, severity: Severity, message: String) {
-        if self.found.len() < Remarks::MOST {
-            self.found.push((place, severity, message));
+        // What is about all of the text is little, and counts.
+        if self.found.len() < Remarks::MOST || place.is_none() {
+            self.found.push((place, severity, clean(&message)));
         } else {
             self.unlisted += 1;
         }

@@ -73,6 +73,10 @@ fn comment(text: &str, place: Option<Place>, remarks: &Remarks) -> String {
     };
     let mut lines = String::new();
     let mut line = String::from("#");
+    let text: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     for word in text.split_whitespace() {
         if line.chars().count() + 1 + word.chars().count() > WIDTH && line.len() > 1 {
             lines.push_str(&line);
@@ -92,8 +96,14 @@ fn assign(out: &mut String, key: &str, value: &str) {
 
 pub(super) fn blocks(draft: &mut Draft, program: &str, remarks: &Remarks) -> Vec<Block> {
     let mut blocks = vec![head(draft, program, remarks)];
-    for interface in draft.machine.interfaces() {
-        blocks.push(self::interface(interface, draft, remarks));
+    let interfaces = draft.machine.interfaces();
+    let routed = [true, false].iter().any(|v4| draft.machine.has_gateway(*v4));
+    let first = interfaces
+        .iter()
+        .position(|interface| !interface.addresses.is_empty());
+    for (index, interface) in interfaces.iter().enumerate() {
+        let bare = !routed && first == Some(index);
+        blocks.push(self::interface(interface, bare, remarks));
     }
     let names = names::assign(&draft.services);
     for (service, name) in draft.services.iter_mut().zip(names) {
@@ -192,7 +202,8 @@ fn doubts(interface: &Interface) -> Vec<Note> {
     notes
 }
 
-fn interface(interface: &Interface, draft: &Draft, remarks: &Remarks) -> Block {
+/// `bare`: the place where a default route is missing.
+fn interface(interface: &Interface, bare: bool, remarks: &Remarks) -> Block {
     let mut text = String::from("[[interface]]\n");
     assign(&mut text, "name", &values::text(&interface.name));
     if let Some((link, id)) = &interface.vlan {
@@ -208,16 +219,10 @@ fn interface(interface: &Interface, draft: &Draft, remarks: &Remarks) -> Block {
         .map(|owned| values::text(&owned.net.to_string()))
         .collect();
     assign(&mut text, "addresses", &values::list(&addresses));
-    for gateway in &interface.gateway {
+    if let Some(gateway) = interface.gateway {
         assign(&mut text, "gateway", &values::text(&gateway.to_string()));
     }
-    let first = draft
-        .machine
-        .interfaces()
-        .iter()
-        .find(|i| !i.addresses.is_empty());
-    let without = [true, false].iter().all(|v4| !draft.machine.has_gateway(*v4));
-    if without && first.is_some_and(|first| first.name == interface.name) {
+    if bare {
         text.push_str(
             "# gateway = \"ADDRESS\"       # next hop of the default route, if clients are elsewhere\n",
         );

@@ -7,6 +7,7 @@ mod connections;
 mod doctor;
 mod drains;
 mod events;
+mod import;
 mod network;
 mod services;
 mod status;
@@ -18,6 +19,7 @@ mod why;
 
 use lb_core::control::Response;
 
+pub use import::import;
 pub use status::{banner, without_agent};
 pub use text::{Screen, Tone, clean, wrap};
 pub use traffic::{Figures, traffic};

@@ -264,6 +264,12 @@ pub(super) const COMMANDS: &[Command] = &[
         ..LEAF
     },
     Command {
+        name: "import",
+        summary: "another balancer's configuration as lb.toml",
+        children: import::IMPORT,
+        ..LEAF
+    },
+    Command {
         name: "version",
         action: Action::Version,
         summary: "versions of the appliance and its kernel, and the slot",

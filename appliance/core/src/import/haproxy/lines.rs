@@ -6,7 +6,11 @@ use std::collections::BTreeMap;
 use super::super::remarks::{Place, Remarks, shown};
 
 /// Of a variable's value and name; a line of words is far shorter.
-const LONGEST: usize = 4 << 10;
+const LONGEST: usize = 1 << 10;
+/// HAProxy's own limit is 2 KiB (LINESIZE), as long as nobody raises it.
+const LONGEST_LINE: usize = 16 << 10;
+/// Each keeps a copy of its defaults.
+const MOST_SECTIONS: usize = 10_000;
 
 #[derive(Debug, Clone)]
 pub(super) struct Line {
@@ -67,6 +71,13 @@ pub(super) fn sections(text: &str, remarks: &mut Remarks) -> Vec<Section> {
             file: 0,
             line: index + 1,
         };
+        if raw.len() > LONGEST_LINE {
+            remarks.fault(
+                place,
+                "this line is longer than any that HAProxy reads; it is left out",
+            );
+            continue;
+        }
         let words = words(raw, place, &variables, remarks);
         let Some(first) = words.first() else {
             continue;
@@ -79,6 +90,10 @@ pub(super) fn sections(text: &str, remarks: &mut Remarks) -> Vec<Section> {
             continue;
         }
         if SECTIONS.contains(&first.as_str()) {
+            if sections.len() == MOST_SECTIONS {
+                remarks.fault(place, "there are more than 10000 sections; the rest is left out");
+                break;
+            }
             sections.push(Section {
                 place,
                 kind: first.clone(),

@@ -59,7 +59,7 @@ impl Settings {
         let called = called(line);
         match called.as_str() {
             "mode" => self.mode = Some(line.word(1).to_owned()),
-            "balance" => self.balance = Some((line.place, line.from(1).to_vec())),
+            "balance" => self.balance = Some((line.place, line.from(1).iter().take(2).cloned().collect())),
             "hash-type" => self.consistent = line.word(1) == "consistent",
             "default-server" => self.server.read(line, 1, dropped, remarks),
             "default_backend" => self.default_backend = Some((line.place, line.word(1).to_owned())),

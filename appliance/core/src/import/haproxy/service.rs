@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::draft::{Address, Draft, Keys, Listen, Note, Server, Service};
+use super::super::draft::{Address, Draft, Keys, Listen, MOST_LISTENS, Note, Server, Service};
 use super::super::names;
 use super::super::remarks::{Place, Remarks, shown};
 use super::super::values::{self, family};
@@ -13,8 +13,6 @@ use super::words::Dropped;
 
 const LONGEST_PERSISTENCE: Duration = Duration::from_hours(744);
 const LONGEST_SLOW_START: Duration = Duration::from_hours(1);
-/// All services together; a backend can be used again and again.
-const MOST_SERVERS: usize = 65_536;
 
 /// `*` is one address for all of the file.
 #[derive(Debug, Default)]
@@ -31,7 +29,7 @@ pub(super) fn add(
     remarks: &mut Remarks,
 ) {
     draft.listens += back.servers.len() + front.binds.len();
-    if draft.listens > MOST_SERVERS {
+    if draft.listens > MOST_LISTENS {
         remarks.fault(
             front.place,
             "there are too many servers and services; this one is left out",

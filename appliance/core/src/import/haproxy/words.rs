@@ -184,6 +184,9 @@ fn reason(called: &str) -> Option<&'static str> {
     known.map(|(reason, _)| *reason)
 }
 
+/// So many are named in one remark.
+const MOST_NAMED: usize = 12;
+
 /// What a section has that nothing stands for, by the reason.
 #[derive(Debug, Default)]
 pub(super) struct Dropped(BTreeMap<String, Vec<(Place, String)>>);
@@ -215,7 +218,10 @@ impl Dropped {
                 true => what.clone(),
                 false => format!("{what} (line {})", place.line),
             };
-            let words: Vec<String> = found.iter().map(named).collect();
+            let mut words: Vec<String> = found.iter().take(MOST_NAMED).map(named).collect();
+            if found.len() > MOST_NAMED {
+                words.push(format!("and {} more", found.len() - MOST_NAMED));
+            }
             remarks.dropped(first, format!("{}: {reason}", words.join(", ")));
         }
     }

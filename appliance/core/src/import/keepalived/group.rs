@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::super::draft::Listen;
+use super::super::draft::{Listen, MOST_LISTENS};
 use super::super::remarks::{Place, Remarks, shown};
 use super::tree::Statement;
 
@@ -21,7 +21,11 @@ pub(super) enum Entry {
 
 /// The groups of a file by their names.
 #[derive(Debug, Default)]
-pub(super) struct Groups(BTreeMap<String, Vec<(Place, Entry)>>);
+pub(super) struct Groups {
+    by_name: BTreeMap<String, Vec<(Place, Entry)>>,
+    /// Of all of them.
+    entries: usize,
+}
 
 impl Groups {
     pub fn read(&mut self, statement: &Statement, remarks: &mut Remarks) {
@@ -32,9 +36,17 @@ impl Groups {
         let mut entries = Vec::new();
         for inner in statement.statements() {
             let read = entry(&inner.words, inner.place, remarks);
+            self.entries += read.len();
+            if self.entries > MOST_LISTENS {
+                remarks.fault(
+                    inner.place,
+                    "the groups have too many addresses; the rest is left out",
+                );
+                break;
+            }
             entries.extend(read.into_iter().map(|entry| (inner.place, entry)));
         }
-        if self.0.insert(name.to_owned(), entries).is_some() {
+        if self.by_name.insert(name.to_owned(), entries).is_some() {
             remarks.fault(
                 statement.place,
                 format!("the group {} is there twice; this one counts", shown(name)),
@@ -47,7 +59,7 @@ impl Groups {
         let place = statement.place;
         if statement.word() == "virtual_server" && statement.argument(0) == Some("group") {
             let name = statement.argument(1).unwrap_or_default();
-            return match self.0.get(name) {
+            return match self.by_name.get(name) {
                 Some(entries) => entries.clone(),
                 None => {
                     remarks.fault(place, format!("there is no virtual_server_group {}", shown(name)));

@@ -13,6 +13,9 @@ use super::super::values;
 use super::tree::Statement;
 use super::words;
 
+/// So many words are named in one remark.
+const MOST_NAMED: usize = 20;
+
 /// What is there after all addresses are known.
 #[derive(Debug, Default)]
 pub(super) struct Later {
@@ -41,10 +44,14 @@ pub(super) fn vrrp_instance(
                 addresses(inner, interface, later, draft, remarks)
             }
             "virtual_routes" => routes(inner, interface, later),
-            word => words.push(word.to_owned()),
+            word => words.push(shown(word)),
         }
     }
     words.dedup();
+    if words.len() > MOST_NAMED {
+        words.truncate(MOST_NAMED);
+        words.push("and others".to_owned());
+    }
     let name = shown(statement.argument(0).unwrap_or_default());
     let rest = if words.is_empty() {
         String::new()

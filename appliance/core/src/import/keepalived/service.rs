@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::super::draft::{Address, Draft, Keys, Listen, Note, Server, Service};
+use super::super::draft::{Address, Draft, Keys, Listen, MOST_LISTENS, Note, Server, Service};
 use super::super::names;
 use super::super::remarks::{Place, Remarks, shown};
 use super::super::values;
@@ -16,11 +16,12 @@ use super::virtual_server::{self, Method, VirtualServer};
 
 /// Of `persistence`, in seconds.
 const PERSISTENCE: RangeInclusive<u64> = 1..=744 * 3600;
-/// All services together listen on so many addresses; a group can be used again and again.
-const MOST_LISTENS: usize = 65_536;
 
 pub(super) fn add(statement: &Statement, groups: &Groups, draft: &mut Draft, remarks: &mut Remarks) {
     let server = virtual_server::read(statement, remarks);
+    if draft.listens > MOST_LISTENS {
+        return;
+    }
     let listens = listens(&server, groups, draft, remarks);
     let is_v4 = |listen: &Listen| listen.address.is_ipv4();
     let both = listens.iter().any(is_v4) && !listens.iter().all(is_v4);
