@@ -23,8 +23,9 @@ pub use haproxy::import as haproxy;
 pub use keepalived::{Included, import as keepalived};
 pub use remarks::{Remark, Severity};
 
-/// The most that is read, with all that is included and repeated: what lb.toml may have.
-const MOST_BYTES: usize = crate::config::MAX_BYTES;
+/// The most that is read, with all that is included and repeated: some 20,000 servers. Each line becomes many times its
+/// length on the way, and the appliance has little memory.
+const MOST_BYTES: usize = 2 << 20;
 
 /// What became of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

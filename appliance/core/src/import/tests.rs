@@ -151,7 +151,7 @@ proptest! {
 }
 
 fn many(piece: impl Fn(usize) -> String) -> String {
-    (0..4_000).map(piece).collect()
+    (0..2_000).map(piece).collect()
 }
 
 /// The last parts of an address, another one for each number.
@@ -211,7 +211,6 @@ fn long_texts_do_not_take_long() {
             sound(&imported).unwrap();
         }
         let elapsed = begun.elapsed();
-        eprintln!("{elapsed:?}: {:?}", &text[..60]);
         assert!(elapsed < Duration::from_secs(60), "{elapsed:?}: {}", &text[..60]);
     }
 }

@@ -42,7 +42,7 @@ pub fn import(name: &str, text: &str) -> Imported {
     if text.len() > super::MOST_BYTES {
         remarks.of_all(
             Severity::Fault,
-            "nothing could be produced: the text is larger than 8 MiB",
+            "nothing could be produced: the text is larger than 2 MiB",
         );
         return Imported {
             toml: String::new(),

@@ -117,7 +117,7 @@ impl<'r, 'i> Lines<'r, 'i> {
             Some(left) if !self.full => self.left = left,
             _ => {
                 if !self.full {
-                    let message = "with what is included and repeated the text is larger than 8 MiB; the rest is left out";
+                    let message = "with what is included and repeated the text is larger than 2 MiB; the rest is left out";
                     self.remarks.fault(place, message);
                 }
                 self.full = true;

@@ -46,7 +46,7 @@ pub fn import(
     if text.len() > super::MOST_BYTES {
         remarks.of_all(
             Severity::Fault,
-            "nothing could be produced: the text is larger than 8 MiB",
+            "nothing could be produced: the text is larger than 2 MiB",
         );
         return Imported {
             toml: String::new(),

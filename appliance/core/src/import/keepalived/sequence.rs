@@ -6,6 +6,9 @@ use super::lines::Lines;
 /// So many numbers has one sequence at most.
 const MOST: i64 = 65_536;
 
+/// What a line costs however short it is, in bytes.
+const OF_A_LINE: usize = 64;
+
 /// Writes the rest of the line once for each number.
 pub(super) fn expand(lines: &mut Lines<'_, '_>, place: Place, line: &str, depth: usize) {
     let Some((sequence, rest)) = read(line) else {
@@ -34,7 +37,7 @@ pub(super) fn expand(lines: &mut Lines<'_, '_>, place: Place, line: &str, depth:
             number.to_string()
         };
         lines.variables.insert(name.to_owned(), text);
-        if !lines.spend(place, rest.len()) {
+        if !lines.spend(place, rest.len() + OF_A_LINE) {
             return;
         }
         lines.line(place, rest, depth + 1);

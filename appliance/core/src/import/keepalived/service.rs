@@ -23,17 +23,17 @@ pub(super) fn add(statement: &Statement, groups: &Groups, draft: &mut Draft, rem
         return;
     }
     let listens = listens(&server, groups, draft, remarks);
+    draft.listens += listens.len().max(1);
+    if draft.listens > MOST_LISTENS {
+        remarks.fault(
+            statement.place,
+            "there are too many services and addresses; those from here on are left out",
+        );
+        return;
+    }
     let is_v4 = |listen: &Listen| listen.address.is_ipv4();
     let both = listens.iter().any(is_v4) && !listens.iter().all(is_v4);
     for listen in split(&server, listens, remarks) {
-        draft.listens += listen.len();
-        if draft.listens > MOST_LISTENS {
-            remarks.fault(
-                statement.place,
-                "there are too many services and addresses; this one is left out",
-            );
-            return;
-        }
         let service = service(&server, listen, both, draft, remarks);
         draft.services.push(service);
     }
