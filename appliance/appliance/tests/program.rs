@@ -461,7 +461,7 @@ fn an_import_prints_what_was_made_and_tells_the_rest_apart_from_it() {
         "{toml}"
     );
     let made = directory.path().join("lb.toml");
-    std::fs::write(&made, &toml).unwrap();
+    std::fs::write(&made, toml).unwrap();
     let checked = applctl(&agent, &["config", "check", made.to_str().unwrap()]);
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stdout));
     let said = text(&output.stderr);

@@ -28,12 +28,12 @@ fn included(directory: &Path, pattern: &str) -> Vec<Included> {
     };
     let mut names: Vec<String> = entries
         .flatten()
-        .map(|e| e.file_name().into_string().unwrap())
+        .map(|e| e.file_name().into_string().expect("names are ASCII"))
         .collect();
     names.retain(|name| import::matches(pattern, name));
     names.sort();
     let read = |name: String| Included {
-        text: fs::read_to_string(directory.join(inner).join(&name)).unwrap(),
+        text: fs::read_to_string(directory.join(inner).join(&name)).expect("the file was listed"),
         name: if inner.is_empty() {
             name
         } else {
@@ -44,11 +44,17 @@ fn included(directory: &Path, pattern: &str) -> Vec<Included> {
 }
 
 fn imported(program: &str, path: &Path) -> Imported {
-    let name = path.file_name().unwrap().to_str().unwrap();
-    let text = fs::read_to_string(path).unwrap();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .expect("the file was listed");
+    let text = fs::read_to_string(path).expect("the file was listed");
     match program {
         "keepalived" => import::keepalived(name, &text, &mut |_, pattern| {
-            Some(included(path.parent().unwrap(), pattern))
+            Some(included(
+                path.parent().expect("the file is in a directory"),
+                pattern,
+            ))
         }),
         _ => import::haproxy(name, &text),
     }
@@ -56,7 +62,7 @@ fn imported(program: &str, path: &Path) -> Imported {
 
 fn compare(path: &Path, found: &str, wrong: &mut Vec<String>) {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(path, found).unwrap();
+        fs::write(path, found).expect("the repository can be written");
     }
     let expected = fs::read_to_string(path).unwrap_or_default();
     if expected != found {

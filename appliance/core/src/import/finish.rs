@@ -1,12 +1,15 @@
 //! The last step: what was made is read as lb.toml is read. What it cannot hold becomes a comment, and a remark says why.
 //! Must not: give a text that has faults.
 
+use std::net::IpAddr;
+
 use super::Imported;
-use super::draft::Draft;
-use super::machine::Machine;
+use super::draft::{Draft, Server, Service};
+use super::machine::{Machine, is_usable};
 use super::remarks::{Remarks, Severity, shown};
 use super::write::{self, Block, Kind};
 use crate::config;
+use crate::control::FaultReport;
 
 /// A fault hides others, such as the second of three services on one port; few files need more than two.
 const ROUNDS: usize = 8;
@@ -53,32 +56,38 @@ fn settle(draft: &mut Draft, remarks: &mut Remarks) {
     let mut inside: Option<usize> = None;
     for service in services.iter() {
         for server in &service.servers {
-            let Some(ip) = server.ip().filter(|ip| super::machine::is_usable(*ip)) else {
-                continue;
-            };
-            let first = service.listen.first();
-            if first.is_some_and(|listen| listen.address.is_ipv4() != ip.is_ipv4()) {
-                continue;
-            }
-            let routed = machine.has_gateway(ip.is_ipv4()) && !service.is_direct();
-            if machine.owner_of_network(ip).is_some() || routed {
-                continue;
-            }
-            let index = if service.is_direct() {
-                machine.first()
-            } else {
-                *inside.get_or_insert_with(|| second(machine))
-            };
-            if let Some(net) = machine.reach(index, ip, server.place) {
-                let name = machine.interfaces()[index].name.clone();
-                remarks.fault(
-                    server.place,
-                    format!(
-                        "nothing says how {ip} is reached: {net} on {name} stands for this machine's own address there, replace it"
-                    ),
-                );
-            }
+            reach(server, service, &mut inside, machine, remarks);
         }
+    }
+}
+
+/// Sees to it that an interface is in the server's network, or that a gateway leads there.
+fn reach(
+    server: &Server,
+    service: &Service,
+    inside: &mut Option<usize>,
+    machine: &mut Machine,
+    remarks: &mut Remarks,
+) {
+    let listen = service.listen.first().map(|listen| listen.address);
+    let is_of_family = |ip: &IpAddr| listen.is_none_or(|listen| listen.is_ipv4() == ip.is_ipv4());
+    let Some(ip) = server.ip().filter(|ip| is_usable(*ip) && is_of_family(ip)) else {
+        return;
+    };
+    let routed = machine.has_gateway(ip.is_ipv4()) && !service.is_direct();
+    if machine.owner_of_network(ip).is_some() || routed {
+        return;
+    }
+    let index = match service.is_direct() {
+        true => machine.first(),
+        false => *inside.get_or_insert_with(|| second(machine)),
+    };
+    if let Some(net) = machine.reach(index, ip, server.place) {
+        let name = machine.interfaces()[index].name.clone();
+        let message = format!(
+            "nothing says how {ip} is reached: {net} on {name} stands for this machine's own address there, replace it"
+        );
+        remarks.fault(server.place, message);
     }
 }
 
@@ -99,30 +108,8 @@ fn accepted(blocks: &mut [Block], remarks: &mut Remarks) -> Option<String> {
         let reports = faults.reports(&text);
         let mut progress = false;
         for report in &reports {
-            let index = starts
-                .partition_point(|start| *start <= report.line)
-                .saturating_sub(1);
-            let block = &mut blocks[index];
-            if block.kind == Kind::Base || block.off.is_some() {
-                continue;
-            }
-            progress = true;
-            let reason = match report.help.contains("line ") {
-                true => report.message.clone(),
-                false => format!("{}; {}", report.message, report.help),
-            };
-            if let Some(place) = block.place {
-                let what = if block.kind == Kind::Server {
-                    "this server"
-                } else {
-                    "this service"
-                };
-                remarks.fault(
-                    place,
-                    format!("lb.toml cannot hold {what}, it is a comment there: {reason}"),
-                );
-            }
-            block.off = Some(reason);
+            let index = starts.partition_point(|start| *start <= report.line);
+            progress |= turn_off(&mut blocks[index.saturating_sub(1)], report, remarks);
         }
         if !progress {
             let first = reports
@@ -138,6 +125,28 @@ fn accepted(blocks: &mut [Block], remarks: &mut Remarks) -> Option<String> {
         "nothing could be produced: too much of it cannot be in lb.toml; import it in smaller parts",
     );
     None
+}
+
+/// Makes a comment of what has a fault; `false`: it is one already, or nothing works without it.
+fn turn_off(block: &mut Block, report: &FaultReport, remarks: &mut Remarks) -> bool {
+    if block.kind == Kind::Base || block.off.is_some() {
+        return false;
+    }
+    // Lines of the text that was made mean nothing to the reader.
+    let reason = match report.help.contains("line ") {
+        true => report.message.clone(),
+        false => format!("{}; {}", report.message, report.help),
+    };
+    if let Some(place) = block.place {
+        let what = match block.kind {
+            Kind::Server => "this server",
+            _ => "this service",
+        };
+        let message = format!("lb.toml cannot hold {what}, it is a comment there: {reason}");
+        remarks.fault(place, message);
+    }
+    block.off = Some(reason);
+    true
 }
 
 /// The text, and the line that each block begins on.

@@ -89,31 +89,39 @@ pub(super) fn sections(text: &str, remarks: &mut Remarks) -> Vec<Section> {
         if condition.is_some() {
             continue;
         }
-        if SECTIONS.contains(&first.as_str()) {
-            if sections.len() == MOST_SECTIONS {
-                remarks.fault(place, "there are more than 10000 sections; the rest is left out");
-                break;
-            }
-            sections.push(Section {
-                place,
-                kind: first.clone(),
-                head: words[1..].to_vec(),
-                lines: Vec::new(),
-            });
-            continue;
+        if SECTIONS.contains(&first.as_str()) && sections.len() == MOST_SECTIONS {
+            remarks.fault(place, "there are more than 10000 sections; the rest is left out");
+            break;
         }
         if let ("setenv" | "presetenv", [_, name, value, ..]) = (first.as_str(), words.as_slice()) {
             variables.insert(name.clone(), value.clone());
         }
-        match sections.last_mut() {
-            Some(section) => section.lines.push(Line { place, words }),
-            None => remarks.fault(
-                place,
-                format!("{} stands before the first section; it is left out", shown(first)),
-            ),
-        }
+        take(words, place, &mut sections, remarks);
     }
     sections
+}
+
+/// A line begins a section, or belongs to the last one.
+fn take(words: Vec<String>, place: Place, sections: &mut Vec<Section>, remarks: &mut Remarks) {
+    let (first, head) = words
+        .split_first()
+        .map_or(("", [].as_slice()), |(first, head)| (first.as_str(), head));
+    if SECTIONS.contains(&first) {
+        sections.push(Section {
+            place,
+            kind: first.to_owned(),
+            head: head.to_vec(),
+            lines: Vec::new(),
+        });
+        return;
+    }
+    match sections.last_mut() {
+        Some(section) => section.lines.push(Line { place, words }),
+        None => {
+            let message = format!("{} stands before the first section; it is left out", shown(first));
+            remarks.fault(place, message);
+        }
+    }
 }
 
 /// `.if` to `.endif`: what it depends on is not known here. Gives how deep one is inside.

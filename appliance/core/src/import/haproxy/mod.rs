@@ -154,28 +154,11 @@ fn services(proxies: &[Proxy], draft: &mut Draft, remarks: &mut Remarks) {
         .filter(|(_, proxy)| proxy.kind != "backend")
     {
         if refused(proxy, remarks) {
-            used.extend(
-                proxy
-                    .settings
-                    .default_backend
-                    .iter()
-                    .filter_map(|(_, name)| backends.get(name.as_str())),
-            );
+            let named = proxy.settings.default_backend.as_ref();
+            used.extend(named.and_then(|(_, name)| backends.get(name.as_str())));
             continue;
         }
-        let own = proxy.kind == "listen" && !proxy.servers.is_empty();
-        let named = proxy.settings.default_backend.as_ref();
-        let back = match named.filter(|_| !own) {
-            None if own => Some(index),
-            None => None,
-            Some((place, name)) => {
-                let known = backends.get(name.as_str()).copied();
-                if known.is_none() {
-                    remarks.fault(*place, format!("there is no backend {}", shown(name)));
-                }
-                known
-            }
-        };
+        let back = backend_of(proxy, index, &backends, remarks);
         let Some(back) = back else {
             let message = format!(
                 "{} has no servers that it uses always (default_backend); it is left out",
@@ -190,6 +173,28 @@ fn services(proxies: &[Proxy], draft: &mut Draft, remarks: &mut Remarks) {
         }
         service::add(proxy, &proxies[back], &mut anywhere, draft, remarks);
     }
+    tell_unused(proxies, &used, remarks);
+}
+
+/// Where all connections go that nothing else is said of.
+fn backend_of(
+    proxy: &Proxy,
+    index: usize,
+    backends: &BTreeMap<&str, usize>,
+    remarks: &mut Remarks,
+) -> Option<usize> {
+    if proxy.kind == "listen" && !proxy.servers.is_empty() {
+        return Some(index);
+    }
+    let (place, name) = proxy.settings.default_backend.as_ref()?;
+    let known = backends.get(name.as_str()).copied();
+    if known.is_none() {
+        remarks.fault(*place, format!("there is no backend {}", shown(name)));
+    }
+    known
+}
+
+fn tell_unused(proxies: &[Proxy], used: &BTreeSet<usize>, remarks: &mut Remarks) {
     for (index, proxy) in proxies.iter().enumerate() {
         if proxy.kind == "backend" && !used.contains(&index) && !refused(proxy, remarks) {
             let message = format!(

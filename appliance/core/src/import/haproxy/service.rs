@@ -37,6 +37,40 @@ pub(super) fn add(
         return;
     }
     let servers = servers(back, remarks);
+    let listens = listens(front, &servers, anywhere, draft, remarks);
+    if listens.is_empty() {
+        remarks.fault(
+            front.place,
+            format!(
+                "{} has no address to listen on; it is left out",
+                shown(&front.name)
+            ),
+        );
+        return;
+    }
+    let is_v4 = |listen: &Listen| listen.address.is_ipv4();
+    let both = listens.iter().any(is_v4) && !listens.iter().all(is_v4);
+    for v4 in [true, false] {
+        let of_family = listens
+            .iter()
+            .copied()
+            .filter(|listen| is_v4(listen) == v4)
+            .collect();
+        for listen in split(of_family, &servers, back) {
+            let service = service(front, back, listen, both, &servers, remarks);
+            draft.services.push(service);
+        }
+    }
+}
+
+/// Where it listens. Addresses of a family that no server has are left out: a proxy translates, and this does not.
+fn listens(
+    front: &Proxy,
+    servers: &[Read],
+    anywhere: &mut Anywhere,
+    draft: &mut Draft,
+    remarks: &mut Remarks,
+) -> Vec<Listen> {
     let mut listens = Vec::new();
     let has = |v4: bool| {
         servers
@@ -59,32 +93,10 @@ pub(super) fn add(
             continue;
         }
         if let Some(listen) = listen(*place, bound, interface.as_deref(), anywhere, draft, remarks) {
-            listens.push((*place, listen));
+            listens.push(listen);
         }
     }
-    if listens.is_empty() {
-        remarks.fault(
-            front.place,
-            format!(
-                "{} has no address to listen on; it is left out",
-                shown(&front.name)
-            ),
-        );
-        return;
-    }
-    let is_v4 = |(_, listen): &(Place, Listen)| listen.address.is_ipv4();
-    let both = listens.iter().any(is_v4) && !listens.iter().all(is_v4);
-    for v4 in [true, false] {
-        let of_family: Vec<Listen> = listens
-            .iter()
-            .map(|(_, listen)| *listen)
-            .filter(|listen| listen.address.is_ipv4() == v4)
-            .collect();
-        for listen in split(of_family, &servers, back) {
-            let service = service(front, back, listen, both, &servers, remarks);
-            draft.services.push(service);
-        }
-    }
+    listens
 }
 
 fn servers(back: &Proxy, remarks: &mut Remarks) -> Vec<Read> {

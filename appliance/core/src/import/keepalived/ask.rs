@@ -153,6 +153,21 @@ fn smtp(
     }
 }
 
+/// What could ask the same without a script.
+fn instead(path: &str) -> &'static str {
+    let asks = |name: &str| {
+        path.split(|c: char| !c.is_ascii_alphanumeric())
+            .any(|word| word == name)
+    };
+    if ["dig", "nslookup", "host", "dns"].iter().any(|name| asks(name)) {
+        "type = \"dns\" asks a name server here"
+    } else if ["curl", "wget", "http", "https"].iter().any(|name| asks(name)) {
+        "type = \"http\" or \"https\" asks a web server here"
+    } else {
+        "let the server say it: type = \"agent\" reads a line from a port of the server"
+    }
+}
+
 /// What a script found out has to be found out in another way; which one is the operator's decision.
 fn script(
     checker: &Statement,
@@ -166,17 +181,7 @@ fn script(
         .map(|statement| statement.arguments().join(" "))
         .unwrap_or_default();
     let program = path.split_whitespace().next().unwrap_or_default();
-    let asks = |name: &str| {
-        path.split(|c: char| !c.is_ascii_alphanumeric())
-            .any(|word| word == name)
-    };
-    let instead = if ["dig", "nslookup", "host", "dns"].iter().any(|name| asks(name)) {
-        "type = \"dns\" asks a name server here"
-    } else if ["curl", "wget", "http", "https"].iter().any(|name| asks(name)) {
-        "type = \"http\" or \"https\" asks a web server here"
-    } else {
-        "let the server say it: type = \"agent\" reads a line from a port of the server"
-    };
+    let instead = instead(&path);
     let dynamic = match of("misc_dynamic") {
         Some(_) => "; an agent's line can hold a part of the weight, such as 75%",
         None => "",

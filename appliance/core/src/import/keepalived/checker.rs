@@ -162,32 +162,13 @@ pub(super) fn way(
                 keys.put("address", values::text(&address.to_string()));
             }
         }
-        "bindto" => {
-            let source = words::value(statement, "an address", remarks, |text| {
-                text.parse::<IpAddr>().ok()
-            });
-            match source {
-                Some(source) if target.machine.has(source) => {
-                    keys.put("source", values::text(&source.to_string()));
-                }
-                Some(source) => {
-                    let message = format!(
-                        "bindto {source}: no interface of the file has this address; give it to one, and source = \"{source}\" to \
-                         the check"
-                    );
-                    remarks.fault(place, message);
-                }
-                None => {}
-            }
-        }
+        "bindto" => source(statement, target, keys, remarks),
         "bind_if" => match statement.argument(0) {
             Some(name) if target.machine.is_own_name(name) => keys.put("interface", values::text(name)),
             name => {
                 let name = shown(name.unwrap_or_default());
-                remarks.fault(
-                    place,
-                    format!("bind_if {name}: no [[interface]] of the file is called that"),
-                );
+                let message = format!("bind_if {name}: no [[interface]] of the file is called that");
+                remarks.fault(place, message);
             }
         },
         "bind_port" | "fwmark" => {
@@ -201,6 +182,21 @@ pub(super) fn way(
         _ => return false,
     }
     true
+}
+
+fn source(statement: &Statement, target: &Target<'_>, keys: &mut Keys, remarks: &mut Remarks) {
+    let read = |text: &str| text.parse::<IpAddr>().ok();
+    let Some(source) = words::value(statement, "an address", remarks, read) else {
+        return;
+    };
+    if target.machine.has(source) {
+        keys.put("source", values::text(&source.to_string()));
+        return;
+    }
+    let message = format!(
+        "bindto {source}: no interface of the file has this address; give it to one, and source = \"{source}\" to the check"
+    );
+    remarks.fault(statement.place, message);
 }
 
 fn give_port(place: Place, port: u16, kind: &str, keys: &mut Keys, remarks: &mut Remarks) {

@@ -65,14 +65,7 @@ pub(super) fn server(
     }
     let (ip, port) = match endpoint(statement) {
         Ok(endpoint) => endpoint,
-        Err(unusable) => {
-            if let Address::Unusable(given, reason) = &unusable {
-                remarks.fault(place, format!("real_server {}: {reason}", shown(given)));
-            }
-            server.address = unusable;
-            server.check.put("type", "\"none\"");
-            return (server, real.method);
-        }
+        Err(unusable) => return (unusable_server(server, unusable, remarks), real.method),
     };
     let listen = service.listen.first().map_or(0, |listen| listen.first);
     server.address = address(
@@ -104,6 +97,15 @@ pub(super) fn server(
     server.check = checker::check(&real.checkers, &real.inherited, &target, &mut notes, remarks);
     server.notes.extend(notes);
     (server, real.method)
+}
+
+fn unusable_server(mut server: Server, address: Address, remarks: &mut Remarks) -> Server {
+    if let Address::Unusable(given, reason) = &address {
+        remarks.fault(server.place, format!("real_server {}: {reason}", shown(given)));
+    }
+    server.address = address;
+    server.check.put("type", "\"none\"");
+    server
 }
 
 fn read<'s>(inner: &'s Statement, real: &mut Real<'s>, server: &mut Server, remarks: &mut Remarks) {

@@ -39,54 +39,54 @@ pub(super) fn http(
     notes: &mut Vec<Note>,
     remarks: &mut Remarks,
 ) {
-    let is_tls = checker.word() == "SSL_GET";
     let mut host = timing.virtualhost.clone();
     let mut pages = Vec::new();
-    let mut name = None;
+    let (mut name, mut sends_host) = (None, false);
     for statement in rest {
+        let place = statement.place;
         match statement.word() {
             "url" => pages.push(page(statement, &mut host, remarks)),
-            "http_protocol" => remarks.differs(statement.place, "http_protocol: checks speak HTTP/1.1 here"),
+            "http_protocol" => remarks.differs(place, "http_protocol: checks speak HTTP/1.1 here"),
             "sni_name" => name = sni(statement, remarks),
-            // The name of the Host field is what keepalived sends as SNI; without one there is none.
-            "enable_sni" => name = name.or_else(|| host.clone().filter(|host| is_dns_name(host))),
+            "enable_sni" => sends_host = true,
             "fast_recovery" => {
                 remarks.differs(
-                    statement.place,
+                    place,
                     "fast_recovery: all URLs of a check are asked at once here, every time",
                 );
             }
-            "tls_compliant" => remarks.differs(
-                statement.place,
-                "tls_compliant: connections of checks always end so",
-            ),
+            "tls_compliant" => remarks.differs(place, "tls_compliant: connections of checks always end so"),
             _ => words::drop_with_reason(statement, remarks),
         }
     }
     if pages.len() > MOST_URLS {
-        remarks.fault(
-            checker.place,
-            format!(
-                "{} URLs: a check has 16 here, and the others are left out",
-                pages.len()
-            ),
+        let message = format!(
+            "{} URLs: a check has 16 here, and the others are left out",
+            pages.len()
         );
+        remarks.fault(checker.place, message);
         pages.truncate(MOST_URLS);
     }
     write_pages(&pages, keys);
-    if let Some(host) = host {
-        keys.put("host", values::text(&host));
+    if let Some(host) = &host {
+        keys.put("host", values::text(host));
     }
-    if is_tls {
-        let text = "keepalived verifies no certificate: say who may answer by `ca` or `fingerprint` in the place of `verify = false`";
-        notes.push(Note {
-            place: checker.place,
-            text: text.to_owned(),
-        });
-        keys.put("verify", "false");
-        if let Some(name) = name {
-            keys.put("server_name", values::text(&name));
-        }
+    if checker.word() == "SSL_GET" {
+        // The name of the Host field is what keepalived sends as SNI; without one there is none.
+        let sent = host.filter(|host| sends_host && is_dns_name(host));
+        trust(checker, name.or(sent), keys, notes);
+    }
+}
+
+fn trust(checker: &Statement, name: Option<String>, keys: &mut Keys, notes: &mut Vec<Note>) {
+    let text = "keepalived verifies no certificate: say who may answer by `ca` or `fingerprint` in the place of `verify = false`";
+    notes.push(Note {
+        place: checker.place,
+        text: text.to_owned(),
+    });
+    keys.put("verify", "false");
+    if let Some(name) = name {
+        keys.put("server_name", values::text(&name));
     }
 }
 
@@ -132,20 +132,7 @@ fn page(url: &Statement, host: &mut Option<String>, remarks: &mut Remarks) -> Pa
                 page.path = path.unwrap_or(page.path);
             }
             "status_code" => page.status = status(statement, remarks),
-            "virtualhost" => {
-                let given = words::value(statement, "a name of a host", remarks, |text| {
-                    is_host(text).then(|| text.to_owned())
-                });
-                match (&*host, given) {
-                    (Some(known), Some(given)) if *known != given => {
-                        let message = format!(
-                            "virtualhost {given}: a check has one host for all its URLs here, which is {known}"
-                        );
-                        remarks.fault(place, message);
-                    }
-                    (_, given) => *host = given.or_else(|| host.take()),
-                }
-            }
+            "virtualhost" => one_host(statement, host, remarks),
             "digest" => {
                 let message = "digest: the body is not hashed here, and not looked at; body_contains = \"...\" tests it";
                 remarks.fault(place, message);
@@ -170,6 +157,20 @@ fn page(url: &Statement, host: &mut Option<String>, remarks: &mut Remarks) -> Pa
         );
     }
     page
+}
+
+/// A check has one host for all that it asks for: the first.
+fn one_host(statement: &Statement, host: &mut Option<String>, remarks: &mut Remarks) {
+    let read = |text: &str| is_host(text).then(|| text.to_owned());
+    let given = words::value(statement, "a name of a host", remarks, read);
+    match (&*host, given) {
+        (Some(known), Some(given)) if *known != given => {
+            let message =
+                format!("virtualhost {given}: a check has one host for all its URLs here, which is {known}");
+            remarks.fault(statement.place, message);
+        }
+        (_, given) => *host = given.or_else(|| host.take()),
+    }
 }
 
 /// Statuses and ranges of them.

@@ -93,42 +93,9 @@ impl<'s> VirtualServer<'s> {
     fn way(&mut self, inner: &'s Statement, remarks: &mut Remarks) -> bool {
         let place = inner.place;
         match inner.word() {
-            "lb_algo" | "lvs_sched" => {
-                let known = |text: &str| Scheduler::ALL.into_iter().find(|known| known.as_str() == text);
-                match inner.argument(0).and_then(known) {
-                    Some(scheduler) => self.scheduler = scheduler.as_str().to_owned(),
-                    None => {
-                        let given = shown(inner.argument(0).unwrap_or_default());
-                        remarks.fault(
-                            place,
-                            format!(
-                                "{given} is no scheduler of IPVS; keepalived takes wlc then, and so does this"
-                            ),
-                        );
-                    }
-                }
-                for flag in inner.arguments().iter().skip(1) {
-                    remarks.dropped(
-                        place,
-                        format!("{}: flags of schedulers cannot be set here", shown(flag)),
-                    );
-                }
-            }
+            "lb_algo" | "lvs_sched" => self.schedule(inner, remarks),
             "lb_kind" | "lvs_method" => self.method = method(inner, remarks).unwrap_or(self.method),
-            "protocol" => {
-                let word = inner.argument(0).unwrap_or_default().to_ascii_lowercase();
-                let known = ["tcp", "udp", "sctp"].into_iter().find(|known| *known == word);
-                if known.is_none() {
-                    remarks.fault(
-                        place,
-                        format!(
-                            "{} is no protocol; keepalived takes UDP then, and so does this",
-                            shown(&word)
-                        ),
-                    );
-                }
-                self.protocol = Some(known.unwrap_or("udp"));
-            }
+            "protocol" => self.protocol = Some(protocol(inner, remarks)),
             "persistence_timeout" => {
                 let seconds = match inner.argument(0) {
                     None => Some(PERSISTENCE_TIMEOUT),
@@ -144,6 +111,24 @@ impl<'s> VirtualServer<'s> {
             _ => return false,
         }
         true
+    }
+
+    fn schedule(&mut self, inner: &Statement, remarks: &mut Remarks) {
+        let place = inner.place;
+        let known = |text: &str| Scheduler::ALL.into_iter().find(|known| known.as_str() == text);
+        match inner.argument(0).and_then(known) {
+            Some(scheduler) => self.scheduler = scheduler.as_str().to_owned(),
+            None => {
+                let given = shown(inner.argument(0).unwrap_or_default());
+                let message =
+                    format!("{given} is no scheduler of IPVS; keepalived takes wlc then, and so does this");
+                remarks.fault(place, message);
+            }
+        }
+        for flag in inner.arguments().iter().skip(1) {
+            let message = format!("{}: flags of schedulers cannot be set here", shown(flag));
+            remarks.dropped(place, message);
+        }
     }
 
     /// What only makes sense together.
@@ -182,6 +167,19 @@ impl<'s> VirtualServer<'s> {
             self.persistence = None;
         }
     }
+}
+
+fn protocol(inner: &Statement, remarks: &mut Remarks) -> &'static str {
+    let word = inner.argument(0).unwrap_or_default().to_ascii_lowercase();
+    let known = ["tcp", "udp", "sctp"].into_iter().find(|known| *known == word);
+    known.unwrap_or_else(|| {
+        let message = format!(
+            "{} is no protocol; keepalived takes UDP then, and so does this",
+            shown(&word)
+        );
+        remarks.fault(inner.place, message);
+        "udp"
+    })
 }
 
 /// `lvs_method TUN type gue port 5555 nocsum`.
