@@ -202,10 +202,26 @@ fn doubts(interface: &Interface) -> Vec<Note> {
     notes
 }
 
+/// What a link that is usually made of others may lack; the source does not tell of what.
+fn made_of(name: &str) -> &'static str {
+    let made = |prefix: &str| {
+        name.strip_prefix(prefix)
+            .is_some_and(|rest| rest.parse::<u8>().is_ok())
+    };
+    if made("bond") {
+        "# bond = { links = [\"eth0\", \"eth1\"] }   # its cards, unless it is a card itself\n"
+    } else if made("br") {
+        "# bridge = { links = [\"eth0\", \"eth1\"] } # its links, unless it is a card itself\n"
+    } else {
+        ""
+    }
+}
+
 /// `bare`: the place where a default route is missing.
 fn interface(interface: &Interface, bare: bool, remarks: &Remarks) -> Block {
     let mut text = String::from("[[interface]]\n");
     assign(&mut text, "name", &values::text(&interface.name));
+    text.push_str(made_of(&interface.name));
     if let Some((link, id)) = &interface.vlan {
         assign(
             &mut text,
