@@ -239,9 +239,7 @@ fn interface(interface: &Interface, bare: bool, remarks: &Remarks) -> Block {
         assign(&mut text, "gateway", &values::text(&gateway.to_string()));
     }
     if bare {
-        text.push_str(
-            "# gateway = \"ADDRESS\"       # next hop of the default route, if clients are elsewhere\n",
-        );
+        text.push_str("# gateway = \"ADDRESS\"       # the default route, if clients are elsewhere\n");
     }
     let route =
         |(to, via): &(ipnet::IpNet, std::net::IpAddr)| format!("{{ to = \"{to}\", via = \"{via}\" }}");
