@@ -532,7 +532,7 @@ fn what_is_pasted_into_import_comes_back_as_a_configuration() {
     terminal.send("listen web\rmode tcp\rbind 203.0.113.1:80\rserver a 203.0.113.9:80 check\rcookie x\r.\r");
     terminal.expect("name = \"web\"");
     terminal.expect("address = \"203.0.113.9:80\"");
-    terminal.expect("1. haproxy.cfg line 5: not taken over: cookie");
+    terminal.expect("2. haproxy.cfg line 5: not taken over: cookie");
     terminal.expect("`config put` takes the file");
     terminal.prompt();
     let help = terminal.command("import keepalived ?");

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::Imported;
 use super::draft::{Draft, Server, Service};
-use super::machine::{Machine, is_usable};
+use super::machine::{Machine, Origin, is_usable};
 use super::remarks::{Remarks, Severity, shown};
 use super::write::{self, Block, Kind};
 use crate::config;
@@ -57,6 +57,23 @@ fn settle(draft: &mut Draft, remarks: &mut Remarks) {
     for service in services.iter() {
         for server in &service.servers {
             reach(server, service, &mut inside, machine, remarks);
+        }
+    }
+    tell_guesses(machine, remarks);
+}
+
+fn tell_guesses(machine: &Machine, remarks: &mut Remarks) {
+    let addresses = machine
+        .interfaces()
+        .iter()
+        .flat_map(|interface| &interface.addresses);
+    for owned in addresses.filter(|owned| owned.origin == Origin::Guessed) {
+        if let Some(place) = owned.place {
+            let message = format!(
+                "the length of the network is not in the file: {} is a guess",
+                owned.net
+            );
+            remarks.fault(place, message);
         }
     }
 }
