@@ -90,6 +90,12 @@ pub enum Close {
     Rst,
 }
 
+impl Close {
+    pub const ALL: [Close; 2] = [Close::Fin, Close::Rst];
+    /// In the order of [`Self::ALL`]; the default is the first.
+    pub const WORDS: [&'static str; 2] = ["fin", "rst"];
+}
+
 /// grpc.health.v1.Health/Check over HTTP/2.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct GrpcCheck {
@@ -139,6 +145,15 @@ pub struct CheckParams {
 }
 
 impl CheckParams {
+    pub const INTERVAL: Duration = Duration::from_secs(2);
+    pub const TIMEOUT: Duration = Duration::from_secs(1);
+    pub const RETRIES: u32 = 2;
+    pub const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+    pub const RISE: u32 = 2;
+    pub const JITTER: Duration = Duration::ZERO;
+    pub const HOLD_DOWN: Duration = Duration::from_secs(10);
+    pub const HOLD_DOWN_MAX: Duration = Duration::from_mins(5);
+
     /// Where the check of this server goes.
     pub fn target(&self, server: RealKey) -> SocketAddr {
         let address = self.address.unwrap_or(server.address);
@@ -170,15 +185,15 @@ impl Default for CheckParams {
             port: None,
             source: None,
             interface: None,
-            interval: Duration::from_secs(2),
-            timeout: Duration::from_secs(1),
-            retries: 2,
-            retry_interval: Duration::from_millis(500),
-            rise: 2,
-            jitter: Duration::ZERO,
+            interval: CheckParams::INTERVAL,
+            timeout: CheckParams::TIMEOUT,
+            retries: CheckParams::RETRIES,
+            retry_interval: CheckParams::RETRY_INTERVAL,
+            rise: CheckParams::RISE,
+            jitter: CheckParams::JITTER,
             down_interval: None,
-            hold_down: Duration::from_secs(10),
-            hold_down_max: Duration::from_mins(5),
+            hold_down: CheckParams::HOLD_DOWN,
+            hold_down_max: CheckParams::HOLD_DOWN_MAX,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! same report structs. Must not: format for humans, or know the socket.
 
 mod counters;
+mod explain;
 mod network;
 mod pools;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::traffic::{Traffic, TrafficRates};
 pub use counters::*;
+pub use explain::*;
 pub use network::*;
 pub use pools::*;
 

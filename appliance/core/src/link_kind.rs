@@ -27,7 +27,7 @@ macro_rules! words {
             /// In the order of [`Self::ALL`].
             pub const WORDS: &[&str] = &[$($word),+];
 
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self {
                     $($name::$variant => $word),+
                 }

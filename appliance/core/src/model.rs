@@ -27,7 +27,7 @@ pub enum Protocol {
 impl Protocol {
     pub const ALL: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
 
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Protocol::Tcp => "tcp",
             Protocol::Udp => "udp",
@@ -89,7 +89,18 @@ impl Scheduler {
         Scheduler::Twos,
     ];
 
-    pub fn as_str(self) -> &'static str {
+    /// In the order of [`Self::ALL`].
+    pub const WORDS: [&'static str; 14] = {
+        let mut words = [""; 14];
+        let mut at = 0;
+        while at < words.len() {
+            words[at] = Scheduler::ALL[at].as_str();
+            at += 1;
+        }
+        words
+    };
+
+    pub const fn as_str(self) -> &'static str {
         match self {
             Scheduler::Rr => "rr",
             Scheduler::Wrr => "wrr",
@@ -182,7 +193,7 @@ impl Weight {
         (value <= Weight::MAX).then_some(Weight(value))
     }
 
-    pub fn value(self) -> u32 {
+    pub const fn value(self) -> u32 {
         self.0
     }
 

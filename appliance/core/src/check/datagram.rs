@@ -73,7 +73,7 @@ macro_rules! words {
             pub const ALL: &[$name] = &[$($name::$variant),*];
             pub const WORDS: &[&str] = &[$($word),*];
 
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $word),* }
             }
 
@@ -106,6 +106,12 @@ pub enum Transport {
     #[default]
     Udp,
     Tcp,
+}
+
+impl Transport {
+    pub const ALL: [Transport; 2] = [Transport::Udp, Transport::Tcp];
+    /// In the order of [`Self::ALL`]; the default is the first.
+    pub const WORDS: [&'static str; 2] = ["udp", "tcp"];
 }
 
 #[cfg(test)]

@@ -31,7 +31,11 @@ pub enum Method {
 }
 
 impl Method {
-    pub fn as_str(self) -> &'static str {
+    pub const ALL: [Method; 2] = [Method::Get, Method::Head];
+    /// In the order of [`Self::ALL`]; the default is the first.
+    pub const WORDS: [&'static str; 2] = [Method::Get.as_str(), Method::Head.as_str()];
+
+    pub const fn as_str(self) -> &'static str {
         match self {
             Method::Get => "GET",
             Method::Head => "HEAD",
@@ -55,6 +59,8 @@ pub struct Statuses(pub Vec<RangeInclusive<u16>>);
 impl Statuses {
     pub const LEAST: u16 = 100;
     pub const MOST: u16 = 599;
+    /// Success.
+    pub const DEFAULT: &'static str = "200-299";
 
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))

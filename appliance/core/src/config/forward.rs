@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::check::PORT;
 use super::reader::{Reader, Section};
 use super::shape;
 use crate::model::{Forward, Gue, Tunnel};
@@ -11,8 +12,10 @@ use crate::model::{Forward, Gue, Tunnel};
 const LATER_FORWARDS: [&str; 1] = ["fullnat"];
 /// What IPVS has as well, but this version does not.
 const LATER_TUNNELS: [&str; 1] = ["gre"];
-/// IANA's, "gue".
-const GUE_PORT: u16 = 6080;
+/// The default is the first.
+pub(super) const WAYS: [&str; 3] = ["nat", "direct", "tunnel"];
+/// The default is the first.
+pub(super) const WRAPPINGS: [&str; 2] = ["ipip", "gue"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -31,8 +34,7 @@ enum Wrapping {
 
 /// `None` for a fault.
 pub(super) fn read(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<Forward> {
-    let words = ["nat", "direct", "tunnel"];
-    let way = reader.word_or(section.value("forward"), Way::Nat, &words, &LATER_FORWARDS);
+    let way = reader.word_or(section.value("forward"), Way::Nat, &WAYS, &LATER_FORWARDS);
     let tunnel = tunnel(reader, section);
     let forward = match way? {
         Way::Nat => Forward::Nat,
@@ -54,17 +56,16 @@ fn tunnel(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<Tunnel> 
     };
     let written = "write tunnel = { type = \"gue\", port = 5555 }";
     let table = reader.table(value, &shape::TUNNEL, written)?;
-    let words = ["ipip", "gue"];
-    let wrapping = reader.word_or(table.value("type"), Wrapping::Ipip, &words, &LATER_TUNNELS);
+    let wrapping = reader.word_or(table.value("type"), Wrapping::Ipip, &WRAPPINGS, &LATER_TUNNELS);
     let port = match table.value("port") {
         Some(value) => reader
-            .integer(value, 1..=u32::from(u16::MAX))
+            .integer(value, PORT)
             .and_then(|port| u16::try_from(port.into_inner()).ok()),
-        None => Some(GUE_PORT),
+        None => Some(Gue::PORT),
     };
     let checksum = match table.value("checksum") {
         Some(value) => reader.flag(value),
-        None => Some(true),
+        None => Some(Gue::CHECKSUM),
     };
     match wrapping? {
         Wrapping::Gue => Some(Tunnel::Gue(Gue {

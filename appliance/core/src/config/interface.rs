@@ -21,8 +21,9 @@ use crate::model::{IfName, MacAddress};
 const MTU_MIN: u32 = 68;
 const MTU_MIN_V6: u32 = 1280;
 const MTU_MAX: u32 = 65_535;
+pub(super) const MTU: RangeInclusive<u32> = MTU_MIN..=MTU_MAX;
 /// Less is no use to anybody (RFC 9293: 536 is what everybody takes), more does not fit into a jumbo frame.
-const MSS: RangeInclusive<u32> = 500..=9_000;
+pub(super) const MSS: RangeInclusive<u32> = 500..=9_000;
 
 /// Reads all interfaces. One that has faults may be left out: there is no configuration then.
 pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>) -> (Vec<Interface>, Topology) {
@@ -261,7 +262,7 @@ fn own(section: &Section<'_, '_>, addresses: &[IpNet]) -> Option<(&'static str, 
 }
 
 fn mtu(reader: &mut Reader<'_>, section: &Section<'_, '_>, addresses: &[IpNet]) -> Option<Spanned<u32>> {
-    let mtu = reader.integer(section.value("mtu")?, MTU_MIN..=MTU_MAX)?;
+    let mtu = reader.integer(section.value("mtu")?, MTU)?;
     let v6 = addresses.iter().find(|address| address.addr().is_ipv6());
     if let (Some(v6), ..MTU_MIN_V6) = (v6, *mtu.get_ref()) {
         let help = format!("allowed with IPv6 (RFC 8200): {MTU_MIN_V6} to {MTU_MAX}");

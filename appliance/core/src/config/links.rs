@@ -14,14 +14,17 @@ use crate::link_kind::{BondMode, LacpRate, XmitHashPolicy};
 use crate::model::MacAddress;
 
 /// IEEE 802.1Q: 0 is no VLAN, and 4095 is reserved.
-const VLAN_IDS: RangeInclusive<u32> = 1..=4094;
+pub(super) const VLAN_IDS: RangeInclusive<u32> = 1..=4094;
 /// Shorter costs more than it finds; longer loses what the bond is there to save.
-const MIIMON: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
-const MIIMON_DEFAULT: Duration = Duration::from_millis(100);
+pub(super) const MIIMON: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
+pub(super) const MIIMON_DEFAULT: Duration = Duration::from_millis(100);
 /// BR_MIN_FORWARD_DELAY and BR_MAX_FORWARD_DELAY.
-const FORWARD_DELAY: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(30);
+pub(super) const FORWARD_DELAY: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(30);
 /// IEEE 802.1D.
-const FORWARD_DELAY_DEFAULT: Duration = Duration::from_secs(15);
+pub(super) const FORWARD_DELAY_DEFAULT: Duration = Duration::from_secs(15);
+pub(super) const BOND_MODE: BondMode = BondMode::ActiveBackup;
+pub(super) const LACP_RATE: LacpRate = LacpRate::Slow;
+pub(super) const XMIT_HASH_POLICY: XmitHashPolicy = XmitHashPolicy::Layer34;
 
 const VLAN_WRITTEN: &str = "write vlan = { link = \"eth0\", id = 100 }";
 const BOND_WRITTEN: &str = "write bond = { links = [\"eth0\", \"eth1\"] }";
@@ -98,12 +101,7 @@ impl Below {
             return;
         };
         let links = self.links(reader, &section, BOND_WRITTEN);
-        let mode = reader.word_or(
-            section.value("mode"),
-            BondMode::ActiveBackup,
-            BondMode::WORDS,
-            &[],
-        );
+        let mode = reader.word_or(section.value("mode"), BOND_MODE, BondMode::WORDS, &[]);
         let miimon = match section.value("miimon") {
             Some(value) => milliseconds(reader, value),
             None => Some(MIIMON_DEFAULT),
@@ -148,8 +146,8 @@ impl Below {
             mode,
             miimon: miimon.unwrap_or(MIIMON_DEFAULT),
             primary: primary.map(|(primary, _)| primary),
-            lacp_rate: default_for(mode == BondMode::Lacp, rate, LacpRate::Slow),
-            xmit_hash_policy: default_for(mode.has_hash(), policy, XmitHashPolicy::Layer34),
+            lacp_rate: default_for(mode == BondMode::Lacp, rate, LACP_RATE),
+            xmit_hash_policy: default_for(mode.has_hash(), policy, XMIT_HASH_POLICY),
         });
     }
 

@@ -12,6 +12,13 @@ use super::reader::{Reader, Section, Value};
 use super::topology::Topology;
 use crate::model::{Endpoint, PortRange, Protocol};
 
+pub(super) const PROTOCOL: Protocol = Protocol::Tcp;
+pub(super) const PROTOCOLS: [&str; 3] = [
+    Protocol::Tcp.as_str(),
+    Protocol::Udp.as_str(),
+    Protocol::Sctp.as_str(),
+];
+
 /// What a service listens on, as far as it could be read.
 #[derive(Debug, Default)]
 pub(super) struct Listen {
@@ -106,14 +113,13 @@ pub(super) fn read(
 /// `None` for a fault.
 pub(super) fn protocols(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<Vec<Protocol>> {
     let Some(value) = section.value("protocol") else {
-        return Some(vec![Protocol::Tcp]);
+        return Some(vec![PROTOCOL]);
     };
-    let words = Protocol::ALL.map(Protocol::as_str);
     let values = reader.one_or_more(value, "at least one of \"tcp\", \"udp\" and \"sctp\"");
     let mut protocols = Vec::new();
     let mut broken = values.is_empty();
     for value in values {
-        let Some(protocol) = reader.word::<Protocol>(value, &words, &[]) else {
+        let Some(protocol) = reader.word::<Protocol>(value, &PROTOCOLS, &[]) else {
             broken = true;
             continue;
         };

@@ -6,9 +6,11 @@ mod address;
 mod answers;
 mod changed;
 mod check;
+mod explain;
 mod fault;
 mod forward;
 mod interface;
+pub mod keys;
 mod lines;
 mod links;
 mod listen;
@@ -40,6 +42,7 @@ mod warnings;
 use toml::de::DeTable;
 
 pub use changed::{Changed, changed};
+pub use explain::explain;
 pub use fault::{Fault, Faults};
 pub use model::{
     Bond, Bridge, Config, HostName, Interface, InterfaceKind, LinkSelector, Masquerade, MssClamp,

@@ -92,10 +92,15 @@ impl Config {
 pub struct HostName(String);
 
 impl HostName {
+    /// RFC 1123.
+    pub const MAX_LEN: usize = 63;
+    pub const DEFAULT: &'static str = "lb";
+
     pub fn new(text: &str) -> Option<HostName> {
         let bytes_ok = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let ends_ok = !text.starts_with('-') && !text.ends_with('-');
-        ((1..=63).contains(&text.len()) && bytes_ok && ends_ok).then(|| HostName(text.to_owned()))
+        ((1..=HostName::MAX_LEN).contains(&text.len()) && bytes_ok && ends_ok)
+            .then(|| HostName(text.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -105,7 +110,7 @@ impl HostName {
 
 impl Default for HostName {
     fn default() -> Self {
-        HostName("lb".to_owned())
+        HostName(HostName::DEFAULT.to_owned())
     }
 }
 
@@ -352,4 +357,15 @@ pub enum WhenDown {
     Inhibit,
     #[default]
     Remove,
+}
+
+impl WhenDown {
+    pub const WORDS: [&'static str; 2] = [WhenDown::Inhibit.as_str(), WhenDown::Remove.as_str()];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            WhenDown::Inhibit => "inhibit",
+            WhenDown::Remove => "remove",
+        }
+    }
 }

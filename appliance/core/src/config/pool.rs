@@ -13,10 +13,10 @@ use super::time;
 use crate::model::Weight;
 use crate::pool::{Panic, PoolRules, Quorum, RAMP, Tier};
 
-const KILL_AFTER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
-const DRAIN_TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
-const SLOW_START: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
-const WEIGHTS: RangeInclusive<u32> = 1..=u32::MAX;
+pub(super) const KILL_AFTER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
+pub(super) const DRAIN_TIMEOUT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
+pub(super) const SLOW_START: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
+pub(super) const WEIGHTS: RangeInclusive<u32> = 1..=u32::MAX;
 
 /// The keys as they are given; one that could not be read is a fault already.
 #[derive(Debug, Default)]

@@ -8,8 +8,9 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, ValueDeserializer};
 
 use super::fault::{FaultList, Wrong, alternatives, quoted};
+use super::keys::Table;
 use super::lines::Lines;
-use super::shape::{Shape, closest};
+use super::shape::closest;
 use super::syntax::Damage;
 
 /// What reading the file has brought to light so far.
@@ -29,7 +30,7 @@ pub(super) struct Section<'d, 'i> {
     /// Where the part of the file begins that was parsed.
     base: usize,
     table: &'d DeTable<'i>,
-    shape: &'static Shape,
+    shape: &'static Table,
     /// Values of unknown keys, under the key that was most likely meant: what is in them is judged all the same, and
     /// that key is not missing as well.
     guessed: Vec<Value<'d, 'i>>,
@@ -81,6 +82,10 @@ impl<'d, 'i> Value<'d, 'i> {
 
     pub fn boolean(&self) -> Option<bool> {
         self.node.get_ref().as_bool()
+    }
+
+    pub fn is_table(&self) -> bool {
+        self.node.get_ref().is_table()
     }
 
     pub fn is_number(&self) -> bool {
@@ -136,7 +141,7 @@ impl<'t> Reader<'t> {
         table: &'d DeTable<'i>,
         span: Range<usize>,
         base: usize,
-        shape: &'static Shape,
+        shape: &'static Table,
     ) -> Section<'d, 'i> {
         let mut guessed = Vec::new();
         for (key, node) in table.iter().filter(|(key, _)| !shape.has(key.get_ref())) {
@@ -165,7 +170,7 @@ impl<'t> Reader<'t> {
     pub fn table<'d, 'i>(
         &mut self,
         value: Value<'d, 'i>,
-        shape: &'static Shape,
+        shape: &'static Table,
         help: &str,
     ) -> Option<Section<'d, 'i>> {
         match value.node.get_ref() {
@@ -182,7 +187,7 @@ impl<'t> Reader<'t> {
         &mut self,
         parent: &Section<'d, 'i>,
         key: &'static str,
-        shape: &'static Shape,
+        shape: &'static Table,
         help: &str,
     ) -> Vec<Section<'d, 'i>> {
         let values = self.unopened_tables(parent, key, help);
@@ -310,15 +315,30 @@ impl<'t> Reader<'t> {
                     allowed_help(),
                 );
             }
-            let help = match closest(text, allowed) {
-                Some(word) if word.len() > 1 => format!("did you mean \"{word}\"? {}", allowed_help()),
-                _ => allowed_help(),
-            };
-            Wrong::new(
-                format!("unknown value {} for `{}`", quoted(text), value.key),
-                help,
-            )
+            unknown_word(value.key, text, allowed)
         })
+    }
+
+    /// Reads one of `words`, which stand for `all` in their order, whatever their case if that is so.
+    pub fn one_of<T: Copy>(
+        &mut self,
+        value: Value<'_, '_>,
+        all: &[T],
+        words: &[&'static str],
+        any_case: bool,
+    ) -> Option<Spanned<T>> {
+        let Some(text) = value.text() else {
+            let help = format!("allowed: {}", quote_all(words));
+            self.faults.add(value.span(), value.mismatch("text", &help));
+            return None;
+        };
+        let same = |word: &&str| *word == text || any_case && word.eq_ignore_ascii_case(text);
+        let found = words.iter().position(same).and_then(|at| all.get(at));
+        if found.is_none() {
+            self.faults
+                .add(value.span(), unknown_word(value.key, text, words));
+        }
+        Some(Spanned::new(value.span(), *found?))
     }
 
     /// Reads one of a few words, or takes the default of a key that is not given; `None` is a fault.
@@ -355,6 +375,16 @@ impl<'t> Reader<'t> {
         self.faults.add(value.span(), explain(value));
         None
     }
+}
+
+/// What is wrong with a word that is none of those allowed.
+fn unknown_word(key: &str, text: &str, allowed: &[&'static str]) -> Wrong {
+    let listed = format!("allowed: {}", quote_all(allowed));
+    let help = match closest(text, allowed) {
+        Some(word) if word.len() > 1 => format!("did you mean \"{word}\"? {listed}"),
+        _ => listed,
+    };
+    Wrong::new(format!("unknown value {} for `{key}`", quoted(text)), help)
 }
 
 /// A place within a part of the file, as a place of the file.

@@ -20,7 +20,8 @@ use crate::model::{Forward, Limit, RealKey, Weight};
 use crate::pool::Tier;
 
 /// The kernel compares with the sum of two signed counters.
-const CONNECTIONS: RangeInclusive<u32> = 1..=i32::MAX as u32;
+pub(super) const CONNECTIONS: RangeInclusive<u32> = 1..=i32::MAX as u32;
+pub(super) const WEIGHT: RangeInclusive<u32> = 0..=Weight::MAX;
 
 fn shared(checks: &mut HashSet<Arc<CheckParams>>, params: CheckParams) -> Arc<CheckParams> {
     if let Some(known) = checks.get(&params) {
@@ -38,12 +39,12 @@ fn part_of_the_load(
 ) -> (Option<Weight>, Option<WhenDown>, Option<Tier>) {
     let weight = match section.value("weight") {
         Some(value) => reader
-            .integer(value, 0..=Weight::MAX)
+            .integer(value, WEIGHT)
             .and_then(|n| Weight::new(n.into_inner())),
         None => Some(Weight::ONE),
     };
     let when_down = section.value("when_down");
-    let when_down = reader.word_or(when_down, WhenDown::default(), &["inhibit", "remove"], &[]);
+    let when_down = reader.word_or(when_down, WhenDown::default(), &WhenDown::WORDS, &[]);
     let tier = match section.value("backup").map(|value| reader.flag(value)) {
         None | Some(Some(false)) => Some(Tier::Primary),
         Some(Some(true)) => Some(Tier::Backup),

@@ -2,7 +2,7 @@
 //! Must not: look at interfaces but through what they own and reach.
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,10 @@ use crate::model::{
 };
 
 /// The kernel counts in seconds.
-const PERSISTENCE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 31);
+pub(super) const PERSISTENCE_TIMEOUT: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_hours(24 * 31);
+pub(super) const LONGEST_NAME: usize = 63;
+pub(super) const SCHEDULER: Scheduler = Scheduler::Wlc;
 
 /// What services have taken so far, with the places.
 #[derive(Default)]
@@ -92,8 +95,7 @@ fn virtual_server(
 ) -> Option<(VirtualServer, BTreeMap<RealKey, Range<usize>>)> {
     let name = name(reader, section, taken);
     let forward = forward::read(reader, section);
-    let schedulers = Scheduler::ALL.map(Scheduler::as_str);
-    let scheduler = reader.word_or(section.value("scheduler"), Scheduler::Wlc, &schedulers, &[]);
+    let scheduler = reader.word_or(section.value("scheduler"), SCHEDULER, &Scheduler::WORDS, &[]);
     let listen = listen::read(reader, section, topology, &mut taken.ports, name.as_deref());
     let check = CheckKeys::read(reader, section.value("check"), topology);
     check.judge(reader);
@@ -189,9 +191,9 @@ fn persistence(
     );
     let timeout = timeout.and_then(|value| whole_seconds(reader, value, &PERSISTENCE_TIMEOUT));
     let most = if listen.is_some_and(|address| address.is_ipv6()) {
-        128
+        Ipv6Addr::BITS
     } else {
-        32
+        Ipv4Addr::BITS
     };
     let prefix = match table.value("prefix") {
         Some(value) => reader.integer(value, 1..=most)?.into_inner(),
@@ -243,7 +245,6 @@ fn syn_proxy(
 }
 
 fn name(reader: &mut Reader<'_>, section: &Section<'_, '_>, taken: &mut Taken) -> Option<String> {
-    const MAX_LEN: usize = 63;
     let allowed =
         "allowed: 1 to 63 letters, digits, `.`, `_`, `-`, `:` and `/`, beginning with a letter or digit";
     let value = reader.required(section, "name", "add a name of your choice: name = \"nginx\"")?;
@@ -254,7 +255,7 @@ fn name(reader: &mut Reader<'_>, section: &Section<'_, '_>, taken: &mut Taken) -
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b"._-:/".contains(&b));
     let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
-    if !plain || !begins || text.len() > MAX_LEN {
+    if !plain || !begins || text.len() > LONGEST_NAME {
         reader.fault(
             value.span(),
             format!("{} cannot be a service's name", quoted(&text)),

@@ -1,218 +1,13 @@
-//! The tables of lb.toml and their keys; what an operator may have meant by a key that is not among them.
-//! Must not: look at values.
+//! What an operator may have meant by a key that is not among those of its table, or by a word that is none.
+//! Must not: look at values, or know what keys there are: `keys` does.
 
-/// A kind of table.
-#[derive(Debug)]
-pub(super) struct Shape {
-    /// How the table is named in messages.
-    pub title: &'static str,
-    pub keys: &'static [&'static str],
-    /// keepalived's words for some of the keys: accepted, not advertised.
-    pub aliases: &'static [&'static str],
-}
-
-pub(super) const ROOT: Shape = Shape {
-    title: "the top level",
-    keys: &[
-        "hostname",
-        "timeouts",
-        "checks",
-        "interface",
-        "masquerade",
-        "port_forward",
-        "virtual_server",
-    ],
-    aliases: &[],
+use super::keys::Table;
+pub(super) use super::keys::{
+    BOND, BRIDGE, CHECK, CHECKS, INTERFACE, MASQUERADE, MATCH, PERSISTENCE, PORT_FORWARD, REAL_SERVER, ROOT,
+    ROUTE, SORRY_SERVER, TIMEOUTS, TUNNEL, URL, VIRTUAL_SERVER, VLAN,
 };
 
-pub(super) const TIMEOUTS: Shape = Shape {
-    title: "[timeouts]",
-    keys: &["tcp", "tcp_fin", "udp"],
-    aliases: &[],
-};
-
-pub(super) const CHECKS: Shape = Shape {
-    title: "[checks]",
-    keys: &["fail_static"],
-    aliases: &[],
-};
-
-pub(super) const INTERFACE: Shape = Shape {
-    title: "[[interface]]",
-    keys: &[
-        "name",
-        "match",
-        "vlan",
-        "bond",
-        "bridge",
-        "addresses",
-        "gateway",
-        "mtu",
-        "mss_clamp",
-        "routes",
-    ],
-    aliases: &[],
-};
-
-pub(super) const VLAN: Shape = Shape {
-    title: "an interface's `vlan`",
-    keys: &["link", "id"],
-    aliases: &[],
-};
-
-pub(super) const BOND: Shape = Shape {
-    title: "an interface's `bond`",
-    keys: &[
-        "links",
-        "mode",
-        "miimon",
-        "primary",
-        "lacp_rate",
-        "xmit_hash_policy",
-    ],
-    aliases: &[],
-};
-
-pub(super) const BRIDGE: Shape = Shape {
-    title: "an interface's `bridge`",
-    keys: &["links", "stp", "forward_delay"],
-    aliases: &[],
-};
-
-pub(super) const MATCH: Shape = Shape {
-    title: "an interface's `match`",
-    keys: &["mac"],
-    aliases: &[],
-};
-
-pub(super) const ROUTE: Shape = Shape {
-    title: "an interface's `routes`",
-    keys: &["to", "via"],
-    aliases: &[],
-};
-
-pub(super) const MASQUERADE: Shape = Shape {
-    title: "[[masquerade]]",
-    keys: &["from", "out", "to"],
-    aliases: &[],
-};
-
-pub(super) const PORT_FORWARD: Shape = Shape {
-    title: "[[port_forward]]",
-    keys: &["listen", "to", "protocol", "from"],
-    aliases: &[],
-};
-
-pub(super) const VIRTUAL_SERVER: Shape = Shape {
-    title: "[[virtual_server]]",
-    keys: &[
-        "name",
-        "listen",
-        "protocol",
-        "scheduler",
-        "forward",
-        "tunnel",
-        "persistence",
-        "one_packet",
-        "syn_proxy",
-        "quorum",
-        "quorum_hysteresis",
-        "panic",
-        "kill_after",
-        "drain_timeout",
-        "slow_start",
-        "check",
-        "real_server",
-        "sorry_server",
-    ],
-    aliases: &[],
-};
-
-pub(super) const TUNNEL: Shape = Shape {
-    title: "a service's `tunnel`",
-    keys: &["type", "port", "checksum"],
-    aliases: &[],
-};
-
-pub(super) const PERSISTENCE: Shape = Shape {
-    title: "a service's `persistence`",
-    keys: &["timeout", "prefix"],
-    aliases: &[],
-};
-
-pub(super) const REAL_SERVER: Shape = Shape {
-    title: "[[virtual_server.real_server]]",
-    keys: &[
-        "address",
-        "weight",
-        "when_down",
-        "backup",
-        "max_connections",
-        "resume_connections",
-        "check",
-    ],
-    aliases: &[],
-};
-
-pub(super) const SORRY_SERVER: Shape = Shape {
-    title: "a service's `sorry_server`",
-    keys: &["address", "check"],
-    aliases: &[],
-};
-
-pub(super) const CHECK: Shape = Shape {
-    title: "a server's `check`",
-    keys: &[
-        "type",
-        "address",
-        "port",
-        "source",
-        "interface",
-        "interval",
-        "timeout",
-        "retries",
-        "retry_interval",
-        "rise",
-        "jitter",
-        "down_interval",
-        "hold_down",
-        "hold_down_max",
-        "close",
-        "path",
-        "status",
-        "body_contains",
-        "body_matches",
-        "urls",
-        "method",
-        "host",
-        "headers",
-        "server_name",
-        "ca",
-        "fingerprint",
-        "verify",
-        "client_certificate",
-        "client_key",
-        "expiry_warning",
-        "send",
-        "send_hex",
-        "expect",
-        "expect_hex",
-        "name",
-        "query",
-        "rcode",
-        "transport",
-        "service",
-    ],
-    aliases: &["delay_loop", "connect_timeout", "retry", "delay_before_retry"],
-};
-
-pub(super) const URL: Shape = Shape {
-    title: "one of a check's `urls`",
-    keys: &["path", "status", "body_contains", "body_matches"],
-    aliases: &[],
-};
-
-const ALL: [&Shape; 18] = [
+pub(super) static ALL: [&Table; 18] = [
     &ROOT,
     &TIMEOUTS,
     &CHECKS,
@@ -279,25 +74,26 @@ const FOREIGN: [(&str, &str); 30] = [
     ("ports", "`links` of an interface's `bridge`"),
 ];
 
-impl Shape {
-    pub fn has(&self, key: &str) -> bool {
-        self.keys.contains(&key) || self.aliases.contains(&key)
-    }
+/// What a word of another program is here.
+pub(super) fn foreign(word: &str) -> Option<&'static str> {
+    let known = FOREIGN.iter().find(|(foreign, _)| *foreign == word);
+    known.map(|(_, here)| *here)
+}
 
+impl Table {
     /// The key of this table that looks most like `key`, if one does.
-    pub fn closest(&self, key: &str) -> Option<&'static str> {
-        closest(key, self.keys)
+    pub(super) fn closest(&self, key: &str) -> Option<&'static str> {
+        closest(key, &self.names())
     }
 
     /// What is allowed in this table, and what `key` could be instead.
-    pub fn help(&self, key: &str) -> String {
-        let allowed = format!("allowed in {}: {}", self.title, self.keys.join(", "));
-        let home = ALL.iter().find(|shape| shape.has(key));
-        let foreign = FOREIGN.iter().find(|(word, _)| *word == key);
-        match (self.closest(key), home, foreign) {
+    pub(super) fn help(&self, key: &str) -> String {
+        let allowed = format!("allowed in {}: {}", self.title, self.names().join(", "));
+        let home = ALL.iter().find(|table| table.has(key));
+        match (self.closest(key), home, foreign(key)) {
             (Some(known), _, _) => format!("did you mean `{known}`? {allowed}"),
-            (_, _, Some((_, here))) => format!("here it is {here}; {allowed}"),
-            (_, Some(shape), _) => format!("`{key}` belongs to {}; {allowed}", shape.title),
+            (_, _, Some(here)) => format!("here it is {here}; {allowed}"),
+            (_, Some(table), _) => format!("`{key}` belongs to {}; {allowed}", table.title),
             _ => allowed,
         }
     }
@@ -309,8 +105,9 @@ pub(super) fn closest(given: &str, words: &[&'static str]) -> Option<&'static st
     if given.len() > MAX_LEN {
         return None;
     }
-    let given = given.to_ascii_lowercase().replace('-', "_");
-    let scored = words.iter().map(|word| (distance(&given, word), *word));
+    let plain = |word: &str| word.to_ascii_lowercase().replace('-', "_");
+    let given = plain(given);
+    let scored = words.iter().map(|word| (distance(&given, &plain(word)), *word));
     let (distance, word) = scored.min_by_key(|(distance, _)| *distance)?;
     let allowed = (given.len().max(word.len()) / 3).max(1).min(word.len() - 1);
     (distance <= allowed).then_some(word)
@@ -362,6 +159,8 @@ mod tests {
         assert_eq!(CHECK.closest("Interval"), Some("interval"));
         assert_eq!(CHECK.closest("intervall"), Some("interval"));
         assert_eq!(INTERFACE.closest("colour"), None);
+        assert_eq!(closest("get", &["GET", "HEAD"]), Some("GET"));
+        assert_eq!(closest("keeplast", &["none", "keep-last"]), Some("keep-last"));
         assert_eq!(ROUTE.closest("x"), None);
         assert_eq!(ROUTE.closest(""), None);
     }

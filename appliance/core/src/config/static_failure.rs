@@ -7,7 +7,7 @@ use super::reader::{Reader, Section};
 use super::{shape, time};
 
 pub(super) const DEFAULT: Duration = Duration::from_secs(30);
-const ALLOWED: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
+pub(super) const ALLOWED: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
 
 /// `fail_static`.
 pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>) -> Duration {

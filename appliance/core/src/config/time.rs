@@ -151,16 +151,17 @@ fn meant(text: &str) -> Option<String> {
     meant.parse::<Time>().ok().map(|_| meant)
 }
 
-/// The shortest way to write a time in lb.toml.
+/// The shortest way to write a time in lb.toml: the largest unit in which it has no more than three decimals.
 pub(super) fn show(time: Duration) -> String {
     let nanos = time.as_nanos();
-    let unit = UNITS.iter().rev().find(|(_, scale)| nanos >= u128::from(*scale));
-    let (unit, scale) = unit.copied().unwrap_or(UNITS[1]);
-    let scale = u128::from(scale);
-    let in_thousandths = nanos * 1_000 / scale;
-    if !(nanos * 1_000).is_multiple_of(scale) {
-        return format!("{}ms", nanos / u128::from(UNITS[0].1));
-    }
+    let exact = |scale: u64| (nanos * 1_000).is_multiple_of(u128::from(scale));
+    let mut units = UNITS.iter().rev();
+    let fits = units.find(|(_, scale)| nanos >= u128::from(*scale) && exact(*scale));
+    let (unit, scale) = match nanos {
+        0 => UNITS[1],
+        _ => fits.copied().unwrap_or(UNITS[0]),
+    };
+    let in_thousandths = nanos * 1_000 / u128::from(scale);
     let mut shown = (in_thousandths / 1_000).to_string();
     let fraction = in_thousandths % 1_000;
     if fraction > 0 {
@@ -261,6 +262,8 @@ mod tests {
             (1_500_000_000, "1.5s"),
             (300_000_000_000, "5m"),
             (3_600_000_000_000, "1h"),
+            (7_440_000_000_000, "124m"),
+            (1_500, "0.001ms"),
         ] {
             assert_eq!(show(Duration::from_nanos(nanos)), shown);
         }

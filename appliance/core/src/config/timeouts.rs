@@ -9,7 +9,7 @@ use super::{shape, time};
 use crate::observed::IpvsTimeouts;
 
 /// The kernel's own limit is days (INT_MAX jiffies, do_ip_vs_set_ctl); shorter ones would end connections in use.
-const IDLE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_hours(24 * 7);
+pub(super) const IDLE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_hours(24 * 7);
 
 pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>) -> IpvsTimeouts {
     let default = IpvsTimeouts::DEFAULT;

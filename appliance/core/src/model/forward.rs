@@ -30,6 +30,13 @@ pub struct Gue {
     pub checksum: bool,
 }
 
+impl Gue {
+    /// IANA's, "gue".
+    pub const PORT: u16 = 6080;
+    /// Of one about which nothing is said.
+    pub const CHECKSUM: bool = true;
+}
+
 impl Forward {
     /// As lb.toml has it.
     pub fn as_str(self) -> &'static str {

@@ -76,11 +76,13 @@ pub struct PoolRules {
 }
 
 impl PoolRules {
+    /// A weight: any one server.
+    pub const QUORUM: u32 = 1;
     pub const DEFAULT: PoolRules = PoolRules {
         kill_after: Duration::from_secs(5),
         drain_timeout: Duration::from_mins(5),
         slow_start: Duration::ZERO,
-        quorum: Quorum::Weight(1),
+        quorum: Quorum::Weight(PoolRules::QUORUM),
         hysteresis: Quorum::Weight(0),
         panic: Panic::None,
     };

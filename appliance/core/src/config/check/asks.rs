@@ -12,54 +12,9 @@ use super::kind::Kind;
 use super::request::RequestKeys;
 use super::trust::TlsKeys;
 use super::values::close;
-use super::{inner, or};
+use super::{APISERVER_PATH, PATH, inner, or};
 use crate::check::{CheckKind, Close, GrpcCheck};
-
-const HTTP: &[Kind] = &[Kind::Http, Kind::Https, Kind::KubeApiserver];
-/// Of an answer that is what kube-proxy gives, the body is not tested.
-const REQUEST: &[Kind] = &[
-    Kind::Http,
-    Kind::Https,
-    Kind::KubeApiserver,
-    Kind::HealthCheckNodePort,
-];
-const HOST: &[Kind] = &[
-    Kind::Http,
-    Kind::Https,
-    Kind::KubeApiserver,
-    Kind::HealthCheckNodePort,
-    Kind::Grpc,
-    Kind::Grpcs,
-];
-const TLS: &[Kind] = &[Kind::Https, Kind::Tls, Kind::Grpcs, Kind::KubeApiserver];
-/// Which types of check a key means something to.
-const FITS: [(&str, &[Kind]); 25] = [
-    ("close", &[Kind::Tcp]),
-    ("method", HTTP),
-    ("host", HOST),
-    ("headers", REQUEST),
-    ("path", REQUEST),
-    ("status", HTTP),
-    ("body_contains", HTTP),
-    ("body_matches", HTTP),
-    ("urls", HTTP),
-    ("server_name", TLS),
-    ("ca", TLS),
-    ("fingerprint", TLS),
-    ("verify", TLS),
-    ("client_certificate", TLS),
-    ("client_key", TLS),
-    ("expiry_warning", TLS),
-    ("send", &[Kind::Udp, Kind::Agent]),
-    ("send_hex", &[Kind::Udp]),
-    ("expect", &[Kind::Udp, Kind::Dns]),
-    ("expect_hex", &[Kind::Udp]),
-    ("name", &[Kind::Dns]),
-    ("query", &[Kind::Dns]),
-    ("rcode", &[Kind::Dns]),
-    ("transport", &[Kind::Dns]),
-    ("service", &[Kind::Grpc, Kind::Grpcs]),
-];
+use crate::config::keys::{CHECK, Key};
 
 /// The keys that a `check` table gives.
 #[derive(Debug, Clone, Default)]
@@ -69,14 +24,13 @@ pub(super) struct AskKeys {
     tls: TlsKeys,
     exchange: ExchangeKeys,
     /// Where the keys of this very table stand.
-    given: Vec<(&'static str, Range<usize>)>,
+    given: Vec<(&'static Key, Range<usize>)>,
 }
 
 impl AskKeys {
     pub fn read(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> AskKeys {
-        let given = FITS
-            .iter()
-            .filter_map(|(key, _)| Some((*key, section.key_span(key)?)));
+        let given = CHECK.keys().filter(|key| !key.kinds().is_empty());
+        let given = given.filter_map(|key| Some((key, section.key_span(key.name)?)));
         AskKeys {
             close: section.value("close").and_then(|value| close(reader, value)),
             request: RequestKeys::read(reader, section),
@@ -99,10 +53,7 @@ impl AskKeys {
     /// Keys that mean nothing to a check of this type, and those that do not fit to each other.
     pub fn judge(&self, reader: &mut Reader<'_>, kind: Kind) {
         for (key, span) in &self.given {
-            let fits = FITS
-                .iter()
-                .find(|(known, _)| known == key)
-                .map_or(&[][..], |(_, kinds)| kinds);
+            let (fits, key) = (key.kinds(), key.name);
             if !fits.contains(&kind) {
                 let kinds: Vec<String> = fits.iter().map(|kind| format!("\"{}\"", kind.as_str())).collect();
                 let message = format!("`{key}` means nothing to a check of type \"{}\"", kind.as_str());
@@ -134,9 +85,9 @@ impl AskKeys {
             Kind::None => CheckKind::None,
             Kind::Tcp => CheckKind::Tcp(inner(&self.close).unwrap_or_default()),
             Kind::Tls => CheckKind::Tls(self.tls.check()),
-            Kind::Http => self.request.http(None, "/"),
-            Kind::Https => self.request.http(tls(), "/"),
-            Kind::KubeApiserver => self.request.http(tls(), "/readyz"),
+            Kind::Http => self.request.http(None, PATH),
+            Kind::Https => self.request.http(tls(), PATH),
+            Kind::KubeApiserver => self.request.http(tls(), APISERVER_PATH),
             Kind::HealthCheckNodePort => self.request.endpoints(),
             Kind::Udp => CheckKind::Udp(self.exchange.udp()),
             Kind::Dns => CheckKind::Dns(self.exchange.dns()),

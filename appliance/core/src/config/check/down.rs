@@ -11,8 +11,8 @@ use crate::check::CheckParams;
 use crate::config::reader::{Reader, Section};
 use crate::config::time;
 
-const HOLD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
-const HOLD_MAX: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
+pub(in crate::config) const HOLD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
+pub(in crate::config) const HOLD_MAX: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct DownKeys {

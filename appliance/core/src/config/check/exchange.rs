@@ -13,9 +13,10 @@ use super::{inner, or};
 use crate::check::{AgentCheck, DnsCheck, DnsName, QueryType, Question, Rcode, Transport, UdpCheck};
 
 /// What fits into any packet without fragments.
-const MOST_BYTES: usize = 1_024;
+pub(in crate::config) const MOST_BYTES: usize = 1_024;
 /// A service's name.
-const LONGEST: usize = 255;
+pub(in crate::config) const LONGEST: usize = 255;
+pub(in crate::config) const RCODE: Rcode = Rcode::NoError;
 const EXPECT_HELP: &str = "the address that has to be among the answers, of the family that `query` asks for: \
                            query = \"A\", expect = \"192.0.2.1\"";
 const LINE_HELP: &str = "one line of printable ASCII; its end is added";
@@ -39,13 +40,13 @@ impl ExchangeKeys {
             name: section.value("name").and_then(|value| name(reader, value)),
             query: section
                 .value("query")
-                .and_then(|value| one_of(reader, value, QueryType::ALL, QueryType::WORDS)),
+                .and_then(|value| reader.one_of(value, QueryType::ALL, QueryType::WORDS, true)),
             rcode: section
                 .value("rcode")
-                .and_then(|value| one_of(reader, value, Rcode::ALL, Rcode::WORDS)),
+                .and_then(|value| reader.one_of(value, Rcode::ALL, Rcode::WORDS, true)),
             transport: section
                 .value("transport")
-                .and_then(|value| one_of(reader, value, &[Transport::Udp, Transport::Tcp], &["udp", "tcp"])),
+                .and_then(|value| reader.one_of(value, &Transport::ALL, &Transport::WORDS, true)),
             service: section.value("service").and_then(|value| service(reader, value)),
         }
     }
@@ -117,7 +118,7 @@ impl ExchangeKeys {
                 query: inner(&self.query).unwrap_or(usual),
                 name,
             },
-            rcode: inner(&self.rcode).unwrap_or(Rcode::NoError),
+            rcode: inner(&self.rcode).unwrap_or(RCODE),
             expect: expect.and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok()),
             transport: inner(&self.transport).unwrap_or_default(),
         }
@@ -191,23 +192,6 @@ fn name(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Spanned<DnsName
     let help = "a name that the server knows, such as \"www.example.com\", or \".\"; what is not ASCII is written as xn--";
     text(reader, value, help, |text| {
         DnsName::new(text).ok_or_else(|| format!("{} is no name that DNS can carry", quoted(text)))
-    })
-}
-
-/// A word, whatever its case.
-fn one_of<T: Copy>(
-    reader: &mut Reader<'_>,
-    value: Value<'_, '_>,
-    all: &[T],
-    words: &[&str],
-) -> Option<Spanned<T>> {
-    let listed: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
-    let help = format!("allowed: {}", listed.join(", "));
-    let key = value.key;
-    text(reader, value, &help, |text| {
-        let place = words.iter().position(|word| word.eq_ignore_ascii_case(text));
-        let found = place.and_then(|place| all.get(place)).copied();
-        found.ok_or_else(|| format!("unknown value {} for `{key}`", quoted(text)))
     })
 }
 

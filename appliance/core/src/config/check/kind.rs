@@ -11,7 +11,7 @@ use crate::check::CheckParams;
 
 /// The word that `type` has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(super) enum Kind {
+pub(in crate::config) enum Kind {
     #[serde(rename = "tcp")]
     Tcp,
     #[serde(rename = "http")]
@@ -39,6 +39,13 @@ pub(super) enum Kind {
     #[serde(rename = "none")]
     None,
 }
+
+// An apiserver that ends says so by /readyz and goes on serving for its --shutdown-delay-duration; installations give it some
+// 30 s and more. At worst 3 + 3 * 3 + 2 * 1 = 14 s pass until it is out of the pool. /readyz asks etcd, which may take more
+// than a second when there is much to do.
+pub(in crate::config) const APISERVER_INTERVAL: Duration = Duration::from_secs(3);
+pub(in crate::config) const APISERVER_TIMEOUT: Duration = Duration::from_secs(3);
+pub(in crate::config) const APISERVER_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Kind {
     pub const WORDS: [&str; 13] = [
@@ -82,7 +89,7 @@ impl Kind {
         reader.word(value, &Kind::WORDS, &Kind::LATER)
     }
 
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         Kind::WORDS[self as usize]
     }
 
@@ -103,14 +110,10 @@ impl Kind {
     /// What holds where the file says nothing.
     pub fn defaults(self) -> CheckParams {
         match self {
-            // An apiserver that ends says so by /readyz and goes on serving for its --shutdown-delay-duration; installations
-            // give it some 30 s and more. At worst 3 + 3 * 3 + 2 * 1 = 14 s pass until it is out of the pool. /readyz asks etcd,
-            // which may take more than a second when there is much to do.
             Kind::KubeApiserver => CheckParams {
-                interval: Duration::from_secs(3),
-                timeout: Duration::from_secs(3),
-                retries: 2,
-                retry_interval: Duration::from_secs(1),
+                interval: APISERVER_INTERVAL,
+                timeout: APISERVER_TIMEOUT,
+                retry_interval: APISERVER_RETRY_INTERVAL,
                 ..CheckParams::default()
             },
             _ => CheckParams::default(),

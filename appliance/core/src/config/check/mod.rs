@@ -2,12 +2,12 @@
 //! keepalived's words are accepted for the settings that it has as well. Must not: know what is checked.
 
 mod asks;
-mod down;
-mod exchange;
+pub(super) mod down;
+pub(super) mod exchange;
 mod kind;
-mod request;
-mod trust;
-mod values;
+pub(super) mod request;
+pub(super) mod trust;
+pub(super) mod values;
 mod way;
 
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use toml::Spanned;
 
 use self::asks::{AskKeys, untrusted};
 use self::down::DownKeys;
-use self::kind::Kind;
+pub(super) use self::kind::Kind;
 use self::way::WayKeys;
 use super::fault::Wrong;
 use super::reader::{Reader, Section, Value};
@@ -28,13 +28,21 @@ use super::topology::Topology;
 use crate::check::CheckParams;
 
 /// Shorter ones would keep a server busy with its checks; longer ones find nothing in time.
-const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(1);
+pub(super) const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(1);
 /// May be longer than the interval: then the next check waits for the end of this one.
-const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(5);
-const RETRY_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
-const RETRIES: RangeInclusive<u32> = 0..=100;
-const RISE: RangeInclusive<u32> = 1..=100;
-const PORT: RangeInclusive<u32> = 1..=65_535;
+pub(super) const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(5);
+pub(super) const RETRY_INTERVAL: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_hours(1);
+pub(super) const RETRIES: RangeInclusive<u32> = 0..=100;
+pub(super) const RISE: RangeInclusive<u32> = 1..=100;
+pub(super) const PORT: RangeInclusive<u32> = 1..=u16::MAX as u32;
+/// At most the interval, which is judged when both are known.
+pub(super) const JITTER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
+pub(super) use self::kind::{APISERVER_INTERVAL, APISERVER_RETRY_INTERVAL, APISERVER_TIMEOUT};
+/// What is asked for where the file does not say it.
+pub(super) const PATH: &str = "/";
+pub(super) const APISERVER_PATH: &str = "/readyz";
+pub(super) const ENDPOINTS_PATH: &str = "/healthz";
 
 const WRITTEN: &str =
     "write check = { type = \"tcp\", interval = \"2s\" }, or [virtual_server.check] and its keys below";
@@ -84,7 +92,7 @@ impl CheckKeys {
             rise: section
                 .value("rise")
                 .and_then(|value| reader.integer(value, RISE)),
-            jitter: jitter.and_then(|value| time::read(reader, value, &(Duration::ZERO..=*INTERVAL.end()))),
+            jitter: jitter.and_then(|value| time::read(reader, value, &JITTER)),
             down: DownKeys::read(reader, &section),
             incomparable: false,
         };

@@ -6,10 +6,10 @@ use toml::Spanned;
 use super::super::reader::{Reader, Section};
 use super::super::shape;
 use super::values::{body, headers, host, method, path, statuses};
-use super::{inner, or};
+use super::{ENDPOINTS_PATH, PATH, inner, or};
 use crate::check::{BodyTest, CheckKind, HttpCheck, Method, Page, Statuses, TlsCheck};
 
-const MOST_PAGES: usize = 16;
+pub(in crate::config) const MOST_PAGES: usize = 16;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct RequestKeys {
@@ -106,7 +106,7 @@ impl RequestKeys {
 
     /// 200 or 503, whatever a service's check says whose keys are beneath.
     pub fn endpoints(&self) -> CheckKind {
-        let path = inner(&self.page.path).unwrap_or_else(|| "/healthz".to_owned());
+        let path = inner(&self.page.path).unwrap_or_else(|| ENDPOINTS_PATH.to_owned());
         CheckKind::Http(HttpCheck {
             tls: None,
             method: Method::Get,
@@ -148,12 +148,12 @@ fn urls(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<Spanned<Ve
         let given = reader.required(table, "path", "add what is asked for: path = \"/healthz\"");
         let keys = PageKeys::read(reader, table);
         if given.is_some() {
-            pages.push(keys.page("/"));
+            pages.push(keys.page(PATH));
         }
     }
     if pages.is_empty() || pages.len() > MOST_PAGES {
         let message = format!("`urls` has {} requests", tables.len());
-        reader.fault(value.span(), message, "allowed: 1 to 16");
+        reader.fault(value.span(), message, format!("allowed: 1 to {MOST_PAGES}"));
         return None;
     }
     Some(Spanned::new(value.span(), pages))

@@ -25,7 +25,8 @@ const KEY_HELP: &str = "give the key in PEM, between \"\"\", without a password;
                         client_key = \"client.key\"";
 /// The keys that say who may answer.
 const TRUST: [&str; 3] = ["ca", "fingerprint", "verify"];
-const EXPIRY_WARNING: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(366 * 24);
+pub(in crate::config) const EXPIRY_WARNING: RangeInclusive<Duration> =
+    Duration::ZERO..=Duration::from_hours(366 * 24);
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct TlsKeys {

@@ -11,8 +11,10 @@ use super::super::reader::{Reader, Section, Value};
 use crate::check::{BodyTest, Close, Method, Pattern, Statuses};
 
 /// A header's name or value; a path with its query.
-const LONGEST: usize = 1_024;
-const MOST_HEADERS: usize = 16;
+pub(in crate::config) const LONGEST: usize = 1_024;
+pub(in crate::config) const MOST_HEADERS: usize = 16;
+pub(in crate::config) const LONGEST_HOST: usize = 255;
+pub(in crate::config) const STATUS: RangeInclusive<u32> = Statuses::LEAST as u32..=Statuses::MOST as u32;
 /// Fields that the check itself writes: RFC 9112, sections 3.2, 6 and 9.
 const OWN_FIELDS: [&str; 5] = ["host", "connection", "content-length", "transfer-encoding", "te"];
 const STATUS_HELP: &str = "write status = 200, status = \"200-299\", or a list of both";
@@ -34,21 +36,11 @@ pub(super) fn text<T>(
 }
 
 pub(super) fn close(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Spanned<Close>> {
-    let help = "allowed: \"fin\" and \"rst\"";
-    text(reader, value, help, |text| match text {
-        "fin" => Ok(Close::Fin),
-        "rst" => Ok(Close::Rst),
-        _ => Err(format!("{} is no way to close a connection", quoted(text))),
-    })
+    reader.one_of(value, &Close::ALL, &Close::WORDS, false)
 }
 
 pub(super) fn method(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Spanned<Method>> {
-    let help = "allowed: \"GET\" and \"HEAD\"";
-    text(reader, value, help, |text| match text {
-        "GET" => Ok(Method::Get),
-        "HEAD" => Ok(Method::Head),
-        _ => Err(format!("{} is no method of a check", quoted(text))),
-    })
+    reader.one_of(value, &Method::ALL, &Method::WORDS, false)
 }
 
 /// What RFC 9110 allows in a field's value (section 5.5), without what is not ASCII.
@@ -73,7 +65,7 @@ pub(super) fn host(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Span
         let plain = text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte));
-        let fits = plain && !text.is_empty() && text.len() <= 255;
+        let fits = plain && !text.is_empty() && text.len() <= LONGEST_HOST;
         fits.then(|| text.to_owned())
             .ok_or_else(|| format!("{} is no host", quoted(text)))
     })
@@ -97,8 +89,13 @@ pub(super) fn headers(
     value: Value<'_, '_>,
 ) -> Option<Spanned<Vec<(String, String)>>> {
     let help = "write headers = { \"X-Check\" = \"lb\" }";
-    let table: Spanned<BTreeMap<String, String>> =
-        reader.leaf(value, |value| value.mismatch("a table of names and texts", help))?;
+    let wrong = |value: Value<'_, '_>| value.mismatch("a table of names and texts", help);
+    // To serde a date is a table as well.
+    if !value.is_table() {
+        reader.faults.add(value.span(), wrong(value));
+        return None;
+    }
+    let table: Spanned<BTreeMap<String, String>> = reader.leaf(value, wrong)?;
     let mut fields = Vec::new();
     for (name, content) in table.into_inner() {
         let wrong = if !is_token(&name) {
@@ -128,7 +125,7 @@ pub(super) fn headers(
         reader.fault(
             value.span(),
             format!("{} header fields", fields.len()),
-            "at most 16",
+            format!("at most {MOST_HEADERS}"),
         );
         return None;
     }
@@ -140,8 +137,7 @@ pub(super) fn statuses(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<
     let mut ranges: Vec<RangeInclusive<u16>> = Vec::new();
     for one in reader.one_or_more(value, STATUS_HELP) {
         if one.is_integer() {
-            let range = u32::from(Statuses::LEAST)..=u32::from(Statuses::MOST);
-            let status = reader.integer(one, range)?;
+            let status = reader.integer(one, STATUS)?;
             let status = u16::try_from(status.into_inner()).ok()?;
             ranges.push(status..=status);
             continue;

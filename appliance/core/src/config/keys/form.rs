@@ -1,0 +1,163 @@
+//! What values look like and what holds without one, in a form that can be shown, tested and turned into a schema.
+//! Must not: read values.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::Table;
+use crate::config::time;
+
+/// How a value is written.
+#[derive(Debug)]
+pub enum Form {
+    Text {
+        /// What it is, in words.
+        what: &'static str,
+        /// A regular expression (ECMA 262) that every good value matches; empty where there is none worth it.
+        pattern: &'static str,
+        count: Option<Count>,
+    },
+    /// `"2s"`.
+    Time(&'static RangeInclusive<Duration>),
+    /// The same, without parts of a second.
+    Seconds(&'static RangeInclusive<Duration>),
+    Number {
+        range: &'static RangeInclusive<u32>,
+        unit: &'static str,
+    },
+    /// `"50%"`.
+    Percent,
+    Flag,
+    Words(&'static [&'static str]),
+    /// Words that may be written in capitals or not.
+    AnyCase(&'static [&'static str]),
+    /// A table of names and texts, at most so many.
+    Fields(usize),
+    List(&'static Form),
+    /// One, or a list of some.
+    OneOrMore(&'static Form),
+    Either(&'static [Form]),
+    Table(&'static Table),
+    Tables(&'static Table, Option<usize>),
+}
+
+/// How long a text may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Count {
+    pub most: usize,
+    pub unit: &'static str,
+}
+
+/// What holds where a key is not given.
+#[derive(Debug)]
+pub enum Unset {
+    /// It has to be given.
+    Needed,
+    Nothing,
+    Time(Duration),
+    Number(u32),
+    Flag(bool),
+    Text(&'static str),
+    /// Something that is not a value of its own, in words.
+    Said(&'static str),
+}
+
+impl Form {
+    /// What is allowed, in words, with values as code.
+    pub fn allowed(&self) -> String {
+        match self {
+            Form::Text { what, count, .. } => match count {
+                Some(Count { most, unit }) => format!("{what}, 1 to {most} {unit}"),
+                None => (*what).to_owned(),
+            },
+            Form::Time(range) => span(range),
+            Form::Seconds(range) => format!("whole seconds, {}", span(range)),
+            Form::Number { range, unit } => format!("{} to {} {unit}", range.start(), range.end())
+                .trim_end()
+                .to_owned(),
+            Form::Percent => "`\"1%\"` to `\"100%\"`".to_owned(),
+            Form::Flag => "`true` or `false`".to_owned(),
+            Form::Words(words) => listed(words),
+            Form::AnyCase(words) => format!("{}, in capitals or not", listed(words)),
+            Form::Fields(most) => format!("a table of names and texts, at most {most}"),
+            Form::List(form) => format!("a list, each {}", form.allowed()),
+            Form::OneOrMore(form) => format!("{}; one, or a list", form.allowed()),
+            Form::Either(forms) => {
+                let forms: Vec<String> = forms.iter().map(Form::allowed).collect();
+                forms.join("; or ")
+            }
+            Form::Table(table) => format!("a table: {}", named(table)),
+            Form::Tables(table, most) => match most {
+                Some(most) => format!("1 to {most} tables, each with {}", named(table)),
+                None => format!("tables, each with {}", named(table)),
+            },
+        }
+    }
+
+    /// The table that its value is, or its values are.
+    pub fn table(&self) -> Option<&'static Table> {
+        match self {
+            Form::Table(table) | Form::Tables(table, _) => Some(table),
+            Form::Either(forms) => forms.iter().find_map(Form::table),
+            _ => None,
+        }
+    }
+
+    /// The words that it may be, if it is one of a few.
+    pub fn words(&self) -> &'static [&'static str] {
+        match self {
+            Form::Words(words) | Form::AnyCase(words) => words,
+            Form::OneOrMore(form) => form.words(),
+            _ => &[],
+        }
+    }
+}
+
+fn span(range: &RangeInclusive<Duration>) -> String {
+    format!(
+        "`\"{}\"` to `\"{}\"`",
+        time::show(*range.start()),
+        time::show(*range.end())
+    )
+}
+
+fn listed(words: &[&str]) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+    words.join(", ")
+}
+
+/// Its keys; of a large table, its name.
+fn named(table: &Table) -> String {
+    const MOST: usize = 8;
+    let names: Vec<String> = table.names().iter().map(|name| format!("`{name}`")).collect();
+    if names.len() > MOST {
+        return format!("the keys of {}", table.title);
+    }
+    names.join(", ")
+}
+
+impl Unset {
+    /// As lb.toml would say it, where it can.
+    pub fn written(&self) -> Option<String> {
+        match self {
+            Unset::Needed | Unset::Nothing | Unset::Said(_) => None,
+            Unset::Time(time) => Some(format!("\"{}\"", time::show(*time))),
+            Unset::Number(number) => Some(number.to_string()),
+            Unset::Flag(flag) => Some(flag.to_string()),
+            Unset::Text(text) => Some(format!("\"{text}\"")),
+        }
+    }
+
+    /// In words, with values as code; empty where there is nothing to say.
+    pub fn shown(&self) -> String {
+        match self {
+            Unset::Needed => "needed".to_owned(),
+            Unset::Nothing => String::new(),
+            Unset::Said(said) => (*said).to_owned(),
+            Unset::Number(number) => number.to_string(),
+            other => other
+                .written()
+                .map_or_else(String::new, |value| format!("`{value}`")),
+        }
+    }
+}
