@@ -1,6 +1,10 @@
 //! What a line can be completed to, and how it could go on, from the command tree.
 //! Must not: know the line editor.
 
+use std::collections::BTreeSet;
+
+use lb_core::config::keys::{Place, places};
+
 use super::line::{quote, split};
 use super::tree::{Command, ROOT, Values};
 
@@ -182,6 +186,22 @@ fn fitting(names: Vec<String>, begin: &str) -> Vec<String> {
     fitting.map(|name| quote(&name) + " ").collect()
 }
 
+/// Paths of keys up to the next dot, as those of files, and names of keys that stand anywhere.
+fn keys(begin: &str) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    for Place { path, key, .. } in places() {
+        if let Some(rest) = path.strip_prefix(begin)
+            && !rest.contains('.')
+        {
+            let end = if key.form.table().is_some() { "." } else { " " };
+            found.insert(format!("{path}{end}"));
+        } else if !begin.is_empty() && key.name.starts_with(begin) {
+            found.insert(format!("{} ", key.name));
+        }
+    }
+    found.into_iter().collect()
+}
+
 fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
     match values {
         Values::Services => fitting(names.services(), &typed.word),
@@ -190,6 +210,7 @@ fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
             let both = names.services().into_iter().chain(names.servers());
             fitting(both.collect(), &typed.word)
         }
+        Values::Keys => keys(&typed.word),
         Values::File => {
             let whole = |path: &String| {
                 if path.ends_with('/') {
@@ -286,6 +307,36 @@ mod tests {
         assert_eq!(candidates("drain 1"), ["172.16.0.11 ", "172.16.0.11:80 "]);
         assert_eq!(candidates("drain 172.16.0.11 n"), ["nginx "]);
         assert_eq!(candidates("drain 172.16.0.11 nginx "), ["--json "]);
+    }
+
+    #[test]
+    fn keys_of_the_file() {
+        assert_eq!(
+            candidates("explain m"),
+            [
+                "mac ",
+                "masquerade.",
+                "match ",
+                "max_connections ",
+                "method ",
+                "miimon ",
+                "mode ",
+                "mss_clamp ",
+                "mtu "
+            ]
+        );
+        assert_eq!(
+            candidates("explain interface.m"),
+            ["interface.match.", "interface.mss_clamp ", "interface.mtu "]
+        );
+        assert_eq!(
+            candidates("explain virtual_server.check.in"),
+            [
+                "virtual_server.check.interface ",
+                "virtual_server.check.interval "
+            ]
+        );
+        assert_eq!(candidates("explain intervall"), Vec::<String>::new());
     }
 
     #[test]

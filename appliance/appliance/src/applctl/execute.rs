@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lb_core::config::MAX_BYTES;
+use lb_core::config::{self, MAX_BYTES};
 use lb_core::control::{
     CheckNowReport, CheckReport, ConfigText, INIT_REPORT, InitReport, Request, Response, SOCKET,
     VersionReport,
@@ -125,6 +125,7 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         Action::ConfigCheck => config_check(invocation.arguments.first(), context)?,
         Action::ConfigPut => config_put(invocation.json(), context)?,
         Action::ConfigApply => context.ask(&Request::ConfigApply)?,
+        Action::Explain => return explain_key(invocation, context),
         Action::Version => Response::Version(version(context.places)),
         Action::Top => return top::run(invocation, context),
         Action::Log => {
@@ -275,6 +276,16 @@ fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Result<V
         Response::Drains(report) if report.persist_fault.is_some() => Verdict::Bad,
         _ => Verdict::Good,
     })
+}
+
+/// What it is about is known here: the agent is not asked.
+fn explain_key(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Failure> {
+    let key = invocation.arguments.first().map(String::as_str);
+    let report = config::explain(key).map_err(Failure::UnknownKey)?;
+    match invocation.json() {
+        true => context.print_json(&report),
+        false => context.print(&render::explain(&report, &context.screen)),
+    }
 }
 
 fn help_for(words: &[String], context: &mut Context<'_>) -> Result<Verdict, Failure> {

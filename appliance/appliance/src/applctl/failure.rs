@@ -29,6 +29,9 @@ pub enum Failure {
     /// The agent's own sentence.
     #[error("{0}")]
     Refused(String),
+    /// Of lb.toml, with what was meant.
+    #[error("{0}")]
+    UnknownKey(String),
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
@@ -56,7 +59,7 @@ pub enum Failure {
 impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
-            Failure::Usage(_) | Failure::EndlessJson => EXIT_USAGE,
+            Failure::Usage(_) | Failure::UnknownKey(_) | Failure::EndlessJson => EXIT_USAGE,
             _ => EXIT_FAILED,
         }
     }

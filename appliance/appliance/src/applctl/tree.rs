@@ -24,6 +24,7 @@ pub enum Action {
     ConfigApply,
     ImportKeepalived,
     ImportHaproxy,
+    Explain,
     Version,
     Reboot,
     PowerOff,
@@ -72,6 +73,8 @@ pub enum Values {
     Servers,
     /// Both.
     Known,
+    /// Keys of lb.toml.
+    Keys,
     /// Words of this tree.
     Commands,
     File,

@@ -7,6 +7,7 @@ mod connections;
 mod doctor;
 mod drains;
 mod events;
+mod explain;
 mod import;
 mod network;
 mod services;
@@ -19,6 +20,7 @@ mod why;
 
 use lb_core::control::Response;
 
+pub use explain::explain;
 pub use import::import;
 pub use status::{banner, without_agent};
 pub use text::{Screen, Tone, clean, wrap};

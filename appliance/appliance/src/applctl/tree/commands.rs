@@ -270,6 +270,27 @@ pub(super) const COMMANDS: &[Command] = &[
         ..LEAF
     },
     Command {
+        name: "explain",
+        action: Action::Explain,
+        summary: "what a key of lb.toml means, its range, default and an example",
+        about: "KEY is the path of a key or table, such as `virtual_server.check.interval`, or the end of one, such as \
+                `interval`: of several, all are listed. keepalived's words are known too. Without KEY the tables are listed. It \
+                works without the agent.",
+        arguments: &[Argument {
+            name: "KEY",
+            values: Values::Keys,
+            many: false,
+            needed: false,
+        }],
+        options: JSON_ONLY,
+        examples: &[
+            "explain",
+            "explain interval",
+            "explain virtual_server.persistence",
+        ],
+        ..LEAF
+    },
+    Command {
         name: "version",
         action: Action::Version,
         summary: "versions of the appliance and its kernel, and the slot",
