@@ -44,6 +44,14 @@ const HEX: Form = Form::Text {
     count: None,
 };
 
+const fn of_grpc(kind: Kind) -> OfType {
+    OfType {
+        kind,
+        about: Some("the `:authority`"),
+        unset: None,
+    }
+}
+
 const PATH: Key = Key {
     name: "path",
     form: Form::Text {
@@ -165,7 +173,8 @@ pub(super) const TCP_AND_HTTP: &[Key] = &[
             }),
         },
         unset: Unset::Said("the server's `ADDRESS:PORT`"),
-        about: "the Host field, or the `:authority` of gRPC",
+        about: "the Host field",
+        of_types: &[of_grpc(Kind::Grpc), of_grpc(Kind::Grpcs)],
         example: "check = { type = \"http\", host = \"www.example.com\" }",
         keepalived: Some("virtualhost"),
         types: HOST,

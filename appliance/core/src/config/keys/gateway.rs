@@ -2,7 +2,7 @@
 
 use super::super::listen;
 use super::form::{Form, Unset};
-use super::interface::PREFIX;
+use super::interface::{MACHINE, PREFIX};
 use super::{KEY, Key, Table};
 
 const NETWORK: Form = Form::Text {
@@ -14,7 +14,7 @@ const NETWORK: Form = Form::Text {
 /// A port, or a range of them, of an address.
 pub(super) const PORTS: Form = Form::Text {
     what: "`\"ADDRESS:PORT\"` or `\"ADDRESS:FIRST-LAST\"`",
-    pattern: "^[^ ]+:[0-9]{1,5}(-[0-9]{1,5})?$",
+    pattern: MACHINE,
     count: None,
 };
 
@@ -57,7 +57,7 @@ pub static MASQUERADE: Table = Table {
         Key {
             name: "to",
             form: Form::OneOrMore(&Form::Text {
-                what: "addresses of `out`: one, or a range `\"192.168.0.20-192.168.0.29\"`",
+                what: "an address of `out`, or a range `\"192.168.0.20-192.168.0.29\"`",
                 pattern: "^[0-9A-Fa-f:. -]+$",
                 count: None,
             }),
@@ -87,7 +87,7 @@ pub static PORT_FORWARD: Table = Table {
             name: "to",
             form: Form::Text {
                 what: "`\"ADDRESS\"`, `\"ADDRESS:PORT\"` or `\"ADDRESS:FIRST-LAST\"`",
-                pattern: "^[^ ]+$",
+                pattern: MACHINE,
                 count: None,
             },
             unset: Unset::Needed,

@@ -5,8 +5,10 @@ use super::form::{Form, Unset};
 use super::{KEY, Key, Table};
 use crate::link_kind::{BondMode, LacpRate, XmitHashPolicy};
 
-pub(super) const PREFIX: &str = "^[0-9A-Fa-f:.]+/[0-9]{1,3}$";
+pub(super) const PREFIX: &str = "^[0-9A-Fa-f:.]+/(12[0-8]|1[01][0-9]|[1-9]?[0-9])$";
 pub(super) const ADDRESS: &str = "^[0-9A-Fa-f:.]+$";
+/// An address, in brackets before a port if it is one of IPv6; with ports or without.
+pub(super) const MACHINE: &str = "^([0-9A-Fa-f:.]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5}(-[0-9]{1,5})?)?$";
 const MAC: &str = "^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$";
 
 /// What the file calls a link.

@@ -4,6 +4,7 @@ use super::super::model::WhenDown;
 use super::super::{check, server};
 use super::check::CHECK;
 use super::form::{Form, Unset};
+use super::interface::MACHINE;
 use super::{KEY, Key, Table};
 use crate::model::Weight;
 
@@ -11,7 +12,7 @@ const ADDRESS: Key = Key {
     name: "address",
     form: Form::Text {
         what: "`\"ADDRESS:PORT\"`; of a service of several ports also `\"ADDRESS\"`",
-        pattern: "^[^ ]+$",
+        pattern: MACHINE,
         count: None,
     },
     unset: Unset::Needed,

@@ -89,7 +89,7 @@ const WHERE: &[Key] = &[
         name: "persistence",
         form: Form::Table(&PERSISTENCE),
         unset: Unset::Said("none"),
-        about: "a client's new connections go to the server that it had, as `{ timeout = \"5m\", prefix = 32 }`",
+        about: "a client's new connections go to the server that it had, until it has had none for `timeout`: `{ timeout = \"5m\", prefix = 32 }`",
         example: "persistence = { timeout = \"5m\" }",
         keepalived: Some("persistence_timeout"),
         ..KEY
