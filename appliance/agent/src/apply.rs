@@ -152,12 +152,19 @@ pub fn check(bytes: &[u8], before: Option<Before<'_>>) -> (Option<Read>, CheckRe
 }
 
 /// The verdict on a text, for `config check`.
-pub fn verdict(bytes: &[u8], before: Option<Before<'_>>) -> CheckReport {
+pub fn verdict(bytes: &[u8], before: Option<Before<'_>>, store: &Store) -> CheckReport {
     let (read, mut report) = check(bytes, before);
     if let Some((config, _)) = read {
-        report.warnings = config::warnings(&config);
+        report.warnings = warnings(&config, store);
     }
     report
+}
+
+/// What is allowed and hardly meant, also of files that are not beside lb.toml.
+pub fn warnings(config: &Config, store: &Store) -> Vec<String> {
+    let mut warnings = config::warnings(config);
+    warnings.extend(config::missing_files(config, |name| store.path(name).is_file()));
+    warnings
 }
 
 fn faultless() -> CheckReport {
@@ -207,6 +214,7 @@ impl Engine {
                     applied: false,
                     check,
                     steps: Vec::new(),
+                    changed: Vec::new(),
                     failed: Vec::new(),
                     persisted: false,
                     persist_fault: saved.err(),
@@ -233,6 +241,7 @@ impl Engine {
                     applied: false,
                     check,
                     steps: Vec::new(),
+                    changed: Vec::new(),
                     failed: Vec::new(),
                     persisted: true,
                     persist_fault: None,
@@ -286,6 +295,7 @@ impl Engine {
             applied: true,
             check,
             steps: Vec::new(),
+            changed: Vec::new(),
             failed: Vec::new(),
             persisted: fault.is_none(),
             persist_fault: fault,

@@ -9,6 +9,7 @@ use lb_core::control::{DrainReport, DrainsReport, Response};
 use lb_core::model::VirtualKey;
 use lb_core::observed::{Activity, ServerActivity};
 use lb_core::pool::{DrainTarget, Drains, Mode};
+use lb_core::suggest::nearest;
 use log::Level;
 use serde::{Deserialize, Serialize};
 
@@ -131,6 +132,11 @@ impl Engine {
             .collect();
         self.settle(&services);
         let mut report = self.drains_report(activity);
+        let servers = self.targeted(&target);
+        report.servers = servers
+            .map(|(service, real)| format!("{} of {}", real.address, service.name))
+            .collect();
+        report.undone = undo;
         report.persist_fault = fault;
         report.warnings = self.emptied(&served);
         Response::Drains(report)
@@ -183,6 +189,7 @@ impl Engine {
             .collect();
         known.sort();
         known.dedup();
+        let near = nearest(&target.server(), known.iter().map(String::as_str)).map(str::to_owned);
         let more = known.len().saturating_sub(SHOWN);
         known.truncate(SHOWN);
         let list = match (known.as_slice(), more) {
@@ -190,7 +197,8 @@ impl Engine {
             (some, 0) => format!("the servers are {}", some.join(", ")),
             (some, more) => format!("the servers are {} and {more} more", some.join(", ")),
         };
-        format!("lb.toml has no server {target}; {list}")
+        let near = near.map_or_else(|| ";".to_owned(), |near| format!(", did you mean {near}?"));
+        format!("lb.toml has no server {target}{near} {list}")
     }
 
     fn set_aside(&self) -> String {

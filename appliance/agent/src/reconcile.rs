@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use lb_core::config;
 use lb_core::control::{ApplyReport, Response};
 use lb_core::desired::{self, FORWARDING, Network};
 use lb_core::link_kind::LinkKind;
@@ -15,6 +14,7 @@ use lb_core::plan::{self, Step};
 use lb_core::ports::KernelError;
 use tokio::sync::oneshot;
 
+use crate::apply;
 use crate::engine::Engine;
 use crate::kernel_thread::{Job, Outcomes, Purpose, Scope};
 use crate::short_way::ShortWay;
@@ -472,7 +472,8 @@ impl Engine {
         if waiters.is_empty() {
             return waiters;
         }
-        let mut warnings = self.config.as_ref().map(config::warnings).unwrap_or_default();
+        let config = self.config.as_ref();
+        let mut warnings = config.map_or_else(Vec::new, |config| apply::warnings(config, &self.store));
         // What this machine cannot give of what the file asks for.
         warnings.extend(self.network.problems.iter().cloned());
         let told = |mut waiter: Waiter| {

@@ -2,6 +2,7 @@
 
 mod checks;
 mod doctor;
+mod events;
 mod interfaces;
 mod links;
 mod services;
@@ -50,16 +51,16 @@ impl Engine {
             Request::Status => Response::Status(self.status(activity)),
             Request::Services { name } => self.services(name.as_deref(), activity),
             Request::Checks { name } => self.checks_report(name.as_deref()),
-            Request::Events { last, about } => Response::Events(self.history.report(*last, about.as_deref())),
+            Request::Events { last, about } => self.events(*last, about.as_deref()),
             Request::Interfaces => Response::Interfaces(self.interfaces(activity)),
             Request::Gateway => Response::Gateway(self.gateway(activity)),
             Request::Counters { service } => self.counters(service.as_deref(), activity),
             Request::ConfigShow => self.config_text(),
             Request::ConfigCheck { text: Some(text) } => {
-                Response::Check(apply::verdict(text.as_bytes(), self.in_force()))
+                Response::Check(apply::verdict(text.as_bytes(), self.in_force(), &self.store))
             }
             Request::ConfigCheck { text: None } => match self.file() {
-                Ok(bytes) => Response::Check(apply::verdict(&bytes, self.in_force())),
+                Ok(bytes) => Response::Check(apply::verdict(&bytes, self.in_force(), &self.store)),
                 Err(message) => Response::Error { message },
             },
             Request::Version => Response::Version(VersionReport {

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use lb_core::config::{Changed, Config, changed};
+use lb_core::config::{Changed, Config, changed, unseen_by_the_kernel};
 use lb_core::model::VirtualKey;
 use lb_core::plan::{self, Step};
 
@@ -51,9 +51,12 @@ impl ShortWay {
 
 impl Engine {
     /// Puts a configuration in force, and answers the waiter when the kernel has it.
-    pub fn replace_config(&mut self, mut config: Config, waiter: Waiter) {
+    pub fn replace_config(&mut self, mut config: Config, mut waiter: Waiter) {
         self.keep_leaving(&mut config, Instant::now());
         let old = self.put_in_force(Some(config));
+        if let (Some(old), Some(new)) = (&old, &self.config) {
+            waiter.report.changed = unseen_by_the_kernel(old, new);
+        }
         // What was planned of the one before is over; so it is clear whose steps are to come.
         let waiters = std::mem::take(&mut self.reconcile.short.next);
         if !self.reconcile.knows() {

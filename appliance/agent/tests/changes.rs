@@ -543,3 +543,73 @@ fn what_is_set_aside_gets_nothing_until_it_is_taken_back_also_by_the_next_agent(
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_change_without_steps_and_slips_of_the_fingers_are_told() {
+    let before = config(&[(80, &[(1, 1), (2, 1)]), (81, &[(1, 1)])]);
+    let appliance = Appliance::start(&before);
+    let after = before.replacen("type = \"none\" }", "type = \"tls\", ca = \"ca.pem\" }", 1);
+    let report = appliance.put(&after);
+    assert_eq!(
+        (report.steps.len(), report.changed.as_slice()),
+        (0, &["checks of s80".to_owned()][..])
+    );
+    let missing = |warnings: &[String]| {
+        warnings
+            .iter()
+            .any(|warning| warning.contains("there is no ca.pem beside lb.toml"))
+    };
+    assert!(missing(&report.check.warnings), "{report:?}");
+    match appliance.ask(&Request::ConfigCheck { text: None }) {
+        Response::Check(check) => assert!(check.ok && missing(&check.warnings), "{check:?}"),
+        other => panic!("{other:?}"),
+    }
+    std::fs::write(appliance.dir.path().join("config/ca.pem"), "whatever").unwrap();
+    match appliance.ask(&Request::ConfigCheck { text: None }) {
+        Response::Check(check) => assert!(check.ok && !missing(&check.warnings), "{check:?}"),
+        other => panic!("{other:?}"),
+    }
+    let events = |about: &str| {
+        let about = Some(about.to_owned());
+        appliance.ask(&Request::Events { last: 10, about })
+    };
+    assert_eq!(
+        events("s8O"),
+        Response::Error {
+            message: "nothing is called `s8O`, did you mean `s80`? there are: 172.16.0.1, 172.16.0.1:80, 172.16.0.2, 172.16.0.2:80, \
+                      eth0, eth1, s80, s81; `events` without a name lists all"
+                .to_owned()
+        }
+    );
+    assert!(
+        matches!(events("eth1"), Response::Events(_)),
+        "it is there, whether anything has happened or not"
+    );
+    let services = appliance.ask(&Request::Services {
+        name: Some("s8".to_owned()),
+    });
+    let expected = "there is no service `s8`, did you mean `s80`? the services are: s80, s81";
+    assert!(
+        matches!(&services, Response::Error { message } if message == expected),
+        "{services:?}"
+    );
+    let drain = |server: &str| {
+        let server = server.to_owned();
+        appliance.ask(&Request::Drain {
+            server,
+            service: None,
+        })
+    };
+    match drain("172.16.0.1") {
+        Response::Drains(report) => {
+            assert_eq!(report.servers, ["172.16.0.1:80 of s80", "172.16.0.1:80 of s81"])
+        }
+        other => panic!("{other:?}"),
+    }
+    let unknown = drain("172.16.0.2:8080");
+    let expected = "lb.toml has no server 172.16.0.2:8080, did you mean 172.16.0.2:80? the servers are";
+    assert!(
+        matches!(&unknown, Response::Error { message } if message.starts_with(expected)),
+        "{unknown:?}"
+    );
+}

@@ -43,7 +43,8 @@ fn a_drain_says_what_is_left_and_what_it_costs() {
     assert_eq!(
         text(&output.stdout),
         "SET ASIDE    SERVICE  SERVERS  CONNS  EMPTY IN\n\
-         172.16.0.11  nginx          1     12  about 1m 30s\n  \
+         172.16.0.11  nginx          1     12  about 1m 30s\n\
+         Set aside: 172.16.0.11:30080 of nginx.\n  \
          ! service nginx has no other server that is up: its clients are refused\n"
     );
     assert_eq!(output.status.code(), Some(0));
@@ -356,6 +357,7 @@ fn bad_news_from_the_agent_is_exit_code_1() {
                 warnings: vec![],
             },
             steps: vec![],
+            changed: vec![],
             failed: vec![],
             persisted: false,
             persist_fault: Some("the config volume is read-only".into()),

@@ -305,6 +305,9 @@ pub struct ApplyReport {
     pub check: CheckReport,
     /// The steps that were carried out, as lines.
     pub steps: Vec<String>,
+    /// What has changed besides and takes no step: `checks of nginx`.
+    #[serde(default)]
+    pub changed: Vec<String>,
     /// What the kernel refused, as `STEP: ERRNO`.
     pub failed: Vec<String>,
     /// Whether the configuration will be there after a power cut; the reason if not.

@@ -21,4 +21,5 @@ pub mod pool;
 pub mod ports;
 pub mod rates;
 pub mod ruleset;
+pub mod suggest;
 pub mod traffic;

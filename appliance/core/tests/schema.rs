@@ -159,6 +159,7 @@ const UNSEEN: [(&str, &[&str]); 5] = [
             "check-agent",
             "check-alias-and-key",
             "check-endpoints",
+            "check-icmp-port",
             "check-jitter",
             "check-trust",
             "interface-nameless",

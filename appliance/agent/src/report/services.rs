@@ -9,6 +9,7 @@ use lb_core::control::*;
 use lb_core::health::{Machine, Outcome, Standing, Told};
 use lb_core::model::VirtualKey;
 use lb_core::observed::Activity;
+use lb_core::suggest::nearest;
 
 use super::ms;
 use crate::engine::Engine;
@@ -49,12 +50,12 @@ impl Engine {
         let mut all = self.config.iter().flat_map(Config::services);
         all.find(|service| service.name == name).ok_or_else(|| {
             let names: Vec<_> = self.config.iter().flat_map(service_names).collect();
-            let known = if names.is_empty() {
-                "none".to_owned()
-            } else {
-                names.join(", ")
-            };
-            format!("there is no service `{name}`; the services are: {known}")
+            let near = nearest(name, names.iter().copied());
+            let near = near.map_or_else(|| ";".to_owned(), |near| format!(", did you mean `{near}`?"));
+            format!(
+                "there is no service `{name}`{near} the services are: {}",
+                listed(&names)
+            )
         })
     }
 
@@ -225,6 +226,16 @@ pub(super) fn last_check(machine: &Machine, kind: &CheckKind, now: Instant) -> O
     })
 }
 
-fn service_names(config: &Config) -> Vec<&str> {
+/// Some of them, if there are many.
+pub(super) fn listed(names: &[&str]) -> String {
+    const SHOWN: usize = 12;
+    match names.len().saturating_sub(SHOWN) {
+        _ if names.is_empty() => "none".to_owned(),
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..SHOWN].join(", ")),
+    }
+}
+
+pub(super) fn service_names(config: &Config) -> Vec<&str> {
     config.virtual_servers.iter().map(|s| s.name.as_str()).collect()
 }

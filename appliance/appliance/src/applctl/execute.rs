@@ -321,7 +321,12 @@ fn config_check(file: Option<&String>, context: &Context<'_>) -> Result<Response
             || path.display().to_string(),
             |n| n.to_string_lossy().into_owned(),
         );
-        Ok(Response::Check(put::check(&read_config(path)?, &name)))
+        let beside = context
+            .places
+            .config_file
+            .parent()
+            .filter(|beside| beside.is_dir());
+        Ok(Response::Check(put::check(&read_config(path)?, &name, beside)))
     };
     match file {
         Some(file) => local(Path::new(file)),

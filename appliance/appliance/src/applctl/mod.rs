@@ -18,7 +18,6 @@ mod paste;
 mod power;
 mod put;
 mod render;
-mod suggest;
 #[cfg(test)]
 mod tests;
 mod top;

@@ -1,9 +1,9 @@
 //! Words into a command with its arguments and options, or a usage error with the remedy.
 //! Must not: carry anything out, or know whether the words come from the console or a command line.
 
+use lb_core::suggest::nearest;
 use thiserror::Error;
 
-use super::suggest::nearest;
 use super::tree::{Choice, Command, JSON, ROOT};
 
 /// A command, fully understood.

@@ -2,9 +2,10 @@
 //! JSON could not carry it (bytes that are not UTF-8, too many bytes). Must not: write files.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
-use lb_core::config::{self, MAX_BYTES};
+use lb_core::config::{self, Config, MAX_BYTES};
 use lb_core::control::{ApplyReport, CheckReport, Request};
 
 use super::input::{Came, Input, Typing};
@@ -118,8 +119,9 @@ pub fn request(text: Vec<u8>) -> Result<Request, Box<ApplyReport>> {
             let bytes = error.into_bytes();
             Box::new(ApplyReport {
                 applied: false,
-                check: check(&bytes, "lb.toml"),
+                check: check(&bytes, "lb.toml", None),
                 steps: Vec::new(),
+                changed: vec![],
                 failed: Vec::new(),
                 persisted: false,
                 persist_fault: None,
@@ -127,15 +129,10 @@ pub fn request(text: Vec<u8>) -> Result<Request, Box<ApplyReport>> {
         })
 }
 
-/// The verdict on a file's bytes, without the agent.
-pub fn check(bytes: &[u8], name: &str) -> CheckReport {
+/// The verdict on a file's bytes, without the agent. `beside`: where files are that it names, if they can be looked at.
+pub fn check(bytes: &[u8], name: &str, beside: Option<&Path>) -> CheckReport {
     match config::parse_bytes(bytes) {
-        Ok(config) => CheckReport {
-            ok: true,
-            faults: Vec::new(),
-            rendered: String::new(),
-            warnings: config::warnings(&config),
-        },
+        Ok(config) => checked(&config, beside),
         Err(faults) => {
             let text = String::from_utf8_lossy(bytes);
             CheckReport {
@@ -145,6 +142,19 @@ pub fn check(bytes: &[u8], name: &str) -> CheckReport {
                 warnings: Vec::new(),
             }
         }
+    }
+}
+
+fn checked(config: &Config, beside: Option<&Path>) -> CheckReport {
+    let mut warnings = config::warnings(config);
+    if let Some(beside) = beside {
+        warnings.extend(config::missing_files(config, |file| beside.join(file).is_file()));
+    }
+    CheckReport {
+        ok: true,
+        faults: Vec::new(),
+        rendered: String::new(),
+        warnings,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::model::{Config, VirtualServer};
+use super::model::{Config, RealServer, VirtualServer};
 use crate::model::VirtualKey;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,58 @@ fn same_rules(old: &VirtualServer, new: &VirtualServer) -> bool {
         && servers(old) == servers(new)
 }
 
+/// What a new configuration changes without a step in the kernel, in words: what servers are checked by, and what decides who
+/// gets connections.
+pub fn unseen_by_the_kernel(old: &Config, new: &Config) -> Vec<String> {
+    let mut all = Vec::new();
+    if old.fail_static != new.fail_static {
+        all.push("fail_static".to_owned());
+    }
+    let (old_services, new_services) = not_shared(old, new);
+    let before: BTreeMap<VirtualKey, &Arc<VirtualServer>> =
+        old_services.map(|service| (service.key, service)).collect();
+    for new in new_services {
+        let Some(old) = before.get(&new.key) else {
+            continue;
+        };
+        let mut what = Vec::new();
+        if old.name != new.name {
+            what.push("the name");
+        }
+        if of_servers(old, new, |a, b| a.check != b.check) {
+            what.push("checks");
+        }
+        if old.pool != new.pool || of_servers(old, new, |a, b| (a.tier, a.when_down) != (b.tier, b.when_down))
+        {
+            what.push("the rules of the pool");
+        }
+        if !what.is_empty() {
+            all.push(format!("{} of {}", enumerated(&what), new.name));
+        }
+    }
+    all
+}
+
+/// Whether a server that is in both differs so.
+fn of_servers(
+    old: &VirtualServer,
+    new: &VirtualServer,
+    differ: impl Fn(&RealServer, &RealServer) -> bool,
+) -> bool {
+    let before: BTreeMap<_, _> = old.real_servers.iter().map(|real| (real.address, real)).collect();
+    new.real_servers
+        .iter()
+        .any(|real| before.get(&real.address).is_some_and(|old| differ(old, real)))
+}
+
+/// `a, b and c`.
+fn enumerated(words: &[&str]) -> String {
+    match words {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        all => all.concat(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +195,32 @@ mod tests {
         ] {
             assert!(rules(from, to), "{from}");
         }
+    }
+
+    #[test]
+    fn what_takes_no_step_is_told() {
+        let told = |from: &str, to: &str| {
+            let to = BASE.replace(from, to);
+            unseen_by_the_kernel(&parse(BASE).unwrap(), &parse(&to).unwrap())
+        };
+        let server = "\"10.0.0.2:80\"\n";
+        assert_eq!(
+            told(server, &format!("{server}check = {{ rise = 3 }}\n")),
+            ["checks of a"]
+        );
+        assert_eq!(
+            told(server, &format!("{server}weight = 3\n")),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            told("\"a\"", "\"c\"\nkill_after = \"1s\"\ncheck = \"none\""),
+            ["the name, checks and the rules of the pool of c"]
+        );
+        assert_eq!(
+            told("[[interface]]", "[checks]\nfail_static = \"1s\"\n[[interface]]"),
+            ["fail_static"]
+        );
+        assert_eq!(told("a", "a"), Vec::<String>::new());
     }
 
     #[test]

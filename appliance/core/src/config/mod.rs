@@ -41,7 +41,7 @@ mod warnings;
 
 use toml::de::DeTable;
 
-pub use changed::{Changed, changed};
+pub use changed::{Changed, changed, unseen_by_the_kernel};
 pub use explain::explain;
 pub use fault::{Fault, Faults};
 pub use model::{
@@ -49,7 +49,7 @@ pub use model::{
     PortForward, RealServer, Route, VirtualServer, Vlan, WhenDown,
 };
 pub use parts::{Before, Parts};
-pub use warnings::warnings;
+pub use warnings::{missing_files, warnings};
 
 use fault::{Wrong, quoted};
 use reader::{Reader, Section};

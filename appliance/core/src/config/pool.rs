@@ -144,7 +144,17 @@ fn part(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Spanned<Quorum>
         return Some(Spanned::new(value.span(), Quorum::Percent(percent)));
     }
     let message = format!("{} is no part of a weight", quoted(text));
-    let help = "allowed: a weight without quotes, such as 2, or \"1%\" to \"100%\" of the weight of all primary servers";
+    let allowed =
+        "a weight without quotes, such as 2, or \"1%\" to \"100%\" of the weight of all primary servers";
+    let help = match text.trim().parse::<u32>() {
+        Ok(number @ 1..=100) => {
+            format!(
+                "write {number} for a weight, or \"{number}%\" for so much of the weight of all primary servers"
+            )
+        }
+        Ok(number) => format!("write {number} without quotes; allowed: {allowed}"),
+        Err(_) => format!("allowed: {allowed}"),
+    };
     reader.fault(value.span(), message, help);
     None
 }

@@ -6,6 +6,7 @@ pub(super) use super::keys::{
     BOND, BRIDGE, CHECK, CHECKS, INTERFACE, MASQUERADE, MATCH, PERSISTENCE, PORT_FORWARD, REAL_SERVER, ROOT,
     ROUTE, SORRY_SERVER, TIMEOUTS, TUNNEL, URL, VIRTUAL_SERVER, VLAN,
 };
+use crate::suggest::distance;
 
 pub(super) static ALL: [&Table; 18] = [
     &ROOT,
@@ -113,44 +114,9 @@ pub(super) fn closest(given: &str, words: &[&'static str]) -> Option<&'static st
     (distance <= allowed).then_some(word)
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours that lead from one word to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            if i == 0 || j == 0 {
-                rows[i][j] = i + j;
-                continue;
-            }
-            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            rows[i][j] = best;
-        }
-    }
-    rows[a.len()][b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances_are_counted_in_single_slips() {
-        for (a, b, expected) in [
-            ("", "", 0),
-            ("mtu", "mtu", 0),
-            ("adress", "address", 1),
-            ("weihgt", "weight", 1),
-            ("a", "bc", 2),
-        ] {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-            assert_eq!(distance(b, a), expected, "{b} {a}");
-        }
-    }
 
     #[test]
     fn a_key_is_recognised_by_what_it_looks_like() {

@@ -136,19 +136,44 @@ pub(super) fn explain(value: Value<'_, '_>, written: &str, allowed: &str) -> Wro
     }
 }
 
-/// A time whose unit is written out or abbreviated in another way.
+/// A time whose units are written out or abbreviated in another way, or that has several of them: "2 days", "1m30s".
 fn meant(text: &str) -> Option<String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len();
-    let (number, unit) = text.split_at(digits);
-    let unit = match unit.to_ascii_lowercase().as_str() {
-        "ms" | "msec" | "msecs" | "milliseconds" | "millis" => "ms",
-        "s" | "sec" | "secs" | "second" | "seconds" => "s",
-        "m" | "min" | "mins" | "minute" | "minutes" => "m",
-        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+    let text: String = text.split_whitespace().collect();
+    let mut rest = text.to_ascii_lowercase();
+    let (mut nanos, mut smallest) = (0_u64, UNITS[UNITS.len() - 1]);
+    while !rest.is_empty() {
+        let letters = rest.find(|c: char| c.is_ascii_alphabetic())?;
+        let (number, tail) = rest.split_at(letters);
+        let end = tail
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(tail.len());
+        let (times, unit) = usual_unit(&tail[..end])?;
+        let Time(time) = format!("{number}{}", unit.0).parse().ok()?;
+        let part = u64::try_from(time.as_nanos()).ok()?.checked_mul(times)?;
+        nanos = nanos.checked_add(part)?;
+        smallest = if unit.1 < smallest.1 { unit } else { smallest };
+        rest = tail[end..].to_owned();
+    }
+    let whole = nanos.is_multiple_of(smallest.1);
+    let fits = text.bytes().any(|b| b.is_ascii_digit());
+    fits.then(|| match whole {
+        true => format!("{}{}", nanos / smallest.1, smallest.0),
+        false => show(Duration::from_nanos(nanos)),
+    })
+}
+
+/// So many of one of our units.
+fn usual_unit(word: &str) -> Option<(u64, (&'static str, u64))> {
+    let [ms, s, m, h] = UNITS;
+    Some(match word {
+        "ms" | "msec" | "msecs" | "milliseconds" | "millis" => (1, ms),
+        "s" | "sec" | "secs" | "second" | "seconds" => (1, s),
+        "m" | "min" | "mins" | "minute" | "minutes" => (1, m),
+        "h" | "hr" | "hrs" | "hour" | "hours" => (1, h),
+        "d" | "day" | "days" => (24, h),
+        "w" | "week" | "weeks" => (24 * 7, h),
         _ => return None,
-    };
-    let meant = number.trim().to_owned() + unit;
-    meant.parse::<Time>().ok().map(|_| meant)
+    })
 }
 
 /// The shortest way to write a time in lb.toml: the largest unit in which it has no more than three decimals.
@@ -251,6 +276,26 @@ mod tests {
             ("0.0000001ms", TimeError::Range),
         ] {
             assert_eq!(text.parse::<Time>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_meant_is_one_number_and_one_unit() {
+        for (text, expected) in [
+            ("10sec", Some("10s")),
+            ("1m30s", Some("90s")),
+            ("1h30m", Some("90m")),
+            ("1 h 30 min", Some("90m")),
+            ("14d", Some("336h")),
+            ("0.5d", Some("12h")),
+            ("2 weeks", Some("336h")),
+            ("1.5sec", Some("1.5s")),
+            ("10x", None),
+            ("s", None),
+            ("1m30", None),
+            ("99999999999d", None),
+        ] {
+            assert_eq!(meant(text).as_deref(), expected, "{text}");
         }
     }
 

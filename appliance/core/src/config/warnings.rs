@@ -3,6 +3,8 @@
 
 mod checks;
 
+pub use checks::missing_files;
+
 use std::net::IpAddr;
 
 use super::model::{Config, Interface, InterfaceKind, Masquerade, RealServer, VirtualServer};

@@ -120,6 +120,12 @@ pub struct EventReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct DrainsReport {
     pub drains: Vec<DrainReport>,
+    /// The servers that were set aside or taken back just now, `172.16.0.11:30080 of nginx`.
+    #[serde(default)]
+    pub servers: Vec<String>,
+    /// It was an `undrain`.
+    #[serde(default)]
+    pub undone: bool,
     /// What the change that was asked for has brought about, one sentence each.
     pub warnings: Vec<String>,
     /// Why the change would not survive a reboot.

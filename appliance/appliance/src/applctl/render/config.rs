@@ -3,7 +3,7 @@
 
 use lb_core::control::{ApplyReport, CheckReport, ConfigText};
 
-use super::text::{Screen, Tone, bullets, paragraph};
+use super::text::{Screen, Tone, bullets, clean, paragraph};
 use super::units::some;
 
 /// The file's own text; what could disturb the terminal is made visible, line feeds and tabs stay.
@@ -48,10 +48,7 @@ pub fn apply(report: &ApplyReport, screen: &Screen) -> String {
     }
     let (done, tone) = match (report.applied, report.failed.len()) {
         (false, _) => ("Nothing was changed.".to_owned(), Tone::Bad),
-        (true, 0) => (
-            format!("OK. Applied, {}.", some(report.steps.len(), "step")),
-            Tone::Good,
-        ),
+        (true, 0) => (applied(report), Tone::Good),
         (true, failed) => (
             format!("Applied in part: the kernel refused {}.", some(failed, "step")),
             Tone::Bad,
@@ -62,6 +59,28 @@ pub fn apply(report: &ApplyReport, screen: &Screen) -> String {
     text.push_str(&bullets(&report.check.warnings, Tone::Doubtful, screen));
     text.push_str(&persistence(report, screen));
     text
+}
+
+fn applied(report: &ApplyReport) -> String {
+    const SHOWN: usize = 6;
+    let count = report.steps.len();
+    let more = match report.changed.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let changed: Vec<&str> = report.changed.iter().take(SHOWN).map(String::as_str).collect();
+    match (count, changed.is_empty()) {
+        (0, true) => "OK. Applied. Nothing had to change.".to_owned(),
+        (_, true) => format!("OK. Applied, {}.", some(count, "step")),
+        (0, false) => format!("OK. Applied. Changed: {}{more}.", clean(&changed.join(", "))),
+        (_, false) => {
+            let steps = some(count, "step");
+            format!(
+                "OK. Applied, {steps}. Changed as well: {}{more}.",
+                clean(&changed.join(", "))
+            )
+        }
+    }
 }
 
 fn persistence(report: &ApplyReport, screen: &Screen) -> String {

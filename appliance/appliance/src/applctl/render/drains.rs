@@ -4,16 +4,41 @@ use lb_core::control::{DrainReport, DrainsReport};
 
 use super::table::{Cell, heads, line, total, widths};
 use super::text::{Screen, Tone, bullets, clean, paragraph, wrap};
-use super::units::{count, span};
+use super::units::{count, some, span};
 
 pub fn drains(report: &DrainsReport, screen: &Screen) -> String {
     let mut text = table(&report.drains, screen);
+    text.push_str(&affected(report, screen));
     text.push_str(&bullets(&report.warnings, Tone::Doubtful, screen));
     if let Some(fault) = &report.persist_fault {
         let sentence = format!("This does not survive a reboot: {}.", clean(fault));
         text.push_str(&paragraph(&sentence, Tone::Bad, screen));
     }
     text
+}
+
+/// The servers that the change was about.
+fn affected(report: &DrainsReport, screen: &Screen) -> String {
+    const SHOWN: usize = 20;
+    if report.servers.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<_> = report
+        .servers
+        .iter()
+        .take(SHOWN)
+        .map(|server| clean(server))
+        .collect();
+    let more = match report.servers.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {}", some(more, "more server")),
+    };
+    let what = if report.undone { "Taken back" } else { "Set aside" };
+    paragraph(
+        &format!("{what}: {}{more}.", shown.join(", ")),
+        Tone::Plain,
+        screen,
+    )
 }
 
 fn table(drains: &[DrainReport], screen: &Screen) -> String {

@@ -427,6 +427,7 @@ pub fn apply() -> ApplyReport {
             "add virtual 192.168.0.1:30080/tcp rr".into(),
             "add real 172.16.0.11:30080 weight 1".into(),
         ],
+        changed: vec![],
         failed: vec![],
         persisted: true,
         persist_fault: None,
@@ -438,6 +439,7 @@ pub fn apply_refused() -> ApplyReport {
         applied: false,
         check: check(),
         steps: vec![],
+        changed: vec![],
         failed: vec![],
         persisted: false,
         persist_fault: None,
@@ -446,6 +448,7 @@ pub fn apply_refused() -> ApplyReport {
 
 pub fn apply_in_part() -> ApplyReport {
     ApplyReport {
+        changed: vec![],
         failed: vec!["add real 172.16.0.11:30080 weight 1 to 192.168.0.1:30080/tcp: ENOMEM".into()],
         persisted: false,
         persist_fault: Some(

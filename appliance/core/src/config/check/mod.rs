@@ -125,6 +125,7 @@ impl CheckKeys {
             || self.interval.is_some()
             || self.jitter.is_some()
             || self.down.says_anything()
+            || self.way.own_port.is_some()
     }
 
     /// Whether it looks at a TCP port only because the file does not say what is checked.
@@ -144,6 +145,10 @@ impl CheckKeys {
     /// Keys that do not fit together.
     pub fn judge(&self, reader: &mut Reader<'_>) {
         self.judge_jitter(reader);
+        if let Some(span) = self.way.own_port.clone().filter(|_| self.kind() == Kind::Icmp) {
+            let help = "an echo is sent to a machine and has no port; remove it, or ask by another type, such as \"tcp\"";
+            reader.fault(span, "`port` means nothing to a check of type \"icmp\"", help);
+        }
         if !self.incomparable {
             self.down.judge(reader, &self.params());
         }

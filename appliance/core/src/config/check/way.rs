@@ -2,6 +2,7 @@
 //! Must not: look at interfaces but through what they own.
 
 use std::net::IpAddr;
+use std::ops::Range;
 
 use toml::Spanned;
 
@@ -20,6 +21,8 @@ pub(super) struct WayKeys {
     interface: Option<String>,
     /// A port that could not be read: it is not missing as well.
     pub broken_port: bool,
+    /// Where this very table has one.
+    pub own_port: Option<Range<usize>>,
 }
 
 impl WayKeys {
@@ -38,6 +41,7 @@ impl WayKeys {
                 masquerade::interface(reader, value, topology, missing)
             }),
             broken_port: false,
+            own_port: section.key_span("port"),
         };
         keys.broken_port = port.is_some() && keys.port.is_none();
         keys
@@ -50,6 +54,7 @@ impl WayKeys {
             source: or(self.source, &base.source),
             interface: or(self.interface, &base.interface),
             broken_port: self.broken_port || base.broken_port,
+            own_port: self.own_port,
         }
     }
 

@@ -54,7 +54,7 @@ const ALWAYS: &[Key] = &[
             unit: "",
         },
         unset: Unset::Said("the server's"),
-        about: "another port than the traffic's; not with `\"icmp\"` and `\"none\"`, which look at none",
+        about: "another port than the traffic's; not with `\"icmp\"`, which has none",
         example: "check = { port = 8080 }",
         keepalived: Some("connect_port"),
         ..KEY

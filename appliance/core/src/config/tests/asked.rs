@@ -11,6 +11,7 @@ use crate::check::{
     AgentCheck, BodyTest, CheckKind, Close, DnsCheck, DnsName, GrpcCheck, HttpCheck, Identity, Method, Page,
     Pattern, Pem, QueryType, Question, Rcode, Statuses, TlsCheck, Transport, UdpCheck, Verify,
 };
+use crate::config::{missing_files, parse, warnings};
 
 fn tls() -> impl Strategy<Value = TlsCheck> {
     let verify = prop_oneof![
@@ -271,4 +272,48 @@ fn written_http(http: &HttpCheck) -> String {
         let _ = writeln!(text, "urls = [{}]", pages.join(", "));
     }
     text
+}
+
+#[test]
+fn checks_that_say_less_than_they_seem_to_are_told() {
+    let told = |service: &str| {
+        let text = format!(
+            "[[interface]]\nname = \"eth0\"\naddresses = [\"10.0.0.1/24\"]\n[[virtual_server]]\nname = \"a\"\n\
+             listen = \"10.0.0.1:53\"\n{service}\n[[virtual_server.real_server]]\naddress = \"10.0.0.2:53\"\n"
+        );
+        warnings(&parse(&text).unwrap())
+    };
+    let by_udp = |service: &str| {
+        told(service)
+            .iter()
+            .any(|said| said.contains("is TCP, and its checks ask by UDP"))
+    };
+    assert!(by_udp("check = \"dns\""));
+    assert!(by_udp("check = { type = \"udp\", send = \"a\", expect = \"b\" }"));
+    assert!(!by_udp("check = { type = \"dns\", transport = \"tcp\" }"));
+    assert!(!by_udp("protocol = \"udp\"\ncheck = \"dns\""));
+    let blind = told("protocol = \"udp\"\ncheck = \"udp\"");
+    assert!(
+        blind
+            .iter()
+            .any(|said| said.contains("hosts limit the ICMP errors")),
+        "{blind:?}"
+    );
+}
+
+#[test]
+fn files_that_are_not_there_are_named_once() {
+    let text = "[[interface]]\nname = \"eth0\"\naddresses = [\"10.0.0.1/24\"]\n[[virtual_server]]\nname = \"a\"\n\
+                listen = \"10.0.0.1:443\"\n\
+                check = { type = \"tls\", ca = \"ca.pem\", client_certificate = \"lb.pem\", client_key = \"lb.key\" }\n\
+                [[virtual_server.real_server]]\naddress = \"10.0.0.2:443\"\n\
+                [[virtual_server.real_server]]\naddress = \"10.0.0.3:443\"\n";
+    let missing = |there: &[&str]| missing_files(&parse(text).unwrap(), |name| there.contains(&name));
+    assert_eq!(missing(&["ca.pem", "lb.pem", "lb.key"]), [""; 0]);
+    let said = missing(&["lb.pem"]);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(
+        said[0].starts_with("service a: there is no ca.pem beside lb.toml, which `ca` names"),
+        "{said:?}"
+    );
 }

@@ -161,6 +161,8 @@ fn check(v4: bool, named: bool) -> impl Strategy<Value = CheckParams> {
                 true => CheckKind::None,
                 false => kind,
             };
+            // An echo has no port.
+            let port = port.filter(|_| kind != CheckKind::Icmp);
             let (from, through, to) = way;
             let jitter = Duration::from_millis(interval.as_millis() as u64 * percent / 100);
             CheckParams {

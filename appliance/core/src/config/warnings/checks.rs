@@ -1,8 +1,11 @@
 //! Checks that say less than they seem to. Must not: refuse anything.
 
-use super::super::model::VirtualServer;
+use std::collections::BTreeSet;
+
+use super::super::model::{Config, VirtualServer};
 use super::Destinations;
-use crate::check::{CheckKind, CheckParams};
+use crate::check::{CheckKind, CheckParams, Pem, Transport, Verify};
+use crate::model::Protocol;
 
 pub(super) fn warn(service: &VirtualServer, destinations: &Destinations, warnings: &mut Vec<String>) {
     let name = &service.name;
@@ -28,8 +31,15 @@ pub(super) fn warn(service: &VirtualServer, destinations: &Destinations, warning
     }
     if any(|check| matches!(&check.kind, CheckKind::Udp(udp) if udp.expect.is_none())) {
         warnings.push(format!(
-            "service {name}: its checks by UDP pass when nobody answers at all, for they expect no answer; give `send` and \
-             `expect`"
+            "service {name}: its checks by UDP pass when nobody answers at all, for they expect no answer, and may pass when a \
+             port is closed, for hosts limit the ICMP errors that say so; give `send` and `expect`"
+        ));
+    }
+    let tcp_only = service.listen.iter().all(|range| range.protocol == Protocol::Tcp);
+    if tcp_only && any(asks_by_udp) {
+        warnings.push(format!(
+            "service {name} is TCP, and its checks ask by UDP: a server may answer one and not the other; ask by TCP (of `dns`: \
+             transport = \"tcp\")"
         ));
     }
     if any(|check| check.kind == CheckKind::Icmp) {
@@ -48,4 +58,44 @@ pub(super) fn warn(service: &VirtualServer, destinations: &Destinations, warning
             "service {name}: no interface, route or gateway leads to {address}, where its checks go"
         ));
     }
+}
+
+fn asks_by_udp(check: &CheckParams) -> bool {
+    match &check.kind {
+        CheckKind::Udp(_) => true,
+        CheckKind::Dns(dns) => dns.transport == Transport::Udp,
+        _ => false,
+    }
+}
+
+/// What a check needs of files beside lb.toml that are not there. `is_there`: whether one of that name is.
+pub fn missing_files(config: &Config, is_there: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut named = BTreeSet::new();
+    for service in config.services() {
+        for tls in service
+            .real_servers
+            .iter()
+            .filter_map(|server| server.check.kind.tls())
+        {
+            let ca = match &tls.verify {
+                Verify::Ca(pem) => Some(("ca", pem)),
+                _ => None,
+            };
+            let identity = tls.identity.iter();
+            let identity =
+                identity.flat_map(|id| [("client_certificate", &id.certificate), ("client_key", &id.key)]);
+            for (key, pem) in ca.into_iter().chain(identity) {
+                if let Pem::File(file) = pem {
+                    named.insert((&service.name, key, file));
+                }
+            }
+        }
+    }
+    let warning = |(name, key, file): (&String, &str, &String)| {
+        format!(
+            "service {name}: there is no {file} beside lb.toml, which `{key}` names: its checks fail; put it there, or write the PEM into lb.toml"
+        )
+    };
+    let missing = named.into_iter().filter(|(_, _, file)| !is_there(file));
+    missing.map(warning).collect()
 }
