@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use lb_e2e::config::{QUICK, scenario};
 use lb_e2e::{Peers, Scene, Setting, Start};
-use lb_lab::cluster::curl;
 use lb_lab::command::run;
 use lb_lab::story::Told;
 use lb_lab::{GATEWAY, LabError, Result, VIP};
@@ -157,6 +156,16 @@ fn ip(address: &str) -> IpAddr {
     address.parse().expect("an address")
 }
 
+/// A connection and nothing more: a request would be one of a node's in the pod's log, where only clients belong.
+fn connects(from: &str, address: SocketAddr) -> bool {
+    let open = format!("exec 3<>/dev/tcp/{}/{}", address.ip(), address.port());
+    let patience = ONCE.as_secs().to_string();
+    run(&[
+        "ip", "netns", "exec", from, "timeout", &patience, "bash", "-c", &open,
+    ])
+    .is_ok()
+}
+
 /// Whether a port answers by itself before patience ends.
 fn answers(peers: &Peers, from: &str, protocol: &str, address: SocketAddr) -> Result<bool> {
     let asked = Instant::now();
@@ -165,8 +174,7 @@ fn answers(peers: &Peers, from: &str, protocol: &str, address: SocketAddr) -> Re
             "udp" => !peers
                 .ask(from, protocol, &address.to_string(), 1)?
                 .contains_key("-"),
-            // 7: refused; 28: nothing came within the time.
-            _ => !matches!(curl(from, &format!("http://{address}/"), ONCE)?.exit, 7 | 28),
+            _ => connects(from, address),
         };
         if answered {
             return Ok(true);
