@@ -27,7 +27,7 @@ use crate::drains::{self, Paces};
 use crate::history::History;
 use crate::keeper::Keeper;
 use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
-use crate::probe::{self, Connects, Trust, Way};
+use crate::probe::{self, TcpChecks, Trust, Way};
 use crate::reconcile::Reconcile;
 use crate::report::ToAsk;
 use crate::store::Store;
@@ -88,7 +88,7 @@ pub struct Engine {
     /// Of servers that are checked over TLS.
     pub certificates: Certificates,
     trust: Arc<Trust>,
-    connects: Connects<(TargetId, RealKey)>,
+    tcp_checks: TcpChecks<(TargetId, RealKey)>,
     /// Whether the machines are those of the configuration in force.
     pub checks_configured: bool,
     pub network: Network,
@@ -123,7 +123,7 @@ pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
                 Some(event) => engine.take(event),
                 None => return Ok(()),
             },
-            () = engine.connects.ready() => {}
+            () = engine.tcp_checks.ready() => {}
             () = tokio::time::sleep_until(until), if deadline.is_some() => {}
         }
         engine.take_ended();
@@ -167,7 +167,7 @@ impl Engine {
             config_since: now,
             config_problems: problems,
             checks: Checks::new(now, set_aside),
-            connects: Connects::new()?,
+            tcp_checks: TcpChecks::open()?,
             certificates: Certificates::default(),
             checks_configured: false,
             network: Network::default(),
@@ -210,6 +210,8 @@ impl Engine {
         let services = config.as_ref().map_or(&[][..], |config| &config.virtual_servers);
         self.by_listen = (0..).take(services.len()).collect();
         self.by_listen.sort_by_key(|at| services[*at as usize].key);
+        let own = services.iter().filter_map(|service| service.endpoint());
+        self.tcp_checks.avoid(&own.map(|own| own.port).collect());
         std::mem::replace(&mut self.config, config)
     }
 
@@ -219,7 +221,7 @@ impl Engine {
         let check = check.map(|due| self.together(due));
         let deadlines = [
             check,
-            self.connects.deadline(),
+            self.tcp_checks.deadline(),
             self.departures.next_look(),
             self.history.next_write(),
             self.reconcile.deadline(self.started),
@@ -235,7 +237,7 @@ impl Engine {
     }
 
     fn take_ended(&mut self) {
-        for ((id, server), result) in self.connects.take_ended() {
+        for ((id, server), result) in self.tcp_checks.take_ended() {
             self.checked(id, server, result);
         }
     }
@@ -246,7 +248,10 @@ impl Engine {
             Event::Counted(counted) => self.counted(&counted),
             Event::Observed(scope, observed) => self.on_observed(scope, observed),
             Event::Applied(purpose, outcomes) => self.on_applied(purpose, outcomes),
-            Event::LinksChanged => self.reconcile.links_changed(),
+            Event::LinksChanged => {
+                self.tcp_checks.forget_routes();
+                self.reconcile.links_changed();
+            }
             Event::Find { name, reply } => {
                 let mut all = self.config.iter().flat_map(Config::services);
                 // The client may have gone: nobody misses the answer.
@@ -282,19 +287,18 @@ impl Engine {
             let (server, params) = (target.server, target.params.clone());
             self.start_check(id, server, &params);
         }
+        self.tcp_checks.flush();
     }
 
     fn start_check(&mut self, id: TargetId, server: RealKey, params: &Arc<CheckParams>) {
         let way = match self.way(server, params) {
             Ok(way) => way,
-            Err(outcome) => return self.connects.end((id, server), Instant::now(), outcome),
+            Err(outcome) => return self.tcp_checks.end((id, server), outcome),
         };
         if let CheckKind::Tcp(close) = params.kind
-            && way.is_any()
+            && self.tcp_checks.start((id, server), &way, params.timeout, close)
         {
-            return self
-                .connects
-                .start((id, server), way.target, params.timeout, close);
+            return;
         }
         let (events, trust, params) = (self.events.clone(), self.trust.clone(), params.clone());
         tokio::spawn(async move {

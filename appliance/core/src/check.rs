@@ -6,6 +6,7 @@ mod http;
 mod tls;
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 pub use self::datagram::{DnsCheck, DnsName, QueryType, Question, Rcode, Transport, UdpCheck};
@@ -16,7 +17,7 @@ use crate::model::RealKey;
 /// What a check asks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CheckKind {
-    /// A TCP connection is opened and closed.
+    /// A TCP connection is opened, at least by half, and ended.
     Tcp(Close),
     /// A TLS handshake.
     Tls(TlsCheck),
@@ -58,6 +59,7 @@ impl CheckKind {
     /// What a check that passed has seen.
     pub fn passed(&self) -> &'static str {
         match self {
+            CheckKind::Tcp(Close::HalfOpen) => "SYN-ACK",
             CheckKind::Tcp(_) => "connected",
             CheckKind::Tls(_) => "TLS handshake done",
             CheckKind::Http(_) | CheckKind::Dns(_) => "answered as it should",
@@ -80,20 +82,26 @@ impl CheckKind {
     }
 }
 
+/// From where half-open checks come, and nothing else of the box: outside of the range from which the kernel chooses
+/// (`ip_local_port_range`), and reserved. A target sees all of them in turn.
+pub const PROBE_PORTS: RangeInclusive<u16> = 61_000..=61_767;
+
 /// How a TCP connection ends on which nothing was said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Close {
-    /// As any other: FIN.
+    /// Before it is one: SYN, SYN-ACK, RST. The server's program does not hear of it.
     #[default]
+    HalfOpen,
+    /// As any other: FIN.
     Fin,
     /// RST (SO_LINGER 0): many servers write nothing into their logs about such a connection.
     Rst,
 }
 
 impl Close {
-    pub const ALL: [Close; 2] = [Close::Fin, Close::Rst];
+    pub const ALL: [Close; 3] = [Close::HalfOpen, Close::Fin, Close::Rst];
     /// In the order of [`Self::ALL`]; the default is the first.
-    pub const WORDS: [&'static str; 2] = ["fin", "rst"];
+    pub const WORDS: [&'static str; 3] = ["half-open", "fin", "rst"];
 }
 
 /// grpc.health.v1.Health/Check over HTTP/2.
@@ -180,7 +188,7 @@ impl CheckParams {
 impl Default for CheckParams {
     fn default() -> Self {
         CheckParams {
-            kind: CheckKind::Tcp(Close::Fin),
+            kind: CheckKind::Tcp(Close::HalfOpen),
             address: None,
             port: None,
             source: None,

@@ -4,8 +4,10 @@
 mod agent;
 mod dns;
 mod grpc;
+mod half_open;
 mod http;
 mod icmp;
+mod plain;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -26,7 +28,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time;
 
-pub use self::tcp::Connects;
+pub use self::plain::TcpChecks;
+use self::tcp::Connects;
 use self::tls::Protocol;
 pub use self::tls::Trust;
 pub use self::way::Way;

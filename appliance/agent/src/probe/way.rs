@@ -9,6 +9,7 @@ use lb_core::health::Outcome;
 use lb_core::model::{IfName, RealKey};
 use nix::sys::socket::{setsockopt, sockopt};
 use rustix::io::Errno;
+use rustix::net::netdevice::name_to_index;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
@@ -74,6 +75,44 @@ impl Way {
             .map_err(|error| classify(&error))
     }
 
+    /// Where what is sent this way begins, as the kernel says, and the index of the interface; 0: it may be any.
+    pub(super) fn begin(&self) -> Result<(IpAddr, u32), Outcome> {
+        let kind = Type::DGRAM.nonblocking().cloexec();
+        let socket = Socket::new(Domain::for_address(self.target), kind, None);
+        let socket = socket.map_err(|error| classify(&error))?;
+        let index = match &self.device {
+            Some(name) => {
+                name_to_index(&socket, name.as_str()).map_err(|errno| self.misbound(&errno.into()))?
+            }
+            None => 0,
+        };
+        self.bind(&socket)?;
+        // Nothing is sent by that: the kernel looks for a route, and keeps the address that goes with it.
+        socket
+            .connect(&self.target.into())
+            .map_err(|error| classify(&error))?;
+        let own = socket.local_addr().map_err(|error| classify(&error))?;
+        let own = own.as_socket().map(|own| own.ip());
+        let source = self.source.or(own);
+        source
+            .map(|source| (source, index))
+            .ok_or_else(|| classify(&Errno::NETUNREACH.into()))
+    }
+
+    /// To the source and the interface of the check.
+    fn bind(&self, socket: &Socket) -> Result<(), Outcome> {
+        let device = self.device.as_ref().map(|name| name.as_str().as_bytes());
+        socket
+            .bind_device(device)
+            .map_err(|error| self.misbound(&error))?;
+        let Some(source) = self.source else {
+            return Ok(());
+        };
+        socket
+            .bind(&SocketAddr::new(source, 0).into())
+            .map_err(|error| self.misbound(&error))
+    }
+
     /// A connected socket: it is given what comes from the target, and what the network says of what was sent there.
     pub(super) fn datagrams(&self, protocol: Protocol) -> Result<UdpSocket, Outcome> {
         let kind = Type::DGRAM.nonblocking().cloexec();
@@ -85,15 +124,7 @@ impl Way {
             ),
             _ => classify(&error),
         })?;
-        let device = self.device.as_ref().map(|name| name.as_str().as_bytes());
-        socket
-            .bind_device(device)
-            .map_err(|error| self.misbound(&error))?;
-        if let Some(source) = self.source {
-            socket
-                .bind(&SocketAddr::new(source, 0).into())
-                .map_err(|error| self.misbound(&error))?;
-        }
+        self.bind(&socket)?;
         // Without this only some of the ICMP errors arrive (net/ipv4/icmp.c, icmp_err_convert), and not that a neighbour is silent.
         let told = match self.target {
             SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::check::PROBE_PORTS;
 use crate::model::IfName;
 use crate::observed::{IpvsTimeouts, Observed, SysctlName};
 
@@ -119,6 +120,12 @@ pub fn sysctls<'a>(
     ] {
         wanted.insert(format!("net/netfilter/nf_conntrack_{name}"), seconds.to_string());
     }
+    // No socket is given one of them by chance, whatever range it is chosen from.
+    let (first, last) = (PROBE_PORTS.start(), PROBE_PORTS.end());
+    wanted.insert(
+        "net/ipv4/ip_local_reserved_ports".to_owned(),
+        format!("{first}-{last}"),
+    );
     // The kernel rounds the number of buckets up to whole pages (nf_ct_alloc_hashtable): ask for a power of two.
     let room = memory_bytes.saturating_sub(BYTES_BESIDE) / BYTES_PER_CONNECTION;
     let entries = room.clamp(CONNTRACK_MIN, CONNTRACK_MAX);

@@ -27,6 +27,7 @@ fn run(target: SocketAddr, params: &CheckParams) -> CheckResult {
 
 fn tcp(timeout: Duration) -> CheckParams {
     CheckParams {
+        kind: CheckKind::Tcp(Close::Fin),
         timeout,
         ..CheckParams::default()
     }

@@ -133,7 +133,9 @@ pub(super) const TCP_AND_HTTP: &[Key] = &[
         name: "close",
         form: Form::Words(&Close::WORDS),
         unset: Unset::Text(Close::WORDS[0]),
-        about: "how the connection ends: `\"fin\"`, or `\"rst\"`, about which many servers write nothing into their logs",
+        about: "how far the connection goes, and how it ends: `\"half-open\"`, SYN, SYN-ACK, RST, of which the server's program hears nothing; \
+                `\"fin\"`, a whole connection that ends as any other; `\"rst\"`, a whole one that ends by RST, about which many servers \
+                write nothing into their logs",
         example: "check = { close = \"rst\" }",
         types: &[Kind::Tcp],
         ..KEY

@@ -118,7 +118,7 @@ pub(super) fn asked() -> impl Strategy<Value = CheckKind> {
         }
     });
     prop_oneof![
-        2 => prop_oneof![Just(Close::Fin), Just(Close::Rst)].prop_map(CheckKind::Tcp),
+        2 => prop_oneof![Just(Close::HalfOpen), Just(Close::Fin), Just(Close::Rst)].prop_map(CheckKind::Tcp),
         1 => tls().prop_map(CheckKind::Tls),
         2 => http.prop_map(CheckKind::Http),
         1 => udp().prop_map(CheckKind::Udp),
@@ -231,7 +231,8 @@ fn written_grpc(grpc: &GrpcCheck) -> String {
 pub(super) fn written_kind(kind: &CheckKind) -> String {
     match kind {
         CheckKind::None => "type = \"none\"\n".to_owned(),
-        CheckKind::Tcp(Close::Fin) => "type = \"tcp\"\n".to_owned(),
+        CheckKind::Tcp(Close::HalfOpen) => "type = \"tcp\"\n".to_owned(),
+        CheckKind::Tcp(Close::Fin) => "type = \"tcp\"\nclose = \"fin\"\n".to_owned(),
         CheckKind::Tcp(Close::Rst) => "type = \"tcp\"\nclose = \"rst\"\n".to_owned(),
         CheckKind::Tls(tls) => format!("type = \"tls\"\n{}", written_tls(tls)),
         CheckKind::Http(http) => written_http(http),

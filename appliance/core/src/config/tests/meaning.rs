@@ -53,7 +53,7 @@ fn server(address: &str, port: u16, when_down: WhenDown, timeout_s: u64) -> Real
         limit: Limit::default(),
         tier: Tier::Primary,
         check: Arc::new(CheckParams {
-            kind: CheckKind::Tcp(Close::Fin),
+            kind: CheckKind::Tcp(Close::HalfOpen),
             address: None,
             source: None,
             interface: None,

@@ -1,0 +1,99 @@
+//! All plain TCP checks that are under way: half-open ones, and those that make a whole connection.
+//! Must not: decide what a result means, or wait for the network.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::time::{Duration, Instant};
+
+use lb_core::check::Close;
+use lb_core::health::{CheckResult, Outcome, Told};
+
+use super::half_open::HalfOpen;
+use super::{Connects, Way};
+
+/// `A`: what the one who asks knows a check by.
+#[derive(Debug)]
+pub struct TcpChecks<A> {
+    half_open: HalfOpen<A>,
+    connects: Connects<A>,
+}
+
+impl<A: Copy> TcpChecks<A> {
+    /// Inside of an asynchronous runtime.
+    pub fn open() -> io::Result<TcpChecks<A>> {
+        let (half_open, faults) = HalfOpen::open();
+        for (family, error) in faults {
+            log::warn!(
+                "cannot open a raw socket for {family} ({error}): TCP checks of such servers make whole connections, as with close = \"fin\""
+            );
+        }
+        Ok(TcpChecks {
+            half_open,
+            connects: Connects::new()?,
+        })
+    }
+
+    /// Begins a check; what comes of it is among those of [`TcpChecks::take_ended`]. `false`: it needs a socket of its own.
+    pub fn start(&mut self, asker: A, way: &Way, timeout: Duration, close: Close) -> bool {
+        if close == Close::HalfOpen && self.half_open.start(asker, way, timeout).is_ok() {
+            return true;
+        }
+        if !way.is_any() {
+            return false;
+        }
+        self.connects.start(asker, way.target, timeout, close);
+        true
+    }
+
+    /// Sends what was begun.
+    pub fn flush(&mut self) {
+        self.half_open.flush();
+    }
+
+    /// A check whose outcome is known without asking.
+    pub fn end(&mut self, asker: A, outcome: Outcome) {
+        self.connects.end(asker, Instant::now(), outcome);
+    }
+
+    /// Ports on which services listen: half-open checks do not come from them.
+    pub fn avoid(&mut self, taken: &BTreeSet<u16>) {
+        self.half_open.avoid(taken);
+    }
+
+    /// Links, addresses or routes have changed.
+    pub fn forget_routes(&mut self) {
+        self.half_open.forget_routes();
+    }
+
+    /// When [`TcpChecks::take_ended`] has something to say though the network has not.
+    pub fn deadline(&self) -> Option<Instant> {
+        let deadlines = [self.half_open.deadline(), self.connects.deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Until [`TcpChecks::take_ended`] has something to say because of the network.
+    pub async fn ready(&self) {
+        tokio::select! {
+            () = self.half_open.ready() => {}
+            () = self.connects.ready() => {}
+        }
+    }
+
+    /// Those that have ended by now.
+    pub fn take_ended(&mut self) -> Vec<(A, CheckResult)> {
+        let mut ended = self.connects.take_ended();
+        let half_open = self.half_open.take_ended().into_iter();
+        ended.extend(half_open.map(|(asker, started, end, outcome)| (asker, result(started, end, outcome))));
+        ended
+    }
+}
+
+pub(super) fn result(started: Instant, ended: Instant, outcome: Outcome) -> CheckResult {
+    CheckResult {
+        outcome,
+        told: Told::Nothing,
+        certificate_ends: None,
+        ended,
+        latency: ended.saturating_duration_since(started),
+    }
+}
