@@ -264,7 +264,7 @@ impl HealthWord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LastCheckReport {
     pub ok: bool,
-    /// `connected`, `connection refused`, `no answer within 10s`, `eth1 has no carrier`.
+    /// `SYN-ACK`, `connected`, `connection refused`, `no answer within 10s`, `eth1 has no carrier`.
     pub reason: String,
     pub latency_ms: f64,
     pub age_ms: u64,

@@ -24,6 +24,19 @@ const ICMP: &str = "172.16.0.12:7001";
 const GRPC: &str = "172.16.0.11:50051";
 const TLS: &str = "172.16.0.12:8443";
 const AGENT: &str = "172.16.0.11:8090";
+/// Each with its `close`, where it comes from, and what a check that passes says.
+const TCP: [(&str, &str, &str, &str, &str); 4] = [
+    ("half-open", "half-open", "", "172.16.0.11:7003", "SYN-ACK"),
+    (
+        "from",
+        "half-open",
+        "source = \"192.168.0.1\"\ninterface = \"eth1\"\n",
+        "172.16.0.11:7004",
+        "SYN-ACK",
+    ),
+    ("fin", "fin", "", "172.16.0.11:7005", "connected"),
+    ("rst", "rst", "", "172.16.0.11:7006", "connected"),
+];
 const ECHO_IGNORED: &str = "/proc/sys/net/ipv4/icmp_echo_ignore_all";
 
 fn service(name: &str, protocol: &str, check: &str, server: &str) -> String {
@@ -43,8 +56,17 @@ fn config(authority: &Authority, client: &Identity) -> String {
         client.key
     );
     let dns = "type = \"dns\"\nname = \"www.example.com\"\nexpect = \"192.0.2.80\"\n";
+    let tcp = TCP.map(|(name, close, way, server, _)| {
+        service(
+            name,
+            "tcp",
+            &format!("type = \"tcp\"\nclose = \"{close}\"\n{way}"),
+            server,
+        )
+    });
     with_services(
         &[
+            tcp.concat(),
             service(
                 "udp",
                 "udp",
@@ -125,6 +147,18 @@ fn wait_for(scene: &mut Scene, service: &str, server: &str, word: &str, why: &st
         .map(drop)
 }
 
+/// They are up; without their servers they are refused.
+fn tcp_in_every_way(scene: &mut Scene, servers: Vec<Server>) -> Result<()> {
+    for (name, _, _, server, why) in TCP {
+        wait_for(scene, name, server, "up", why)?;
+    }
+    drop(servers);
+    for (name, _, _, server, _) in TCP {
+        wait_for(scene, name, server, "down", "connection refused")?;
+    }
+    Ok(())
+}
+
 pub fn checks_of_every_kind() -> Told {
     let authority = Authority::new();
     let (client, _) = authority.vouch("lb.example.com");
@@ -138,7 +172,9 @@ pub fn checks_of_every_kind() -> Told {
     let grpc = peers.health("worker01", GRPC, SERVICE, "serving")?;
     let tls = s_server(&server, &authority)?;
     let agent = peers.serve("worker01", "tcp", "172.16.0.11:9707", "up #")?;
+    let tcp = TCP.map(|(name, _, _, server, _)| peers.serve("worker01", "tcp", server, name));
     scene.power_on()?;
+    tcp_in_every_way(&mut scene, tcp.into_iter().collect::<Result<_>>()?)?;
     for (service, server, why) in [
         ("udp", UDP, "answered as it should"),
         ("dns-udp", DNS, "answered as it should"),

@@ -49,7 +49,7 @@ pub fn reason(health: HealthWord, last: Option<&LastCheckReport>, standing: &Sta
     parts.join("; ")
 }
 
-/// `connected in 0.4 ms, 3s ago`.
+/// `SYN-ACK in 0.4 ms, 3s ago`.
 fn last_check(health: HealthWord, last: Option<&LastCheckReport>, standing: &StandingReport) -> String {
     let Some(last) = last else {
         // Up without a check: `type = "none"`, or it was serving when the agent started.
@@ -135,9 +135,9 @@ mod tests {
 
     #[test]
     fn what_keeps_a_server_from_its_clients_is_said() {
-        let with = |standing| why(&server(HealthWord::Up, true, "connected", standing));
+        let with = |standing| why(&server(HealthWord::Up, true, "SYN-ACK", standing));
         let nothing = StandingReport::default;
-        assert_eq!(with(nothing()), "connected in 0.4 ms, 3s ago");
+        assert_eq!(with(nothing()), "SYN-ACK in 0.4 ms, 3s ago");
         let drained = StandingReport {
             drained_by: Some("10.0.0.1".to_owned()),
             role: Tier::Backup,
@@ -145,14 +145,14 @@ mod tests {
         };
         assert_eq!(
             with(drained),
-            "connected in 0.4 ms, 3s ago; set aside by drain 10.0.0.1; backup"
+            "SYN-ACK in 0.4 ms, 3s ago; set aside by drain 10.0.0.1; backup"
         );
         let held = StandingReport {
             held_for_ms: Some(40_000),
             ..nothing()
         };
-        let held = server(HealthWord::Held, true, "connected", held);
-        assert_eq!(why(&held), "connected in 0.4 ms, 3s ago; held for 40s");
+        let held = server(HealthWord::Held, true, "SYN-ACK", held);
+        assert_eq!(why(&held), "SYN-ACK in 0.4 ms, 3s ago; held for 40s");
         let leaving = StandingReport {
             role: Tier::Leaving,
             leaves_in_ms: Some(250_000),
@@ -160,7 +160,7 @@ mod tests {
         };
         assert_eq!(
             with(leaving),
-            "connected in 0.4 ms, 3s ago; no longer in lb.toml, its connections have at most 4m 10s"
+            "SYN-ACK in 0.4 ms, 3s ago; no longer in lb.toml, its connections have at most 4m 10s"
         );
     }
 }
