@@ -262,17 +262,15 @@ impl Subject {
         number(said.trim())
     }
 
-    /// How many TCP connections this machine has begun: `ActiveOpens` of /proc/net/snmp (RFC 4022 tcpActiveOpens).
+    /// How many TCP connections this machine has begun, or given up by RST, as half-open checks end: `ActiveOpens` and `OutRsts` of
+    /// /proc/net/snmp (RFC 4022).
     fn opened(&self) -> Result<f64> {
         let said = self.machine.proc("net/snmp")?;
         let mut lines = said.lines().filter_map(|line| line.strip_prefix("Tcp: "));
         let (names, values) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
-        let mut pairs = names.split(' ').zip(values.split(' '));
-        number(
-            pairs
-                .find(|(name, _)| *name == "ActiveOpens")
-                .map_or("", |(_, value)| value),
-        )
+        let pairs = names.split(' ').zip(values.split(' '));
+        let counted = pairs.filter(|(name, _)| ["ActiveOpens", "OutRsts"].contains(name));
+        counted.map(|(_, value)| number(value)).sum()
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use lb_core::check::PROBE_PORTS;
 
 /// A target sees the same port again after this: longer than the minute for which Linux remembers the end of a connection.
-const ROUND: Duration = Duration::from_secs(64);
+const ROUND_US: u64 = 64_000_000;
 
 #[derive(Debug)]
 pub struct Ports {
@@ -38,7 +38,7 @@ impl Ports {
     pub fn of(&self, target: SocketAddr, since: Duration) -> impl Iterator<Item = u16> {
         let all = self.usable.len();
         let begin = self.secret.hash_one(target) as usize % all.max(1);
-        let turn = since.as_millis() % ROUND.as_millis() * all as u128 / ROUND.as_millis();
+        let turn = since.as_micros() as u64 % ROUND_US * all as u64 / ROUND_US;
         let first = begin + turn as usize;
         (0..all).map(move |next| self.usable[(first + next) % all])
     }
@@ -68,7 +68,7 @@ mod tests {
         }
         let distinct: BTreeSet<u16> = seen.iter().copied().collect();
         assert_eq!(distinct.len(), seen.len());
-        assert_eq!(first(&ports, Duration::ZERO), first(&ports, ROUND));
+        assert_eq!(first(&ports, Duration::ZERO), first(&ports, Duration::from_micros(ROUND_US)));
     }
 
     #[test]
