@@ -68,7 +68,10 @@ mod tests {
         }
         let distinct: BTreeSet<u16> = seen.iter().copied().collect();
         assert_eq!(distinct.len(), seen.len());
-        assert_eq!(first(&ports, Duration::ZERO), first(&ports, Duration::from_micros(ROUND_US)));
+        assert_eq!(
+            first(&ports, Duration::ZERO),
+            first(&ports, Duration::from_micros(ROUND_US))
+        );
     }
 
     #[test]
