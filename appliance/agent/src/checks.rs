@@ -269,8 +269,8 @@ impl Checks {
         turned
     }
 
-    /// The check to start now, if one is due. It is under way until [`Checks::record`] is told its result.
-    pub fn take_due(&mut self, now: Instant) -> Option<(TargetId, &Target)> {
+    /// The check to start now, if one is due, and since when. It is under way until [`Checks::record`] is told its result.
+    pub fn take_due(&mut self, now: Instant) -> Option<(Instant, TargetId, &Target)> {
         self.targets.take_due(now)
     }
 

@@ -14,6 +14,7 @@ use lb_core::desired::{self, Network};
 use lb_core::doctor::Wire;
 use lb_core::drops::DropWatch;
 use lb_core::health::{CheckResult, Outcome};
+use lb_core::lateness::Lateness;
 use lb_core::model::{RealKey, VirtualKey};
 use lb_core::observed::{Activity, Machine, Observed};
 use lb_core::ports::KernelError;
@@ -85,6 +86,7 @@ pub struct Engine {
     pub by_listen: Vec<u32>,
     pub keeper: Keeper,
     pub checks: Checks,
+    pub lateness: Lateness,
     /// Of servers that are checked over TLS.
     pub certificates: Certificates,
     trust: Arc<Trust>,
@@ -168,6 +170,7 @@ impl Engine {
             config_problems: problems,
             checks: Checks::new(now, set_aside),
             tcp_checks: TcpChecks::open()?,
+            lateness: Lateness::default(),
             certificates: Certificates::default(),
             checks_configured: false,
             network: Network::default(),
@@ -283,9 +286,11 @@ impl Engine {
     }
 
     fn start_checks(&mut self, now: Instant) {
-        while let Some((id, target)) = self.checks.take_due(now) {
+        while let Some((due, id, target)) = self.checks.take_due(now) {
             let (server, params) = (target.server, target.params.clone());
             self.start_check(id, server, &params);
+            // The last of a thousand that are due at once waits for those before it.
+            self.lateness.note(due, Instant::now());
         }
         self.tcp_checks.flush();
     }

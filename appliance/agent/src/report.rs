@@ -111,6 +111,7 @@ impl Engine {
                 uptime_ms: ms(self.started.elapsed()),
                 resident_kb: system::resident_kb(pid),
                 init_resident_kb: if init.is_some() { system::resident_kb(1) } else { 0 },
+                checks_late_ms: self.lateness.most(Instant::now()).as_secs_f64() * 1e3,
             },
             conntrack_count: activity.tracking.count,
             conntrack_max: activity.tracking.max,
@@ -147,6 +148,7 @@ impl Engine {
         }
         problems.extend(self.drains_problem());
         problems.extend(self.checks.unchecked_problem());
+        problems.extend(self.lateness.problem(Instant::now()));
         problems.extend(self.certificates.problems(SystemTime::now()));
         let failed = self.reconcile.last_failed.iter();
         problems.extend(failed.map(|f| format!("the kernel refused: {f}; it is tried again every 10 s")));

@@ -173,11 +173,11 @@ impl Targets {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// The next one whose check is to start by now; it is under way from then on.
-    pub fn take_due(&mut self, now: Instant) -> Option<(TargetId, &Target)> {
-        let id = self.due.first().filter(|(at, _)| *at <= now)?.1;
+    /// The next one whose check is to start by now, and since when; it is under way from then on.
+    pub fn take_due(&mut self, now: Instant) -> Option<(Instant, TargetId, &Target)> {
+        let (at, id) = self.due.first().filter(|(at, _)| *at <= now).copied()?;
         self.change(id, |target| target.machine.started());
-        Some((id, self.at(id)?))
+        Some((at, id, self.at(id)?))
     }
 
     pub fn all(&self) -> impl Iterator<Item = &Target> {

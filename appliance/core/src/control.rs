@@ -169,13 +169,16 @@ pub struct ReconcileStatus {
     pub failed: Vec<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentStatus {
     pub pid: u32,
     pub uptime_ms: u64,
     /// Resident memory of the agent and of init, from /proc/PID/status (VmRSS).
     pub resident_kb: u64,
     pub init_resident_kb: u64,
+    /// Between when a check was due and when it began, at most, within the last minute or two.
+    #[serde(default)]
+    pub checks_late_ms: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ pub mod fake;
 pub mod flat;
 pub mod health;
 pub mod import;
+pub mod lateness;
 pub mod link_kind;
 pub mod mirror;
 pub mod model;

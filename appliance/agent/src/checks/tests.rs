@@ -21,7 +21,8 @@ fn config(services: &[(u16, &[u8])]) -> Config {
 /// The servers whose checks are due.
 fn due(checks: &mut Checks, now: Instant) -> Vec<(TargetId, String)> {
     let mut due = Vec::new();
-    while let Some((id, target)) = checks.take_due(now) {
+    while let Some((since, id, target)) = checks.take_due(now) {
+        assert!(since <= now);
         due.push((id, target.server.address.to_string()));
     }
     due.sort_by(|a, b| a.1.cmp(&b.1));

@@ -214,6 +214,7 @@ pub fn status() -> StatusReport {
             uptime_ms: 50_000,
             resident_kb: 7000,
             init_resident_kb: 2000,
+            checks_late_ms: 0.0,
         },
         conntrack_count: 1,
         conntrack_max: 65_536,

@@ -178,6 +178,7 @@ pub fn status() -> StatusReport {
             uptime_ms: 11_097_000,
             resident_kb: 7900,
             init_resident_kb: 2100,
+            checks_late_ms: 9.4,
         },
         conntrack_count: 42,
         conntrack_max: 65_536,
