@@ -170,6 +170,7 @@ fn start(place: &Path) {
         kernel: Box::new(Memory(FakeKernel::with_links(&["eth0", "eth1"]))),
         activity: Box::new(Uncounted),
         links: Box::new(Nothing),
+        give_back: || (),
     };
     std::thread::spawn(move || lb_agent::run(places, ports));
 }

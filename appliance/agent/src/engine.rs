@@ -41,6 +41,8 @@ pub(crate) const REPEAT_AFTER: Duration = Duration::from_millis(20);
 const TOGETHER: Duration = Duration::from_millis(10);
 /// An agent that starts later than this after the kernel is not the first one.
 const JUST_BOOTED_S: u64 = 60;
+/// A configuration is read, planned and written by then.
+const SETTLED: Duration = Duration::from_secs(30);
 /// Events that may wait for the loop; who sends more waits too.
 const QUEUE: usize = 1024;
 
@@ -107,6 +109,8 @@ pub struct Engine {
     /// Checks are made, now that the network has been set up once.
     pub checking: bool,
     ready: bool,
+    give_back: fn(),
+    give_back_at: Option<Instant>,
 }
 
 pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
@@ -115,7 +119,7 @@ pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
     links::start(ports.links, events.clone())?;
     let activity: SharedActivity = Arc::new(Mutex::new(ports.activity));
     control::start(&places.runtime, activity.clone(), events.clone())?;
-    let mut engine = Engine::new(places, jobs, events, activity)?;
+    let mut engine = Engine::new(places, jobs, events, activity, ports.give_back)?;
     engine.start_pass(Instant::now());
     loop {
         let deadline = engine.deadline();
@@ -139,6 +143,7 @@ impl Engine {
         jobs: std_mpsc::Sender<Job>,
         events: mpsc::Sender<Event>,
         activity: SharedActivity,
+        give_back: fn(),
     ) -> io::Result<Engine> {
         let now = Instant::now();
         let store = Store::new(places.config.clone());
@@ -186,6 +191,8 @@ impl Engine {
             history,
             checking: false,
             ready: false,
+            give_back,
+            give_back_at: Some(now + SETTLED),
         };
         if let Some((config, parts)) = config {
             engine.put_in_force(Some(config));
@@ -210,6 +217,7 @@ impl Engine {
     pub fn put_in_force(&mut self, config: Option<Config>) -> Option<Config> {
         self.trust.forget();
         self.certificates.forget();
+        self.give_back_at = Some(Instant::now() + SETTLED);
         let services = config.as_ref().map_or(&[][..], |config| &config.virtual_servers);
         self.by_listen = (0..).take(services.len()).collect();
         self.by_listen.sort_by_key(|at| services[*at as usize].key);
@@ -228,6 +236,7 @@ impl Engine {
             self.departures.next_look(),
             self.history.next_write(),
             self.reconcile.deadline(self.started),
+            self.give_back_at,
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -283,6 +292,11 @@ impl Engine {
         // Disks are slow: after what is for the kernel.
         self.keeper.lay_down();
         self.history.write_due(now);
+        if self.give_back_at.is_some_and(|at| at <= now) {
+            self.give_back_at = None;
+            // What reading a large configuration took, and the text that only a start needs.
+            (self.give_back)();
+        }
     }
 
     fn start_checks(&mut self, now: Instant) {

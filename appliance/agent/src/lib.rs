@@ -49,6 +49,8 @@ pub struct Ports {
     pub kernel: Box<dyn KernelPort>,
     pub activity: Box<dyn ActivityPort>,
     pub links: Box<dyn LinkEvents>,
+    /// Gives back memory that this process does not use any more.
+    pub give_back: fn(),
 }
 
 impl std::fmt::Debug for Ports {

@@ -151,6 +151,7 @@ impl Appliance {
             kernel: Box::new(record.clone()),
             activity: Box::new(record.clone()),
             links: Box::new(Links(events)),
+            give_back: || (),
         };
         let ready = places.runtime.join("agent.ready");
         std::thread::spawn(move || lb_agent::run(places, ports));

@@ -154,6 +154,7 @@ impl Appliance {
             kernel: Box::new(self.kernel.clone()),
             activity: Box::new(Uncounted),
             links: Box::new(Notices(waiting)),
+            give_back: || (),
         };
         std::thread::spawn(move || lb_agent::run(places, ports));
         eventually("the agent is ready", || runtime.join("agent.ready").exists());

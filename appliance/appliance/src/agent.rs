@@ -35,6 +35,7 @@ fn open() -> Result<Ports, KernelError> {
         kernel: Box::new(Kernel::open(Parts { ipvs: true })?),
         activity: Box::new(KernelActivity::new()),
         links: Box::new(LinkMonitor::open()?),
+        give_back: lb_kernel::resident::give_back,
     })
 }
 

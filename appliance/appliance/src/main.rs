@@ -29,7 +29,10 @@ fn main() -> ExitCode {
 
 fn act(name: &str, words: &mut impl Iterator<Item = OsString>) -> Option<ExitCode> {
     match name {
-        "init" => Some(lb_init::run(lb_kernel::ext4::grow)),
+        "init" => Some(lb_init::run(
+            lb_kernel::ext4::grow,
+            lb_kernel::resident::give_back,
+        )),
         "agent" => Some(agent::run()),
         "applctl" => Some(applctl::run(words)),
         _ => None,

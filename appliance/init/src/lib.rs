@@ -38,15 +38,18 @@ pub use volume::BOOTCTL;
 /// Grows the ext4 file system on a device, mounted there, to the device's size.
 pub type Grow = fn(device: &Path, mountpoint: &Path) -> Result<(), KernelError>;
 
+/// Gives back memory that was needed for the boot only.
+pub type GiveBack = fn();
+
 /// Runs as PID 1 until the machine goes down, and does not return then. Any other process is told so.
-pub fn run(grow: Grow) -> ExitCode {
+pub fn run(grow: Grow, give_back: GiveBack) -> ExitCode {
     if std::process::id() != 1 {
         eprintln!("init: this is not process 1; the kernel starts it, with init=/sbin/init");
         return ExitCode::FAILURE;
     }
     kmsg::install("init");
     panic::set_hook(Box::new(|panic| log::error!("internal fault: {panic}")));
-    let mut init = Init::new(grow);
+    let mut init = Init::new(grow, give_back);
     loop {
         // Each part of a turn is caught by itself; this is for what is done about a fault.
         if panic::catch_unwind(AssertUnwindSafe(|| init.turn())).is_err() {

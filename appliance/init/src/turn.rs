@@ -15,7 +15,7 @@ use crate::seat::Mode;
 use crate::shutdown::go_down;
 use crate::signals::{Order, Signals};
 use crate::stages::STAGES;
-use crate::{Grow, clock, kernel_log, kmsg};
+use crate::{GiveBack, Grow, clock, kernel_log, kmsg};
 
 /// How soon a waiting stage is asked again.
 const STAGE_POLL: Duration = Duration::from_millis(20);
@@ -33,6 +33,7 @@ pub struct Init {
     machine: Machine,
     boot: Boot<Machine>,
     signals: Option<Signals>,
+    give_back: GiveBack,
 }
 
 type Part = fn(&mut Init);
@@ -57,7 +58,7 @@ enum Source {
 }
 
 impl Init {
-    pub fn new(grow: Grow) -> Init {
+    pub fn new(grow: Grow, give_back: GiveBack) -> Init {
         let signals = Signals::catch()
             .map_err(|error| log::error!("catch signals: {error}"))
             .ok();
@@ -65,6 +66,7 @@ impl Init {
             machine: Machine::new(grow),
             boot: Boot::new(STAGES),
             signals,
+            give_back,
         }
     }
 
@@ -110,6 +112,10 @@ impl Init {
         }
         if self.boot.is_over() || self.machine.consoles_due.is_some_and(|due| due <= now) {
             self.machine.start_consoles(now);
+        }
+        if self.boot.is_over() {
+            // From here on init does little, and most of its text was for the boot.
+            (self.give_back)();
         }
     }
 

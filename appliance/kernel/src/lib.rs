@@ -11,6 +11,7 @@ mod kernel;
 mod links;
 mod nft;
 mod packet;
+pub mod resident;
 mod sysctl;
 
 pub use activity::KernelActivity;
