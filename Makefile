@@ -58,10 +58,10 @@ figures: image ## sizes, boot times, failed requests, memory: the image beside k
 	@set -e; kernel=$$(image/kernel/build); \
 	cargo run --quiet --package lb-bench -- figures --kernel "$$kernel/bzImage" --image $(IMAGE)
 
-# Parts: datapath. A fast look at the appliance's own datapath, without a release build:
+# Parts: datapath, reload, checks, boot. A fast look at the appliance's own datapath, without a release build:
 #   make bench PART=datapath ONLY=appliance QUICK=1 PROFILE=test-image IMAGE=build/lb-test.img
 .PHONY: bench
-bench: image ## what work costs, beside keepalived, iptables, HAProxy: PART=a,b ONLY=appliance QUICK=1 (25 min; 2 with these)
+bench: image ## what work costs, beside keepalived, iptables, HAProxy: PART=a,b ONLY=appliance QUICK=1 (60 min; 2 with these)
 	@image/deps run
 	@cargo build --quiet --profile test-image --package lb-e2e --bin saboteur
 	@set -e; kernel=$$(image/kernel/build); \

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::boot::Bench;
 use crate::boots::Boots;
+use crate::checks::{Amount, Checks};
 use crate::datapath::Datapath;
 use crate::machine::Side;
 use crate::packages::Packages;
@@ -23,6 +24,8 @@ pub enum Part {
     Datapath,
     /// Start, reload and memory with many services
     Reload,
+    /// Checks: a port that refuses, their times, what they cost over HTTP and HTTPS, and memory
+    Checks,
     /// Power-on to the first answer, and memory
     Boot,
 }
@@ -32,6 +35,7 @@ pub enum Part {
 pub struct Plan {
     pub parts: Vec<Part>,
     pub amounts: Amounts,
+    pub checks: Amount,
     /// The other side is left out.
     pub only: Option<Side>,
 }
@@ -59,12 +63,13 @@ pub struct Comparison {
     pub accel: &'static str,
     pub datapath: Option<Datapath>,
     pub reload: Option<Reload>,
+    pub checks: Option<Checks>,
     pub boots: Option<Boots>,
 }
 
 impl Comparison {
     /// Inside a cage, with the disks made.
-    pub fn measure(plan: Plan, parts: &Parts, packages: &Packages) -> Result<Comparison> {
+    pub fn measure(plan: Plan, parts: &Parts, packages: &Packages, scenario: &str) -> Result<Comparison> {
         let bench = Bench::new(parts.clone())?;
         let versions = ["keepalived", "haproxy", "iptables"]
             .iter()
@@ -78,6 +83,7 @@ impl Comparison {
             accel: Accel::choose(&cage::scratch("accel")?).as_str(),
             datapath: None,
             reload: None,
+            checks: None,
             boots: None,
             plan,
         };
@@ -89,6 +95,10 @@ impl Comparison {
                     comparison.datapath = Some(measured);
                 }
                 Part::Reload => comparison.reload = Some(Reload::measure(parts, plan.only)?),
+                Part::Checks => {
+                    let measured = Checks::measure(parts, plan.checks, plan.only, scenario)?;
+                    comparison.checks = Some(measured);
+                }
                 Part::Boot => comparison.boots = Some(Boots::measure(&bench, plan.systems())?),
             }
         }

@@ -7,6 +7,8 @@ pub const PORT: u16 = 8080;
 pub const LB_TOML: &str = "lb.toml";
 pub const MANY_TOML: &str = "many.toml";
 pub const CHANGED_TOML: &str = "changed.toml";
+/// The scenario's file in the reference's root.
+pub const SCENARIO_CONF: &str = "etc/keepalived/scenario.conf";
 
 const LINKS: &str = "hostname = \"lb\"\n\n\
     [[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\"]\n\n\

@@ -3,6 +3,7 @@
 
 mod boot;
 mod boots;
+mod checks;
 mod client;
 mod compare;
 mod configs;
@@ -22,6 +23,7 @@ mod subject;
 mod system;
 mod table;
 mod traffic;
+mod worker;
 
 use std::fs;
 use std::io::Write;
@@ -32,6 +34,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lb_lab::{LabError, build_dir, cage, nginx};
 
+use checks::Amount;
 use compare::{Comparison, Part};
 pub use error::{BenchError, Result, io};
 use figures::{Figures, Plan};
@@ -91,7 +94,7 @@ struct CompareArguments {
     /// The appliance's image
     #[arg(long, default_value = "build/lb.img")]
     image: PathBuf,
-    /// The lb.toml of the lab, for the boots
+    /// The lb.toml of the lab, for the boots and for the checks of an idle machine
     #[arg(long, default_value = "tests/configs/good/scenario.toml")]
     config: PathBuf,
     /// The test program that reads the busy time inside of both sides
@@ -191,7 +194,8 @@ fn compare(arguments: &CompareArguments) -> Result<ExitCode> {
     }
     cage::enter()?;
     let packages = Packages::unpack(&parts.directory)?;
-    let comparison = Comparison::measure(arguments.plan(), &parts, &packages)?;
+    let scenario = fs::read_to_string(&arguments.config).map_err(io("read", &arguments.config))?;
+    let comparison = Comparison::measure(arguments.plan(), &parts, &packages, &scenario)?;
     fs::write(&arguments.json, comparison.to_json()?).map_err(io("write", &arguments.json))?;
     let _ = write!(std::io::stdout(), "{}", ratios::render(&comparison));
     let missed = ratios::rows(&comparison)
@@ -224,6 +228,10 @@ impl CompareArguments {
                 connections: self.connections.unwrap_or(usual.connections),
                 requests: self.requests.unwrap_or(usual.requests),
                 megabytes: self.megabytes.unwrap_or(usual.megabytes),
+            },
+            checks: match self.quick {
+                true => Amount::QUICK,
+                false => Amount::WHOLE,
             },
             only: self.only,
         }

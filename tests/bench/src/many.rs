@@ -11,15 +11,113 @@ use crate::configs::{empty_toml, routed_toml, service_conf};
 pub const MANY: Many = Many {
     services: 1_000,
     servers: 5,
-    checked: false,
+    check: Check::None,
 };
-/// The same with a check of each server every [`Many::INTERVAL_S`]: 1,000 checks a second.
+/// The same with a check of each server every five seconds: 1,000 checks a second.
 pub const CHECKED: Many = Many {
-    checked: true,
+    check: Check::Tcp,
+    ..MANY
+};
+/// The same, asked over HTTP.
+pub const ASKED: Many = Many {
+    check: Check::Http,
+    ..MANY
+};
+/// Over HTTPS: 100 checks a second.
+pub const ASKED_TLS: Many = Many {
+    services: 100,
+    check: Check::Https,
+    ..MANY
+};
+/// A check of each server every second, so that one that refuses is known soon: 200 checks a second.
+pub const WATCHED: Many = Many {
+    services: 40,
+    check: Check::Often,
     ..MANY
 };
 /// As many as the appliance has to hold.
 pub const MOST: Many = Many { servers: 40, ..MANY };
+
+/// How each server is checked. Those that are, are all addresses of one machine, where each of them answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Check {
+    None,
+    /// By a TCP connection.
+    Tcp,
+    /// The same every second, and a second time 200 ms after a failure.
+    Often,
+    /// `GET /`, whose status has to be 200.
+    Http,
+    /// The same over TLS, whoever answers.
+    Https,
+}
+
+impl Check {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Check::None => "unchecked",
+            Check::Tcp => "checked",
+            Check::Often => "checked-often",
+            Check::Http => "checked-http",
+            Check::Https => "checked-https",
+        }
+    }
+
+    /// Seconds between two checks of one server.
+    pub fn interval_s(self) -> usize {
+        match self {
+            Check::Often => 1,
+            _ => 5,
+        }
+    }
+
+    pub fn port(self) -> u16 {
+        match self {
+            Check::Https => 443,
+            _ => 80,
+        }
+    }
+
+    /// In lb.toml.
+    fn toml(self) -> String {
+        let asks = match self {
+            Check::None => return "type = \"none\"".to_owned(),
+            Check::Tcp | Check::Often => "",
+            Check::Http => "type = \"http\", path = \"/\", status = 200, ",
+            Check::Https => "type = \"https\", path = \"/\", status = 200, verify = false, ",
+        };
+        let again = match self {
+            Check::Often => "200ms",
+            _ => "1s",
+        };
+        format!(
+            "{asks}interval = \"{}s\", timeout = \"1s\", retries = 1, retry_interval = \"{again}\"",
+            self.interval_s()
+        )
+    }
+
+    /// In keepalived.conf. keepalived verifies no certificate.
+    fn conf(self) -> String {
+        let (name, asks) = match self {
+            Check::None => return String::new(),
+            Check::Tcp | Check::Often => ("TCP_CHECK", ""),
+            Check::Http => ("HTTP_GET", CONF_URL),
+            Check::Https => ("SSL_GET", CONF_URL),
+        };
+        let again = match self {
+            Check::Often => "0.2",
+            _ => "1",
+        };
+        format!(
+            "        {name} {{\n{asks}            connect_timeout 1\n            retry 1\n            \
+             delay_before_retry {again}\n        }}\n"
+        )
+    }
+}
+
+const CONF_URL: &str =
+    "            url {\n                path /\n                status_code 200\n            }\n";
 
 /// Many services with ports from [`Many::FIRST_PORT`] on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -27,15 +125,11 @@ pub struct Many {
     pub services: usize,
     /// Of each.
     pub servers: usize,
-    /// By a TCP connection. These servers are all addresses of one machine, where each of them answers.
-    pub checked: bool,
+    pub check: Check,
 }
 
 impl Many {
     const FIRST_PORT: usize = 10_000;
-    pub const SERVER_PORT: u16 = 80;
-    /// Seconds between two checks of one server.
-    pub const INTERVAL_S: usize = 5;
     /// What the changed server weighs.
     pub const HEAVY: u32 = 7;
     /// The machine that has all servers that are checked, its name in the lab, and their network. The way there is one neighbour:
@@ -46,6 +140,14 @@ impl Many {
 
     pub fn total(self) -> usize {
         self.services * self.servers
+    }
+
+    pub fn is_checked(self) -> bool {
+        self.check != Check::None
+    }
+
+    pub fn checks_per_second(self) -> usize {
+        self.total() / self.check.interval_s()
     }
 
     /// The service in the middle, whose first server is the one that is changed.
@@ -75,14 +177,13 @@ impl Many {
 
     /// The reference's file in its root.
     pub fn conf_path(self, changed: bool) -> String {
-        let checked = if self.checked { "checked" } else { "unchecked" };
         let which = if changed { "changed" } else { "many" };
-        format!("etc/keepalived/{which}-{checked}.conf")
+        format!("etc/keepalived/{which}-{}.conf", self.check.as_str())
     }
 
     /// Without services.
     pub fn links_toml(self) -> String {
-        match self.checked {
+        match self.is_checked() {
             true => routed_toml(Self::NETWORK, Self::HOST),
             false => empty_toml(),
         }
@@ -90,13 +191,7 @@ impl Many {
 
     pub fn toml(self, changed: bool) -> String {
         let mut text = self.links_toml();
-        let check = match self.checked {
-            true => format!(
-                "interval = \"{}s\", timeout = \"1s\", retries = 1, retry_interval = \"1s\"",
-                Self::INTERVAL_S
-            ),
-            false => "type = \"none\"".to_owned(),
-        };
+        let check = self.check.toml();
         for service in 0..self.services {
             let _ = write!(
                 text,
@@ -105,12 +200,8 @@ impl Many {
                 Self::service(service)
             );
             for server in 0..self.servers {
-                let address = self.address(service, server);
-                let port = Self::SERVER_PORT;
-                let _ = write!(
-                    text,
-                    "[[virtual_server.real_server]]\naddress = \"{address}:{port}\"\n"
-                );
+                let address = self.server(service, server);
+                let _ = write!(text, "[[virtual_server.real_server]]\naddress = \"{address}\"\n");
                 let weight = self.weight(service, server, changed);
                 if weight != 1 {
                     let _ = writeln!(text, "weight = {weight}");
@@ -121,19 +212,13 @@ impl Many {
     }
 
     pub fn conf(self, changed: bool) -> String {
-        let check = match self.checked {
-            true => {
-                "        TCP_CHECK {\n            connect_timeout 1\n            retry 1\n            \
-                 delay_before_retry 1\n        }\n"
-            }
-            false => "",
-        };
-        let timing = format!("delay_loop {}", Self::INTERVAL_S);
+        let check = self.check.conf();
+        let timing = format!("delay_loop {}", self.check.interval_s());
         let services = (0..self.services).map(|service| {
             let servers: String = (0..self.servers)
                 .map(|server| {
                     let address = self.address(service, server);
-                    let (port, weight) = (Self::SERVER_PORT, self.weight(service, server, changed));
+                    let (port, weight) = (self.check.port(), self.weight(service, server, changed));
                     format!("    real_server {address} {port} {{\n        weight {weight}\n{check}    }}\n")
                 })
                 .collect();
@@ -149,16 +234,27 @@ impl Many {
             let service = Self::service(number);
             let _ = writeln!(text, "-A -t {service} -s rr");
             for server in 0..self.servers {
-                let (address, port) = (self.address(number, server), Self::SERVER_PORT);
-                let _ = writeln!(text, "-a -t {service} -r {address}:{port} -m -w 1");
+                let address = self.server(number, server);
+                let _ = writeln!(text, "-a -t {service} -r {address} -m -w 1");
             }
         }
         text
     }
 
+    /// `ADDRESS:PORT` of the service and the server with this number, and the server's address.
+    pub fn numbered(self, number: usize) -> (String, String, String) {
+        let (service, server) = (number / self.servers, number % self.servers);
+        let address = self.address(service, server);
+        (Self::service(service), self.server(service, server), address)
+    }
+
+    fn server(self, service: usize, server: usize) -> String {
+        format!("{}:{}", self.address(service, server), self.check.port())
+    }
+
     fn address(self, service: usize, server: usize) -> String {
         let number = service * self.servers + server;
-        let network = if self.checked { "10.100" } else { "172.16" };
+        let network = if self.is_checked() { "10.100" } else { "172.16" };
         format!("{network}.{}.{}", 1 + number / 250, 1 + number % 250)
     }
 
@@ -176,13 +272,16 @@ mod tests {
     const FEW: Many = Many {
         services: 3,
         servers: 2,
-        checked: false,
+        check: Check::None,
     };
-    const FEW_CHECKED: Many = Many { checked: true, ..FEW };
+
+    fn few(check: Check) -> Many {
+        Many { check, ..FEW }
+    }
 
     #[test]
     fn both_sides_have_the_same_services_and_servers() {
-        for (many, checks) in [(FEW, 0), (FEW_CHECKED, 6)] {
+        for (many, checks) in [(FEW, 0), (few(Check::Tcp), 6)] {
             let (toml, conf) = (many.toml(false), many.conf(false));
             for (word, count) in [("[[virtual_server]]", 3), ("real_server]]", 6)] {
                 assert_eq!(toml.matches(word).count(), count, "{word}");
@@ -216,8 +315,23 @@ mod tests {
     }
 
     #[test]
+    fn a_server_of_many_is_where_the_files_have_it() {
+        let (service, server, address) = few(Check::Https).numbered(3);
+        assert_eq!(
+            (service.as_str(), server.as_str()),
+            ("192.168.0.1:10001", "10.100.1.4:443")
+        );
+        assert!(few(Check::Https).toml(false).contains(&format!("\"{server}\"")));
+        let conf = few(Check::Https).conf(false);
+        assert!(conf.contains(&format!("real_server {address} 443 ")), "{conf}");
+        assert_eq!(conf.matches("SSL_GET").count(), 6);
+        assert_eq!(ASKED_TLS.checks_per_second(), 100);
+    }
+
+    #[test]
     fn the_appliance_takes_them() {
-        for text in [FEW.toml(true), FEW_CHECKED.toml(true)] {
+        for check in [Check::None, Check::Tcp, Check::Often, Check::Http, Check::Https] {
+            let text = few(check).toml(true);
             let parsed = config::parse(&text);
             assert!(parsed.is_ok(), "{text}");
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use lb_core::control::StatusReport;
 use lb_lab::{LabError, Vm};
 use regex::Regex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{BenchError, Result};
 
@@ -19,6 +19,24 @@ impl Resident {
     pub fn sum(&self, programs: &[&str]) -> u64 {
         programs.iter().filter_map(|program| self.0.get(*program)).sum()
     }
+}
+
+/// kB of init and a daemon together, from the document of `saboteur weigh`: the same for both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weight {
+    /// A page counts once for each process that maps it.
+    #[serde(rename = "VmRSS")]
+    pub resident_kb: u64,
+    #[serde(rename = "VmHWM")]
+    pub peak_kb: u64,
+    /// A page counts by halves for two, also for the consoles of the appliance.
+    #[serde(rename = "Pss")]
+    pub pss_kb: u64,
+    /// Nobody else's, and not as any file has them.
+    #[serde(rename = "Private_Dirty")]
+    pub private_dirty_kb: u64,
+    #[serde(rename = "Anonymous")]
+    pub anonymous_kb: u64,
 }
 
 /// What the appliance says about itself.

@@ -9,6 +9,7 @@ use crate::system::System;
 use crate::table::{OURS, Spread, THEIRS};
 use crate::traffic::{Unit, Way};
 
+mod checks;
 mod reload;
 
 const WHAT: usize = 64;
@@ -164,6 +165,12 @@ pub fn rows(comparison: &Comparison) -> Vec<Row> {
             .reload
             .iter()
             .flat_map(|measured| reload::rows(measured, accel)),
+    );
+    rows.extend(
+        comparison
+            .checks
+            .iter()
+            .flat_map(|measured| checks::rows(measured, accel)),
     );
     rows.extend(comparison.boots.iter().flat_map(boots));
     rows

@@ -3,15 +3,14 @@
 //! guest's instructions. And the memory that they take, and what checking them costs.
 //! Must not: render, or judge.
 
-use lb_lab::command;
-use lb_lab::load::{Program, Server};
 use serde::Serialize;
 
 use crate::machine::{Clock, Side};
-use crate::many::{CHECKED, MANY, MOST, Many};
+use crate::many::{CHECKED, Check, MANY, MOST, Many};
 use crate::memory::Resident;
 use crate::subject::{Deed, Subject, Took};
 use crate::system::Parts;
+use crate::worker::Worker;
 use crate::{Result, say};
 
 /// How long one deed took.
@@ -42,11 +41,14 @@ pub struct Memory {
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Checking {
     pub side: Side,
+    pub many: Many,
     pub checks_per_second: f64,
     /// The whole guest, its kernel's TCP and its network card with it.
     pub guest: f64,
     /// What the kernel booked for the processes of the daemon.
     pub daemon: f64,
+    /// What the servers' log has, where they keep one.
+    pub requests_per_second: Option<f64>,
 }
 
 /// What is taken of the deeds, each on a machine of its own: who asks whether a deed is done gives the guest work.
@@ -77,7 +79,7 @@ impl Measure {
 
     /// A guest with checks never rests, which is when instructions are counted.
     fn fits(self, many: Many) -> bool {
-        !many.checked || self != Measure::Instructions
+        !many.is_checked() || self != Measure::Instructions
     }
 }
 
@@ -95,7 +97,7 @@ pub struct Reload {
 impl Reload {
     /// Inside a cage, with the disks made and the links there. `only` leaves the other side out.
     pub fn measure(parts: &Parts, only: Option<Side>) -> Result<Reload> {
-        let _answering = servers()?;
+        let worker = Worker::new(Check::Tcp)?;
         let mut reload = Reload::default();
         let runs = [
             (Side::Appliance, MOST),
@@ -107,7 +109,7 @@ impl Reload {
         for (side, many) in runs {
             if only.is_none_or(|only| only == side) {
                 for measure in Measure::ALL.into_iter().filter(|measure| measure.fits(many)) {
-                    reload.run(parts, side, many, measure)?;
+                    reload.run(parts, side, many, measure, &worker)?;
                 }
             }
         }
@@ -134,7 +136,14 @@ impl Reload {
             .find(|timing| (timing.side, timing.many, timing.deed) == (side, many, deed))
     }
 
-    fn run(&mut self, parts: &Parts, side: Side, many: Many, measure: Measure) -> Result<()> {
+    fn run(
+        &mut self,
+        parts: &Parts,
+        side: Side,
+        many: Many,
+        measure: Measure,
+        worker: &Worker,
+    ) -> Result<()> {
         let subject = Subject::boot(parts, side, many, measure.clock())?;
         for deed in measure.deeds().iter().copied() {
             let timing = self.entry(side, many, deed);
@@ -150,8 +159,8 @@ impl Reload {
             say(&format!("reload: {memory:?}"));
             self.memory.push(memory);
         }
-        if measure == Measure::Guest && many.checked {
-            let checking = subject.checking()?;
+        if measure == Measure::Guest && many.is_checked() {
+            let checking = subject.checking(worker)?;
             say(&format!("reload: {checking:?}"));
             self.checking.push(checking);
         }
@@ -173,13 +182,4 @@ impl Reload {
         });
         &mut self.timings[index]
     }
-}
-
-/// The servers that are checked: one machine of the lab answers at every address of their network.
-fn servers() -> Result<Server> {
-    let name = Many::HOST_NAME;
-    let all = ["ip", "route", "add", "local", Many::NETWORK, "dev", "lo"];
-    command::run(&[&["ip", "netns", "exec", name], &all[..]].concat())?;
-    let everywhere = format!("0.0.0.0:{}", Many::SERVER_PORT);
-    Ok(Program::own()?.serve(name, name, &[&everywhere])?)
 }

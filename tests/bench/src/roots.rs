@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use lb_lab::command;
 
-use crate::many::{CHECKED, MANY, Many};
+use crate::many::{ASKED, ASKED_TLS, CHECKED, MANY, Many, WATCHED};
 use crate::packages::Packages;
 use crate::{Result, configs, io};
 
@@ -54,6 +54,7 @@ const COMMON: [(&str, &str); 4] = [
     ("etc/profile", include_str!("../guest/reference/profile")),
     ("etc/resident", include_str!("../guest/reference/resident")),
 ];
+const SCENARIO: &str = include_str!("../guest/reference/keepalived.conf");
 const KEEPALIVED_FILES: [(&str, &str); 5] = [
     ("etc/inittab", include_str!("../guest/reference/inittab")),
     ("etc/rcS", include_str!("../guest/reference/rcS")),
@@ -62,10 +63,7 @@ const KEEPALIVED_FILES: [(&str, &str); 5] = [
         "etc/nftables.conf",
         include_str!("../guest/reference/nftables.conf"),
     ),
-    (
-        "etc/keepalived/keepalived.conf",
-        include_str!("../guest/reference/keepalived.conf"),
-    ),
+    ("etc/keepalived/keepalived.conf", SCENARIO),
 ];
 const REFERENCE_FILES: [(&str, &str); 4] = [
     ("etc/inittab", include_str!("../guest/comparison/inittab")),
@@ -94,9 +92,12 @@ pub fn reference(packages: &Packages, kernel: &Path, saboteur: &Path, directory:
         &root.join("etc/keepalived/keepalived.conf"),
         &configs::balanced_conf(),
     )?;
-    for (many, changed) in [(MANY, false), (MANY, true), (CHECKED, false), (CHECKED, true)] {
-        write(&root.join(many.conf_path(changed)), &many.conf(changed))?;
+    for many in [MANY, CHECKED, ASKED, ASKED_TLS, WATCHED] {
+        for changed in [false, true] {
+            write(&root.join(many.conf_path(changed)), &many.conf(changed))?;
+        }
     }
+    write(&root.join(configs::SCENARIO_CONF), SCENARIO)?;
     write(&root.join(Many::TABLE), &MANY.table())?;
     let iptables = root.join("usr/sbin/iptables");
     symlink("xtables-nft-multi", &iptables).map_err(io("make the link", &iptables))?;

@@ -9,9 +9,10 @@ use crate::configs;
 use crate::gauge::{Reading, Span};
 use crate::machine::{Clock, Machine, Side};
 use crate::many::Many;
-use crate::memory::{self, Resident};
+use crate::memory::{self, Resident, Weight};
 use crate::reload::{Checking, Memory};
 use crate::system::Parts;
+use crate::worker::Worker;
 use crate::{BenchError, Result, say};
 
 /// As long as the appliance lets pass between two whole read-backs of its own accord.
@@ -23,6 +24,8 @@ const LOOKS: usize = 3;
 const SETTLE: Duration = Duration::from_secs(5);
 /// More than the background, and still rest.
 const SLACK: f64 = 0.03;
+/// Of the checks that are to be made, so many are seen in any span: the span's ends cut off some.
+const ALMOST_ALL: f64 = 0.9;
 /// The reference's file in use: on its root nothing can be changed.
 const IN_USE: &str = "/run/keepalived.conf";
 
@@ -51,7 +54,7 @@ fn in_force(file: &str) -> String {
 
 #[derive(Debug)]
 pub struct Subject {
-    machine: Machine,
+    pub machine: Machine,
     side: Side,
     many: Many,
 }
@@ -237,40 +240,51 @@ impl Subject {
         })
     }
 
-    /// Some time after a change: keepalived begins all its checks anew.
-    pub fn checking(&self) -> Result<Checking> {
+    /// Some time after a start or a change: keepalived begins all its checks anew. Who does not check has no figure.
+    pub fn checking(&self, worker: &Worker) -> Result<Checking> {
         std::thread::sleep(BACKGROUND);
-        let (opened, had, before) = (self.opened()?, self.daemon_seconds()?, self.machine.reading()?);
+        let asked = || -> Result<(u64, Option<u64>)> { Ok((worker.begun()?, worker.requests())) };
+        let (had, used, before) = (asked()?, self.daemon_seconds()?, self.machine.reading()?);
         std::thread::sleep(BACKGROUND);
-        let (reading, has, open) = (self.machine.reading()?, self.daemon_seconds()?, self.opened()?);
+        let (reading, uses, has) = (self.machine.reading()?, self.daemon_seconds()?, asked()?);
         let span = reading - before;
         let seconds = span.elapsed as f64 / 1e9;
-        Ok(Checking {
+        let per_second = |has: u64, had: u64| (has - had) as f64 / seconds;
+        let checking = Checking {
             side: self.side,
-            checks_per_second: (open - opened) / seconds,
+            many: self.many,
+            checks_per_second: per_second(has.0, had.0),
             guest: span.load(),
-            daemon: (has - had) / seconds,
+            daemon: (uses - used) / seconds,
+            requests_per_second: has.1.zip(had.1).map(|(has, had)| per_second(has, had)),
+        };
+        let least = self.many.checks_per_second() as f64 * ALMOST_ALL;
+        let asked = checking.requests_per_second.unwrap_or(least);
+        if checking.checks_per_second < least || asked < least {
+            return Err(LabError::Unexpected(format!("too few checks: {checking:?}")).into());
+        }
+        Ok(checking)
+    }
+
+    /// Of init and the daemon, with what is their own.
+    pub fn weight(&self) -> Result<Weight> {
+        let said = self.machine.sh(&format!("saboteur weigh {}", self.daemon()))?;
+        serde_json::from_str(&said).map_err(|source| BenchError::Json {
+            what: "what `saboteur weigh` says".into(),
+            source,
         })
     }
 
-    fn daemon_seconds(&self) -> Result<f64> {
-        let daemon = match self.side {
+    fn daemon(&self) -> &'static str {
+        match self.side {
             Side::Appliance => "agent",
             Side::Reference => "keepalived",
-        };
-        let said = self.machine.sh(&format!("saboteur cpu {daemon}"))?;
-        number(said.trim())
+        }
     }
 
-    /// How many TCP connections this machine has begun, or given up by RST, as half-open checks end: `ActiveOpens` and `OutRsts` of
-    /// /proc/net/snmp (RFC 4022).
-    fn opened(&self) -> Result<f64> {
-        let said = self.machine.proc("net/snmp")?;
-        let mut lines = said.lines().filter_map(|line| line.strip_prefix("Tcp: "));
-        let (names, values) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
-        let pairs = names.split(' ').zip(values.split(' '));
-        let counted = pairs.filter(|(name, _)| ["ActiveOpens", "OutRsts"].contains(name));
-        counted.map(|(_, value)| number(value)).sum()
+    fn daemon_seconds(&self) -> Result<f64> {
+        let said = self.machine.sh(&format!("saboteur cpu {}", self.daemon()))?;
+        number(said.trim())
     }
 }
 

@@ -48,7 +48,7 @@ fn deed_rows(reload: &Reload, many: Many, deed: Deed, accel: &str, goals: &[Goal
         |timing| Some(timing.wall?.effect_ms / 1e3),
         &[],
     )];
-    if deed == Deed::Start && !many.checked {
+    if deed == Deed::Start && !many.is_checked() {
         let of = |timing: &Timing| timing.instructions;
         rows.push(row("  instructions for it", Kind::Instructions, of, &[]));
         if many == MANY {
@@ -89,7 +89,7 @@ fn deed_rows(reload: &Reload, many: Many, deed: Deed, accel: &str, goals: &[Goal
 }
 
 fn name(many: Many) -> String {
-    let checked = if many.checked { ", checked" } else { "" };
+    let checked = if many.is_checked() { ", checked" } else { "" };
     format!("{} servers{checked}", many.total())
 }
 
@@ -98,7 +98,7 @@ fn checking_rows(reload: &Reload) -> [Row; 2] {
         let mut all = reload.checking.iter();
         all.find(|checking| checking.side == side).map(of)
     };
-    let rate = CHECKED.total() / Many::INTERVAL_S;
+    let rate = CHECKED.checks_per_second();
     let row = |what: String, figure: fn(&Checking) -> f64, goals| Row {
         what,
         kind: Kind::Share,

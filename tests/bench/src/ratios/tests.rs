@@ -1,12 +1,13 @@
 //! A made-up run on the limits of its goals, and what spoils it.
 
 use super::*;
+use crate::checks::{Amount, Checks, Late, Load, Refused, Weighed};
 use crate::compare::{Part, Plan};
 use crate::datapath::Cost;
 use crate::gauge::Span;
 use crate::machine::Side;
-use crate::many::{CHECKED, MANY, MOST, Many};
-use crate::memory::Resident;
+use crate::many::{ASKED, ASKED_TLS, CHECKED, MANY, MOST, Many};
+use crate::memory::{Resident, Weight};
 use crate::reload::{Checking, Memory, Reload, Timing};
 use crate::subject::{Deed, Took};
 use crate::traffic::Amounts;
@@ -53,9 +54,11 @@ fn timing(side: Side, many: Many, deed: Deed, seconds: f64) -> Timing {
 fn checking(side: Side, daemon: f64) -> Checking {
     Checking {
         side,
+        many: CHECKED,
         checks_per_second: 1_000.0,
         guest: 0.5,
         daemon,
+        requests_per_second: None,
     }
 }
 
@@ -77,6 +80,7 @@ fn good() -> Comparison {
         plan: Plan {
             parts: vec![Part::Datapath, Part::Reload],
             amounts: Amounts::WHOLE,
+            checks: Amount::WHOLE,
             only: None,
         },
         kernel: "6.12.1-lb".into(),
@@ -104,7 +108,51 @@ fn good() -> Comparison {
             restored: Some(3e8),
             floor: Some(1e8),
         }),
+        checks: Some(checks()),
         boots: None,
+    }
+}
+
+/// On its limits too.
+fn checks() -> Checks {
+    let late = |load| Late {
+        side: Side::Appliance,
+        load,
+        targets: 2,
+        silent: 1,
+        checks: 12,
+        p99_ms: 1.0,
+        most_ms: 50.0,
+        says_ms: Some(50.0),
+    };
+    let cost = |side, many, daemon| Checking {
+        many,
+        ..checking(side, daemon)
+    };
+    let weight = Weight {
+        resident_kb: 7_812,
+        peak_kb: 16_000,
+        pss_kb: 6_000,
+        private_dirty_kb: 5_000,
+        anonymous_kb: 5_000,
+    };
+    let seconds = (0..100).map(|trial| if trial < 99 { 1.5 } else { 9.0 });
+    Checks {
+        refused: vec![Refused {
+            side: Side::Appliance,
+            samples: seconds.collect(),
+        }],
+        late: vec![late(Load::Idle), late(Load::Many)],
+        costs: [CHECKED, ASKED, ASKED_TLS]
+            .into_iter()
+            .flat_map(|many| [cost(Side::Appliance, many, 0.2), cost(Side::Reference, many, 0.4)])
+            .collect(),
+        memory: vec![Weighed {
+            side: Side::Appliance,
+            many: CHECKED,
+            young: weight,
+            old: weight,
+        }],
     }
 }
 
@@ -148,9 +196,30 @@ fn each_goal_of_the_reload_can_be_missed() {
 }
 
 #[test]
+fn each_goal_of_the_checks_can_be_missed() {
+    let missed_by = |spoil: fn(&mut Checks)| {
+        let mut run = good();
+        spoil(run.checks.as_mut().unwrap());
+        missed(&run)
+    };
+    // The p99 of a hundred is the second largest.
+    assert_eq!(missed_by(|checks| checks.refused[0].samples[3] = 1.51).len(), 1);
+    assert_eq!(missed_by(|checks| checks.late[0].most_ms = 50.1).len(), 1);
+    assert_eq!(missed_by(|checks| checks.late[1].says_ms = Some(50.1)).len(), 1);
+    assert_eq!(missed_by(|checks| checks.costs[2].daemon = 0.21).len(), 1);
+    assert_eq!(
+        missed_by(|checks| checks.memory[0].old.resident_kb = 7_813).len(),
+        1
+    );
+    // What was not measured is not met.
+    assert_eq!(missed_by(|checks| checks.late.clear()).len(), 4);
+}
+
+#[test]
 fn what_was_not_measured_has_no_verdict() {
     let mut run = good();
     run.reload = None;
+    run.checks = None;
     run.datapath = Some(Datapath::default());
     assert!(rows(&run).iter().all(|row| row.met().is_none()));
     assert!(render(&run).contains("not measured"));

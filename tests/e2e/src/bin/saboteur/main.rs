@@ -6,6 +6,7 @@
 
 mod floor;
 mod orders;
+mod syns;
 mod watch;
 
 use std::fs::{self, File, OpenOptions};
@@ -47,6 +48,9 @@ fn main() -> ExitCode {
         ["until", a, b, c, d, program, arguments @ ..] => watch::until(&[a, b, c, d], program, arguments),
         ["floor", services, servers] => floor::floor(services, servers),
         ["cpu", name] => watch::cpu(name),
+        ["weight", service, server, word] => watch::weight(service, server, word),
+        ["weigh", name] => watch::weigh(name),
+        ["syns", seconds] => syns::syns(seconds),
         other => Err(io::Error::other(format!("unknown command {other:?}"))),
     };
     match done {

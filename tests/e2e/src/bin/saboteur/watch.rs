@@ -1,21 +1,31 @@
 //! How long a command takes until the kernel's IPVS has what it is to bring about, on the clock of this machine: the way of
-//! looking is the same whoever writes the table. And how much processor time a program has had.
+//! looking is the same whoever writes the table. And how much processor time a program has had, and how much memory it has.
 //! Must not: know who carries out the command.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lb_core::model::{Endpoint, VirtualKey};
+use lb_core::model::{Endpoint, RealKey, VirtualKey};
 use lb_kernel::Ipvs;
 use serde_json::json;
 
 /// Between two looks, each of which is a tenth of the shorter one: for a single service, and for many, which take seconds.
 const GLANCE: Duration = Duration::from_micros(500);
 const GLANCE_AT_MANY: Duration = Duration::from_millis(5);
+/// For what takes part of a second.
+const GLANCE_AT_ONE: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(600);
+/// What is mapped, counted whole and in proportion to who shares it; and what of it is the process's own.
+const WEIGHED: [(&str, &[&str]); 2] = [
+    ("status", &["VmRSS:", "VmHWM:"]),
+    ("smaps_rollup", &["Pss:", "Private_Dirty:", "Anonymous:"]),
+];
 /// Of `utime` and `stime` in /proc/PID/stat: USER_HZ, the same on every x86.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -66,12 +76,8 @@ impl Wanted {
         let [service, services, servers, weight] = words else {
             return Err(io::Error::other("SERVICE SERVICES SERVERS WEIGHT"));
         };
-        let key: VirtualKey = format!("{service}/tcp").parse().map_err(io::Error::other)?;
-        let VirtualKey::Endpoint(service) = key else {
-            return Err(io::Error::other(format!("{service} is no ADDRESS:PORT")));
-        };
         Ok(Wanted {
-            service,
+            service: endpoint(service)?,
             services: services.parse().map_err(io::Error::other)?,
             servers: servers.parse().map_err(io::Error::other)?,
             weight: match *weight {
@@ -96,22 +102,92 @@ impl Wanted {
     }
 }
 
-/// `cpu NAME`: the seconds of processor time that all processes of this program have had.
-pub fn cpu(name: &str) -> io::Result<()> {
-    let mut ticks = 0;
+fn endpoint(service: &str) -> io::Result<Endpoint> {
+    let key: VirtualKey = format!("{service}/tcp").parse().map_err(io::Error::other)?;
+    match key {
+        VirtualKey::Endpoint(endpoint) => Ok(endpoint),
+        _ => Err(io::Error::other(format!("{service} is no ADDRESS:PORT"))),
+    }
+}
+
+/// `weight SERVICE SERVER up|down`: returns when this server gets new connections, or gets none: its weight is 0, or it is gone.
+pub fn weight(service: &str, server: &str, word: &str) -> io::Result<()> {
+    let service = endpoint(service)?;
+    let address: SocketAddr = server.parse().map_err(io::Error::other)?;
+    let server = RealKey {
+        address: address.ip(),
+        port: address.port(),
+    };
+    let wanted = match word {
+        "up" => true,
+        "down" => false,
+        other => return Err(io::Error::other(format!("{other} is neither up nor down"))),
+    };
+    let mut ipvs = Ipvs::open().map_err(io::Error::other)?;
+    let started = Instant::now();
+    loop {
+        let servers = ipvs.servers(&service.into()).map_err(io::Error::other)?;
+        let is_up = servers.get(&server).is_some_and(|real| real.weight.value() > 0);
+        if is_up == wanted {
+            return Ok(());
+        }
+        if started.elapsed() > PATIENCE {
+            return Err(io::Error::other(format!("{server} is never {word}")));
+        }
+        thread::sleep(GLANCE_AT_ONE);
+    }
+}
+
+/// The processes of this program, by their pid.
+fn processes(name: &str) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let process = entry?.path();
         let command_line = fs::read(process.join("cmdline")).unwrap_or_default();
         let mut words = command_line.split(|byte| *byte == 0).take(2);
         let path = format!("/{name}");
         if words.any(|word| word == name.as_bytes() || word.ends_with(path.as_bytes())) {
-            // One that has just ended has no more to say.
-            let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
-            ticks += user_and_system(&stat);
+            found.push(process);
         }
     }
+    Ok(found)
+}
+
+/// `cpu NAME`: the seconds of processor time that all processes of this program have had.
+pub fn cpu(name: &str) -> io::Result<()> {
+    // One that has just ended has no more to say.
+    let stat = |process: PathBuf| fs::read_to_string(process.join("stat")).unwrap_or_default();
+    let ticks: u64 = processes(name)?
+        .into_iter()
+        .map(|process| user_and_system(&stat(process)))
+        .sum();
     println!("{}", ticks as f64 / TICKS_PER_SECOND);
     Ok(())
+}
+
+/// `weigh NAME`: what PID 1 and all processes of this program have in memory together, in kB, by the kernel's names.
+pub fn weigh(name: &str) -> io::Result<()> {
+    let mut all = processes(name)?;
+    all.retain(|process| !process.ends_with("1"));
+    all.push("/proc/1".into());
+    let mut sums = BTreeMap::new();
+    for (file, fields) in WEIGHED {
+        for field in fields {
+            let of = |process: &PathBuf| number(&process.join(file), field);
+            let each: io::Result<Vec<u64>> = all.iter().map(of).collect();
+            sums.insert(field.trim_end_matches(':'), each?.iter().sum::<u64>());
+        }
+    }
+    println!("{}", json!(sums));
+    Ok(())
+}
+
+/// Of a file of lines such as `Pss:    123 kB`.
+fn number(path: &Path, field: &str) -> io::Result<u64> {
+    let text = fs::read_to_string(path)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
+    let word = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    word.ok_or_else(|| io::Error::other(format!("{} has no {field}", path.display())))
 }
 
 /// The 14th and 15th field (proc(5)); the second is a name in parentheses, which may hold anything.

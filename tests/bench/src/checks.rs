@@ -1,0 +1,144 @@
+//! What is to be known of checks, on both sides: how soon a port that refuses has no new connections, how far from their times
+//! checks begin, what checks over HTTP and HTTPS cost, and what memory holds that is a process's own.
+//! Must not: render, or judge.
+
+mod late;
+mod refused;
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::machine::{Clock, Side};
+use crate::many::{ASKED, ASKED_TLS, CHECKED, Check, Many};
+use crate::memory::Weight;
+use crate::reload::Checking;
+use crate::subject::{Deed, Subject};
+use crate::system::Parts;
+use crate::worker::Worker;
+use crate::{Result, say};
+
+pub use late::{Late, Load, quantile};
+pub use refused::Refused;
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Amount {
+    /// Ports that begin to refuse.
+    pub trials: usize,
+    /// Seconds for which the beginnings of checks are looked at: with the scenario's file, and with many servers.
+    pub idle_s: u64,
+    pub many_s: u64,
+    /// Until memory is weighed, since the daemon's start.
+    pub old_s: u64,
+}
+
+impl Amount {
+    pub const WHOLE: Amount = Amount {
+        trials: 120,
+        idle_s: 90,
+        many_s: 60,
+        old_s: 300,
+    };
+    pub const QUICK: Amount = Amount {
+        trials: 12,
+        idle_s: 35,
+        many_s: 20,
+        old_s: 90,
+    };
+}
+
+/// Memory of init and the daemon, soon after the start and long after it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Weighed {
+    pub side: Side,
+    pub many: Many,
+    pub young: Weight,
+    pub old: Weight,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Checks {
+    pub refused: Vec<Refused>,
+    pub late: Vec<Late>,
+    pub costs: Vec<Checking>,
+    pub memory: Vec<Weighed>,
+}
+
+impl Checks {
+    /// Inside a cage, with the disks made and the lab there. `only` leaves the other side out.
+    pub fn measure(parts: &Parts, amount: Amount, only: Option<Side>, scenario: &str) -> Result<Checks> {
+        let sides = [Side::Appliance, Side::Reference].into_iter();
+        let sides: Vec<Side> = sides
+            .filter(|side| only.is_none_or(|only| only == *side))
+            .collect();
+        let mut checks = Checks::default();
+        for side in &sides {
+            checks
+                .late
+                .push(late::idle(parts, *side, amount.idle_s, scenario)?);
+        }
+        let worker = Worker::new(Check::Tcp)?;
+        for side in &sides {
+            checks
+                .refused
+                .push(refused::measure(parts, *side, amount.trials, &worker)?);
+        }
+        for side in &sides {
+            checks.many(parts, *side, amount, &worker)?;
+        }
+        drop(worker);
+        for many in [ASKED, ASKED_TLS] {
+            let worker = Worker::new(many.check)?;
+            for side in &sides {
+                checks.cost(parts, *side, many, &worker)?;
+            }
+        }
+        Ok(checks)
+    }
+
+    /// A thousand TCP checks a second: when they begin, and the memory after some time.
+    fn many(&mut self, parts: &Parts, side: Side, amount: Amount, worker: &Worker) -> Result<()> {
+        let subject = Subject::boot(parts, side, CHECKED, Clock::Counting)?;
+        subject.timed(Deed::Start)?;
+        let started = Instant::now();
+        let young = subject.weight()?;
+        // With this it is certain that checks are made; and the start is over for both.
+        let checking = subject.checking(worker)?;
+        say(&format!("checks: {checking:?}"));
+        self.costs.push(checking);
+        let late = late::many(&subject, side, amount.many_s)?;
+        say(&format!("checks: {late}"));
+        self.late.push(late);
+        let rest = Duration::from_secs(amount.old_s).saturating_sub(started.elapsed());
+        std::thread::sleep(rest);
+        let weighed = Weighed {
+            side,
+            many: CHECKED,
+            young,
+            old: subject.weight()?,
+        };
+        say(&format!("checks: {weighed:?}"));
+        self.memory.push(weighed);
+        subject.stop()
+    }
+
+    /// What checks that ask cost, and the memory while they are made.
+    fn cost(&mut self, parts: &Parts, side: Side, many: Many, worker: &Worker) -> Result<()> {
+        let subject = Subject::boot(parts, side, many, Clock::Counting)?;
+        subject.timed(Deed::Start)?;
+        let young = subject.weight()?;
+        let checking = subject.checking(worker)?;
+        say(&format!("checks: {checking:?}"));
+        self.costs.push(checking);
+        let weighed = Weighed {
+            side,
+            many,
+            young,
+            old: subject.weight()?,
+        };
+        say(&format!("checks: {weighed:?}"));
+        self.memory.push(weighed);
+        subject.stop()
+    }
+}

@@ -1,0 +1,48 @@
+//! A server's port begins to refuse: until the kernel of the lb gives it no new connections. One trial after another, each with a
+//! server of its own, at phases that are spread over the interval; servers recover in the background.
+//! Must not: render, or judge.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::machine::{Clock, Side};
+use crate::many::WATCHED;
+use crate::subject::{Deed, Subject};
+use crate::system::Parts;
+use crate::worker::Worker;
+use crate::{Result, say};
+
+/// The golden ratio's part behind the point: its multiples fill the interval evenly, in an order that nothing else keeps.
+const SPREAD: f64 = 0.618_033_988_749_895;
+
+/// Seconds from the command that makes the port refuse, on the clock of the machine that runs the guest.
+#[derive(Debug, Clone, Serialize)]
+pub struct Refused {
+    pub side: Side,
+    pub samples: Vec<f64>,
+}
+
+pub fn measure(parts: &Parts, side: Side, trials: usize, worker: &Worker) -> Result<Refused> {
+    let subject = Subject::boot(parts, side, WATCHED, Clock::Wall)?;
+    subject.timed(Deed::Start)?;
+    // That the checks are made: one that was never asked would keep its connections for ever.
+    let checking = subject.checking(worker)?;
+    say(&format!("checks: {checking:?}"));
+    let mut samples = Vec::new();
+    for trial in 0..trials {
+        let (service, server, address) = WATCHED.numbered(trial * 7 % WATCHED.total());
+        let weight = |word| format!("saboteur weight {service} {server} {word}");
+        subject.machine.sh(&weight("up"))?;
+        let phase = (trial as f64 * SPREAD).fract() * WATCHED.check.interval_s() as f64;
+        std::thread::sleep(Duration::from_secs_f64(phase));
+        let began = Instant::now();
+        worker.refuse(&address, true)?;
+        subject.machine.sh(&weight("down"))?;
+        samples.push(began.elapsed().as_secs_f64());
+        worker.refuse(&address, false)?;
+    }
+    say(&format!("checks: {} refused: {samples:.3?}", side.as_str()));
+    subject.stop()?;
+    Ok(Refused { side, samples })
+}

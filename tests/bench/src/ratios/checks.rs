@@ -1,0 +1,153 @@
+//! The rows about checks. Lateness and cost are held against the guest's clock, which counts instructions; a port that refuses,
+//! against the clock of everybody. Must not: measure.
+
+use crate::checks::{Checks, Late, Load, quantile};
+use crate::machine::Side;
+use crate::many::{ASKED, ASKED_TLS, CHECKED, Many};
+use crate::memory::Weight;
+use crate::reload::Checking;
+
+use super::{Goal, Kind, Row};
+
+/// From the moment when a port refuses, with a check a second and one retry (seconds).
+const REFUSED_P99: f64 = 1.5;
+/// No check later than this (seconds).
+const LATE: f64 = 0.05;
+/// init and agent with 5,000 checked servers (bytes).
+const RESIDENT: f64 = 8e6;
+
+pub(super) fn rows(checks: &Checks, accel: &str) -> Vec<Row> {
+    let mut rows = refused(checks, accel);
+    for (load, what) in [
+        (Load::Idle, "scenario, idle"),
+        (Load::Many, "1000 TCP checks a second"),
+    ] {
+        rows.extend(late(checks, load, what));
+    }
+    for (many, what) in [(CHECKED, "TCP"), (ASKED, "HTTP"), (ASKED_TLS, "HTTPS")] {
+        rows.extend(cost(checks, many, what));
+    }
+    rows.extend(memory(checks));
+    rows
+}
+
+fn plain(what: String, kind: Kind, of: impl Fn(Side) -> Option<f64>, goals: Vec<Goal>) -> Row {
+    Row {
+        what,
+        kind,
+        ours: of(Side::Appliance),
+        theirs: of(Side::Reference),
+        proxy: None,
+        goals,
+    }
+}
+
+fn refused(checks: &Checks, accel: &str) -> Vec<Row> {
+    let of = |side, part| {
+        let found = checks.refused.iter().find(|refused| refused.side == side)?;
+        let mut sorted = found.samples.clone();
+        sorted.sort_by(f64::total_cmp);
+        (!sorted.is_empty()).then(|| quantile(&sorted, part))
+    };
+    let row = |what: String, part, goals| plain(what, Kind::Seconds, |side| of(side, part), goals);
+    let trials = checks.refused.iter().map(|refused| refused.samples.len()).max();
+    let (trials, goal) = (trials.unwrap_or_default(), vec![Goal::AtMost(REFUSED_P99)]);
+    vec![
+        row(
+            format!("port refuses until no new connections, median of {trials} ({accel})"),
+            0.5,
+            Vec::new(),
+        ),
+        row("  the p99".into(), 0.99, goal),
+        row("  the most".into(), 1.0, Vec::new()),
+    ]
+}
+
+fn late(checks: &Checks, load: Load, what: &str) -> Vec<Row> {
+    let of = |side, figure: fn(&Late) -> Option<f64>| {
+        let mut all = checks.late.iter();
+        let found = all.find(|late| (late.side, late.load) == (side, load))?;
+        Some(figure(found)? / 1e3)
+    };
+    let row = |what: String, figure: fn(&Late) -> Option<f64>, goals| {
+        plain(what, Kind::Seconds, |side| of(side, figure), goals)
+    };
+    vec![
+        row(
+            format!("{what}: SYN of a check behind its time, most"),
+            |late| Some(late.most_ms),
+            vec![Goal::AtMost(LATE)],
+        ),
+        row("  the p99".into(), |late| Some(late.p99_ms), Vec::new()),
+        row(
+            "  check begun after it was due, most, as `status` says".into(),
+            |late| late.says_ms,
+            vec![Goal::AtMost(LATE)],
+        ),
+    ]
+}
+
+fn cost(checks: &Checks, many: Many, what: &str) -> Vec<Row> {
+    let of = |side, figure: fn(&Checking) -> f64| {
+        let mut all = checks.costs.iter();
+        all.find(|cost| (cost.side, cost.many) == (side, many))
+            .map(figure)
+    };
+    let rate = many.checks_per_second();
+    let weight = |side| weight(checks, side, many, |weight| weight.resident_kb);
+    vec![
+        plain(
+            format!("{rate} {what} checks a second: of a processor, the daemon"),
+            Kind::Share,
+            |side| of(side, |cost| cost.daemon),
+            vec![Goal::Times(2.0)],
+        ),
+        plain(
+            "  the whole guest".into(),
+            Kind::Share,
+            |side| of(side, |cost| cost.guest),
+            Vec::new(),
+        ),
+        plain(
+            "  resident, init and daemon".into(),
+            Kind::Bytes,
+            weight,
+            Vec::new(),
+        ),
+    ]
+}
+
+fn weight(checks: &Checks, side: Side, many: Many, field: fn(&Weight) -> u64) -> Option<f64> {
+    let found = checks
+        .memory
+        .iter()
+        .find(|found| (found.side, found.many) == (side, many))?;
+    Some(field(&found.old) as f64 * 1024.0)
+}
+
+fn memory(checks: &Checks) -> Vec<Row> {
+    let fields: [(&str, fn(&Weight) -> u64, Vec<Goal>); 5] = [
+        (
+            "5000 servers, checked for minutes: VmRSS, init and daemon",
+            |weight| weight.resident_kb,
+            vec![Goal::AtMost(RESIDENT)],
+        ),
+        ("  VmHWM, the most so far", |weight| weight.peak_kb, Vec::new()),
+        (
+            "  PSS: shared pages in proportion",
+            |weight| weight.pss_kb,
+            Vec::new(),
+        ),
+        (
+            "  their own: private and dirty",
+            |weight| weight.private_dirty_kb,
+            Vec::new(),
+        ),
+        ("  their own: anonymous", |weight| weight.anonymous_kb, Vec::new()),
+    ];
+    let row = |(what, field, goals): (&str, fn(&Weight) -> u64, Vec<Goal>)| {
+        let of = |side| weight(checks, side, CHECKED, field);
+        plain(what.into(), Kind::Bytes, of, goals)
+    };
+    fields.into_iter().map(row).collect()
+}
