@@ -166,12 +166,7 @@ pub fn rows(comparison: &Comparison) -> Vec<Row> {
             .iter()
             .flat_map(|measured| reload::rows(measured, accel)),
     );
-    rows.extend(
-        comparison
-            .checks
-            .iter()
-            .flat_map(|measured| checks::rows(measured, accel)),
-    );
+    rows.extend(comparison.checks.iter().flat_map(checks::rows));
     rows.extend(comparison.boots.iter().flat_map(boots));
     rows
 }

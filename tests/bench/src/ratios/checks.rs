@@ -1,5 +1,4 @@
-//! The rows about checks. Lateness and cost are held against the guest's clock, which counts instructions; a port that refuses,
-//! against the clock of everybody. Must not: measure.
+//! The rows about checks. All times are of the guest's clock, which counts instructions. Must not: measure.
 
 use crate::checks::{Checks, Late, Load, quantile};
 use crate::machine::Side;
@@ -16,8 +15,11 @@ const LATE: f64 = 0.05;
 /// init and agent with 5,000 checked servers (bytes).
 const RESIDENT: f64 = 8e6;
 
-pub(super) fn rows(checks: &Checks, accel: &str) -> Vec<Row> {
-    let mut rows = refused(checks, accel);
+/// In kB.
+type Field = fn(&Weight) -> u64;
+
+pub(super) fn rows(checks: &Checks) -> Vec<Row> {
+    let mut rows = refused(checks);
     for (load, what) in [
         (Load::Idle, "scenario, idle"),
         (Load::Many, "1000 TCP checks a second"),
@@ -42,7 +44,7 @@ fn plain(what: String, kind: Kind, of: impl Fn(Side) -> Option<f64>, goals: Vec<
     }
 }
 
-fn refused(checks: &Checks, accel: &str) -> Vec<Row> {
+fn refused(checks: &Checks) -> Vec<Row> {
     let of = |side, part| {
         let found = checks.refused.iter().find(|refused| refused.side == side)?;
         let mut sorted = found.samples.clone();
@@ -54,7 +56,7 @@ fn refused(checks: &Checks, accel: &str) -> Vec<Row> {
     let (trials, goal) = (trials.unwrap_or_default(), vec![Goal::AtMost(REFUSED_P99)]);
     vec![
         row(
-            format!("port refuses until no new connections, median of {trials} ({accel})"),
+            format!("port refuses until no new connections, median of {trials}"),
             0.5,
             Vec::new(),
         ),
@@ -117,7 +119,7 @@ fn cost(checks: &Checks, many: Many, what: &str) -> Vec<Row> {
     ]
 }
 
-fn weight(checks: &Checks, side: Side, many: Many, field: fn(&Weight) -> u64) -> Option<f64> {
+fn weight(checks: &Checks, side: Side, many: Many, field: Field) -> Option<f64> {
     let found = checks
         .memory
         .iter()
@@ -126,7 +128,7 @@ fn weight(checks: &Checks, side: Side, many: Many, field: fn(&Weight) -> u64) ->
 }
 
 fn memory(checks: &Checks) -> Vec<Row> {
-    let fields: [(&str, fn(&Weight) -> u64, Vec<Goal>); 5] = [
+    let fields: [(&str, Field, Vec<Goal>); 5] = [
         (
             "5000 servers, checked for minutes: VmRSS, init and daemon",
             |weight| weight.resident_kb,
@@ -145,7 +147,7 @@ fn memory(checks: &Checks) -> Vec<Row> {
         ),
         ("  their own: anonymous", |weight| weight.anonymous_kb, Vec::new()),
     ];
-    let row = |(what, field, goals): (&str, fn(&Weight) -> u64, Vec<Goal>)| {
+    let row = |(what, field, goals): (&str, Field, Vec<Goal>)| {
         let of = |side| weight(checks, side, CHECKED, field);
         plain(what.into(), Kind::Bytes, of, goals)
     };

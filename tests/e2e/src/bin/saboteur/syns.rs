@@ -28,12 +28,14 @@ const TCP: u8 = 6;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
+/// The source's port and the sequence number: the same again is sent for want of an answer.
+type Attempt = (u16, u32);
+
 /// What one connection begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Syn {
     to: SocketAddrV4,
-    /// The same again is sent for want of an answer.
-    attempt: (u16, u32),
+    attempt: Attempt,
 }
 
 /// `syns SECONDS`: by target, the microseconds since the first of all; and the number of targets that did not answer a SYN, of which
@@ -41,7 +43,7 @@ struct Syn {
 pub fn syns(seconds: &str) -> io::Result<()> {
     let length = Duration::from_secs(seconds.parse().map_err(io::Error::other)?);
     let socket = open()?;
-    let mut seen: BTreeMap<SocketAddrV4, Vec<(Duration, (u16, u32))>> = BTreeMap::new();
+    let mut seen: BTreeMap<SocketAddrV4, Vec<(Duration, Attempt)>> = BTreeMap::new();
     let started = Instant::now();
     while started.elapsed() < length {
         thread::sleep(LOOK);
