@@ -5,13 +5,13 @@
 mod late;
 mod refused;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::machine::{Clock, Side};
 use crate::many::{ASKED, ASKED_TLS, CHECKED, Check, Many};
-use crate::memory::Weight;
+use crate::memory::Weights;
 use crate::reload::Checking;
 use crate::subject::{Deed, Subject};
 use crate::system::Parts;
@@ -20,6 +20,9 @@ use crate::{Result, say};
 
 pub use late::{Late, Load, quantile};
 pub use refused::Refused;
+
+/// A start is over, and what it took was given back.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -53,8 +56,8 @@ impl Amount {
 pub struct Weighed {
     pub side: Side,
     pub many: Many,
-    pub young: Weight,
-    pub old: Weight,
+    pub young: Weights,
+    pub old: Weights,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -101,19 +104,18 @@ impl Checks {
     fn many(&mut self, parts: &Parts, side: Side, amount: Amount, worker: &Worker) -> Result<()> {
         let subject = Subject::boot(parts, side, CHECKED, Clock::Counting)?;
         subject.timed(Deed::Start)?;
-        let started = Instant::now();
-        let young = subject.weight()?;
+        let started = subject.machine.reading()?;
+        let young = subject.weights()?;
         // With this it is certain that checks are made; and the start is over for both.
         let checking = subject.checking(worker)?;
         say(&format!("checks: {checking:?}"));
         self.costs.push(checking);
-        let rest = Duration::from_secs(amount.old_s).saturating_sub(started.elapsed());
-        std::thread::sleep(rest);
+        subject.wait_since(started, Duration::from_secs(amount.old_s))?;
         let weighed = Weighed {
             side,
             many: CHECKED,
             young,
-            old: subject.weight()?,
+            old: subject.weights()?,
         };
         say(&format!("checks: {weighed:?}"));
         self.memory.push(weighed);
@@ -128,15 +130,16 @@ impl Checks {
     fn cost(&mut self, parts: &Parts, side: Side, many: Many, worker: &Worker) -> Result<()> {
         let subject = Subject::boot(parts, side, many, Clock::Counting)?;
         subject.timed(Deed::Start)?;
-        let young = subject.weight()?;
+        let (started, young) = (subject.machine.reading()?, subject.weights()?);
         let checking = subject.checking(worker)?;
         say(&format!("checks: {checking:?}"));
         self.costs.push(checking);
+        subject.wait_since(started, SETTLED)?;
         let weighed = Weighed {
             side,
             many,
             young,
-            old: subject.weight()?,
+            old: subject.weights()?,
         };
         say(&format!("checks: {weighed:?}"));
         self.memory.push(weighed);

@@ -21,7 +21,20 @@ impl Resident {
     }
 }
 
-/// kB of init and a daemon together, from the document of `saboteur weigh`: the same for both sides.
+/// From the document of `saboteur weigh`: the same for both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weights {
+    pub init: Weight,
+    pub daemon: Weight,
+}
+
+impl Weights {
+    pub fn sum(&self, field: fn(&Weight) -> u64) -> u64 {
+        field(&self.init) + field(&self.daemon)
+    }
+}
+
+/// kB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weight {
     /// A page counts once for each process that maps it.

@@ -9,7 +9,7 @@ use crate::configs;
 use crate::gauge::{Reading, Span};
 use crate::machine::{Clock, Machine, Side};
 use crate::many::Many;
-use crate::memory::{self, Resident, Weight};
+use crate::memory::{self, Resident, Weights};
 use crate::reload::{Checking, Memory};
 use crate::system::Parts;
 use crate::worker::Worker;
@@ -267,12 +267,20 @@ impl Subject {
     }
 
     /// Of init and the daemon, with what is their own.
-    pub fn weight(&self) -> Result<Weight> {
+    pub fn weights(&self) -> Result<Weights> {
         let said = self.machine.sh(&format!("saboteur weigh {}", self.daemon()))?;
         serde_json::from_str(&said).map_err(|source| BenchError::Json {
             what: "what `saboteur weigh` says".into(),
             source,
         })
+    }
+
+    /// On the guest's clock: an emulated one that has much to do is behind.
+    pub fn wait_since(&self, begun: Reading, length: Duration) -> Result<()> {
+        while Duration::from_nanos((self.machine.reading()? - begun).elapsed) < length {
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
     }
 
     fn daemon(&self) -> &'static str {

@@ -124,7 +124,7 @@ fn weight(checks: &Checks, side: Side, many: Many, field: Field) -> Option<f64> 
         .memory
         .iter()
         .find(|found| (found.side, found.many) == (side, many))?;
-    Some(field(&found.old) as f64 * 1024.0)
+    Some(found.old.sum(field) as f64 * 1024.0)
 }
 
 fn memory(checks: &Checks) -> Vec<Row> {

@@ -7,7 +7,7 @@ use crate::datapath::Cost;
 use crate::gauge::Span;
 use crate::machine::Side;
 use crate::many::{ASKED, ASKED_TLS, CHECKED, MANY, MOST, Many};
-use crate::memory::{Resident, Weight};
+use crate::memory::{Resident, Weight, Weights};
 use crate::reload::{Checking, Memory, Reload, Timing};
 use crate::subject::{Deed, Took};
 use crate::traffic::Amounts;
@@ -129,12 +129,16 @@ fn checks() -> Checks {
         many,
         ..checking(side, daemon)
     };
-    let weight = Weight {
-        resident_kb: 7_812,
+    let weight = |resident_kb| Weight {
+        resident_kb,
         peak_kb: 16_000,
         pss_kb: 6_000,
         private_dirty_kb: 5_000,
         anonymous_kb: 5_000,
+    };
+    let weights = Weights {
+        init: weight(1_000),
+        daemon: weight(6_812),
     };
     let seconds = (0..100).map(|trial| if trial < 99 { 1.5 } else { 9.0 });
     Checks {
@@ -150,8 +154,8 @@ fn checks() -> Checks {
         memory: vec![Weighed {
             side: Side::Appliance,
             many: CHECKED,
-            young: weight,
-            old: weight,
+            young: weights,
+            old: weights,
         }],
     }
 }
@@ -208,7 +212,7 @@ fn each_goal_of_the_checks_can_be_missed() {
     assert_eq!(missed_by(|checks| checks.late[1].says_ms = Some(50.1)).len(), 1);
     assert_eq!(missed_by(|checks| checks.costs[2].daemon = 0.21).len(), 1);
     assert_eq!(
-        missed_by(|checks| checks.memory[0].old.resident_kb = 7_813).len(),
+        missed_by(|checks| checks.memory[0].old.daemon.resident_kb = 6_813).len(),
         1
     );
     // What was not measured is not met.

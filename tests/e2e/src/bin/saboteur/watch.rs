@@ -165,21 +165,28 @@ pub fn cpu(name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// `weigh NAME`: what PID 1 and all processes of this program have in memory together, in kB, by the kernel's names.
+/// `weigh NAME`: what PID 1 has in memory, and all processes of this program together, in kB, by the kernel's names.
 pub fn weigh(name: &str) -> io::Result<()> {
-    let mut all = processes(name)?;
-    all.retain(|process| !process.ends_with("1"));
-    all.push("/proc/1".into());
+    let init = Path::new("/proc/1");
+    let mut daemon = processes(name)?;
+    daemon.retain(|process| process != init);
+    println!(
+        "{}",
+        json!({ "init": weights(&[init.to_owned()])?, "daemon": weights(&daemon)? })
+    );
+    Ok(())
+}
+
+fn weights(processes: &[PathBuf]) -> io::Result<BTreeMap<&'static str, u64>> {
     let mut sums = BTreeMap::new();
     for (file, fields) in WEIGHED {
         for field in fields {
-            let of = |process: &PathBuf| number(&process.join(file), field);
-            let each: io::Result<Vec<u64>> = all.iter().map(of).collect();
-            sums.insert(field.trim_end_matches(':'), each?.iter().sum::<u64>());
+            let each = processes.iter().map(|process| number(&process.join(file), field));
+            let sum = each.sum::<io::Result<u64>>()?;
+            sums.insert(field.trim_end_matches(':'), sum);
         }
     }
-    println!("{}", json!(sums));
-    Ok(())
+    Ok(sums)
 }
 
 /// Of a file of lines such as `Pss:    123 kB`.
