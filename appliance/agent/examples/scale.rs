@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use lb_agent::{CONFIG_FILE, Places, Ports};
-use lb_core::control::{Request, Response};
+use lb_core::control::{Request, Response, Terms};
 use lb_core::fake::{FakeKernel, Uncounted};
 use lb_core::flat::FlatMap;
 use lb_core::model::{RealKey, VirtualKey};
@@ -120,7 +120,13 @@ fn measure_in(place: &Path, file: &Path, services: usize, servers: usize) -> Res
     for change in 0..CHANGES {
         std::fs::write(file, text(services, servers, 2 + change))?;
         let started = Instant::now();
-        let Response::Apply(report) = ask(&place.join("run/control.sock"), &Request::ConfigApply)? else {
+        let Response::Apply(report) = ask(
+            &place.join("run/control.sock"),
+            &Request::ConfigApply {
+                terms: Terms::default(),
+            },
+        )?
+        else {
             return Err("not an answer to `config apply`".into());
         };
         changes.push(started.elapsed());

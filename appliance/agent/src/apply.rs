@@ -1,36 +1,55 @@
 //! Where a configuration comes from and how a new one is put in force. A file with faults changes nothing: at boot the
-//! last configuration that was applied is used instead, while running the present one stays.
+//! last configuration that was applied is used instead, while running the present one stays. Must not: decide when a trial ends.
 
 use std::time::Instant;
 
 use lb_core::config::{self, Before, Config, Faults, Parts};
-use lb_core::control::{ApplyReport, CheckReport, ConfigSource, ConfigText, Response, VolumeState};
+use lb_core::control::{
+    ApplyReport, ChangeState, CheckReport, ConfigSource, ConfigText, Response, Terms, VolumeState,
+};
 use lb_core::mirror;
 use tokio::sync::oneshot;
 
+use crate::archive::{Archive, Change};
 use crate::engine::Engine;
 use crate::reconcile::Waiter;
 use crate::store::{APPLIED_FILE, CONFIG_FILE, SAMPLE_FILE, Store};
-use crate::{Places, report};
+use crate::trial::Origin;
+use crate::{Places, report, trial};
 
 /// What a start finds.
 pub struct Loaded {
     pub config: Option<(Config, Parts)>,
+    /// Of its text, as [`config::fingerprint`] gives it.
+    pub mark: Option<u64>,
     pub source: ConfigSource,
     pub problems: Vec<String>,
+    /// What was on trial when the agent before ended, in a sentence.
+    pub returned: Option<String>,
     /// Text that came from lb.toml and is not yet known to be applicable.
     pub unsaved: Option<Vec<u8>>,
 }
 
-/// lb.toml; if that has faults or is missing, the last applied one; then the mirror; then nothing.
+/// lb.toml; if that has faults or is missing, the last applied one; then the mirror; then the history; then nothing. What was on trial
+/// when the agent before ended is none of them.
 pub fn load(store: &Store, places: &Places) -> Loaded {
+    let returned = trial::clear_away(store);
+    Loaded {
+        returned,
+        ..load_file(store, places)
+    }
+}
+
+fn load_file(store: &Store, places: &Places) -> Loaded {
     let mut problems = Vec::new();
     match read(store, CONFIG_FILE) {
         Ok(Some((config, text))) => {
             return Loaded {
                 config: Some(config),
+                mark: Some(config::fingerprint(&text)),
                 source: ConfigSource::File,
                 problems,
+                returned: None,
                 unsaved: Some(text),
             };
         }
@@ -44,45 +63,58 @@ pub fn load(store: &Store, places: &Places) -> Loaded {
             ));
         }
     }
-    let fallbacks = [
-        (ConfigSource::LastApplied, APPLIED_FILE),
-        (ConfigSource::Mirror, "mirror"),
-    ];
-    for (source, name) in fallbacks {
-        let found = if source == ConfigSource::Mirror {
-            from_mirror(places)
-        } else {
-            read(store, name)
-        };
-        match found {
-            Ok(Some((config, _))) => {
-                if problems.is_empty() {
-                    problems.push(format!("{CONFIG_FILE} is missing; `config put` writes a new one"));
-                }
-                problems.push(match source {
-                    ConfigSource::Mirror => {
-                        "the configuration in force is the copy outside the config volume".to_owned()
-                    }
-                    _ => {
-                        "the configuration in force is the last one that was applied successfully".to_owned()
-                    }
-                });
-                problems.iter().for_each(|p| log::error!("{p}"));
-                return Loaded {
-                    config: Some(config),
-                    source,
-                    problems,
-                    unsaved: None,
-                };
+    match fall_back(store, places) {
+        Some((config, text, source)) => {
+            if problems.is_empty() {
+                problems.push(format!("{CONFIG_FILE} is missing; `config put` writes a new one"));
             }
-            Ok(None) => {}
-            Err(fault) => log::error!(
-                "{name} cannot be used: {}",
-                fault.lines().next().unwrap_or_default()
-            ),
+            problems.push(why(source).to_owned());
+            problems.iter().for_each(|p| log::error!("{p}"));
+            Loaded {
+                config: Some(config),
+                mark: Some(config::fingerprint(&text)),
+                source,
+                problems,
+                returned: None,
+                unsaved: None,
+            }
         }
+        None => nothing(store, places, problems),
     }
-    nothing(store, places, problems)
+}
+
+fn why(source: ConfigSource) -> &'static str {
+    match source {
+        ConfigSource::Mirror => "the configuration in force is the copy outside the config volume",
+        ConfigSource::History => {
+            "the configuration in force is the newest one of the history that can be used"
+        }
+        _ => "the configuration in force is the last one that was applied successfully",
+    }
+}
+
+fn fall_back(store: &Store, places: &Places) -> Option<(Read, Vec<u8>, ConfigSource)> {
+    let usable = |found: Found, name: &str| match found {
+        Ok(found) => found,
+        Err(fault) => {
+            let first = fault.lines().next().unwrap_or_default();
+            log::error!("{name} cannot be used: {first}");
+            None
+        }
+    };
+    if let Some((config, text)) = usable(read(store, APPLIED_FILE), APPLIED_FILE) {
+        return Some((config, text, ConfigSource::LastApplied));
+    }
+    if let Some((config, text)) = usable(from_mirror(places), "mirror") {
+        return Some((config, text, ConfigSource::Mirror));
+    }
+    let archive = Archive::beside(store);
+    archive.list().entries.into_iter().find_map(|entry| {
+        let name = format!("configuration {} of the history", entry.number);
+        let read = archive.text(entry.number).and_then(|text| parse(text, &name));
+        let (config, text) = usable(read.map(Some), &name)?;
+        Some((config, text, ConfigSource::History))
+    })
 }
 
 /// Without any configuration: services stay off, and the operator is told what to do.
@@ -104,13 +136,15 @@ fn nothing(store: &Store, places: &Places, mut problems: Vec<String>) -> Loaded 
     problems.iter().for_each(|p| log::error!("{p}"));
     Loaded {
         config: None,
+        mark: None,
         source: ConfigSource::None,
         problems,
+        returned: None,
         unsaved: None,
     }
 }
 
-type Read = (Config, Parts);
+pub type Read = (Config, Parts);
 type Found = Result<Option<(Read, Vec<u8>)>, String>;
 
 /// A file's configuration; the error is the rendered faults.
@@ -167,7 +201,7 @@ pub fn warnings(config: &Config, store: &Store) -> Vec<String> {
     warnings
 }
 
-fn faultless() -> CheckReport {
+pub fn faultless() -> CheckReport {
     CheckReport {
         ok: true,
         faults: Vec::new(),
@@ -185,69 +219,86 @@ fn faulty(faults: &Faults, text: &str) -> CheckReport {
     }
 }
 
+/// A text that is about to be put in force.
+pub struct Candidate {
+    pub read: Read,
+    pub check: CheckReport,
+    pub text: Vec<u8>,
+    pub change: Change,
+}
+
 impl Engine {
     /// `config put`: validate, write, apply. Nothing changes unless the text is valid and has been saved.
-    pub fn put(&mut self, text: String, reply: oneshot::Sender<Response>) {
-        let (config, check) = check(text.as_bytes(), self.in_force());
+    pub fn put(&mut self, text: String, terms: &Terms, reply: oneshot::Sender<Response>) {
+        self.put_bytes(text.into_bytes(), terms, "put", reply);
+    }
+
+    /// `config rollback`: an entry of the history, as if it were put.
+    pub fn roll_back(&mut self, number: u64, terms: &Terms, reply: oneshot::Sender<Response>) {
+        match Archive::beside(&self.store).text(number) {
+            Ok(text) => self.put_bytes(text, terms, &format!("rollback to {number}"), reply),
+            Err(message) => {
+                let _ = reply.send(Response::Error { message });
+            }
+        }
+    }
+
+    fn put_bytes(&mut self, text: Vec<u8>, terms: &Terms, what: &str, reply: oneshot::Sender<Response>) {
+        if let Err(message) = self.may_change() {
+            let _ = reply.send(Response::Error { message });
+            return;
+        }
+        let (read, check) = check(&text, self.in_force());
+        let Some(read) = read else {
+            let fault = "nothing was written, because the configuration has faults".to_owned();
+            return refuse(check, false, Some(fault), reply);
+        };
         // Valid, and hardly meant: a paste that went wrong would take every address away.
-        if config
-            .as_ref()
-            .is_some_and(|(config, _)| config.interfaces.is_empty())
-        {
+        if read.0.interfaces.is_empty() {
             let message = "nothing was changed: the text has no [[interface]], and the appliance would lose its addresses";
             let _ = reply.send(Response::Error {
                 message: message.to_owned(),
             });
             return;
         }
-        let saved = match &config {
-            Some(_) => self
-                .store
-                .write(CONFIG_FILE, text.as_bytes())
-                .map_err(|e| report::chain(&e)),
-            None => Err("nothing was written, because the configuration has faults".to_owned()),
+        let change = change(terms, what);
+        let candidate = Candidate {
+            read,
+            check,
+            text,
+            change,
         };
-        match (config, saved) {
-            (Some(config), Ok(())) => self.enact(config, check, text.into_bytes(), reply),
-            (_, saved) => {
-                let refused = ApplyReport {
-                    applied: false,
-                    check,
-                    steps: Vec::new(),
-                    changed: Vec::new(),
-                    failed: Vec::new(),
-                    persisted: false,
-                    persist_fault: saved.err(),
-                };
-                let _ = reply.send(Response::Apply(refused));
-            }
+        if let Some(window) = terms.confirm_ms {
+            return self.try_out(candidate, Origin::Elsewhere, window, reply);
+        }
+        match self.store.write(CONFIG_FILE, &candidate.text) {
+            Ok(()) => self.enact(candidate, reply),
+            Err(error) => refuse(candidate.check, false, Some(report::chain(&error)), reply),
         }
     }
 
     /// `config apply`: what lb.toml says now.
-    pub fn apply_file(&mut self, reply: oneshot::Sender<Response>) {
-        let bytes = match self.file() {
-            Ok(bytes) => bytes,
+    pub fn apply_file(&mut self, terms: &Terms, reply: oneshot::Sender<Response>) {
+        let text = match self.may_change().and_then(|()| self.file()) {
+            Ok(text) => text,
             Err(message) => {
                 let _ = reply.send(Response::Error { message });
                 return;
             }
         };
-        let (config, check) = check(&bytes, self.in_force());
-        match config {
-            Some(config) => self.enact(config, check, bytes, reply),
-            None => {
-                let refused = ApplyReport {
-                    applied: false,
-                    check,
-                    steps: Vec::new(),
-                    changed: Vec::new(),
-                    failed: Vec::new(),
-                    persisted: true,
-                    persist_fault: None,
-                };
-                let _ = reply.send(Response::Apply(refused));
-            }
+        let (read, check) = check(&text, self.in_force());
+        let Some(read) = read else {
+            return refuse(check, true, None, reply);
+        };
+        let candidate = Candidate {
+            read,
+            check,
+            text,
+            change: change(terms, "apply"),
+        };
+        match terms.confirm_ms {
+            Some(window) => self.try_out(candidate, Origin::File, window, reply),
+            None => self.enact(candidate, reply),
         }
     }
 
@@ -264,34 +315,45 @@ impl Engine {
         }
     }
 
-    pub fn config_text(&self) -> Response {
-        match self.file() {
+    /// The text of lb.toml, or of an entry of the history.
+    pub fn config_text(&self, number: Option<u64>) -> Response {
+        let (path, text) = match number {
+            None => (self.store.path(CONFIG_FILE).display().to_string(), self.file()),
+            Some(number) => (
+                format!("configuration {number} of the history"),
+                Archive::beside(&self.store).text(number),
+            ),
+        };
+        match text {
             Ok(bytes) => Response::Config(ConfigText {
-                path: self.store.path(CONFIG_FILE).display().to_string(),
+                path,
                 text: String::from_utf8_lossy(&bytes).into_owned(),
             }),
             Err(message) => Response::Error { message },
         }
     }
 
-    fn enact(
-        &mut self,
-        (config, parts): Read,
-        check: CheckReport,
-        text: Vec<u8>,
-        reply: oneshot::Sender<Response>,
-    ) {
+    fn enact(&mut self, candidate: Candidate, reply: oneshot::Sender<Response>) {
+        let (config, parts) = candidate.read;
         let services = config.virtual_servers.len();
         self.tell(
             log::Level::Warn,
             &format!("a new configuration is in force: {services} services"),
         );
-        self.keeper.hold(text);
+        self.mark = Some(config::fingerprint(&candidate.text));
+        self.keeper.hold(candidate.text, candidate.change);
         self.source = ConfigSource::File;
         self.config_since = Instant::now();
         self.config_problems.clear();
+        let report = self.changed_report(candidate.check, ChangeState::Applied);
+        self.parts = parts;
+        self.replace_config(Some(config), Waiter { report, reply });
+    }
+
+    /// What who waits for a change will be told, but for the steps.
+    pub fn changed_report(&self, check: CheckReport, state: ChangeState) -> ApplyReport {
         let fault = self.not_persistent();
-        let report = ApplyReport {
+        ApplyReport {
             applied: true,
             check,
             steps: Vec::new(),
@@ -299,9 +361,10 @@ impl Engine {
             failed: Vec::new(),
             persisted: fault.is_none(),
             persist_fault: fault,
-        };
-        self.parts = parts;
-        self.replace_config(config, Waiter { report, reply });
+            state,
+            pending: None,
+            number: None,
+        }
     }
 
     /// Why what is written to the config volume would not survive a reboot, if so.
@@ -316,4 +379,40 @@ impl Engine {
             VolumeState::Persistent | VolumeState::Restored => None,
         }
     }
+}
+
+/// Longer comments are cut.
+const COMMENT_CHARACTERS: usize = 200;
+
+/// As it stands in the history.
+fn change(terms: &Terms, what: &str) -> Change {
+    let comment = terms
+        .comment
+        .as_deref()
+        .map(str::trim)
+        .filter(|text| !text.is_empty());
+    let comment = comment.map(|text| text.chars().take(COMMENT_CHARACTERS).collect::<String>());
+    Change {
+        by: terms.by.clone(),
+        why: match comment {
+            Some(comment) => format!("{what}: {comment}"),
+            None => what.to_owned(),
+        },
+    }
+}
+
+fn refuse(check: CheckReport, persisted: bool, fault: Option<String>, reply: oneshot::Sender<Response>) {
+    // The client may have gone: nobody misses the answer.
+    let _ = reply.send(Response::Apply(ApplyReport {
+        applied: false,
+        check,
+        steps: Vec::new(),
+        changed: Vec::new(),
+        failed: Vec::new(),
+        persisted,
+        persist_fault: fault,
+        state: ChangeState::Applied,
+        pending: None,
+        number: None,
+    }));
 }

@@ -26,7 +26,7 @@ pub use blame::own_fault;
 pub type Links = BTreeMap<IfName, ObservedLink>;
 
 /// The servers of one service, and what was decided of them last.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Pool {
     /// Who speaks for each; nobody for those that are never checked.
     servers: FlatMap<RealKey, Option<TargetId>>,
@@ -34,7 +34,7 @@ struct Pool {
     next: Option<Instant>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Checks {
     /// All phases count from here, so that a reload does not move them.
     epoch: Instant,

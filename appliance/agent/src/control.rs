@@ -111,6 +111,7 @@ async fn wanted(request: &Request, events: &mpsc::Sender<Event>) -> Option<Wante
         | Request::Drain { .. }
         | Request::Undrain { .. }
         | Request::Drains
+        | Request::ConfigDiff { .. }
         | Request::Doctor { .. } => Some(Wanted::Servers),
         Request::Counters { service: None } => Some(Wanted::Services(None)),
         Request::Services { name: Some(name) } | Request::Counters { service: Some(name) } => {

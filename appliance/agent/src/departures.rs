@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use lb_core::check::{CheckKind, CheckParams};
 use lb_core::config::{Config, RealServer, VirtualServer, WhenDown};
-use lb_core::model::{Protocol, RealKey, ServerKey, VirtualKey, Weight};
+use lb_core::model::{RealKey, ServerKey, VirtualKey, Weight};
 use lb_core::observed::Observed;
 use lb_core::pool::Tier;
 
@@ -89,15 +89,21 @@ fn left<'o>(old: &'o VirtualServer, new: &VirtualServer) -> impl Iterator<Item =
         .filter(move |real| !stays.contains(&real.address))
 }
 
-/// A datagram's sender never says that he is done: he is moved at once.
-fn drains(service: &VirtualServer) -> bool {
-    let connects = |range: &lb_core::model::PortRange| range.protocol != Protocol::Udp;
-    !service.pool.drain_timeout.is_zero() && service.listen.iter().any(connects)
-}
-
 impl Engine {
     /// Servers of the configuration in force that the new one has not stay in it as long as they have connections.
     pub fn keep_leaving(&mut self, new: &mut Config, now: Instant) {
+        let (begun, said) = self.stay_on(new, now);
+        for (key, until) in begun {
+            self.departures.begin(key, until, now);
+        }
+        self.departures.keep(new);
+        for text in said {
+            self.tell(log::Level::Info, &text);
+        }
+    }
+
+    /// Puts them into the new one; until when each may stay, and what is to be told of it.
+    pub fn stay_on(&self, new: &mut Config, now: Instant) -> (Vec<(ServerKey, Instant)>, Vec<String>) {
         let (mut begun, mut said) = (Vec::new(), Vec::new());
         for service in &mut new.virtual_servers {
             let old = self.service(&service.key);
@@ -105,7 +111,7 @@ impl Engine {
                 continue;
             };
             let leaving: Vec<RealServer> = left(old, service)
-                .filter(|real| drains(service) && self.is_in_kernel(&service.key, real))
+                .filter(|real| service.lets_leave() && self.is_in_kernel(&service.key, real))
                 .map(|real| RealServer {
                     tier: Tier::Leaving,
                     ..real.clone()
@@ -124,13 +130,7 @@ impl Engine {
                 Arc::make_mut(service).real_servers.extend(leaving);
             }
         }
-        for (key, until) in begun {
-            self.departures.begin(key, until, now);
-        }
-        self.departures.keep(new);
-        for text in said {
-            self.tell(log::Level::Info, &text);
-        }
+        (begun, said)
     }
 
     fn is_in_kernel(&self, service: &VirtualKey, real: &RealServer) -> bool {
@@ -150,7 +150,7 @@ impl Engine {
         for service in config
             .virtual_servers
             .iter_mut()
-            .filter(|service| drains(service))
+            .filter(|service| service.lets_leave())
         {
             let Some(seen) = observed.virtual_servers.get(&service.key) else {
                 continue;

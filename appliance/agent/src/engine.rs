@@ -2,6 +2,7 @@
 //! Must not: block, or let one event's failure end it.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use lb_core::ports::KernelError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::Loaded;
+use crate::archive::Change;
 use crate::checks::{self, Checks};
 use crate::control::SharedActivity;
 use crate::departures::{Counted, Departures};
@@ -28,11 +30,13 @@ use crate::drains::{self, Paces};
 use crate::history::History;
 use crate::keeper::Keeper;
 use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
+use crate::preview::Asked;
 use crate::probe::{self, TcpChecks, Trust, Way};
 use crate::reconcile::Reconcile;
 use crate::report::ToAsk;
 use crate::store::Store;
 use crate::targets::TargetId;
+use crate::trial::Pending;
 use crate::{Places, Ports, apply, control, links, system};
 
 /// A check that came to nothing because the network was being changed is made again after this.
@@ -53,6 +57,16 @@ pub enum Event {
     Observed(Scope, Result<Observed, KernelError>),
     Applied(Purpose, Outcomes),
     LinksChanged,
+    /// A configuration has its number in the history, or why it has none.
+    Archived(Result<u64, String>),
+    /// Of an echo that was sent then.
+    GatewayHeard {
+        address: IpAddr,
+        sent: Instant,
+        answer: Result<(), String>,
+    },
+    /// What the kernel holds, for a difference that somebody waits for.
+    Looked(Box<Asked>, Result<Observed, KernelError>),
     /// The key of the service with this name.
     Find {
         name: String,
@@ -80,10 +94,16 @@ pub struct Engine {
     pub config: Option<Config>,
     /// What its file was made of.
     pub parts: Parts,
+    /// Of its text.
+    pub mark: Option<u64>,
     pub source: ConfigSource,
+    /// While what is in force is on trial.
+    pub pending: Option<Pending>,
     pub config_since: Instant,
     /// What is wrong with the files on the config volume, one sentence each.
     pub config_problems: Vec<String>,
+    /// Why the newest configuration is not in the history.
+    pub archive_problem: Option<String>,
     /// Where each service of the configuration stands in it, in the order of what they listen on.
     pub by_listen: Vec<u32>,
     pub keeper: Keeper,
@@ -91,7 +111,7 @@ pub struct Engine {
     pub lateness: Lateness,
     /// Of servers that are checked over TLS.
     pub certificates: Certificates,
-    trust: Arc<Trust>,
+    pub(crate) trust: Arc<Trust>,
     tcp_checks: TcpChecks<(TargetId, RealKey)>,
     /// Whether the machines are those of the configuration in force.
     pub checks_configured: bool,
@@ -149,16 +169,19 @@ impl Engine {
         let store = Store::new(places.config.clone());
         let Loaded {
             config,
+            mark,
             source,
             mut problems,
+            returned,
             unsaved,
         } = apply::load(&store, &places);
         let history = History::start(&places.config)?;
         let (set_aside, problem) = drains::load(&store);
         problems.extend(problem);
-        let mut keeper = Keeper::start(store.clone(), places.mirror.clone())?;
+        problems.extend(returned.clone());
+        let mut keeper = Keeper::start(store.clone(), places.mirror.clone(), events.clone())?;
         if let Some(text) = unsaved {
-            keeper.hold(text);
+            keeper.hold(text, Change::boot());
             keeper.lay_down();
         }
         let mut engine = Engine {
@@ -170,9 +193,12 @@ impl Engine {
             parts: Parts::default(),
             by_listen: Vec::new(),
             keeper,
+            mark,
             source,
+            pending: None,
             config_since: now,
             config_problems: problems,
+            archive_problem: None,
             checks: Checks::new(now, set_aside),
             tcp_checks: TcpChecks::open()?,
             lateness: Lateness::default(),
@@ -197,6 +223,10 @@ impl Engine {
         if let Some((config, parts)) = config {
             engine.put_in_force(Some(config));
             engine.parts = parts;
+        }
+        engine.unmark_pending();
+        if let Some(returned) = returned {
+            engine.tell(log::Level::Warn, &returned);
         }
         let up_s = system::uptime_ms() / 1000;
         match up_s < JUST_BOOTED_S {
@@ -237,6 +267,7 @@ impl Engine {
             self.history.next_write(),
             self.reconcile.deadline(self.started),
             self.give_back_at,
+            self.trial_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -264,6 +295,13 @@ impl Engine {
                 self.tcp_checks.forget_routes();
                 self.reconcile.links_changed();
             }
+            Event::Looked(asked, observed) => self.looked(*asked, observed),
+            Event::Archived(archived) => self.archived(archived),
+            Event::GatewayHeard {
+                address,
+                sent,
+                answer,
+            } => self.gateway_heard(address, sent, answer),
             Event::Find { name, reply } => {
                 let mut all = self.config.iter().flat_map(Config::services);
                 // The client may have gone: nobody misses the answer.
@@ -288,6 +326,7 @@ impl Engine {
         }
         self.turn_pools(now);
         self.look_after_leaving(now);
+        self.attend_trial(now);
         self.continue_reconcile(now);
         // Disks are slow: after what is for the kernel.
         self.keeper.lay_down();
@@ -416,8 +455,12 @@ impl Engine {
     ) {
         let response = match request {
             // Answered when they are carried out.
-            Request::ConfigPut { text } => return self.put(text, reply),
-            Request::ConfigApply => return self.apply_file(reply),
+            Request::ConfigPut { text, terms } => return self.put(text, &terms, reply),
+            Request::ConfigApply { terms } => return self.apply_file(&terms, reply),
+            Request::ConfigRollback { number, terms } => return self.roll_back(number, &terms, reply),
+            Request::ConfigDiff { from, to } => return self.diff(from, to, activity, reply),
+            Request::ConfigConfirm { by } => return self.confirm(&by, reply),
+            Request::ConfigAbort { by } => return self.abort(&by, reply),
             Request::CheckNow { name } => self.check_now(name.as_deref()),
             Request::Drain { server, service } => self.drain(&server, service, false, activity),
             Request::Undrain { server, service } => self.drain(&server, service, true, activity),

@@ -1,4 +1,4 @@
-//! Keeps the configuration in force for later boots: as lb.applied.toml, and outside the config volume. A text is laid
+//! Keeps the configuration in force for later boots: as lb.applied.toml, outside the config volume, and in the history. A text is laid
 //! down when it is put in force, so that memory does not hold it until the kernel has accepted it, and takes its place then.
 //! Who waits for a change is answered when all of it would survive a power cut.
 //! All of it happens in a thread: disks are slow. Must not: know what a valid configuration is.
@@ -9,7 +9,10 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use lb_core::mirror;
+use tokio::sync::mpsc as tokio_mpsc;
 
+use crate::archive::{Archive, Change};
+use crate::engine::Event;
 use crate::reconcile::Waiter;
 use crate::report;
 use crate::store::{APPLIED_FILE, CONFIG_FILE, Store};
@@ -18,33 +21,43 @@ use crate::store::{APPLIED_FILE, CONFIG_FILE, Store};
 pub struct Keeper {
     orders: Sender<Order>,
     /// The text that is being put in force, until it is laid down.
-    held: Option<Vec<u8>>,
+    held: Option<(Vec<u8>, Change)>,
 }
 
 #[derive(Debug)]
 enum Order {
-    Stage(Vec<u8>),
+    Stage(Vec<u8>, Change),
     Keep(Vec<Waiter>),
     Answer(Vec<Waiter>),
 }
 
 impl Keeper {
-    pub fn start(store: Store, mirror: Option<PathBuf>) -> std::io::Result<Keeper> {
+    pub fn start(
+        store: Store,
+        mirror: Option<PathBuf>,
+        events: tokio_mpsc::Sender<Event>,
+    ) -> std::io::Result<Keeper> {
         let (orders, todo) = mpsc::channel();
         let named = thread::Builder::new().name("keeper".to_owned());
-        named.spawn(move || keep_all(&todo, &store, mirror.as_deref()))?;
+        named.spawn(move || {
+            let told = |archived| {
+                // The loop is gone only when the process ends.
+                let _ = events.blocking_send(Event::Archived(archived));
+            };
+            keep_all(&todo, &store, mirror.as_deref(), told);
+        })?;
         Ok(Keeper { orders, held: None })
     }
 
     /// This text is being put in force. The last one counts.
-    pub fn hold(&mut self, text: Vec<u8>) {
-        self.held = Some(text);
+    pub fn hold(&mut self, text: Vec<u8>, change: Change) {
+        self.held = Some((text, change));
     }
 
     /// What is held goes to the disk.
     pub fn lay_down(&mut self) {
-        if let Some(text) = self.held.take() {
-            self.order(Order::Stage(text));
+        if let Some((text, change)) = self.held.take() {
+            self.order(Order::Stage(text, change));
         }
     }
 
@@ -67,19 +80,28 @@ impl Keeper {
     }
 }
 
-fn keep_all(todo: &Receiver<Order>, store: &Store, mirror: Option<&Path>) {
-    let mut staged = false;
+fn keep_all(
+    todo: &Receiver<Order>,
+    store: &Store,
+    mirror: Option<&Path>,
+    told: impl Fn(Result<u64, String>),
+) {
+    let mut staged = None;
     for order in todo {
         match order {
-            Order::Stage(text) => {
-                staged = true;
+            Order::Stage(text, change) => {
+                staged = Some(change);
                 if let Err(error) = store.stage(APPLIED_FILE, &text) {
                     not_up_to_date(&error);
                 }
             }
-            Order::Keep(waiters) => {
-                if std::mem::take(&mut staged) {
-                    keep(store, mirror);
+            Order::Keep(mut waiters) => {
+                if let Some(change) = staged.take() {
+                    let archived = keep(store, mirror, &change);
+                    for waiter in &mut waiters {
+                        waiter.report.number = archived.as_ref().ok().copied();
+                    }
+                    told(archived);
                 }
                 answer(store, waiters);
             }
@@ -88,15 +110,21 @@ fn keep_all(todo: &Receiver<Order>, store: &Store, mirror: Option<&Path>) {
     }
 }
 
-fn keep(store: &Store, mirror: Option<&Path>) {
-    if let Err(error) = store.commit(APPLIED_FILE) {
-        not_up_to_date(&error);
+/// The number that it has in the history then.
+fn keep(store: &Store, mirror: Option<&Path>, change: &Change) -> Result<u64, String> {
+    let committed = store.commit(APPLIED_FILE);
+    if let Err(error) = &committed {
+        not_up_to_date(error);
     }
     if let Some(partition) = mirror
         && let Err(error) = write_mirror(partition, store)
     {
         log::error!("the mirror of the configuration is not up to date: {error}");
     }
+    committed.map_err(|error| report::chain(&error))?;
+    let mut text =
+        File::open(store.path(APPLIED_FILE)).map_err(|error| format!("{APPLIED_FILE}: {error}"))?;
+    Archive::beside(store).record(&mut text, change)
 }
 
 fn not_up_to_date(error: &dyn std::error::Error) {

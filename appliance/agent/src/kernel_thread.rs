@@ -2,7 +2,7 @@
 //! arrival, but for changes, which need not wait for the end of a read-back. Must not: choose. The only rule here is that
 //! forwarding is not switched on when the filter was refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc as std_mpsc;
 use std::thread;
 
@@ -11,11 +11,16 @@ use lb_core::model::VirtualKey;
 use lb_core::observed::{Observed, SysctlName};
 use lb_core::plan::Step;
 use lb_core::ports::{KernelError, KernelFault, KernelPort};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::Event;
 
 pub enum Job {
+    /// Reads everything back, for somebody who only looks.
+    Look(
+        BTreeSet<SysctlName>,
+        oneshot::Sender<Result<Observed, KernelError>>,
+    ),
     Observe(BTreeSet<SysctlName>, Scope),
     Apply(Purpose, Vec<Step>),
 }
@@ -63,10 +68,19 @@ pub fn start(
     events: mpsc::Sender<Event>,
 ) -> std::io::Result<std_mpsc::Sender<Job>> {
     let (jobs, todo) = std_mpsc::channel();
-    let mut writer = Writer { kernel, events };
+    let mut writer = Writer {
+        kernel,
+        events,
+        aside: VecDeque::new(),
+    };
     thread::Builder::new().name("kernel".to_owned()).spawn(move || {
-        while let Ok(job) = todo.recv() {
+        while let Some(job) = writer.aside.pop_front().or_else(|| todo.recv().ok()) {
             let done = match job {
+                Job::Look(sysctls, reply) => {
+                    // Who asked may have gone.
+                    let _ = reply.send(writer.observe(&sysctls, Scope::Everything, &todo));
+                    Ok(())
+                }
                 Job::Observe(sysctls, scope) => {
                     let observed = writer.observe(&sysctls, scope, &todo);
                     writer.tell(Event::Observed(scope, observed))
@@ -87,6 +101,8 @@ pub fn start(
 struct Writer {
     kernel: Box<dyn KernelPort>,
     events: mpsc::Sender<Event>,
+    /// What arrived during a read-back and is no change.
+    aside: VecDeque<Job>,
 }
 
 /// The loop has ended.
@@ -114,7 +130,7 @@ impl Writer {
             observed.take_servers(&service, servers);
             while let Ok(job) = todo.try_recv() {
                 let Job::Apply(purpose, steps) = job else {
-                    log::error!("a second read-back was asked for during the first");
+                    self.aside.push_back(job);
                     continue;
                 };
                 let outcomes = self.apply(steps);
@@ -199,7 +215,14 @@ mod tests {
                 meanwhile: Arc::new(Mutex::new(meanwhile)),
             };
             let kernel = Box::new(kernel);
-            (Writer { kernel, events }, inbox)
+            (
+                Writer {
+                    kernel,
+                    events,
+                    aside: VecDeque::new(),
+                },
+                inbox,
+            )
         }
     }
 

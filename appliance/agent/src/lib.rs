@@ -3,15 +3,18 @@
 //! Must not: decide (that is `lb-core`) or speak netlink (that is `lb-kernel`, handed in as ports).
 
 mod apply;
+mod archive;
 mod checks;
 mod control;
 mod departures;
 mod drains;
 mod engine;
+mod evidence;
 mod history;
 mod keeper;
 mod kernel_thread;
 mod links;
+mod preview;
 mod probe;
 mod reconcile;
 mod report;
@@ -21,6 +24,7 @@ mod steps;
 mod store;
 mod system;
 mod targets;
+mod trial;
 mod verdicts;
 
 use std::io;
@@ -28,8 +32,10 @@ use std::path::PathBuf;
 
 use lb_core::ports::{ActivityPort, KernelPort, LinkEvents};
 
+pub use archive::HISTORY_DIRECTORY;
 pub use drains::DRAINS_FILE;
-pub use store::{APPLIED_FILE, CONFIG_FILE, SAMPLE_FILE, Store};
+pub use store::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, RETURNED_FILE, SAMPLE_FILE, Store};
+pub use trial::PENDING_MARK;
 
 /// Where the agent finds and leaves things.
 #[derive(Debug, Clone)]

@@ -139,6 +139,12 @@ impl Reconcile {
         self.pass_wanted = true;
     }
 
+    /// Whether a change is being carried out, or a start.
+    pub fn is_changing(&self) -> bool {
+        let waiting = !self.current.is_empty() || !self.next.is_empty() || self.short.has_waiters();
+        waiting || self.changed_next || !self.knows()
+    }
+
     /// Whether the network has been set up, and what the kernel holds is known.
     pub fn knows(&self) -> bool {
         self.last_full.is_some()
@@ -192,6 +198,13 @@ impl Engine {
     }
 
     fn observe(&mut self, scope: Scope) {
+        let names = self.managed_sysctls();
+        self.send(Job::Observe(names.clone(), scope));
+        self.reconcile.phase = Phase::Observing(names, Instant::now());
+    }
+
+    /// Those that a read-back has to tell.
+    pub fn managed_sysctls(&self) -> BTreeSet<SysctlName> {
         let timeouts = self
             .config
             .as_ref()
@@ -200,9 +213,7 @@ impl Engine {
         let links = &self.observed.links;
         let mut sysctls = desired::sysctls(self.machine.memory_bytes, &timeouts, links.keys());
         sysctls.extend(desired::steering(self.machine.processors, links));
-        let names: BTreeSet<SysctlName> = names(sysctls.keys());
-        self.send(Job::Observe(names.clone(), scope));
-        self.reconcile.phase = Phase::Observing(names, Instant::now());
+        names(sysctls.keys())
     }
 
     pub fn wanted_network(&self, observed: &Observed) -> Network {

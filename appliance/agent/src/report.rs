@@ -55,7 +55,8 @@ impl Engine {
             Request::Interfaces => Response::Interfaces(self.interfaces(activity)),
             Request::Gateway => Response::Gateway(self.gateway(activity)),
             Request::Counters { service } => self.counters(service.as_deref(), activity),
-            Request::ConfigShow => self.config_text(),
+            Request::ConfigShow { number } => self.config_text(*number),
+            Request::ConfigHistory => Response::History(self.history_report()),
             Request::ConfigCheck { text: Some(text) } => {
                 Response::Check(apply::verdict(text.as_bytes(), self.in_force(), &self.store))
             }
@@ -75,7 +76,11 @@ impl Engine {
             | Request::Doctor { .. }
             | Request::Connections { .. }
             | Request::ConfigPut { .. }
-            | Request::ConfigApply => Response::Error {
+            | Request::ConfigApply { .. }
+            | Request::ConfigConfirm { .. }
+            | Request::ConfigAbort { .. }
+            | Request::ConfigDiff { .. }
+            | Request::ConfigRollback { .. } => Response::Error {
                 message: "this request is answered elsewhere".to_owned(),
             },
         }
@@ -96,6 +101,7 @@ impl Engine {
                 source: self.source,
                 persistent: self.not_persistent().is_none(),
                 age_ms: self.config.as_ref().map(|_| ms(self.config_since.elapsed())),
+                pending: self.pending_report(),
             },
             problems: self.problems(activity, init.as_ref()),
             services: self.config.as_ref().map_or(0, |c| c.virtual_servers.len()),
@@ -121,7 +127,9 @@ impl Engine {
 
     /// The most important first: configuration, network, services, resources.
     fn problems(&self, activity: &Activity, init: Option<&InitReport>) -> Vec<String> {
-        let mut problems = self.config_problems.clone();
+        let mut problems: Vec<String> = self.pending_problem().into_iter().collect();
+        problems.extend(self.config_problems.iter().cloned());
+        problems.extend(self.archive_problem.clone());
         problems.extend(init.iter().flat_map(|r| r.problems.iter().cloned()));
         problems.extend(self.not_persistent());
         problems.extend(self.network.problems.iter().cloned());

@@ -32,6 +32,11 @@ impl ShortWay {
         self.current.is_some()
     }
 
+    pub fn has_waiters(&self) -> bool {
+        let current = self.current.as_ref();
+        !self.next.is_empty() || current.is_some_and(|current| !current.is_empty())
+    }
+
     /// When services may be opened that are ready.
     pub fn doors_at(&self) -> Option<Instant> {
         self.doors_at.filter(|_| !self.is_under_way())
@@ -51,9 +56,11 @@ impl ShortWay {
 
 impl Engine {
     /// Puts a configuration in force, and answers the waiter when the kernel has it.
-    pub fn replace_config(&mut self, mut config: Config, mut waiter: Waiter) {
-        self.keep_leaving(&mut config, Instant::now());
-        let old = self.put_in_force(Some(config));
+    pub fn replace_config(&mut self, mut config: Option<Config>, mut waiter: Waiter) {
+        if let Some(config) = &mut config {
+            self.keep_leaving(config, Instant::now());
+        }
+        let old = self.put_in_force(config);
         if let (Some(old), Some(new)) = (&old, &self.config) {
             waiter.report.changed = unseen_by_the_kernel(old, new);
         }

@@ -33,7 +33,7 @@ struct Seen {
     frozen: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Asked {
     at: Instant,
     /// Nobody is waited for after that.
@@ -59,7 +59,7 @@ pub struct FreezeChange {
     pub silent: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Silence {
     seen: BTreeMap<u32, Seen>,
     /// The last time that machines behind an interface were asked: what they said before that is not heard.

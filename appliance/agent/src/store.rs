@@ -12,6 +12,10 @@ use thiserror::Error;
 pub const CONFIG_FILE: &str = "lb.toml";
 /// The last configuration that was applied without a fault.
 pub const APPLIED_FILE: &str = "lb.applied.toml";
+/// A configuration on trial: in force, and not to be used by a start.
+pub const PENDING_FILE: &str = "lb.pending.toml";
+/// The last one that was not confirmed.
+pub const RETURNED_FILE: &str = "lb.returned.toml";
 /// The annotated sample that a first boot leaves beside the missing lb.toml.
 pub const SAMPLE_FILE: &str = "lb.toml.sample";
 
@@ -37,6 +41,24 @@ pub enum StoreError {
 impl Store {
     pub fn new(directory: PathBuf) -> Store {
         Store { directory }
+    }
+
+    /// A directory in this one.
+    pub fn inside(&self, name: &str) -> Store {
+        Store::new(self.path(name))
+    }
+
+    /// The directory itself, if it is not there.
+    pub fn create(&self) -> Result<(), StoreError> {
+        if self.directory.is_dir() {
+            return Ok(());
+        }
+        let create = || -> io::Result<()> {
+            fs::create_dir(&self.directory)?;
+            let parent = self.directory.parent().unwrap_or(&self.directory);
+            File::open(parent)?.sync_all()
+        };
+        create().map_err(|source| self.refused(self.directory.clone(), source))
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -72,9 +94,24 @@ impl Store {
         if self.holds(name, bytes) {
             return Ok(());
         }
+        self.fill(name, |file| file.write_all(bytes))
+    }
+
+    /// The same for what is not in memory at once.
+    pub fn write_by(
+        &self,
+        name: &str,
+        fill: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
+        let _ = fs::remove_file(self.temporary(name));
+        self.fill(name, fill)?;
+        self.commit(name)
+    }
+
+    fn fill(&self, name: &str, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), StoreError> {
         let write = || -> io::Result<()> {
-            let mut file = File::create(&temporary)?;
-            file.write_all(bytes)?;
+            let mut file = File::create(self.temporary(name))?;
+            fill(&mut file)?;
             file.sync_all()
         };
         write().map_err(|source| self.fault(name, source))
@@ -90,6 +127,27 @@ impl Store {
             File::open(&self.directory)?.sync_all()
         };
         rename().map_err(|source| self.fault(name, source))
+    }
+
+    /// Takes the place of another file, in one step that survives a power cut.
+    pub fn rename(&self, name: &str, to: &str) -> Result<(), StoreError> {
+        let rename = || -> io::Result<()> {
+            fs::rename(self.path(name), self.path(to))?;
+            File::open(&self.directory)?.sync_all()
+        };
+        rename().map_err(|source| self.refused(self.path(to), source))
+    }
+
+    /// A file that is not there is gone already.
+    pub fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let remove = || -> io::Result<()> {
+            match fs::remove_file(self.path(name)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error),
+                Ok(()) => File::open(&self.directory)?.sync_all(),
+            }
+        };
+        remove().map_err(|source| self.refused(self.path(name), source))
     }
 
     /// When this returns, the file survives a power cut as it is, whoever wrote it.
@@ -108,7 +166,10 @@ impl Store {
     /// A half-written temporary file must not keep a full volume full.
     fn fault(&self, name: &str, source: io::Error) -> StoreError {
         let _ = fs::remove_file(self.temporary(name));
-        let path = self.path(name);
+        self.refused(self.path(name), source)
+    }
+
+    fn refused(&self, path: PathBuf, source: io::Error) -> StoreError {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { path },
             io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path },

@@ -16,7 +16,7 @@ pub struct TargetId {
     generation: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Target {
     /// Where the check goes, but for what its parameters say.
     pub server: RealKey,
@@ -31,7 +31,7 @@ pub struct Target {
 /// What tells targets apart: where, and everything about how.
 type Identity = (RealKey, u32);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Targets {
     slots: Vec<(u32, Option<Target>)>,
     free: Vec<u32>,
@@ -42,7 +42,7 @@ pub struct Targets {
     due: BTreeSet<(Instant, TargetId)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Way {
     number: u32,
     targets: u32,

@@ -3,229 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Write};
-use std::net::IpAddr;
-use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, mpsc};
+mod stage;
+
 use std::time::{Duration, Instant};
 
-use lb_agent::{CONFIG_FILE, Places, Ports};
-use lb_core::control::{ApplyReport, Request, Response, StatusReport};
-use lb_core::fake::FakeKernel;
-use lb_core::flat::FlatMap;
-use lb_core::model::{MacAddress, RealKey, VirtualKey};
-use lb_core::observed::{
-    Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted, WayBack,
-};
-use lb_core::plan::Step;
-use lb_core::ports::{ActivityPort, KernelError, KernelFault, KernelPort, LinkEvents};
-
-/// What the kernel went through.
-#[derive(Default)]
-struct Record {
-    kernel: FakeKernel,
-    frames: usize,
-    pools: usize,
-    /// How long the frame takes to be read.
-    slow: Duration,
-    /// The next step that begins so is refused.
-    refuse: Option<&'static str>,
-    connections: u32,
-}
-
-#[derive(Clone)]
-struct Shared(Arc<Mutex<Record>>);
-
-impl KernelPort for Shared {
-    fn observe_frame(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError> {
-        let mut record = self.0.lock().unwrap();
-        record.frames += 1;
-        let (slow, observed) = (record.slow, record.kernel.observe_frame(sysctls));
-        drop(record);
-        std::thread::sleep(slow);
-        observed
-    }
-    fn observe_servers(
-        &mut self,
-        service: &VirtualKey,
-    ) -> Result<Option<FlatMap<RealKey, ObservedReal>>, KernelError> {
-        let mut record = self.0.lock().unwrap();
-        record.pools += 1;
-        record.kernel.observe_servers(service)
-    }
-    fn apply(&mut self, step: &Step) -> Result<(), KernelError> {
-        let mut record = self.0.lock().unwrap();
-        let line = step.to_string();
-        if record.refuse.is_some_and(|start| line.starts_with(start)) {
-            record.refuse = None;
-            let fault = KernelFault {
-                errno: Some(12),
-                text: "ENOMEM".to_owned(),
-            };
-            return Err(KernelError { action: line, fault });
-        }
-        record.kernel.apply(step)
-    }
-}
-
-/// Every server that the kernel has has these connections.
-impl ActivityPort for Shared {
-    fn activity(&mut self, _wanted: Wanted) -> Result<Activity, KernelError> {
-        Ok(Activity::default())
-    }
-    fn servers(&mut self, service: &VirtualKey) -> Result<Vec<(RealKey, ServerActivity)>, KernelError> {
-        let mut record = self.0.lock().unwrap();
-        let active_connections = record.connections;
-        let servers = record.kernel.observe_servers(service)?.unwrap_or_default();
-        let activity = ServerActivity {
-            active_connections,
-            ..ServerActivity::default()
-        };
-        Ok(servers.keys().map(|server| (*server, activity)).collect())
-    }
-    fn others_with(
-        &mut self,
-        _index: u32,
-        _own: MacAddress,
-        _address: IpAddr,
-    ) -> Result<Vec<String>, KernelError> {
-        Ok(Vec::new())
-    }
-    fn ways_back(
-        &mut self,
-        _stranger: IpAddr,
-        _servers: &[RealKey],
-    ) -> Result<BTreeMap<RealKey, WayBack>, KernelError> {
-        Ok(BTreeMap::new())
-    }
-    fn connections(&mut self, _limit: usize) -> Result<ConnectionTable, KernelError> {
-        Ok(ConnectionTable::default())
-    }
-}
-
-/// What the test says of the links.
-struct Links(mpsc::Receiver<()>);
-
-impl LinkEvents for Links {
-    fn wait(&mut self) -> Result<(), KernelError> {
-        while self.0.recv().is_err() {
-            std::thread::park();
-        }
-        Ok(())
-    }
-}
-
-struct Appliance {
-    dir: tempfile::TempDir,
-    links: mpsc::Sender<()>,
-    record: Shared,
-}
-
-impl Appliance {
-    fn start(text: &str) -> Appliance {
-        Appliance::start_beside(text, None)
-    }
-
-    fn start_beside(text: &str, drains: Option<&str>) -> Appliance {
-        let dir = tempfile::tempdir().unwrap();
-        let config = dir.path().join("config");
-        std::fs::create_dir(&config).unwrap();
-        std::fs::write(config.join(CONFIG_FILE), text).unwrap();
-        if let Some(drains) = drains {
-            std::fs::write(config.join(lb_agent::DRAINS_FILE), drains).unwrap();
-        }
-        let record = Record {
-            kernel: FakeKernel::with_links(&["eth0", "eth1"]),
-            ..Record::default()
-        };
-        let record = Shared(Arc::new(Mutex::new(record)));
-        let (links, events) = mpsc::channel();
-        let places = Places {
-            config,
-            runtime: dir.path().join("run"),
-            sample: dir.path().join("sample"),
-            mirror: None,
-        };
-        let ports = Ports {
-            kernel: Box::new(record.clone()),
-            activity: Box::new(record.clone()),
-            links: Box::new(Links(events)),
-            give_back: || (),
-        };
-        let ready = places.runtime.join("agent.ready");
-        std::thread::spawn(move || lb_agent::run(places, ports));
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !ready.exists() {
-            assert!(Instant::now() < deadline, "the agent is not ready");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Appliance { dir, links, record }
-    }
-
-    fn ask(&self, request: &Request) -> Response {
-        let mut stream = UnixStream::connect(self.dir.path().join("run/control.sock")).unwrap();
-        let request = serde_json::to_string(request).unwrap();
-        stream.write_all(format!("{request}\n").as_bytes()).unwrap();
-        let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap()
-    }
-
-    fn put(&self, text: &str) -> ApplyReport {
-        let text = text.to_owned();
-        match self.ask(&Request::ConfigPut { text }) {
-            Response::Apply(report) if report.applied => report,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn status(&self) -> StatusReport {
-        match self.ask(&Request::Status) {
-            Response::Status(report) => report,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// How often the kernel was read: the frame, and the servers of a service.
-    fn read(&self) -> (usize, usize) {
-        let record = self.record.0.lock().unwrap();
-        (record.frames, record.pools)
-    }
-
-    /// Every service with its servers and their weights.
-    fn table(&self) -> Vec<String> {
-        let record = self.record.0.lock().unwrap();
-        let services = record.kernel.state.virtual_servers.iter();
-        let lines = services.map(|(key, seen)| {
-            let servers = seen
-                .servers
-                .iter()
-                .map(|(server, real)| format!(" {server}*{}", real.weight));
-            format!("{key}{}", servers.collect::<String>())
-        });
-        lines.collect()
-    }
-}
-
-/// Services by their ports; each server by the last number of its address and its weight.
-fn config(services: &[(u16, &[(u8, u16)])]) -> String {
-    let mut text = "[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\"]\n\
-                    [[interface]]\nname = \"eth1\"\naddresses = [\"172.16.0.254/24\"]\n"
-        .to_owned();
-    for (port, servers) in services {
-        text += &format!(
-            "[[virtual_server]]\nname = \"s{port}\"\nlisten = \"192.168.0.1:{port}\"\ncheck = {{ type = \"none\" }}\n\
-             drain_timeout = \"0s\"\n"
-        );
-        for (server, weight) in *servers {
-            text += &format!(
-                "[[virtual_server.real_server]]\naddress = \"172.16.0.{server}:80\"\nweight = {weight}\n"
-            );
-        }
-    }
-    text
-}
+use lb_agent::CONFIG_FILE;
+use lb_core::control::{Request, Response, Terms};
+use stage::{Appliance, config, eventually};
 
 #[test]
 fn one_server_is_one_step_and_nothing_is_read() {
@@ -385,22 +169,12 @@ fn a_change_is_answered_when_it_is_kept() {
     // As somebody else wrote it.
     let written = config(&[before[0], (81, &[(1, 30)])]);
     std::fs::write(volume.join(CONFIG_FILE), written).unwrap();
-    let Response::Apply(report) = appliance.ask(&Request::ConfigApply) else {
+    let Response::Apply(report) = appliance.ask(&Request::ConfigApply {
+        terms: Terms::default(),
+    }) else {
         panic!("no report");
     };
     assert!(report.applied && report.persisted, "{report:?}");
-}
-
-fn eventually(appliance: &Appliance, expected: &[&str]) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while appliance.table() != expected {
-        assert!(
-            Instant::now() < deadline,
-            "{:?} instead of {expected:?}",
-            appliance.table()
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]

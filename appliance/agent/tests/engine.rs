@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use lb_agent::{APPLIED_FILE, CONFIG_FILE, Places, Ports, SAMPLE_FILE};
 use lb_core::control::{
-    ApplyReport, ConfigSource, HealthWord, Request, Response, ServicesReport, StatusReport,
+    ApplyReport, ConfigSource, HealthWord, Request, Response, ServicesReport, StatusReport, Terms,
 };
 use lb_core::fake::{FakeKernel, Uncounted};
 use lb_core::flat::FlatMap;
@@ -185,6 +185,7 @@ impl Appliance {
     fn put(&self, text: &str) -> ApplyReport {
         match self.ask(&Request::ConfigPut {
             text: text.to_owned(),
+            terms: Terms::default(),
         }) {
             Response::Apply(report) => report,
             other => panic!("{other:?}"),

@@ -538,3 +538,31 @@ fn what_is_pasted_into_import_comes_back_as_a_configuration() {
     let help = terminal.command("import keepalived ?");
     assert!(help.contains("import keepalived [FILE]"), "{help:?}");
 }
+
+#[test]
+fn a_trial_is_told_before_every_prompt_but_not_in_a_document() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    assert!(!terminal.command("version").contains("PENDING"));
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec;
+    let mark = agent.socket.with_file_name("pending");
+    std::fs::write(&mark, format!("{}000\n", now + 90)).unwrap();
+    let shown = terminal.command("version");
+    assert!(
+        shown.contains("PENDING") && shown.contains("config confirm"),
+        "{shown}"
+    );
+    assert!(!terminal.command("services --json").contains("PENDING"));
+    // The deadline has gone by, and whoever wrote it too.
+    std::fs::write(&mark, format!("{}000\n", now - 1)).unwrap();
+    assert!(!terminal.command("version").contains("PENDING"));
+    terminal.command("config apply --confirm 2m");
+    let asked = agent.asked().into_iter().rev();
+    let by = asked.filter_map(|request| match request {
+        lb_core::control::Request::ConfigApply { terms } => Some(terms.by),
+        _ => None,
+    });
+    // The one in front of the operator, and not the line editor's own.
+    let device = terminal.device.trim_start_matches("/dev/");
+    assert_eq!(by.collect::<Vec<_>>(), [format!("console {device}")]);
+}

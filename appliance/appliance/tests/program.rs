@@ -361,6 +361,9 @@ fn bad_news_from_the_agent_is_exit_code_1() {
             failed: vec![],
             persisted: false,
             persist_fault: Some("the config volume is read-only".into()),
+            state: ChangeState::Applied,
+            pending: None,
+            number: None,
         }))
     });
     let output = applctl(&agent, &["config", "apply"]);
@@ -507,4 +510,65 @@ fn an_import_of_nothing_fails_and_says_so() {
         "{}",
         text(&output.stderr)
     );
+}
+
+#[test]
+fn a_change_is_asked_for_on_its_terms() {
+    let agent = FakeAgent::well();
+    let text = b"hostname = \"lb\"\n";
+    for (words, input) in [
+        (
+            &["config", "put", "--confirm", "2m", "--comment", "new gateway"][..],
+            &text[..],
+        ),
+        (&["config", "apply", "--confirm=1.5s"][..], b""),
+        (&["config", "rollback", "12"][..], b""),
+        (&["config", "confirm"][..], b""),
+        (&["config", "abort"][..], b""),
+        (&["config", "diff", "12", "14"][..], b""),
+        (&["config", "history"][..], b""),
+        (&["config", "show", "12"][..], b""),
+    ] {
+        assert_eq!(fed(&agent, words, input).status.code(), Some(0), "{words:?}");
+    }
+    let terms = |confirm_ms, comment: Option<&str>| Terms {
+        confirm_ms,
+        comment: comment.map(str::to_owned),
+        by: "program".to_owned(),
+    };
+    let by = || "program".to_owned();
+    assert_eq!(
+        agent.asked(),
+        [
+            Request::ConfigPut {
+                text: String::from_utf8(text.to_vec()).unwrap(),
+                terms: terms(Some(120_000), Some("new gateway")),
+            },
+            Request::ConfigApply {
+                terms: terms(Some(1_500), None)
+            },
+            Request::ConfigRollback {
+                number: 12,
+                terms: terms(None, None)
+            },
+            Request::ConfigConfirm { by: by() },
+            Request::ConfigAbort { by: by() },
+            Request::ConfigDiff {
+                from: Some(12),
+                to: Some(14)
+            },
+            Request::ConfigHistory,
+            Request::ConfigShow { number: Some(12) },
+        ]
+    );
+    let output = applctl(&agent, &["config", "apply", "--confirm", "2h"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text_of(&output).contains("from 1s to 1h"), "{}", text_of(&output));
+}
+
+fn text_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }

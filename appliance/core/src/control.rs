@@ -2,6 +2,7 @@
 //! On the control socket a request is one line of JSON and so is its response. Human output and `--json` render the
 //! same report structs. Must not: format for humans, or know the socket.
 
+mod changes;
 mod counters;
 mod explain;
 mod network;
@@ -10,6 +11,7 @@ mod pools;
 use serde::{Deserialize, Serialize};
 
 use crate::traffic::{Traffic, TrafficRates};
+pub use changes::*;
 pub use counters::*;
 pub use explain::*;
 pub use network::*;
@@ -67,8 +69,10 @@ pub enum Request {
     Connections {
         limit: usize,
     },
-    /// The text of lb.toml.
-    ConfigShow,
+    /// The text of lb.toml, or of this entry of the history.
+    ConfigShow {
+        number: Option<u64>,
+    },
     /// Validates this text, or the lb.toml on disk.
     ConfigCheck {
         text: Option<String>,
@@ -76,9 +80,33 @@ pub enum Request {
     /// Validates this text, writes it as lb.toml, and applies it.
     ConfigPut {
         text: String,
+        #[serde(default)]
+        terms: Terms,
     },
     /// Reads lb.toml and applies it.
-    ConfigApply,
+    ConfigApply {
+        terms: Terms,
+    },
+    /// Keeps the configuration that is pending.
+    ConfigConfirm {
+        by: String,
+    },
+    /// Returns at once to the configuration before the pending one.
+    ConfigAbort {
+        by: String,
+    },
+    /// What would change: lb.toml against what is in force; the history's entry `from` against that; or two entries.
+    ConfigDiff {
+        from: Option<u64>,
+        to: Option<u64>,
+    },
+    /// The configurations that were applied.
+    ConfigHistory,
+    /// Puts an entry of the history in force, as `ConfigPut` does a text.
+    ConfigRollback {
+        number: u64,
+        terms: Terms,
+    },
     Version,
 }
 
@@ -103,6 +131,8 @@ pub enum Response {
     Config(ConfigText),
     Check(CheckReport),
     Apply(ApplyReport),
+    Diff(DiffReport),
+    History(HistoryReport),
     Version(VersionReport),
     /// The request could not be carried out; one sentence with the remedy.
     Error {
@@ -126,6 +156,10 @@ pub enum ConfigSource {
     LastApplied,
     /// The copy outside the config volume.
     Mirror,
+    /// The newest one of the history that can be used.
+    History,
+    /// One that is on trial, and returns unless it is confirmed.
+    Pending,
     /// Nothing: no services, no addresses.
     None,
 }
@@ -157,6 +191,9 @@ pub struct ConfigStatus {
     pub persistent: bool,
     /// Since the configuration in force was put in force; `None` without one.
     pub age_ms: Option<u64>,
+    /// While it is on trial.
+    #[serde(default)]
+    pub pending: Option<PendingReport>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -316,6 +353,14 @@ pub struct ApplyReport {
     /// Whether the configuration will be there after a power cut; the reason if not.
     pub persisted: bool,
     pub persist_fault: Option<String>,
+    #[serde(default)]
+    pub state: ChangeState,
+    /// While it is on trial.
+    #[serde(default)]
+    pub pending: Option<PendingReport>,
+    /// Its number in the history, once it is there.
+    #[serde(default)]
+    pub number: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,8 +4,10 @@
 pub mod certificates;
 pub mod check;
 pub mod config;
+pub mod confirm;
 pub mod control;
 pub mod desired;
+pub mod difference;
 pub mod doctor;
 pub mod drops;
 pub mod fake;

@@ -45,7 +45,12 @@ pub enum AskError {
 /// Asks with the patience that the request needs.
 pub fn ask(path: &Path, request: &Request, interrupt: &Interrupt) -> Result<Response, AskError> {
     let patience = match request {
-        Request::ConfigPut { .. } | Request::ConfigApply => APPLY_PATIENCE,
+        Request::ConfigPut { .. }
+        | Request::ConfigApply { .. }
+        | Request::ConfigRollback { .. }
+        | Request::ConfigConfirm { .. }
+        | Request::ConfigAbort { .. }
+        | Request::ConfigDiff { .. } => APPLY_PATIENCE,
         _ => REPORT_PATIENCE,
     };
     ask_within(path, request, interrupt, patience)

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use lb_core::config::keys::{Place, places};
 
 use super::line::{quote, split};
-use super::tree::{Command, ROOT, Values};
+use super::tree::{Command, ROOT, Takes, Values};
 
 /// Where names come from that the tree does not hold.
 pub trait Names {
@@ -92,10 +92,8 @@ fn expected(command: &Command) -> String {
         true => a.name.to_owned(),
         false => format!("[{}]", a.name),
     });
-    let options = command.options.iter().map(|o| match o.number {
-        Some(_) => format!("[{} N]", o.name),
-        None => format!("[{}]", o.name),
-    });
+    let options = command.options.iter();
+    let options = options.map(|o| format!("[{}{}]", o.name, o.takes.word()));
     arguments
         .chain(options)
         .chain(Some(children).filter(|c| !c.is_empty()))
@@ -154,8 +152,11 @@ fn descend(words: &[String]) -> Option<(&'static Command, usize)> {
 
 fn leaf(typed: &Typed, names: &dyn Names) -> Vec<String> {
     let last = typed.rest.last().map(String::as_str).unwrap_or_default();
-    let awaits_number = typed.command.choice(last).is_some_and(|o| o.number.is_some());
-    if awaits_number {
+    let awaits_value = typed
+        .command
+        .choice(last)
+        .is_some_and(|o| o.takes != Takes::Nothing);
+    if awaits_value {
         return Vec::new();
     }
     let mut candidates = Vec::new();
@@ -204,6 +205,7 @@ fn keys(begin: &str) -> Vec<String> {
 
 fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
     match values {
+        Values::Number => Vec::new(),
         Values::Services => fitting(names.services(), &typed.word),
         Values::Servers => fitting(names.servers(), &typed.word),
         Values::Known => {
@@ -271,7 +273,20 @@ mod tests {
         assert_eq!(candidates("sta"), ["status "]);
         assert_eq!(complete("applctl sta", &Fixed), (8, vec!["status ".to_owned()]));
         assert_eq!(candidates("con"), ["connections ", "config "]);
-        assert_eq!(candidates("config "), ["show ", "check ", "put ", "apply "]);
+        assert_eq!(
+            candidates("config "),
+            [
+                "show ",
+                "check ",
+                "diff ",
+                "put ",
+                "apply ",
+                "confirm ",
+                "abort ",
+                "history ",
+                "rollback "
+            ]
+        );
         assert_eq!(candidates("conf s"), ["show "]);
         assert_eq!(candidates("status "), ["--json "]);
         assert_eq!(candidates("log --f"), ["--follow "]);
@@ -344,7 +359,13 @@ mod tests {
         let hint = |line: &str| super::hint(line).map(|h| (h.insert, h.display));
         let some = |insert: &str, display: &str| Some((insert.to_owned(), display.to_owned()));
         assert_eq!(hint("stat"), some("us", "us [--json]"));
-        assert_eq!(hint("conf"), some("ig", "ig show | check | put | apply"));
+        assert_eq!(
+            hint("conf"),
+            some(
+                "ig",
+                "ig show | check | diff | put | apply | confirm | abort | history | rollback"
+            )
+        );
         assert_eq!(
             hint("services "),
             some("", "[NAME] [--traffic] [--rate] [--json]")

@@ -1,14 +1,12 @@
 //! Carries a command out: asks the agent, or looks itself where the agent is not needed, and prints the answer.
 //! The console and the program share all of it. Must not: parse words.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lb_core::config::{self, MAX_BYTES};
 use lb_core::control::{
-    CheckNowReport, CheckReport, ConfigText, INIT_REPORT, InitReport, Request, Response, SOCKET,
+    ChangeState, CheckNowReport, CheckReport, INIT_REPORT, InitReport, Request, Response, SOCKET,
     VersionReport,
 };
 use lb_core::rates;
@@ -16,6 +14,7 @@ use lb_core::traffic::TRAFFIC_WINDOW_MS;
 use serde::Serialize;
 
 use super::client::{AskError, ask};
+use super::configure;
 use super::console::size;
 use super::failure::Failure;
 use super::help;
@@ -25,7 +24,6 @@ use super::interrupt::Interrupt;
 use super::log::{Log, Wanted};
 use super::parse::{Invocation, Parsed, command_of};
 use super::power::{self, Power};
-use super::put::{self, Received};
 use super::render::{self, Figures, Screen, wrap};
 use super::top;
 use super::tree::{self, Action};
@@ -59,6 +57,11 @@ impl Places {
         }
     }
 
+    /// While a configuration is on trial: until when. It lies beside the agent's socket.
+    pub fn pending_mark(&self) -> PathBuf {
+        self.socket.with_file_name(lb_agent::PENDING_MARK)
+    }
+
     /// What init has written about itself, if it runs and can be understood.
     pub fn init(&self) -> Option<InitReport> {
         serde_json::from_slice(&std::fs::read(&self.init_report).ok()?).ok()
@@ -76,6 +79,8 @@ pub struct Context<'a> {
     pub screen: Screen,
     /// Whether `out` is a terminal.
     pub terminal: bool,
+    /// Who gives the command, for the history: `console ttyS0`, `program`.
+    pub who: &'a str,
 }
 
 /// Whether the answer, already printed, is good news.
@@ -121,10 +126,15 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         Action::Connections => context.ask(&Request::Connections {
             limit: limit(tree::LIMIT, tree::LIMIT_DEFAULT),
         })?,
-        Action::ConfigShow => config_show(context)?,
-        Action::ConfigCheck => config_check(invocation.arguments.first(), context)?,
-        Action::ConfigPut => config_put(invocation.json(), context)?,
-        Action::ConfigApply => context.ask(&Request::ConfigApply)?,
+        Action::ConfigShow
+        | Action::ConfigCheck
+        | Action::ConfigPut
+        | Action::ConfigApply
+        | Action::ConfigConfirm
+        | Action::ConfigAbort
+        | Action::ConfigDiff
+        | Action::ConfigHistory
+        | Action::ConfigRollback => configure::run(invocation, context)?,
         Action::Explain => return explain_key(invocation, context),
         Action::Version => Response::Version(version(context.places)),
         Action::Top => return top::run(invocation, context),
@@ -262,6 +272,8 @@ fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Result<V
             Response::Config(report) => context.print_json(report),
             Response::Check(report) => context.print_json(report),
             Response::Apply(report) => context.print_json(report),
+            Response::Diff(report) => context.print_json(report),
+            Response::History(report) => context.print_json(report),
             Response::Version(report) => context.print_json(report),
             Response::Error { message } => return Err(Failure::Refused(message.clone())),
         }?;
@@ -270,9 +282,14 @@ fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Result<V
     }
     Ok(match response {
         Response::Check(CheckReport { ok: false, .. }) => Verdict::Bad,
-        Response::Apply(report) if !report.applied || !report.failed.is_empty() || !report.persisted => {
-            Verdict::Bad
+        Response::Apply(report) => {
+            let saved = report.persisted || report.state == ChangeState::Pending;
+            match report.applied && report.failed.is_empty() && saved {
+                true => Verdict::Good,
+                false => Verdict::Bad,
+            }
         }
+        Response::Diff(report) if !report.check.ok => Verdict::Bad,
         Response::Drains(report) if report.persist_fault.is_some() => Verdict::Bad,
         _ => Verdict::Good,
     })
@@ -281,7 +298,7 @@ fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Result<V
 /// What it is about is known here: the agent is not asked.
 fn explain_key(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Failure> {
     let key = invocation.arguments.first().map(String::as_str);
-    let report = config::explain(key).map_err(Failure::UnknownKey)?;
+    let report = lb_core::config::explain(key).map_err(Failure::UnknownKey)?;
     match invocation.json() {
         true => context.print_json(&report),
         false => context.print(&render::explain(&report, &context.screen)),
@@ -297,72 +314,6 @@ fn help_for(words: &[String], context: &mut Context<'_>) -> Result<Verdict, Fail
         }
     };
     context.print(&text)
-}
-
-/// The agent's text of the file, or without an agent the file itself.
-fn config_show(context: &Context<'_>) -> Result<Response, Failure> {
-    match context.ask(&Request::ConfigShow) {
-        Err(failure) if failure.is_absence() => {
-            let path = &context.places.config_file;
-            let bytes = read_config(path)?;
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            Ok(Response::Config(ConfigText {
-                path: path.display().to_string(),
-                text,
-            }))
-        }
-        other => other,
-    }
-}
-
-fn config_check(file: Option<&String>, context: &Context<'_>) -> Result<Response, Failure> {
-    let local = |path: &Path| {
-        let name = path.file_name().map_or_else(
-            || path.display().to_string(),
-            |n| n.to_string_lossy().into_owned(),
-        );
-        let beside = context
-            .places
-            .config_file
-            .parent()
-            .filter(|beside| beside.is_dir());
-        Ok(Response::Check(put::check(&read_config(path)?, &name, beside)))
-    };
-    match file {
-        Some(file) => local(Path::new(file)),
-        None => match context.ask(&Request::ConfigCheck { text: None }) {
-            Err(failure) if failure.is_absence() => local(&context.places.config_file),
-            other => other,
-        },
-    }
-}
-
-/// Of a file that is too large only so much is read that it can be seen to be.
-pub fn read_config(path: &Path) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => Ok(bytes),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(Failure::NoConfig(path.to_owned())),
-        Err(source) => Err(Failure::File {
-            path: path.to_owned(),
-            source,
-        }),
-    }
-}
-
-fn config_put(json: bool, context: &mut Context<'_>) -> Result<Response, Failure> {
-    let say: Option<&mut dyn Write> = if json { None } else { Some(&mut *context.remarks) };
-    let received = put::receive(context.input, context.interrupt, say).map_err(Failure::Terminal)?;
-    let text = match received {
-        Received::Text(text) => text,
-        Received::TooLong(bytes) => return Err(Failure::TooLong(bytes)),
-        Received::GivenUp => return Err(Failure::GivenUp),
-    };
-    match put::request(text) {
-        Ok(request) => context.ask(&request),
-        Err(verdict) => Ok(Response::Apply(*verdict)),
-    }
 }
 
 fn version(places: &Places) -> VersionReport {

@@ -52,14 +52,10 @@ pub fn about(command: &Command, path: &str, screen: &Screen) -> String {
     if !command.options.is_empty() {
         text.push('\n');
         for choice in command.options {
-            let name = if choice.number.is_some() {
-                format!("{} N", choice.name)
-            } else {
-                choice.name.to_owned()
-            };
+            let name = format!("{}{}", choice.name, choice.takes.word());
             text.push_str(&format!(
-                "    {name:<14}{}\n",
-                wrap(choice.summary, screen.width - 18, 18)
+                "    {name:<16}{}\n",
+                wrap(choice.summary, screen.width - 20, 20)
             ));
         }
     }
@@ -100,8 +96,7 @@ fn synopsis(command: &Command, path: &str) -> String {
         text.push_str(&format!(" {}", names.join(" | ")));
     }
     for choice in command.options {
-        let number = if choice.number.is_some() { " N" } else { "" };
-        text.push_str(&format!(" [{}{number}]", choice.name));
+        text.push_str(&format!(" [{}{}]", choice.name, choice.takes.word()));
     }
     text
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use lb_core::import::{self, Imported, Included, Severity};
 
-use super::execute::{Context, Verdict, read_config};
+use super::configure::read_config;
+use super::execute::{Context, Verdict};
 use super::failure::Failure;
 use super::parse::Invocation;
 use super::put::{self, Received};

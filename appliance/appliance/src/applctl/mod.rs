@@ -3,6 +3,7 @@
 
 mod client;
 mod complete;
+mod configure;
 mod console;
 mod execute;
 mod failure;
@@ -108,6 +109,7 @@ fn command(words: &[String], places: &Places, screen: Screen) -> Result<Verdict,
         remarks: &mut remarks,
         screen,
         terminal: isatty(io::stdout()),
+        who: "program",
     };
     let verdict = execute(&parsed, &mut context);
     input.restore();

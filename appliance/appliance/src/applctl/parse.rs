@@ -1,10 +1,12 @@
 //! Words into a command with its arguments and options, or a usage error with the remedy.
 //! Must not: carry anything out, or know whether the words come from the console or a command line.
 
+use std::time::Duration;
+
 use lb_core::suggest::nearest;
 use thiserror::Error;
 
-use super::tree::{Choice, Command, JSON, ROOT};
+use super::tree::{Choice, Command, JSON, ROOT, Takes, Values};
 
 /// A command, fully understood.
 #[derive(Debug)]
@@ -13,7 +15,16 @@ pub struct Invocation {
     /// As it is typed in full: `config check`.
     pub path: String,
     pub arguments: Vec<String>,
-    options: Vec<(&'static str, Option<u64>)>,
+    options: Vec<(&'static str, Given)>,
+}
+
+/// What was given with an option.
+#[derive(Debug)]
+enum Given {
+    Nothing,
+    Number(u64),
+    Time(Duration),
+    Text(String),
 }
 
 impl Invocation {
@@ -23,11 +34,29 @@ impl Invocation {
 
     /// The number given with `option`; the last one counts.
     pub fn number(&self, option: &str) -> Option<u64> {
-        self.options
-            .iter()
-            .rev()
-            .find(|(name, _)| *name == option)
-            .and_then(|(_, number)| *number)
+        match self.given(option)? {
+            Given::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    pub fn time(&self, option: &str) -> Option<Duration> {
+        match self.given(option)? {
+            Given::Time(time) => Some(*time),
+            _ => None,
+        }
+    }
+
+    pub fn text(&self, option: &str) -> Option<&str> {
+        match self.given(option)? {
+            Given::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn given(&self, option: &str) -> Option<&Given> {
+        let mut given = self.options.iter().rev();
+        given.find(|(name, _)| *name == option).map(|(_, given)| given)
     }
 
     pub fn json(&self) -> bool {
@@ -74,11 +103,21 @@ pub enum UsageError {
         near: Option<&'static str>,
         known: Vec<&'static str>,
     },
-    #[error("`{option}` needs a number after it, as in `{option} {example}`")]
-    MissingNumber {
+    #[error("`{option}` needs a {what} after it, as in `{option} {example}`")]
+    MissingValue {
         option: &'static str,
+        what: &'static str,
         example: &'static str,
     },
+    #[error("`{option}` takes a time from {} to {}, such as 30s or 2m, not `{word}`", shown_time(*.low), shown_time(*.high))]
+    BadTime {
+        option: &'static str,
+        word: String,
+        low: u64,
+        high: u64,
+    },
+    #[error("`{path}` takes a number of `config history`, not `{word}`")]
+    BadHistoryNumber { path: String, word: String },
     #[error("`{option}` takes a number from {low} to {high}, not `{word}`")]
     BadNumber {
         option: &'static str,
@@ -254,33 +293,72 @@ fn option<'a>(
     invocation: &Invocation,
     word: &str,
     words: &mut impl Iterator<Item = &'a String>,
-) -> Result<(&'static str, Option<u64>), UsageError> {
+) -> Result<(&'static str, Given), UsageError> {
     let (name, value) = match word.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (word, None),
     };
     let choice = find_choice(invocation, name)?;
-    let Some((low, high)) = choice.number else {
-        return match value {
-            Some(_) => Err(UsageError::Valueless { option: choice.name }),
-            None => Ok((choice.name, None)),
-        };
+    let option = choice.name;
+    let (what, example) = match choice.takes {
+        Takes::Nothing => {
+            return match value {
+                Some(_) => Err(UsageError::Valueless { option }),
+                None => Ok((option, Given::Nothing)),
+            };
+        }
+        Takes::Number(_, _, "") => ("number", "50"),
+        Takes::Number(..) => ("number", "2s"),
+        Takes::Time(..) => ("time", "2m"),
+        Takes::Text => ("text", "\"new gateway\""),
+    };
+    let missing = UsageError::MissingValue {
+        option,
+        what,
+        example,
     };
     let value = match value {
         Some(value) => value,
-        None => words.next().ok_or(UsageError::MissingNumber {
-            option: choice.name,
-            example: if choice.unit.is_empty() { "50" } else { "2s" },
-        })?,
+        None => words.next().ok_or(missing)?,
     };
-    match value.strip_suffix(choice.unit).unwrap_or(value).parse() {
-        Ok(number) if (low..=high).contains(&number) => Ok((choice.name, Some(number))),
-        _ => Err(UsageError::BadNumber {
-            option: choice.name,
-            word: shown(value),
-            low,
-            high,
-        }),
+    Ok((option, given(option, choice.takes, value)?))
+}
+
+fn given(option: &'static str, takes: Takes, value: &str) -> Result<Given, UsageError> {
+    let word = || shown(value);
+    match takes {
+        Takes::Nothing => Err(UsageError::Valueless { option }),
+        Takes::Number(low, high, unit) => match value.strip_suffix(unit).unwrap_or(value).parse() {
+            Ok(number) if (low..=high).contains(&number) => Ok(Given::Number(number)),
+            _ => Err(UsageError::BadNumber {
+                option,
+                word: word(),
+                low,
+                high,
+            }),
+        },
+        Takes::Time(low, high) => {
+            let allowed = Duration::from_secs(low)..=Duration::from_secs(high);
+            match lb_core::config::time(value).filter(|time| allowed.contains(time)) {
+                Some(time) => Ok(Given::Time(time)),
+                None => Err(UsageError::BadTime {
+                    option,
+                    word: word(),
+                    low,
+                    high,
+                }),
+            }
+        }
+        Takes::Text => Ok(Given::Text(value.to_owned())),
+    }
+}
+
+/// `1s`, `1h`: a limit is whole in its unit.
+fn shown_time(seconds: u64) -> String {
+    match seconds {
+        hours if hours.is_multiple_of(3600) => format!("{}h", hours / 3600),
+        minutes if minutes.is_multiple_of(60) => format!("{}m", minutes / 60),
+        seconds => format!("{seconds}s"),
     }
 }
 
@@ -320,7 +398,15 @@ fn argument(invocation: &mut Invocation, word: &str) -> Result<(), UsageError> {
                 word: shown(&word),
             });
         }
-        _ => invocation.arguments.push(word),
+        arguments => {
+            let next = arguments.get(invocation.arguments.len());
+            let is_number = next.is_some_and(|next| next.values == Values::Number);
+            if is_number && word.parse::<u64>().is_err() {
+                let word = shown(&word);
+                return Err(UsageError::BadHistoryNumber { path, word });
+            }
+            invocation.arguments.push(word);
+        }
     }
     Ok(())
 }
@@ -375,6 +461,10 @@ mod tests {
         assert!(run("serv --json nginx").json());
         assert_eq!(run("log --last 3 --last=5").number("--last"), Some(5));
         assert!(run("log --fol").has("--follow"));
+        let put = run("config put --confirm 1.5m --comment 'two words'");
+        assert_eq!(put.time("--confirm"), Some(Duration::from_secs(90)));
+        assert_eq!(put.text("--comment"), Some("two words"));
+        assert_eq!(run("config diff 12 14").arguments, ["12", "14"]);
         assert_eq!(run("services -- --odd").arguments, ["--odd"]);
         assert_eq!(run("help config put").arguments, ["config", "put"]);
         assert!(matches!(parse(&[]), Ok(Parsed::Nothing)));
@@ -410,11 +500,11 @@ mod tests {
             ("con", "`con` can be connections or config; type more of it"),
             (
                 "config",
-                "`config` needs one of show, check, put or apply after it",
+                "`config` needs one of show, check, diff, put, apply, confirm, abort, history or rollback after it",
             ),
             (
                 "config shwo",
-                "`config` has no `shwo`, did you mean `show`? it has show, check, put or apply",
+                "`config` has no `shwo`, did you mean `show`? it has show, check, diff, put, apply, confirm, abort, history or rollback",
             ),
             (
                 "status --jsno",
@@ -437,6 +527,30 @@ mod tests {
                 "`--last` takes a number from 0 to 1000000, not `-1`",
             ),
             ("status --json=1", "`--json` takes no value"),
+            (
+                "config apply --confirm",
+                "`--confirm` needs a time after it, as in `--confirm 2m`",
+            ),
+            (
+                "config apply --confirm 2h",
+                "`--confirm` takes a time from 1s to 1h, such as 30s or 2m, not `2h`",
+            ),
+            (
+                "config put --confirm=120",
+                "`--confirm` takes a time from 1s to 1h, such as 30s or 2m, not `120`",
+            ),
+            (
+                "config put --comment",
+                "`--comment` needs a text after it, as in `--comment \"new gateway\"`",
+            ),
+            (
+                "config rollback last",
+                "`config rollback` takes a number of `config history`, not `last`",
+            ),
+            (
+                "config rollback",
+                "`config rollback` needs a N: config rollback N; `help config rollback` says more",
+            ),
             ("status now", "`status` takes no argument; `now` is too much"),
             ("services a b", "`services` takes one NAME; `b` is too much"),
             ("poweroff now", "`poweroff` takes no argument; `now` is too much"),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lb_core::config::{self, Config, MAX_BYTES};
-use lb_core::control::{ApplyReport, CheckReport, Request};
+use lb_core::control::{ApplyReport, ChangeState, CheckReport, Request, Terms};
 
 use super::input::{Came, Input, Typing};
 use super::interrupt::Interrupt;
@@ -112,9 +112,9 @@ impl Echo {
 }
 
 /// The request that carries the text, or the verdict on a text that no request can carry.
-pub fn request(text: Vec<u8>) -> Result<Request, Box<ApplyReport>> {
+pub fn request(text: Vec<u8>, terms: Terms) -> Result<Request, Box<ApplyReport>> {
     String::from_utf8(text)
-        .map(|text| Request::ConfigPut { text })
+        .map(|text| Request::ConfigPut { text, terms })
         .map_err(|error| {
             let bytes = error.into_bytes();
             Box::new(ApplyReport {
@@ -125,6 +125,9 @@ pub fn request(text: Vec<u8>) -> Result<Request, Box<ApplyReport>> {
                 failed: Vec::new(),
                 persisted: false,
                 persist_fault: None,
+                state: ChangeState::Applied,
+                pending: None,
+                number: None,
             })
         })
 }

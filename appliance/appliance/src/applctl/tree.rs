@@ -25,6 +25,11 @@ pub enum Action {
     ImportKeepalived,
     ImportHaproxy,
     Explain,
+    ConfigConfirm,
+    ConfigAbort,
+    ConfigDiff,
+    ConfigHistory,
+    ConfigRollback,
     Version,
     Reboot,
     PowerOff,
@@ -78,6 +83,8 @@ pub enum Values {
     /// Words of this tree.
     Commands,
     File,
+    /// Numbers of the history.
+    Number,
 }
 
 /// An option of a command.
@@ -85,10 +92,32 @@ pub enum Values {
 pub struct Choice {
     pub name: &'static str,
     pub summary: &'static str,
-    /// The range of its number; `None` for a plain switch.
-    pub number: Option<(u64, u64)>,
-    /// What the number counts, which may stand behind it: `2s`. Empty: nothing may.
-    pub unit: &'static str,
+    pub takes: Takes,
+}
+
+/// What stands behind an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// It is a plain switch.
+    Nothing,
+    /// From, to, and what it counts, which may stand behind it: `2s`. Empty: nothing may.
+    Number(u64, u64, &'static str),
+    /// With its unit, from and to these many seconds: `2m`.
+    Time(u64, u64),
+    /// Words, in quotes if there are several.
+    Text,
+}
+
+impl Takes {
+    /// As it is shown behind the option; empty for a plain switch.
+    pub fn word(self) -> &'static str {
+        match self {
+            Takes::Nothing => "",
+            Takes::Number(..) => " N",
+            Takes::Time(..) => " TIME",
+            Takes::Text => " TEXT",
+        }
+    }
 }
 
 pub const JSON: &str = "--json";
@@ -101,20 +130,20 @@ pub const TRAFFIC: &str = "--traffic";
 pub const INTERVAL: &str = "--interval";
 pub const COUNT: &str = "--count";
 pub const ONCE: &str = "--once";
+pub const CONFIRM: &str = "--confirm";
+pub const COMMENT: &str = "--comment";
 
 const JSON_CHOICE: Choice = Choice {
     name: JSON,
     summary: "print one JSON document and nothing else",
-    number: None,
-    unit: "",
+    takes: Takes::Nothing,
 };
 const JSON_ONLY: &[Choice] = &[JSON_CHOICE];
 const RATE_AND_JSON: &[Choice] = &[
     Choice {
         name: RATE,
         summary: "read the counters twice, 1 s apart, and show the rates",
-        number: None,
-        unit: "",
+        takes: Takes::Nothing,
     },
     JSON_CHOICE,
 ];

@@ -79,7 +79,7 @@ impl FakeAgent {
     /// The texts that were put.
     pub fn put(&self) -> Vec<String> {
         let texts = self.asked().into_iter().filter_map(|request| match request {
-            Request::ConfigPut { text } => Some(text),
+            Request::ConfigPut { text, .. } => Some(text),
             _ => None,
         });
         texts.collect()
@@ -151,7 +151,11 @@ pub fn answer(request: &Request) -> Response {
         Request::Doctor { .. } => Response::Doctor(DoctorReport::default()),
         Request::Events { .. } => Response::Events(EventsReport::default()),
         Request::Undrain { .. } | Request::Drains => Response::Drains(DrainsReport::default()),
-        Request::ConfigPut { .. } | Request::ConfigApply => Response::Apply(ApplyReport {
+        Request::ConfigPut { .. }
+        | Request::ConfigApply { .. }
+        | Request::ConfigRollback { .. }
+        | Request::ConfigConfirm { .. }
+        | Request::ConfigAbort { .. } => Response::Apply(ApplyReport {
             applied: true,
             check: check(),
             steps: vec!["add virtual 192.168.0.1:30080/tcp rr".into()],
@@ -159,10 +163,24 @@ pub fn answer(request: &Request) -> Response {
             failed: vec![],
             persisted: true,
             persist_fault: None,
+            state: ChangeState::Applied,
+            pending: None,
+            number: None,
         }),
-        Request::ConfigShow => Response::Config(ConfigText {
+        Request::ConfigShow { .. } => Response::Config(ConfigText {
             path: "/config/lb.toml".into(),
             text: "hostname = \"lb\"\n".into(),
+        }),
+        Request::ConfigHistory => Response::History(HistoryReport::default()),
+        Request::ConfigDiff { .. } => Response::Diff(DiffReport {
+            from: "in force".into(),
+            to: "lb.toml".into(),
+            check: check(),
+            changes: vec![],
+            steps: vec![],
+            drift: Some(vec![]),
+            text: vec![],
+            text_fault: None,
         }),
         Request::ConfigCheck { .. } => Response::Check(check()),
         Request::Interfaces => Response::Interfaces(InterfacesReport {
@@ -203,6 +221,7 @@ pub fn status() -> StatusReport {
             source: ConfigSource::File,
             persistent: true,
             age_ms: Some(50_000),
+            pending: None,
         },
         problems: vec![],
         services: 2,
@@ -337,6 +356,8 @@ struct Output {
 
 /// A console on a terminal of its own.
 pub struct Terminal {
+    /// `/dev/pts/3`.
+    pub device: String,
     master: Option<Arc<OwnedFd>>,
     child: Child,
     output: Arc<Output>,
@@ -403,6 +424,7 @@ impl Terminal {
         let output = Arc::new(Output::default());
         let master = Some(Arc::new(master));
         let mut terminal = Terminal {
+            device: device.clone(),
             master,
             child,
             output,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::model::{Config, RealServer, VirtualServer};
+use crate::confirm::Assertions;
 use crate::model::VirtualKey;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub fn changed(old: &Config, new: &Config) -> Changed {
         hostname: config.hostname.clone(),
         timeouts: config.timeouts,
         fail_static: config.fail_static,
+        // It says when this file is confirmed, and nothing about what is in force.
+        confirm: Assertions::default(),
         interfaces: config.interfaces.clone(),
         masquerades: config.masquerades.clone(),
         port_forwards: config.port_forwards.clone(),

@@ -6,6 +6,7 @@ mod address;
 mod answers;
 mod changed;
 mod check;
+mod confirm;
 mod explain;
 mod fault;
 mod forward;
@@ -48,7 +49,7 @@ pub use model::{
     Bond, Bridge, Config, HostName, Interface, InterfaceKind, LinkSelector, Masquerade, MssClamp,
     PortForward, RealServer, Route, VirtualServer, Vlan, WhenDown,
 };
-pub use parts::{Before, Parts};
+pub use parts::{Before, Parts, fingerprint};
 pub use warnings::{missing_files, warnings};
 
 use fault::{Wrong, quoted};
@@ -57,6 +58,11 @@ use service::Services;
 
 /// The largest lb.toml that is read: some 1,000 services with 40 servers each, every key spelled out.
 pub const MAX_BYTES: usize = 8 << 20;
+
+/// A time as lb.toml has it: a number and one unit, `500ms`, `2m`.
+pub fn time(text: &str) -> Option<std::time::Duration> {
+    text.parse().ok().map(|time::Time(duration)| duration)
+}
 
 /// Parses and validates the bytes of lb.toml.
 pub fn parse_bytes(bytes: &[u8]) -> Result<Config, Faults> {
@@ -141,6 +147,7 @@ fn config(
     let timeouts = timeouts::read(reader, root);
     let fail_static = static_failure::read(reader, root);
     let (interfaces, topology) = interface::read(reader, root);
+    let confirm = confirm::read(reader, root, &interfaces);
     let masquerades = masquerade::read(reader, root, &topology);
     let mut services = Services::new(&topology);
     read_services(reader, &mut services)?;
@@ -152,6 +159,7 @@ fn config(
         hostname,
         timeouts,
         fail_static,
+        confirm,
         interfaces,
         masquerades,
         port_forwards,

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::check::CheckParams;
+use crate::confirm::Assertions;
 use crate::link_kind::{BondMode, LacpRate, XmitHashPolicy};
 use crate::model::{
     Endpoint, Forward, IfName, Limit, MacAddress, PortRange, Protocol, RealKey, ServerKey, VirtualKey,
@@ -27,6 +28,8 @@ pub struct Config {
     /// When most machines behind an interface fall silent at once, their servers keep their traffic for so long while some
     /// still answer, and without end while none does. Zero: never.
     pub fail_static: Duration,
+    /// What confirms this configuration without a person, when it is applied with a deadline.
+    pub confirm: Assertions,
     pub interfaces: Vec<Interface>,
     pub masquerades: Vec<Masquerade>,
     pub port_forwards: Vec<PortForward>,
@@ -41,6 +44,7 @@ impl Config {
             hostname: HostName::default(),
             timeouts: IpvsTimeouts::DEFAULT,
             fail_static: super::static_failure::DEFAULT,
+            confirm: Assertions::default(),
             interfaces: vec![],
             masquerades: vec![],
             port_forwards: vec![],
@@ -292,6 +296,13 @@ impl VirtualServer {
 
     pub fn leaving(&self) -> impl Iterator<Item = &RealServer> {
         self.real_servers.iter().filter(|real| real.tier == Tier::Leaving)
+    }
+
+    /// Whether a server that is taken out of it keeps its connections for a while. A datagram's sender never says that he is done: he is
+    /// moved at once.
+    pub fn lets_leave(&self) -> bool {
+        let connects = |range: &PortRange| range.protocol != Protocol::Udp;
+        !self.pool.drain_timeout.is_zero() && self.listen.iter().any(connects)
     }
 
     pub fn server_key(&self, real: &RealServer) -> ServerKey {

@@ -31,13 +31,13 @@ type Read = Result<(Config, Parts), Faults>;
 /// Eight bytes at a time by a multiplication whose halves are folded together, as wyhash does it
 /// (https://github.com/wangyi-fudan/wyhash, and its constants). A change costs the reading of the whole file, and a hash that
 /// withstands people who look for collisions would be half of that; who writes this file owns the box.
-fn fingerprint(text: &str) -> u64 {
+pub fn fingerprint(text: &[u8]) -> u64 {
     const SECRET: [u64; 2] = [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db];
     let fold = |hash: u64, word: u64| {
         let wide = u128::from(hash ^ word) * u128::from(SECRET[1]);
         (wide as u64) ^ (wide >> 64) as u64
     };
-    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let (words, rest) = text.as_chunks::<8>();
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
     let words = words.iter().chain([&last]).map(|word| u64::from_le_bytes(*word));
@@ -82,8 +82,8 @@ impl<'b> Known<'b> {
     /// What is not a service decides on what a service may be: it has to be the same.
     fn of((parts, config): Before<'b>, outline: &Outline<'_>) -> Option<Known<'b>> {
         let services = &config.virtual_servers;
-        let same =
-            parts.services.len() == services.len() && parts.rest == fingerprint(outline.rest.trim_end());
+        let same = parts.services.len() == services.len()
+            && parts.rest == fingerprint(outline.rest.trim_end().as_bytes());
         let known = parts.services.iter().copied().zip(services);
         same.then(|| Known(known.collect()))
     }
@@ -102,14 +102,14 @@ fn read<'o>(
         return None;
     }
     let mut parts = Parts {
-        rest: fingerprint(outline.rest.trim_end()),
+        rest: fingerprint(outline.rest.trim_end().as_bytes()),
         services: Vec::with_capacity(outline.services.len()),
     };
     let root = reader.top_level(rest.get_ref(), 0);
     let config = config(&mut reader, &root, |reader, services: &mut Services<'_>| {
         for range in &outline.services {
             let part = &text[range.clone()];
-            let print = fingerprint(part);
+            let print = fingerprint(part.as_bytes());
             parts.services.push(print);
             if let Some(service) = known.0.get(&print) {
                 services.take_over(service)?;

@@ -3,15 +3,16 @@
 
 use super::keys::Table;
 pub(super) use super::keys::{
-    BOND, BRIDGE, CHECK, CHECKS, INTERFACE, MASQUERADE, MATCH, PERSISTENCE, PORT_FORWARD, REAL_SERVER, ROOT,
-    ROUTE, SORRY_SERVER, TIMEOUTS, TUNNEL, URL, VIRTUAL_SERVER, VLAN,
+    BOND, BRIDGE, CHECK, CHECKS, CONFIRM, INTERFACE, MASQUERADE, MATCH, PERSISTENCE, PORT_FORWARD,
+    REAL_SERVER, ROOT, ROUTE, SORRY_SERVER, TIMEOUTS, TUNNEL, URL, VIRTUAL_SERVER, VLAN,
 };
 use crate::suggest::distance;
 
-pub(super) static ALL: [&Table; 18] = [
+pub(super) static ALL: [&Table; 19] = [
     &ROOT,
     &TIMEOUTS,
     &CHECKS,
+    &CONFIRM,
     &INTERFACE,
     &MATCH,
     &VLAN,

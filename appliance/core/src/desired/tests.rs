@@ -20,6 +20,7 @@ fn by_mac(label: &str, mac: &str) -> Interface {
 fn config(interface: Interface) -> Config {
     let out = interface.label.clone();
     Config {
+        confirm: Default::default(),
         fail_static: Config::empty().fail_static,
         hostname: HostName::default(),
         timeouts: IpvsTimeouts::DEFAULT,

@@ -8,6 +8,7 @@ pub mod size;
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -51,6 +52,8 @@ struct Session<'a> {
     input: Input,
     editor: LineEditor,
     screen: Screen,
+    /// `console ttyS0`.
+    who: String,
 }
 
 /// Whether there is a next prompt.
@@ -63,6 +66,8 @@ enum Next {
 impl<'a> Session<'a> {
     fn begin(places: &'a Places) -> Result<Session<'a>, String> {
         let fault = |error: io::Error| format!("the terminal cannot be used: {error}");
+        // Before the line editor puts a terminal of its own in its place.
+        let who = format!("console {}", terminal_name());
         let interrupt = Rc::new(Interrupt::install().map_err(fault)?);
         let mut input = Input::new(io::stdin().as_fd()).map_err(fault)?;
         if !input.is_terminal() {
@@ -78,6 +83,7 @@ impl<'a> Session<'a> {
             input,
             editor,
             screen,
+            who,
         })
     }
 
@@ -149,15 +155,23 @@ impl<'a> Session<'a> {
                 remarks: &mut remarks,
                 screen: self.screen,
                 terminal: true,
+                who: &self.who,
             };
             let verdict = execute(&parsed, &mut context);
             self.screen = context.screen;
             verdict
         });
         match outcome {
-            Ok(_) => Next::Prompt,
+            Ok(_) if json => Next::Prompt,
+            Ok(_) => self.next_after(self.show(&self.reminder())),
             Err(failure) => self.report(&failure, json),
         }
+    }
+
+    /// A line before the next prompt while a configuration is on trial; else nothing. The agent need not be asked for it.
+    fn reminder(&self) -> String {
+        let left = pending_for(&self.places.pending_mark());
+        left.map_or_else(String::new, |left| render::reminder(left, &self.screen))
     }
 
     fn report(&self, failure: &Failure, json: bool) -> Next {
@@ -180,6 +194,28 @@ impl<'a> Session<'a> {
         let mut out = io::stdout();
         out.write_all(text.as_bytes())?;
         out.flush()
+    }
+}
+
+/// How long a configuration stays on trial, if one is.
+fn pending_for(mark: &Path) -> Option<Duration> {
+    let until: u64 = std::fs::read_to_string(mark).ok()?.trim().parse().ok()?;
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let now = Duration::new(u64::try_from(now.tv_sec).ok()?, u32::try_from(now.tv_nsec).ok()?);
+    Duration::from_millis(until).checked_sub(now)
+}
+
+/// `ttyS0`; `terminal` where /proc does not tell.
+fn terminal_name() -> String {
+    let device = std::fs::read_link("/proc/self/fd/0").unwrap_or_default();
+    let name = device
+        .strip_prefix("/dev")
+        .unwrap_or(&device)
+        .display()
+        .to_string();
+    match name.is_empty() {
+        true => "terminal".to_owned(),
+        false => name,
     }
 }
 

@@ -1,8 +1,9 @@
 //! Verdicts on a configuration, and what applying one has done.
 //! Must not: lay faults out; whoever found them has done that.
 
-use lb_core::control::{ApplyReport, CheckReport, ConfigText};
+use lb_core::control::{ApplyReport, ChangeState, CheckReport, ConfigText};
 
+use super::changes::pending_until;
 use super::text::{Screen, Tone, bullets, clean, paragraph};
 use super::units::some;
 
@@ -46,11 +47,17 @@ pub fn apply(report: &ApplyReport, screen: &Screen) -> String {
     if !report.check.ok {
         return format!("{}Nothing was changed.\n", faults(&report.check, screen));
     }
+    let done = match report.state {
+        ChangeState::Applied => "Applied",
+        ChangeState::Pending => "In force on trial",
+        ChangeState::Confirmed => "Confirmed",
+        ChangeState::Returned => "The former configuration is in force again",
+    };
     let (done, tone) = match (report.applied, report.failed.len()) {
         (false, _) => ("Nothing was changed.".to_owned(), Tone::Bad),
-        (true, 0) => (applied(report), Tone::Good),
+        (true, 0) => (applied(report, done), Tone::Good),
         (true, failed) => (
-            format!("Applied in part: the kernel refused {}.", some(failed, "step")),
+            format!("{done} in part: the kernel refused {}.", some(failed, "step")),
             Tone::Bad,
         ),
     };
@@ -61,7 +68,8 @@ pub fn apply(report: &ApplyReport, screen: &Screen) -> String {
     text
 }
 
-fn applied(report: &ApplyReport) -> String {
+/// `done`: what became of it, in a word or a few.
+fn applied(report: &ApplyReport, done: &str) -> String {
     const SHOWN: usize = 6;
     let count = report.steps.len();
     let more = match report.changed.len().saturating_sub(SHOWN) {
@@ -70,13 +78,13 @@ fn applied(report: &ApplyReport) -> String {
     };
     let changed: Vec<&str> = report.changed.iter().take(SHOWN).map(String::as_str).collect();
     match (count, changed.is_empty()) {
-        (0, true) => "OK. Applied. Nothing had to change.".to_owned(),
-        (_, true) => format!("OK. Applied, {}.", some(count, "step")),
-        (0, false) => format!("OK. Applied. Changed: {}{more}.", clean(&changed.join(", "))),
+        (0, true) => format!("OK. {done}. Nothing had to change."),
+        (_, true) => format!("OK. {done}, {}.", some(count, "step")),
+        (0, false) => format!("OK. {done}. Changed: {}{more}.", clean(&changed.join(", "))),
         (_, false) => {
             let steps = some(count, "step");
             format!(
-                "OK. Applied, {steps}. Changed as well: {}{more}.",
+                "OK. {done}, {steps}. Changed as well: {}{more}.",
                 clean(&changed.join(", "))
             )
         }
@@ -84,8 +92,18 @@ fn applied(report: &ApplyReport) -> String {
 }
 
 fn persistence(report: &ApplyReport, screen: &Screen) -> String {
+    if let Some(pending) = &report.pending {
+        return pending_until(pending, screen);
+    }
     if report.persisted {
-        return "It is saved and survives a power cut.\n".to_owned();
+        let number = report
+            .number
+            .map(|number| format!(" It is number {number} of the history."));
+        let sentence = format!(
+            "It is saved and survives a power cut.{}",
+            number.unwrap_or_default()
+        );
+        return paragraph(&sentence, Tone::Plain, screen);
     }
     let reason = report
         .persist_fault

@@ -1,6 +1,7 @@
 //! Reports as text for humans: aligned, at most as wide as the screen, coloured where that is wanted.
 //! Must not: ask for anything, or print.
 
+mod changes;
 mod checks;
 mod config;
 mod connections;
@@ -20,6 +21,7 @@ mod why;
 
 use lb_core::control::Response;
 
+pub use changes::reminder;
 pub use explain::explain;
 pub use import::import;
 pub use status::{banner, without_agent};
@@ -46,6 +48,8 @@ pub fn report(response: &Response, screen: &Screen) -> String {
         Response::Config(report) => config::show(report),
         Response::Check(report) => config::check(report, screen),
         Response::Apply(report) => config::apply(report, screen),
+        Response::Diff(report) => changes::diff(report, screen),
+        Response::History(report) => changes::history(report, screen),
         Response::Version(report) => status::version(report, screen),
         Response::Error { message } => format!("{}\n", wrap(&clean(message), screen.width, 0)),
     }

@@ -163,6 +163,7 @@ pub fn status() -> StatusReport {
             source: ConfigSource::File,
             persistent: true,
             age_ms: Some(11_040_000),
+            pending: None,
         },
         problems: vec![],
         services: 2,
@@ -199,6 +200,7 @@ pub fn troubled() -> StatusReport {
         source: ConfigSource::LastApplied,
         persistent: false,
         age_ms: Some(5000),
+        pending: None,
     };
     report.servers_up = 1;
     report.reconcile = ReconcileStatus {
@@ -432,6 +434,9 @@ pub fn apply() -> ApplyReport {
         failed: vec![],
         persisted: true,
         persist_fault: None,
+        state: ChangeState::Applied,
+        pending: None,
+        number: None,
     }
 }
 
@@ -444,6 +449,9 @@ pub fn apply_refused() -> ApplyReport {
         failed: vec![],
         persisted: false,
         persist_fault: None,
+        state: ChangeState::Applied,
+        pending: None,
+        number: None,
     }
 }
 
@@ -456,5 +464,134 @@ pub fn apply_in_part() -> ApplyReport {
             "cannot write /config/lb.toml: the config volume is full; delete what is not needed".into(),
         ),
         ..apply()
+    }
+}
+
+pub fn pending() -> PendingReport {
+    PendingReport {
+        left_ms: 87_000,
+        window_ms: 120_000,
+        by: "console ttyS0".into(),
+        why: "put: new gateway".into(),
+        assertions: vec![
+            AssertionReport {
+                text: "gateway_answers: 192.168.0.254 answers".into(),
+                holds: true,
+            },
+            AssertionReport {
+                text: "servers_up = 1: nginx has 0 up of 1 needed (2 were up before)".into(),
+                holds: false,
+            },
+        ],
+    }
+}
+
+pub fn apply_pending() -> ApplyReport {
+    ApplyReport {
+        persisted: false,
+        state: ChangeState::Pending,
+        pending: Some(pending()),
+        ..apply()
+    }
+}
+
+pub fn apply_confirmed() -> ApplyReport {
+    ApplyReport {
+        state: ChangeState::Confirmed,
+        number: Some(13),
+        steps: vec![],
+        ..apply()
+    }
+}
+
+/// A trial is what `status` says first.
+pub fn status_pending() -> StatusReport {
+    let mut report = status();
+    report.problems = vec![
+        "PENDING: the configuration in force is on trial, and returns to the former one in 87 s; `config confirm` keeps it, `config \
+         abort` returns at once"
+            .into(),
+    ];
+    report.config.source = ConfigSource::Pending;
+    report.config.pending = Some(pending());
+    report
+}
+
+pub fn history() -> HistoryReport {
+    let entry = |number: u64, by: &str, why: &str| HistoryEntry {
+        number,
+        unix_s: 1_795_471_104 + number * 3_600,
+        by: by.into(),
+        why: why.into(),
+        sha256: "0".repeat(64),
+        bytes: 1_234,
+        in_force: number == 12,
+    };
+    HistoryReport {
+        entries: vec![
+            entry(
+                12,
+                "console ttyS0",
+                "rollback to 9: the new gateway drops packets of half of the clients",
+            ),
+            entry(11, "program", "put"),
+            entry(9, "agent", "boot"),
+        ],
+        problems: vec!["000010.toml of the history cannot be used: it is not whole".into()],
+    }
+}
+
+pub fn diff() -> DiffReport {
+    let change = |sign, text: &str| ChangeReport {
+        sign,
+        text: text.into(),
+    };
+    DiffReport {
+        from: "in force".into(),
+        to: "lb.toml".into(),
+        check: CheckReport {
+            ok: true,
+            faults: vec![],
+            rendered: String::new(),
+            warnings: vec![],
+        },
+        changes: vec![
+            change(
+                Sign::Changed,
+                "gateway of eth0 192.168.0.254 -> 192.168.0.253: the default route moves at once",
+            ),
+            change(
+                Sign::Added,
+                "server 172.16.0.13:30080 of nginx, weight 1: it gets traffic when it has passed its first check",
+            ),
+            change(
+                Sign::Removed,
+                "server 172.16.0.11:30080 of nginx: 143 connections drain for up to 300 s",
+            ),
+        ],
+        steps: vec![
+            "add route 0.0.0.0/0 via 192.168.0.253 dev eth0".into(),
+            "edit real 172.16.0.11:30080 weight 0 nat of 192.168.0.1:30080/tcp".into(),
+        ],
+        drift: Some(vec!["add address 172.16.0.254/24 to eth1".into()]),
+        text: [
+            "@@ -3,3 +3,3 @@",
+            " name = \"eth0\"",
+            "-gateway = \"192.168.0.254\"",
+            "+gateway = \"192.168.0.253\"",
+        ]
+        .map(Into::into)
+        .into(),
+        text_fault: None,
+    }
+}
+
+pub fn no_diff() -> DiffReport {
+    DiffReport {
+        changes: vec![],
+        steps: vec![],
+        drift: Some(vec![]),
+        text: vec![],
+        ..diff()
     }
 }

@@ -3,6 +3,7 @@
 
 use lb_core::control::{ConfigSource, InitReport, StatusReport, VersionReport};
 
+use super::changes;
 use super::network::tracked;
 use super::text::{Screen, Tone, bullets, clean, labelled, paragraph, wrap};
 use super::units::{bytes, count, exact, some, span};
@@ -66,6 +67,8 @@ fn configuration(report: &StatusReport, screen: &Screen) -> String {
             "the last one that was applied, not the present lb.toml",
             Tone::Bad,
         ),
+        ConfigSource::History => ("the newest of the history that can be used", Tone::Bad),
+        ConfigSource::Pending => ("one on trial, not saved", Tone::Bad),
         ConfigSource::Mirror => ("the copy outside the config volume", Tone::Bad),
         ConfigSource::None => ("none", Tone::Bad),
     };
@@ -77,7 +80,11 @@ fn configuration(report: &StatusReport, screen: &Screen) -> String {
         value.push_str("; changes do not survive a reboot");
     }
     let tone = if report.config.persistent { tone } else { Tone::Bad };
-    labelled("Configuration", &value, tone, screen)
+    let mut text = labelled("Configuration", &value, tone, screen);
+    if let Some(pending) = &report.config.pending {
+        text.push_str(&changes::pending(pending, screen));
+    }
+    text
 }
 
 fn services(report: &StatusReport, screen: &Screen) -> String {

@@ -55,6 +55,13 @@ fn reports() -> Vec<(&'static str, Response)> {
             }),
         ),
         ("status.txt", Response::Status(samples::status())),
+        ("status-pending.txt", Response::Status(samples::status_pending())),
+        ("apply-pending.txt", Response::Apply(samples::apply_pending())),
+        ("apply-confirmed.txt", Response::Apply(samples::apply_confirmed())),
+        ("history.txt", Response::History(samples::history())),
+        ("history-none.txt", Response::History(HistoryReport::default())),
+        ("diff.txt", Response::Diff(samples::diff())),
+        ("diff-none.txt", Response::Diff(samples::no_diff())),
         ("status-troubled.txt", Response::Status(samples::troubled())),
         ("interfaces.txt", Response::Interfaces(samples::interfaces())),
         (

@@ -1,5 +1,7 @@
 //! The commands, as data. Must not: carry anything out.
 
+mod config;
+
 use super::*;
 
 const SERVER: Argument = Argument {
@@ -46,14 +48,12 @@ pub(super) const COMMANDS: &[Command] = &[
             Choice {
                 name: TRAFFIC,
                 summary: "show what each server has counted, instead of its check",
-                number: None,
-                unit: "",
+                takes: Takes::Nothing,
             },
             Choice {
                 name: RATE,
                 summary: "read the counters twice, 4 s apart, and show the rates",
-                number: None,
-                unit: "",
+                takes: Takes::Nothing,
             },
             JSON_CHOICE,
         ],
@@ -145,8 +145,7 @@ pub(super) const COMMANDS: &[Command] = &[
             Choice {
                 name: LAST,
                 summary: "so many",
-                number: Some((1, 1_000)),
-                unit: "",
+                takes: Takes::Number(1, 1_000, ""),
             },
             JSON_CHOICE,
         ],
@@ -179,8 +178,7 @@ pub(super) const COMMANDS: &[Command] = &[
             Choice {
                 name: LIMIT,
                 summary: "list at most N (default 50)",
-                number: Some((0, 1_000_000)),
-                unit: "",
+                takes: Takes::Number(0, 1_000_000, ""),
             },
             JSON_CHOICE,
         ],
@@ -202,20 +200,17 @@ pub(super) const COMMANDS: &[Command] = &[
             Choice {
                 name: INTERVAL,
                 summary: "seconds between two readings (default 2s)",
-                number: Some((1, 3_600)),
-                unit: "s",
+                takes: Takes::Number(1, 3_600, "s"),
             },
             Choice {
                 name: COUNT,
                 summary: "print N times, once per interval, then end",
-                number: Some((1, 1_000_000)),
-                unit: "",
+                takes: Takes::Number(1, 1_000_000, ""),
             },
             Choice {
                 name: ONCE,
                 summary: "print one text and end",
-                number: None,
-                unit: "",
+                takes: Takes::Nothing,
             },
             JSON_CHOICE,
         ],
@@ -237,20 +232,17 @@ pub(super) const COMMANDS: &[Command] = &[
             Choice {
                 name: FOLLOW,
                 summary: "go on with new messages until Ctrl-C",
-                number: None,
-                unit: "",
+                takes: Takes::Nothing,
             },
             Choice {
                 name: LAST,
                 summary: "show the last N messages (default 50)",
-                number: Some((0, 1_000_000)),
-                unit: "",
+                takes: Takes::Number(0, 1_000_000, ""),
             },
             Choice {
                 name: ALL,
                 summary: "show every message of the kernel",
-                number: None,
-                unit: "",
+                takes: Takes::Nothing,
             },
             JSON_CHOICE,
         ],
@@ -260,7 +252,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "config",
         summary: "show, check, replace or apply lb.toml",
-        children: CONFIG,
+        children: config::CONFIG,
         ..LEAF
     },
     Command {
@@ -368,53 +360,6 @@ pub(super) const COMMANDS: &[Command] = &[
         summary: "leave",
         whole: true,
         hidden: true,
-        ..LEAF
-    },
-];
-
-const CONFIG: &[Command] = &[
-    Command {
-        name: "show",
-        action: Action::ConfigShow,
-        summary: "the text of /config/lb.toml",
-        about: "The file as it is on the config volume, whether or not it is in force; `status` tells that.",
-        options: JSON_ONLY,
-        examples: &["config show"],
-        ..LEAF
-    },
-    Command {
-        name: "check",
-        action: Action::ConfigCheck,
-        summary: "validate lb.toml, or another file; nothing is changed",
-        about: "Lists every fault with its place and what is allowed there.",
-        arguments: &[Argument {
-            name: "FILE",
-            values: Values::File,
-            many: false,
-            needed: false,
-        }],
-        options: JSON_ONLY,
-        examples: &["config check", "config check /config/lb.toml.sample"],
-        ..LEAF
-    },
-    Command {
-        name: "put",
-        action: Action::ConfigPut,
-        summary: "replace lb.toml by pasted text, and apply it",
-        about: "Paste the whole file, then type a line that holds one dot. The text is validated, written as a whole, \
-                and applied; if it has a fault, nothing changes. Ctrl-C gives up. As a program it reads its standard \
-                input to the end or to the dot.",
-        options: JSON_ONLY,
-        examples: &["config put"],
-        ..LEAF
-    },
-    Command {
-        name: "apply",
-        action: Action::ConfigApply,
-        summary: "read lb.toml again and apply it",
-        about: "If the file has a fault, nothing changes.",
-        options: JSON_ONLY,
-        examples: &["config apply"],
         ..LEAF
     },
 ];

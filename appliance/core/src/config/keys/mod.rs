@@ -22,7 +22,7 @@ pub use self::gateway::{MASQUERADE, PORT_FORWARD};
 pub use self::interface::{BOND, BRIDGE, INTERFACE, MATCH, ROUTE, VLAN};
 pub use self::server::{REAL_SERVER, SORRY_SERVER};
 pub use self::service::{PERSISTENCE, TUNNEL, VIRTUAL_SERVER};
-pub use self::top::{CHECKS, ROOT, TIMEOUTS};
+pub use self::top::{CHECKS, CONFIRM, ROOT, TIMEOUTS};
 
 use super::check::Kind;
 

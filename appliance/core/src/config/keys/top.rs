@@ -1,12 +1,12 @@
-//! The top level, `[timeouts]` and `[checks]`.
+//! The top level, `[timeouts]`, `[checks]` and `[confirm]`.
 
 use std::time::Duration;
 
 use super::super::model::HostName;
-use super::super::{static_failure, timeouts};
+use super::super::{confirm, static_failure, timeouts};
 use super::form::{Count, Form, Unset};
 use super::gateway::{MASQUERADE, PORT_FORWARD};
-use super::interface::INTERFACE;
+use super::interface::{ADDRESS, INTERFACE};
 use super::service::VIRTUAL_SERVER;
 use super::{KEY, Key, Table};
 use crate::observed::IpvsTimeouts;
@@ -45,6 +45,13 @@ pub static ROOT: Table = Table {
             form: Form::Table(&CHECKS),
             about: "what holds for all checks together",
             example: "[checks]\nfail_static = \"1m\"",
+            ..KEY
+        },
+        Key {
+            name: "confirm",
+            form: Form::Table(&CONFIRM),
+            about: "what confirms a configuration without a person",
+            example: "[confirm]\nservers_up = 1",
             ..KEY
         },
         Key {
@@ -139,4 +146,46 @@ pub static CHECKS: Table = Table {
         see: Some("when-everything-fails-at-once"),
         ..KEY
     }]],
+};
+
+pub static CONFIRM: Table = Table {
+    path: "confirm",
+    title: "[confirm]",
+    about: "What confirms a configuration that was applied with `--confirm`, without a person; at the deadline it returns if it does not hold.",
+    header: "[confirm]",
+    groups: &[&[
+        Key {
+            name: "gateway_answers",
+            form: Form::Either(&[
+                Form::Flag,
+                Form::Text {
+                    what: "an address",
+                    pattern: ADDRESS,
+                    count: None,
+                },
+            ]),
+            unset: Unset::Flag(false),
+            about: "`true`: the `gateway` of each interface answers an ICMP echo; or one address that has to",
+            example: "gateway_answers = \"192.168.0.254\"",
+            see: Some("changing-the-configuration-safely"),
+            ..KEY
+        },
+        Key {
+            name: "servers_up",
+            form: Form::Either(&[
+                Form::Number {
+                    range: &confirm::SERVERS,
+                    unit: "servers",
+                },
+                Form::Percent,
+            ]),
+            unset: Unset::Nothing,
+            about: "of each service that had servers up before: at least so many are up, or such a part of those that were. A server \
+                    counts when a check has passed that began with the new configuration; servers without checks count. Never more \
+                    are asked for than were up",
+            example: "servers_up = \"50%\"",
+            see: Some("changing-the-configuration-safely"),
+            ..KEY
+        },
+    ]],
 };

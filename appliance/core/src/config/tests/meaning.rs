@@ -75,6 +75,7 @@ fn the_scenario_is_what_its_file_says() {
         hostname: HostName::new("lb").unwrap(),
         timeouts: IpvsTimeouts::DEFAULT,
         fail_static: Duration::from_secs(30),
+        confirm: Default::default(),
         interfaces: vec![
             interface("eth0", "192.168.0.1/24"),
             interface("eth1", "172.16.0.254/24"),

@@ -424,6 +424,7 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
                     udp_s: 604_800,
                 },
                 fail_static: Duration::from_millis(u64::from(interfaces[0].mtu.unwrap_or(0))),
+                confirm: Default::default(),
                 port_forwards: vec![],
                 masquerades: outs.into_iter().map(masquerade).collect(),
                 interfaces: interfaces.clone(),

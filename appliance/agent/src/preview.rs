@@ -1,0 +1,239 @@
+//! `config diff`: what a configuration would change, planned as if it were applied, and by the same code; and how the kernel differs
+//! from what is in force. Must not: change anything.
+
+use std::time::{Duration, Instant};
+
+use lb_core::config::{self, Config, changed};
+use lb_core::control::{DiffReport, Response};
+use lb_core::desired;
+use lb_core::difference::difference;
+use lb_core::model::ServerKey;
+use lb_core::observed::{Activity, Observed, ServerActivity};
+use lb_core::plan::{self, Step};
+use lb_core::ports::KernelError;
+use similar::TextDiff;
+use tokio::sync::oneshot;
+
+use crate::apply::{self, Read};
+use crate::archive::Archive;
+use crate::engine::{Engine, Event, find};
+use crate::kernel_thread::Job;
+use crate::reconcile::serving;
+use crate::store::CONFIG_FILE;
+
+/// More lines than anybody reads are counted.
+const MOST_STEPS: usize = 1_000;
+const MOST_LINES: usize = 5_000;
+/// Lines around each difference.
+const CONTEXT: usize = 3;
+/// Two large texts that have little in common are compared less exactly after this.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A difference that somebody waits for.
+#[derive(Debug)]
+pub struct Asked {
+    read: Read,
+    report: DiffReport,
+    texts: Option<(Vec<u8>, Vec<u8>)>,
+    connections: std::collections::BTreeMap<ServerKey, ServerActivity>,
+    reply: oneshot::Sender<Response>,
+}
+
+impl Engine {
+    /// Of lb.toml, or of the history's entry `from`, to what is in force; or of two entries.
+    pub fn diff(
+        &self,
+        from: Option<u64>,
+        to: Option<u64>,
+        activity: &Activity,
+        reply: oneshot::Sender<Response>,
+    ) {
+        let archive = Archive::beside(&self.store);
+        if let (Some(from), Some(to)) = (from, to) {
+            return match archive.text(from).and_then(|old| Ok((old, archive.text(to)?))) {
+                Ok(texts) => answer(between(&from.to_string(), &to.to_string()), Some(texts), reply),
+                Err(message) => refuse(message, reply),
+            };
+        }
+        let (name, text) = match from {
+            Some(number) => (number.to_string(), archive.text(number)),
+            None => (CONFIG_FILE.to_owned(), self.file()),
+        };
+        let text = match text {
+            Ok(text) => text,
+            Err(message) => return refuse(message, reply),
+        };
+        let mut report = between("in force", &name);
+        let (read, check) = apply::check(&text, self.in_force());
+        report.check = check;
+        let Some(read) = read else {
+            return answer(report, None, reply);
+        };
+        report.check.warnings = apply::warnings(&read.0, &self.store);
+        let texts = self.text_in_force().map(|former| (former, text));
+        if texts.is_none() {
+            report.text_fault = Some(match self.config.is_some() {
+                true => {
+                    "the text of what is in force is not on the disk, so that the texts cannot be compared"
+                        .to_owned()
+                }
+                false => "nothing is in force, so that there is no text to compare with".to_owned(),
+            });
+        }
+        let connections = activity.servers.clone();
+        self.look(Asked {
+            read,
+            report,
+            texts,
+            connections,
+            reply,
+        });
+    }
+
+    /// Reads the kernel; the answer is an event.
+    fn look(&self, asked: Asked) {
+        let (reply, observed) = oneshot::channel();
+        self.send(Job::Look(self.managed_sysctls(), reply));
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            if let Ok(observed) = observed.await {
+                // The loop is gone only when the process ends.
+                let _ = events.send(Event::Looked(Box::new(asked), observed)).await;
+            }
+        });
+    }
+
+    pub fn looked(&self, asked: Asked, observed: Result<Observed, KernelError>) {
+        let mut report = asked.report;
+        let (config, _) = asked.read;
+        let counted = |key: &ServerKey| asked.connections.get(key).map_or(0, ServerActivity::connections);
+        report.changes = difference(self.config.as_ref(), &config, &counted);
+        match observed {
+            Ok(mut observed) => {
+                let drift = self.drift(&observed);
+                drift.iter().for_each(|step| observed.assume(step));
+                report.steps = self.shown(&self.steps_to(config, &observed));
+                // Steps of a change that is under way are none of somebody else's.
+                report.drift = (!self.reconcile.is_changing()).then(|| self.shown(&drift));
+            }
+            Err(error) => report.check.warnings.push(format!(
+                "the kernel cannot be read, so that no steps are shown: {error}; `log` says more"
+            )),
+        }
+        answer(report, asked.texts, asked.reply);
+    }
+
+    /// The steps that bring the kernel back to what is in force.
+    fn drift(&self, observed: &Observed) -> Vec<Step> {
+        let network = self.wanted_network(observed);
+        let pools = self
+            .services_in_order()
+            .map(|service| (service.key, self.desired_pool(service)));
+        plan::diff_each(&network, pools, observed)
+    }
+
+    /// The steps that would be carried out at once if this were put in force now.
+    fn steps_to(&self, mut config: Config, observed: &Observed) -> Vec<Step> {
+        let now = Instant::now();
+        self.stay_on(&mut config, now);
+        // What would be known of the servers then, tried out on a copy.
+        let mut checks = self.checks.clone();
+        let adopt = |key: &ServerKey| serving(observed, key);
+        match self.config.as_ref().map(|old| changed(old, &config)) {
+            Some(changed) if !changed.network => {
+                let mut by_listen: Vec<u32> = (0..).take(config.virtual_servers.len()).collect();
+                by_listen.sort_by_key(|at| config.virtual_servers[*at as usize].key);
+                for key in &changed.services {
+                    checks.configure_one(now, &config, key, find(&config, &by_listen, key), adopt);
+                }
+            }
+            _ => checks.configure(now, &config, adopt),
+        }
+        let open = |service: &config::VirtualServer| checks.is_open(service);
+        let network = desired::network(Some(&config), &observed.links, self.machine, open);
+        let mut services: Vec<_> = config.services().collect();
+        services.sort_by_key(|service| service.key);
+        let pools = services
+            .into_iter()
+            .map(|service| (service.key, checks.desired(service, now)));
+        plan::diff_each(&network, pools, observed)
+    }
+
+    fn shown(&self, steps: &[Step]) -> Vec<String> {
+        let mut lines: Vec<String> = steps
+            .iter()
+            .take(MOST_STEPS)
+            .map(|step| self.line(step))
+            .collect();
+        let more = steps.len().saturating_sub(MOST_STEPS);
+        if more > 0 {
+            lines.push(format!("and {more} more steps"));
+        }
+        lines
+    }
+}
+
+fn between(from: &str, to: &str) -> DiffReport {
+    DiffReport {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        check: apply::faultless(),
+        changes: Vec::new(),
+        steps: Vec::new(),
+        drift: None,
+        text: Vec::new(),
+        text_fault: None,
+    }
+}
+
+fn refuse(message: String, reply: oneshot::Sender<Response>) {
+    // The client may have gone: nobody misses the answer.
+    let _ = reply.send(Response::Error { message });
+}
+
+/// Texts are compared beside the loop: they may be large.
+fn answer(mut report: DiffReport, texts: Option<(Vec<u8>, Vec<u8>)>, reply: oneshot::Sender<Response>) {
+    tokio::task::spawn_blocking(move || {
+        if let Some((old, new)) = texts {
+            compare(&mut report, &old, &new);
+        }
+        // The client may have gone: nobody misses the answer.
+        let _ = reply.send(Response::Diff(report));
+    });
+}
+
+fn compare(report: &mut DiffReport, old: &[u8], new: &[u8]) {
+    let (old, new) = (String::from_utf8_lossy(old), String::from_utf8_lossy(new));
+    let difference = TextDiff::configure()
+        .timeout(PATIENCE)
+        .diff_lines(old.as_ref(), new.as_ref());
+    let unified = difference.unified_diff().context_radius(CONTEXT).to_string();
+    let mut lines = unified.lines();
+    report.text = lines.by_ref().take(MOST_LINES).map(str::to_owned).collect();
+    let more = lines.count();
+    if more > 0 {
+        report.text_fault = Some(format!(
+            "{more} more lines differ; `config show N` shows the text of an entry of the history whole"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_compared_line_by_line_and_not_without_end() {
+        let mut report = between("1", "2");
+        compare(&mut report, b"a\nb\nc\n", b"a\nB\nc\n");
+        assert_eq!(report.text, ["@@ -1,3 +1,3 @@", " a", "-b", "+B", " c"]);
+        let mut same = between("1", "2");
+        compare(&mut same, b"a\n", b"a\n");
+        assert!(same.text.is_empty() && same.text_fault.is_none());
+        let long: String = (0..2 * MOST_LINES).map(|line| format!("{line}\n")).collect();
+        let mut many = between("1", "2");
+        compare(&mut many, b"", long.as_bytes());
+        assert_eq!(many.text.len(), MOST_LINES);
+        assert!(many.text_fault.unwrap().contains("more lines"));
+    }
+}

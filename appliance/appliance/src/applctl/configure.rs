@@ -1,0 +1,114 @@
+//! The commands about the configuration: what they ask of the agent, and what can be answered without one.
+//! Must not: print.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::path::Path;
+
+use lb_core::config::MAX_BYTES;
+use lb_core::control::{ConfigText, Request, Response, Terms};
+
+use super::execute::Context;
+use super::failure::Failure;
+use super::parse::Invocation;
+use super::put::{self, Received};
+use super::tree::{self, Action};
+
+pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Response, Failure> {
+    // They have been seen to be numbers.
+    let number = |place: usize| invocation.arguments.get(place).and_then(|word| word.parse().ok());
+    let by = context.who.to_owned();
+    let terms = terms(invocation, context);
+    match invocation.command.action {
+        Action::ConfigShow => show(number(0), context),
+        Action::ConfigCheck => check(invocation.arguments.first(), context),
+        Action::ConfigPut => put(invocation.json(), terms, context),
+        Action::ConfigConfirm => context.ask(&Request::ConfigConfirm { by }),
+        Action::ConfigAbort => context.ask(&Request::ConfigAbort { by }),
+        Action::ConfigDiff => context.ask(&Request::ConfigDiff {
+            from: number(0),
+            to: number(1),
+        }),
+        Action::ConfigHistory => context.ask(&Request::ConfigHistory),
+        Action::ConfigRollback => context.ask(&Request::ConfigRollback {
+            number: number(0).unwrap_or_default(),
+            terms,
+        }),
+        _ => context.ask(&Request::ConfigApply { terms }),
+    }
+}
+
+fn terms(invocation: &Invocation, context: &Context<'_>) -> Terms {
+    let confirm = invocation.time(tree::CONFIRM);
+    Terms {
+        confirm_ms: confirm.and_then(|time| u64::try_from(time.as_millis()).ok()),
+        comment: invocation.text(tree::COMMENT).map(str::to_owned),
+        by: context.who.to_owned(),
+    }
+}
+
+/// The agent's text of the file, or without an agent the file itself.
+fn show(number: Option<u64>, context: &Context<'_>) -> Result<Response, Failure> {
+    match context.ask(&Request::ConfigShow { number }) {
+        Err(failure) if failure.is_absence() && number.is_none() => {
+            let path = &context.places.config_file;
+            let bytes = read_config(path)?;
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            Ok(Response::Config(ConfigText {
+                path: path.display().to_string(),
+                text,
+            }))
+        }
+        other => other,
+    }
+}
+
+fn check(file: Option<&String>, context: &Context<'_>) -> Result<Response, Failure> {
+    let local = |path: &Path| {
+        let name = path.file_name().map_or_else(
+            || path.display().to_string(),
+            |n| n.to_string_lossy().into_owned(),
+        );
+        let beside = context
+            .places
+            .config_file
+            .parent()
+            .filter(|beside| beside.is_dir());
+        Ok(Response::Check(put::check(&read_config(path)?, &name, beside)))
+    };
+    match file {
+        Some(file) => local(Path::new(file)),
+        None => match context.ask(&Request::ConfigCheck { text: None }) {
+            Err(failure) if failure.is_absence() => local(&context.places.config_file),
+            other => other,
+        },
+    }
+}
+
+/// Of a file that is too large only so much is read that it can be seen to be.
+pub fn read_config(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => Ok(bytes),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(Failure::NoConfig(path.to_owned())),
+        Err(source) => Err(Failure::File {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+fn put(json: bool, terms: Terms, context: &mut Context<'_>) -> Result<Response, Failure> {
+    let say: Option<&mut dyn Write> = if json { None } else { Some(&mut *context.remarks) };
+    let received = put::receive(context.input, context.interrupt, say).map_err(Failure::Terminal)?;
+    let text = match received {
+        Received::Text(text) => text,
+        Received::TooLong(bytes) => return Err(Failure::TooLong(bytes)),
+        Received::GivenUp => return Err(Failure::GivenUp),
+    };
+    match put::request(text, terms) {
+        Ok(request) => context.ask(&request),
+        Err(verdict) => Ok(Response::Apply(*verdict)),
+    }
+}

@@ -1,0 +1,132 @@
+//! The commands about the configuration, as data. Must not: carry anything out.
+
+use super::super::*;
+
+const NUMBER: Argument = Argument {
+    name: "N",
+    values: Values::Number,
+    many: false,
+    needed: false,
+};
+const ANOTHER: Argument = Argument { name: "M", ..NUMBER };
+
+/// How a change is made.
+const TERMS: &[Choice] = &[
+    Choice {
+        name: CONFIRM,
+        summary: "return to the former one after 1s to 1h, unless confirmed",
+        takes: Takes::Time(1, 3_600),
+    },
+    Choice {
+        name: COMMENT,
+        summary: "why, for the history; in quotes",
+        takes: Takes::Text,
+    },
+    JSON_CHOICE,
+];
+
+pub(super) const CONFIG: &[Command] = &[
+    Command {
+        name: "show",
+        action: Action::ConfigShow,
+        summary: "the text of /config/lb.toml, or of configuration N",
+        about: "The file as it is on the config volume, whether or not it is in force; `status` tells that. With N the \
+                text of an entry of `config history`.",
+        arguments: &[NUMBER],
+        options: JSON_ONLY,
+        examples: &["config show", "config show 12"],
+        ..LEAF
+    },
+    Command {
+        name: "check",
+        action: Action::ConfigCheck,
+        summary: "validate lb.toml, or another file; nothing is changed",
+        about: "Lists every fault with its place and what is allowed there.",
+        arguments: &[Argument {
+            name: "FILE",
+            values: Values::File,
+            many: false,
+            needed: false,
+        }],
+        options: JSON_ONLY,
+        examples: &["config check", "config check /config/lb.toml.sample"],
+        ..LEAF
+    },
+    Command {
+        name: "diff",
+        action: Action::ConfigDiff,
+        summary: "what lb.toml would change, and what that costs",
+        about: "Compares lb.toml with what is in force: in sentences with their costs, as the steps that would be carried \
+                out at once, and as text. It also reads the kernel, and shows what differs there from what is in force. \
+                With N: what `config rollback N` would change. With N and M: the difference of two texts of the \
+                history. Nothing is changed by it.",
+        arguments: &[NUMBER, ANOTHER],
+        options: JSON_ONLY,
+        examples: &["config diff", "config diff 12", "config diff 12 14"],
+        ..LEAF
+    },
+    Command {
+        name: "put",
+        action: Action::ConfigPut,
+        summary: "replace lb.toml by pasted text, and apply it",
+        about: "Paste the whole file, then type a line that holds one dot. The text is validated, written as a whole, \
+                and applied; if it has a fault, nothing changes. Ctrl-C gives up. As a program it reads its standard \
+                input to the end or to the dot. With --confirm it is in force and not saved until `config confirm`; \
+                without that it returns to the former configuration by itself, also when the machine restarts.",
+        options: TERMS,
+        examples: &["config put", "config put --confirm 2m --comment \"new gateway\""],
+        ..LEAF
+    },
+    Command {
+        name: "apply",
+        action: Action::ConfigApply,
+        summary: "read lb.toml again and apply it",
+        about: "If the file has a fault, nothing changes. With --confirm it is in force until `config confirm`, and lb.toml \
+                is put back meanwhile to what was in force before, so that a restart uses that.",
+        options: TERMS,
+        examples: &["config apply", "config apply --confirm 2m"],
+        ..LEAF
+    },
+    Command {
+        name: "confirm",
+        action: Action::ConfigConfirm,
+        summary: "keep the configuration that is PENDING",
+        about: "It becomes lb.toml, and is there after a restart.",
+        options: JSON_ONLY,
+        examples: &["config confirm"],
+        ..LEAF
+    },
+    Command {
+        name: "abort",
+        action: Action::ConfigAbort,
+        summary: "return at once from the configuration that is PENDING",
+        about: "The former configuration is in force again. The text that is given up is kept as /config/lb.returned.toml.",
+        options: JSON_ONLY,
+        examples: &["config abort"],
+        ..LEAF
+    },
+    Command {
+        name: "history",
+        action: Action::ConfigHistory,
+        summary: "the last 32 configurations that were applied",
+        about: "The newest first: its number, when (UTC, by the appliance's clock), who, and why. `*` marks the one that \
+                is in force. The same text twice in a row is one entry.",
+        options: JSON_ONLY,
+        examples: &["config history"],
+        ..LEAF
+    },
+    Command {
+        name: "rollback",
+        action: Action::ConfigRollback,
+        summary: "put configuration N of the history in force again",
+        about: "It is validated, written as lb.toml and applied, as if it were put. `config diff N` shows before what it \
+                would change.",
+        arguments: &[Argument {
+            needed: true,
+            ..NUMBER
+        }],
+        options: TERMS,
+        examples: &["config rollback 12", "config rollback 12 --confirm 2m"],
+        ..LEAF
+    },
+];
