@@ -33,6 +33,7 @@ mod rescue;
 mod rows;
 mod scale;
 mod surface;
+mod trial;
 mod whole;
 
 use std::path::Path;
@@ -101,6 +102,10 @@ fn main() -> ExitCode {
             180,
             quorum::quorum_backup_sorry_panic,
         ),
+        Story::new("confirm_returns_by_itself", 150, trial::confirm_returns_by_itself),
+        Story::new("power_cut_while_pending", 240, trial::power_cut_while_pending),
+        Story::new("reset_while_pending", 180, trial::reset_while_pending),
+        Story::new("rollback_three_versions", 180, trial::rollback_three_versions),
         Story::new("link_missing", 150, bad_input::link_missing),
         Story::new("links_with_one_mac", 150, bad_input::links_with_one_mac),
         Story::new("nodes_reach_the_services", 150, hairpin::nodes_reach_the_services),

@@ -199,11 +199,22 @@ impl Vm {
 
     /// [`Vm::config_put`] until the text was received (a long echo may be cut short); where the answer will begin.
     pub fn begin_config_put(&self, text: &str) -> Result<usize> {
+        self.begin_to_put("config put", text)
+    }
+
+    /// [`Vm::config_put`] with options behind it: `--confirm 10s`.
+    pub fn config_put_with(&self, options: &str, text: &str) -> Result<String> {
+        let start = self.begin_to_put(&format!("config put {options}"), text)?;
+        self.console.until_prompt(&self.prompt, start, COMMAND_LIMIT)
+    }
+
+    fn begin_to_put(&self, command: &str, text: &str) -> Result<usize> {
         self.console.reach_prompt(&self.prompt, COMMAND_LIMIT)?;
         let start = self.console.line_start();
-        self.console.send(b"config put\r")?;
+        self.console.send(format!("{command}\r").as_bytes())?;
         // Whatever it says, it says it on a line of its own before it reads.
-        self.console.wait_for(r"config put *\n[^\n]*\n", COMMAND_LIMIT)?;
+        let pattern = format!(r"{} *\n[^\n]*\n", regex::escape(command));
+        self.console.wait_for(&pattern, COMMAND_LIMIT)?;
         self.console.paste(text)?;
         let end_of_line = if text.ends_with('\n') { "" } else { "\r" };
         self.console.send(format!("{end_of_line}.\r").as_bytes())?;
