@@ -113,7 +113,7 @@ mod tests {
     fn a_table_names_its_keys_and_all_tables_are_listed() {
         assert_eq!(one("virtual_server.persistence").keys, ["timeout", "prefix"]);
         let all = explain(None).unwrap();
-        assert_eq!((all.tables.len(), all.keys.len()), (18, 0));
+        assert_eq!((all.tables.len(), all.keys.len()), (19, 0));
     }
 
     #[test]
