@@ -8,13 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use lb_core::certificates::Certificates;
-use lb_core::check::{CheckKind, CheckParams};
 use lb_core::config::{Before, Config, Parts, VirtualServer};
 use lb_core::control::{CheckNowReport, ConfigSource, Request, Response};
 use lb_core::desired::{self, Network};
 use lb_core::doctor::Wire;
 use lb_core::drops::DropWatch;
-use lb_core::health::{CheckResult, Outcome};
+use lb_core::health::CheckResult;
 use lb_core::lateness::Lateness;
 use lb_core::model::{RealKey, VirtualKey};
 use lb_core::observed::{Activity, Machine, Observed};
@@ -23,15 +22,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::Loaded;
 use crate::archive::Change;
-use crate::checks::{self, Checks};
+use crate::checks::Checks;
 use crate::control::SharedActivity;
+use crate::crowd::Crowd;
 use crate::departures::{Counted, Departures};
 use crate::drains::{self, Paces};
+use crate::due::Check;
 use crate::history::History;
 use crate::keeper::Keeper;
 use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
 use crate::preview::Asked;
-use crate::probe::{self, TcpChecks, Trust, Way};
+use crate::probe::{TcpChecks, Trust, Way};
 use crate::reconcile::Reconcile;
 use crate::report::ToAsk;
 use crate::store::Store;
@@ -112,7 +113,8 @@ pub struct Engine {
     /// Of servers that are checked over TLS.
     pub certificates: Certificates,
     pub(crate) trust: Arc<Trust>,
-    tcp_checks: TcpChecks<(TargetId, RealKey)>,
+    pub(crate) tcp_checks: TcpChecks<(TargetId, RealKey)>,
+    pub(crate) crowd: Crowd<(Check, Way)>,
     /// Whether the machines are those of the configuration in force.
     pub checks_configured: bool,
     pub network: Network,
@@ -201,6 +203,7 @@ impl Engine {
             archive_problem: None,
             checks: Checks::new(now, set_aside),
             tcp_checks: TcpChecks::open()?,
+            crowd: Crowd::default(),
             lateness: Lateness::default(),
             certificates: Certificates::default(),
             checks_configured: false,
@@ -287,7 +290,12 @@ impl Engine {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Checked(id, server, result) => self.checked(id, server, result),
+            Event::Checked(id, server, result) => {
+                if let Some((check, way)) = self.crowd.leave() {
+                    self.begin(check, way);
+                }
+                self.checked(id, server, result);
+            }
             Event::Counted(counted) => self.counted(&counted),
             Event::Observed(scope, observed) => self.on_observed(scope, observed),
             Event::Applied(purpose, outcomes) => self.on_applied(purpose, outcomes),
@@ -335,44 +343,6 @@ impl Engine {
             self.give_back_at = None;
             // What reading a large configuration took, and the text that only a start needs.
             (self.give_back)();
-        }
-    }
-
-    fn start_checks(&mut self, now: Instant) {
-        while let Some((due, id, target)) = self.checks.take_due(now) {
-            let (server, params) = (target.server, target.params.clone());
-            self.start_check(id, server, &params);
-            // The last of a thousand that are due at once waits for those before it.
-            self.lateness.note(due, Instant::now());
-        }
-        self.tcp_checks.flush();
-    }
-
-    fn start_check(&mut self, id: TargetId, server: RealKey, params: &Arc<CheckParams>) {
-        let way = match self.way(server, params) {
-            Ok(way) => way,
-            Err(outcome) => return self.tcp_checks.end((id, server), outcome),
-        };
-        if let CheckKind::Tcp(close) = params.kind
-            && self.tcp_checks.start((id, server), &way, params.timeout, close)
-        {
-            return;
-        }
-        let (events, trust, params) = (self.events.clone(), self.trust.clone(), params.clone());
-        tokio::spawn(async move {
-            let result = probe::check(&way, &params, &trust).await;
-            // The loop is gone only when the process ends.
-            let _ = events.send(Event::Checked(id, server, result)).await;
-        });
-    }
-
-    /// How a check gets to its server, or why it would only show a fault of our own.
-    pub fn way(&self, server: RealKey, params: &CheckParams) -> Result<Way, Outcome> {
-        let device = |label: &str| self.network.resolved.get(label).cloned().flatten();
-        let way = Way::of(params, server, device)?;
-        match checks::own_fault(&self.observed.links, &way) {
-            Some(outcome) => Err(outcome),
-            None => Ok(way),
         }
     }
 

@@ -1,0 +1,82 @@
+//! Begins the checks that are due: those that are a handshake in the loop's own sockets, others as tasks. Must not: know what a result means.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use lb_core::check::{CheckKind, CheckParams};
+use lb_core::health::Outcome;
+use lb_core::model::RealKey;
+
+use crate::checks;
+use crate::engine::{Engine, Event};
+use crate::probe::{self, Way};
+use crate::targets::TargetId;
+
+/// One that is due.
+#[derive(Debug)]
+pub struct Check {
+    due: Instant,
+    id: TargetId,
+    server: RealKey,
+    params: Arc<CheckParams>,
+}
+
+impl Engine {
+    pub fn start_checks(&mut self, now: Instant) {
+        while let Some((due, id, target)) = self.checks.take_due(now) {
+            let check = Check {
+                due,
+                id,
+                server: target.server,
+                params: target.params.clone(),
+            };
+            self.start_check(check);
+        }
+        self.tcp_checks.flush();
+    }
+
+    fn start_check(&mut self, check: Check) {
+        let Check { due, id, server, .. } = check;
+        let way = match self.way(server, &check.params) {
+            Ok(way) => way,
+            Err(outcome) => return self.tcp_checks.end((id, server), outcome),
+        };
+        if let CheckKind::Tcp(close) = check.params.kind
+            && self
+                .tcp_checks
+                .start((id, server), &way, check.params.timeout, close)
+        {
+            // The last of a thousand that are due at once waits for those before it.
+            return self.lateness.note(due, Instant::now());
+        }
+        if let Some((check, way)) = self.crowd.enter((check, way)) {
+            self.begin(check, way);
+        }
+    }
+
+    pub fn begin(&mut self, check: Check, way: Way) {
+        let Check {
+            due,
+            id,
+            server,
+            params,
+        } = check;
+        self.lateness.note(due, Instant::now());
+        let (events, trust) = (self.events.clone(), self.trust.clone());
+        tokio::spawn(async move {
+            let result = probe::check(&way, &params, &trust).await;
+            // The loop is gone only when the process ends.
+            let _ = events.send(Event::Checked(id, server, result)).await;
+        });
+    }
+
+    /// How a check gets to its server, or why it would only show a fault of our own.
+    pub fn way(&self, server: RealKey, params: &CheckParams) -> Result<Way, Outcome> {
+        let device = |label: &str| self.network.resolved.get(label).cloned().flatten();
+        let way = Way::of(params, server, device)?;
+        match checks::own_fault(&self.observed.links, &way) {
+            Some(outcome) => Err(outcome),
+            None => Ok(way),
+        }
+    }
+}
