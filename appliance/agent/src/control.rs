@@ -84,6 +84,8 @@ async fn answer(request: Request, activity: SharedActivity, events: mpsc::Sender
     let mut wire = Wire::default();
     if let Request::Doctor { name } = &request {
         wire = ask::ask(name.clone(), &activity, &events).await;
+    }
+    if matches!(request, Request::Doctor { .. } | Request::Path(_)) {
         // What the rules have translated is read with the machine only.
         let machine = count(activity, Wanted::Machine).await;
         if let Some(counted) = &mut counted {
@@ -112,6 +114,7 @@ async fn wanted(request: &Request, events: &mpsc::Sender<Event>) -> Option<Wante
         | Request::Undrain { .. }
         | Request::Drains
         | Request::ConfigDiff { .. }
+        | Request::Path(_)
         | Request::Doctor { .. } => Some(Wanted::Servers),
         Request::Counters { service: None } => Some(Wanted::Services(None)),
         Request::Services { name: Some(name) } | Request::Counters { service: Some(name) } => {

@@ -54,6 +54,7 @@ impl Engine {
             Request::Events { last, about } => self.events(*last, about.as_deref()),
             Request::Interfaces => Response::Interfaces(self.interfaces(activity)),
             Request::Gateway => Response::Gateway(self.gateway(activity)),
+            Request::Path(packet) => Response::Path(self.path(*packet, activity)),
             Request::Counters { service } => self.counters(service.as_deref(), activity),
             Request::ConfigShow { number } => self.config_text(*number),
             Request::ConfigHistory => Response::History(self.history_report()),

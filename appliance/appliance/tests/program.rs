@@ -572,3 +572,135 @@ fn text_of(output: &Output) -> String {
         .collect::<Vec<_>>()
         .join(" ")
 }
+
+/// They read the kernel of the machine that the test runs on; the loopback is on every one.
+#[test]
+fn neighbours_and_routes_are_read_without_the_agent() {
+    let output = applctl(&FakeAgent::absent(), &["route", "127.0.0.1"]);
+    assert_eq!(
+        text(&output.stdout),
+        "Address         127.0.0.1\nWay             this machine itself has the address\n"
+    );
+    let output = applctl(&FakeAgent::absent(), &["route", "127.0.0.1", "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["kind"], "local");
+    assert_eq!(document["hop"]["link"], "lo");
+    for (words, code, says) in [
+        (&["route", "master"][..], 2, "`master` is no IPv4 or IPv6 address"),
+        (
+            &["arp", "nobody"][..],
+            1,
+            "is called `nobody`; names of lb.toml are known while the agent runs",
+        ),
+    ] {
+        let output = applctl(&FakeAgent::absent(), words);
+        assert_eq!(output.status.code(), Some(code));
+        let error = text(&output.stderr).replace('\n', " ");
+        assert!(error.contains(says), "{error}");
+    }
+    let output = applctl(&FakeAgent::absent(), &["arp", "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(document["neighbours"].is_array());
+    let output = applctl(&FakeAgent::well(), &["arp", "nginx", "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["without_entry"][0], "172.16.0.11");
+}
+
+/// In a network namespace of its own, where echoes are allowed; as root, or where user namespaces are allowed.
+fn alone(line: &str) -> Output {
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--net", "sh", "-c"]);
+    let begin = "ip link set lo up; echo 0 0 > /proc/sys/net/ipv4/ping_group_range";
+    unshare.arg(format!(
+        "{begin}; {}",
+        line.replace("applctl", &format!("{APPLIANCE} applctl --socket /nowhere"))
+    ));
+    unshare.output().unwrap()
+}
+
+#[test]
+fn echoes_are_sent_and_accounted_for() {
+    let output = alone("applctl ping 127.0.0.1 --count 2");
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    assert!(said.starts_with("1: 127.0.0.1 answers, 64 bytes, "), "{said}");
+    assert!(
+        said.contains("\nEchoes          2 sent, 2 answered, 0% lost\n"),
+        "{said}"
+    );
+    let output = alone("applctl ping ::1 --count 1 --size 1000 --json");
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&document["received"], &document["loss_percent"]),
+        (&1.into(), &0.0.into())
+    );
+    // Ctrl-C after half a second, long before the second echo.
+    let output = alone("timeout --signal=INT 0.5 applctl ping 127.0.0.1 --interval 60s");
+    assert!(
+        text(&output.stdout).contains("1 sent, 1 answered"),
+        "{}",
+        text(&output.stderr)
+    );
+    let output = alone("applctl ping 192.0.2.1");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("there is no way to that address"));
+    let output = alone("applctl ping 127.0.0.1 eth9");
+    assert!(text(&output.stderr).contains("there is no interface `eth9`; `interfaces` lists them"));
+}
+
+#[test]
+fn a_trace_ends_at_the_answer() {
+    let output = alone("applctl trace 127.0.0.1");
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    assert!(
+        said.starts_with(" 1  127.0.0.1, ") && said.ends_with("127.0.0.1 has answered.\n"),
+        "{said}"
+    );
+    let output = alone("applctl trace ::1 --port 9 --json");
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["end"], "::1 has answered: port 9 is closed (RST)");
+    assert_eq!(document["hops"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn explain_tells_packets_from_keys() {
+    let explain = |words: &[&str]| applctl(&FakeAgent::well(), &[&["explain"], words].concat());
+    let output = explain(&["192.0.2.1:80"]);
+    assert_eq!(
+        text(&output.stdout),
+        "Packet          tcp to 192.0.2.1:80\nEnd             goes to one of 2 servers, by wlc\n"
+    );
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        explain(&["192.0.2.1:81"]).status.code(),
+        Some(1),
+        "it does not get through"
+    );
+    let agent = FakeAgent::well();
+    applctl(
+        &agent,
+        &["explain", "[2001:db8::1]:53/udp", "2001:db8::9", "--json"],
+    );
+    let packet = lb_core::path::Packet {
+        to: "[2001:db8::1]:53".parse().unwrap(),
+        protocol: Some(lb_core::model::Protocol::Udp),
+        from: "2001:db8::9".parse().ok(),
+    };
+    assert_eq!(agent.asked(), [Request::Path(packet)]);
+    assert!(text(&explain(&["interval"]).stdout).contains("virtual_server.check.interval"));
+    for (words, says) in [
+        (&["192.0.2.1:http"][..], "`192.0.2.1:http` is no ADDRESS:PORT"),
+        (&["192.0.2.1:80/icmp"][..], "with tcp, udp or sctp"),
+        (&["192.0.2.1:80", "fd00::1"][..], "not of one family"),
+        (
+            &["interval", "192.0.2.1"][..],
+            "`explain` takes one KEY; `192.0.2.1` is too much",
+        ),
+    ] {
+        let output = explain(words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        let error = text(&output.stderr).replace('\n', " ");
+        assert!(error.contains(says), "{error}");
+    }
+}

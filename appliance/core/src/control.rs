@@ -10,6 +10,7 @@ mod pools;
 
 use serde::{Deserialize, Serialize};
 
+use crate::path::{Packet, PathReport};
 use crate::traffic::{Traffic, TrafficRates};
 pub use changes::*;
 pub use counters::*;
@@ -61,6 +62,8 @@ pub enum Request {
     },
     Interfaces,
     Gateway,
+    /// The way of this packet through the machine.
+    Path(Packet),
     /// The machine, its links and all services in one line each; and the servers of this service.
     Counters {
         service: Option<String>,
@@ -126,6 +129,7 @@ pub enum Response {
     Events(EventsReport),
     Interfaces(InterfacesReport),
     Gateway(GatewayReport),
+    Path(PathReport),
     Counters(CountersReport),
     Connections(ConnectionsReport),
     Config(ConfigText),

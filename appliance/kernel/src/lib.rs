@@ -15,6 +15,8 @@ pub mod resident;
 mod sysctl;
 
 pub use activity::KernelActivity;
+pub use ask::echo::EchoSocket;
+pub use ask::hop::HopProbe;
 pub use ipvs::{Ipvs, IpvsTable};
 pub use kernel::{Kernel, Parts};
-pub use links::LinkMonitor;
+pub use links::{LinkMonitor, NetworkView};

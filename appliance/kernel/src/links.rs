@@ -5,6 +5,7 @@ mod connection;
 mod made;
 mod monitor;
 mod read;
+mod view;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -23,6 +24,7 @@ use rtnetlink::{AddressMessageBuilder, LinkMessageBuilder, LinkUnspec, RouteMess
 use crate::fault;
 use connection::Connection;
 pub use monitor::LinkMonitor;
+pub use view::NetworkView;
 
 /// A handle on the links of the network namespace in which it was opened.
 #[derive(Debug)]

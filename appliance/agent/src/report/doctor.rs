@@ -1,4 +1,4 @@
-//! What `doctor` needs, and what it says. Must not: judge (that is `lb_core::doctor`).
+//! What `doctor` and the way of a packet need, and what they say. Must not: judge (that is `lb_core::doctor`).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,6 +8,7 @@ use lb_core::control::Response;
 use lb_core::doctor::{Facts, Wire, examine, stranger};
 use lb_core::model::{Forward, MacAddress, Protocol, RealKey};
 use lb_core::observed::Activity;
+use lb_core::path::{self, Packet, PathReport};
 
 use crate::engine::Engine;
 
@@ -39,6 +40,17 @@ impl Engine {
             wire,
         };
         Response::Doctor(examine(&facts, services.into_iter()))
+    }
+
+    /// The way of a packet through the machine as it is now.
+    pub fn path(&self, packet: Packet, activity: &Activity) -> PathReport {
+        let nothing = Config::empty();
+        let facts = path::Facts {
+            config: self.config.as_ref().unwrap_or(&nothing),
+            observed: &self.observed,
+            activity,
+        };
+        path::follow(&facts, packet, |service| self.service_report(service, activity))
     }
 
     /// What has to be asked of the wire for this service, or for all.

@@ -59,7 +59,7 @@ impl Engine {
         })
     }
 
-    fn service_report(&self, service: &VirtualServer, activity: &Activity) -> ServiceReport {
+    pub fn service_report(&self, service: &VirtualServer, activity: &Activity) -> ServiceReport {
         let (quorum, weight_up) = self.checks.quorum(&service.key);
         ServiceReport {
             quorum,

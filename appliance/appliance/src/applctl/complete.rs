@@ -13,6 +13,8 @@ pub trait Names {
     fn services(&self) -> Vec<String>;
     /// Servers of services, with and without their ports.
     fn servers(&self) -> Vec<String>;
+    /// The file's names for interfaces.
+    fn interfaces(&self) -> Vec<String>;
     /// Paths that begin with this text; directories end with a slash.
     fn files(&self, begin: &str) -> Vec<String>;
 }
@@ -213,6 +215,11 @@ fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
             fitting(both.collect(), &typed.word)
         }
         Values::Keys => keys(&typed.word),
+        Values::Interfaces => fitting(names.interfaces(), &typed.word),
+        Values::Reach => {
+            let all = names.services().into_iter().chain(names.interfaces());
+            fitting(all.chain(names.servers()).collect(), &typed.word)
+        }
         Values::File => {
             let whole = |path: &String| {
                 if path.ends_with('/') {
@@ -253,6 +260,10 @@ mod tests {
 
         fn servers(&self) -> Vec<String> {
             ["172.16.0.11", "172.16.0.11:80"].map(str::to_owned).into()
+        }
+
+        fn interfaces(&self) -> Vec<String> {
+            ["eth0", "eth1"].map(str::to_owned).into()
         }
 
         fn files(&self, begin: &str) -> Vec<String> {

@@ -24,7 +24,9 @@ use super::interrupt::Interrupt;
 use super::log::{Log, Wanted};
 use super::parse::{Invocation, Parsed, command_of};
 use super::power::{self, Power};
+use super::reach;
 use super::render::{self, Figures, Screen, wrap};
+use super::sound;
 use super::top;
 use super::tree::{self, Action};
 
@@ -135,7 +137,14 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         | Action::ConfigDiff
         | Action::ConfigHistory
         | Action::ConfigRollback => configure::run(invocation, context)?,
-        Action::Explain => return explain_key(invocation, context),
+        Action::Arp => return reach::arp(invocation, context),
+        Action::Route => return reach::route(invocation, context),
+        Action::Ping => return sound::ping(invocation, context),
+        Action::Trace => return sound::trace(invocation, context),
+        Action::Explain => match reach::packet(invocation)? {
+            Some(packet) => context.ask(&Request::Path(packet))?,
+            None => return explain_key(invocation, context),
+        },
         Action::Version => Response::Version(version(context.places)),
         Action::Top => return top::run(invocation, context),
         Action::Log => {
@@ -267,6 +276,7 @@ fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Result<V
             Response::Events(report) => context.print_json(report),
             Response::Interfaces(report) => context.print_json(report),
             Response::Gateway(report) => context.print_json(report),
+            Response::Path(report) => context.print_json(report),
             Response::Counters(report) => context.print_json(report),
             Response::Connections(report) => context.print_json(report),
             Response::Config(report) => context.print_json(report),
@@ -290,6 +300,7 @@ fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Result<V
             }
         }
         Response::Diff(report) if !report.check.ok => Verdict::Bad,
+        Response::Path(report) if !report.passes => Verdict::Bad,
         Response::Drains(report) if report.persist_fault.is_some() => Verdict::Bad,
         _ => Verdict::Good,
     })

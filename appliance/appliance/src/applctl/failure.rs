@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use lb_core::config::MAX_BYTES;
 use lb_core::control::InitReport;
+use lb_core::ports::KernelError;
 use thiserror::Error;
 
 use super::client::AskError;
@@ -46,6 +47,20 @@ pub enum Failure {
     NoConfig(PathBuf),
     #[error("the text has {} bytes and lb.toml may have {}; nothing was changed", count(*.0), count(MAX_BYTES as u64))]
     TooLong(u64),
+    #[error(
+        "`{0}` is no IPv4 or IPv6 address, such as 172.16.0.11 or 2001:db8::1; names are not looked up here"
+    )]
+    NoAddress(String),
+    #[error(
+        "`{0}` is no ADDRESS:PORT, nor ADDRESS:PORT/PROTOCOL with tcp, udp or sctp, such as 192.168.0.1:30080/tcp"
+    )]
+    NoPacket(String),
+    #[error("the client and the address are not of one family; give both as IPv4 or both as IPv6")]
+    Families,
+    #[error("the kernel cannot be asked")]
+    Kernel(#[from] KernelError),
+    #[error("the network cannot be used")]
+    Network(#[source] io::Error),
     #[error("given up; nothing was changed")]
     GivenUp,
     #[error("`--json` prints one document and cannot `--follow`; leave one of them out")]
@@ -59,7 +74,12 @@ pub enum Failure {
 impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
-            Failure::Usage(_) | Failure::UnknownKey(_) | Failure::EndlessJson => EXIT_USAGE,
+            Failure::Usage(_)
+            | Failure::UnknownKey(_)
+            | Failure::EndlessJson
+            | Failure::NoAddress(_)
+            | Failure::NoPacket(_)
+            | Failure::Families => EXIT_USAGE,
             _ => EXIT_FAILED,
         }
     }

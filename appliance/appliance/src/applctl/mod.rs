@@ -18,7 +18,9 @@ mod parse;
 mod paste;
 mod power;
 mod put;
+mod reach;
 mod render;
+mod sound;
 #[cfg(test)]
 mod tests;
 mod top;

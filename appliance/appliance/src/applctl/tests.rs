@@ -15,6 +15,10 @@ use super::render::wrap;
 struct Odd;
 
 impl Names for Odd {
+    fn interfaces(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn services(&self) -> Vec<String> {
         ["a b", "\"", "ü", ""].map(str::to_owned).into()
     }

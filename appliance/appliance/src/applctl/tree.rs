@@ -16,6 +16,10 @@ pub enum Action {
     Interfaces,
     Gateway,
     Connections,
+    Arp,
+    Route,
+    Ping,
+    Trace,
     Top,
     Log,
     ConfigShow,
@@ -80,6 +84,10 @@ pub enum Values {
     Known,
     /// Keys of lb.toml.
     Keys,
+    /// Names of interfaces.
+    Interfaces,
+    /// Services, interfaces and servers.
+    Reach,
     /// Words of this tree.
     Commands,
     File,
@@ -129,6 +137,8 @@ pub const RATE: &str = "--rate";
 pub const TRAFFIC: &str = "--traffic";
 pub const INTERVAL: &str = "--interval";
 pub const COUNT: &str = "--count";
+pub const SIZE: &str = "--size";
+pub const PORT: &str = "--port";
 pub const ONCE: &str = "--once";
 pub const CONFIRM: &str = "--confirm";
 pub const COMMENT: &str = "--comment";
@@ -171,6 +181,7 @@ const LEAF: Command = Command {
 
 mod commands;
 mod import;
+mod reach;
 
 /// The root's children are the commands.
 pub static ROOT: Command = Command {

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lb_core::control::*;
+use lb_core::path::PathReport;
 use lb_core::traffic::{Memory, Processor, Softnet, Tracking, Traffic};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -196,6 +197,13 @@ pub fn answer(request: &Request) -> Response {
         Request::Connections { limit } => Response::Connections(ConnectionsReport {
             total: *limit as u64,
             connections: vec![],
+        }),
+        Request::Path(packet) => Response::Path(PathReport {
+            packet: format!("tcp to {}", packet.to),
+            steps: vec![],
+            servers: vec![],
+            passes: packet.to.port() == 80,
+            end: "goes to one of 2 servers, by wlc".into(),
         }),
         Request::Gateway | Request::Version => Response::Error {
             message: "not in this script".into(),

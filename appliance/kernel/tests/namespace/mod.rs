@@ -85,6 +85,11 @@ impl Peer {
         peer
     }
 
+    /// As `ip link` takes it for a namespace.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     fn namespace(&self) -> String {
         format!("/proc/{}/ns/net", self.0.id())
     }

@@ -273,16 +273,15 @@ impl AgentNames {
     }
 
     fn ask(&self) -> Option<Known> {
-        let interrupt = Interrupt::install().ok()?;
-        match ask_within(
-            &self.socket,
-            &Request::Services { name: None },
-            &interrupt,
-            NAMES_PATIENCE,
-        ) {
-            Ok(Response::Services(report)) => Some(Known::of(report)),
+        match self.answer(&Request::Services { name: None })? {
+            Response::Services(report) => Some(Known::of(report)),
             _ => None,
         }
+    }
+
+    fn answer(&self, request: &Request) -> Option<Response> {
+        let interrupt = Interrupt::install().ok()?;
+        ask_within(&self.socket, request, &interrupt, NAMES_PATIENCE).ok()
     }
 }
 
@@ -303,6 +302,16 @@ impl Names for AgentNames {
 
     fn servers(&self) -> Vec<String> {
         self.known().servers
+    }
+
+    fn interfaces(&self) -> Vec<String> {
+        let Some(Response::Interfaces(report)) = self.answer(&Request::Interfaces) else {
+            return Vec::new();
+        };
+        let names = report.interfaces.into_iter();
+        names
+            .filter_map(|interface| interface.label.or(interface.link))
+            .collect()
     }
 
     fn files(&self, begin: &str) -> Vec<String> {

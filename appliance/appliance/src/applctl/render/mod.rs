@@ -11,7 +11,10 @@ mod events;
 mod explain;
 mod import;
 mod network;
+mod path;
+mod reach;
 mod services;
+mod sound;
 mod status;
 mod table;
 mod text;
@@ -24,6 +27,8 @@ use lb_core::control::Response;
 pub use changes::reminder;
 pub use explain::explain;
 pub use import::import;
+pub use reach::{neighbours, route, routes};
+pub use sound::{echoes, heard, hop, trace_end};
 pub use status::{banner, without_agent};
 pub use text::{Screen, Tone, clean, wrap};
 pub use traffic::{Figures, traffic};
@@ -36,6 +41,7 @@ pub fn report(response: &Response, screen: &Screen) -> String {
         Response::Services(report) => services::services(report, screen),
         Response::Interfaces(report) => network::interfaces(report, screen),
         Response::Gateway(report) => network::gateway(report, screen),
+        Response::Path(report) => path::path(report, screen),
         // What they find is shown as services.
         Response::CheckNow(_) => String::new(),
         // `top` has a view of its own.

@@ -595,3 +595,7 @@ pub fn no_diff() -> DiffReport {
         ..diff()
     }
 }
+mod reach;
+pub use reach::*;
+mod sound;
+pub use sound::*;

@@ -31,6 +31,10 @@ impl Cell {
             right: true,
         }
     }
+
+    pub fn is_right(&self) -> bool {
+        self.right
+    }
 }
 
 const GAP: &str = "  ";

@@ -122,6 +122,72 @@ fn narrow_and_wide_screens_are_filled_and_not_passed() {
 }
 
 #[test]
+fn neighbours_and_routes_read_as_they_should() {
+    let (near, ways) = (samples::neighbours(), samples::routes());
+    let none = lb_core::neighbours::NeighboursReport {
+        neighbours: vec![],
+        without_entry: vec![],
+    };
+    for width in [40, 60, 80, 100, 120] {
+        let screen = Screen::plain(width);
+        let mut texts = vec![
+            ("arp.txt", neighbours(&near, &screen)),
+            ("arp-none.txt", neighbours(&none, &screen)),
+            ("route.txt", routes(&ways, &screen)),
+        ];
+        for (name, to) in samples::routes_to() {
+            texts.push((name, route(&to, &screen)));
+        }
+        for (name, text) in texts {
+            fits(&text, width);
+            if width == 80 {
+                golden(name, &text);
+            }
+        }
+    }
+}
+
+#[test]
+fn ways_of_packets_read_as_they_should() {
+    for width in [40, 60, 80, 100, 120] {
+        let text = report(&Response::Path(samples::path()), &Screen::plain(width));
+        fits(&text, width);
+        if width == 80 {
+            golden("explain-path.txt", &text);
+        }
+    }
+}
+
+#[test]
+fn echoes_and_hops_read_as_they_should() {
+    let (told, account) = samples::echoes();
+    for width in [40, 60, 80, 100, 120] {
+        let screen = Screen::plain(width);
+        let ping: String = told
+            .iter()
+            .map(|(what, said)| heard(what, said, &screen))
+            .collect();
+        let mut texts = vec![
+            ("ping.txt", ping + &echoes(&account, &screen)),
+            ("ping-silence.txt", echoes(&samples::silence(), &screen)),
+        ];
+        for (name, way) in ["trace.txt", "trace-refused.txt"]
+            .into_iter()
+            .zip(samples::traces())
+        {
+            let hops: String = way.hops.iter().map(|each| hop(each, &screen)).collect();
+            texts.push((name, hops + &trace_end(&way, &screen)));
+        }
+        for (name, text) in texts {
+            fits(&text, width);
+            if width == 80 {
+                golden(name, &text);
+            }
+        }
+    }
+}
+
+#[test]
 fn traffic_is_a_table_of_what_is_known() {
     let (short, long) = (samples::services(), samples::long_services(1));
     for (name, report, figures) in [

@@ -185,6 +185,10 @@ pub(super) const COMMANDS: &[Command] = &[
         examples: &["connections", "connections --limit 1000 --json"],
         ..LEAF
     },
+    reach::ARP,
+    reach::ROUTE,
+    reach::PING,
+    reach::TRACE,
     Command {
         name: "top",
         action: Action::Top,
@@ -264,21 +268,33 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "explain",
         action: Action::Explain,
-        summary: "what a key of lb.toml means, its range, default and an example",
+        summary: "what a key of lb.toml means, or what becomes of a packet",
         about: "KEY is the path of a key or table, such as `virtual_server.check.interval`, or the end of one, such as \
                 `interval`: of several, all are listed. keepalived's words are known too. Without KEY the tables are listed. It \
-                works without the agent.",
-        arguments: &[Argument {
-            name: "KEY",
-            values: Values::Keys,
-            many: false,
-            needed: false,
-        }],
+                works without the agent. ADDRESS:PORT or ADDRESS:PORT/PROTOCOL in its place is the first packet of a new connection \
+                from CLIENT, or from somebody beyond all networks of lb.toml: which rule lets it in or drops it, which service it \
+                meets, which servers may be chosen and why others may not, whose address they see, and the way out. It sends nothing.",
+        arguments: &[
+            Argument {
+                name: "KEY",
+                values: Values::Keys,
+                many: false,
+                needed: false,
+            },
+            Argument {
+                name: "CLIENT",
+                values: Values::Servers,
+                many: false,
+                needed: false,
+            },
+        ],
         options: JSON_ONLY,
         examples: &[
             "explain",
             "explain interval",
             "explain virtual_server.persistence",
+            "explain 192.168.0.1:30080",
+            "explain 172.16.0.11:53/udp 192.168.0.10",
         ],
         ..LEAF
     },

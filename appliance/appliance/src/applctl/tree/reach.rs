@@ -1,0 +1,112 @@
+//! The commands that look at the network, as data. Must not: carry anything out.
+
+use super::*;
+
+pub(super) const ARP: Command = Command {
+    name: "arp",
+    action: Action::Arp,
+    summary: "neighbours on the links: MAC address, state, whose they are",
+    about: "ARP and IPv6's neighbour discovery. NAME is a service, an interface, an address or a MAC address. `reachable` has \
+            answered lately; `stale` has answered once and is asked again when it is needed; `delay` and `probe` are being asked \
+            again; `incomplete` is asked for the first time; `failed` did not answer. AGE is the time since it last proved \
+            to be there, or since it was last asked in vain. It works without the agent, then without names.",
+    arguments: &[Argument {
+        name: "NAME",
+        values: Values::Reach,
+        many: false,
+        needed: false,
+    }],
+    options: JSON_ONLY,
+    examples: &["arp", "arp nginx", "arp eth1", "arp 172.16.0.11"],
+    ..LEAF
+};
+
+pub(super) const ROUTE: Command = Command {
+    name: "route",
+    action: Action::Route,
+    summary: "the routes, or the one that leads to an address",
+    about: "With ADDRESS it asks the kernel what it does with a packet of the box's own to there: route, interface, source address, \
+            next hop, and whether the next hop answers on its link. Routes of link-local addresses are left out. It works \
+            without the agent.",
+    arguments: &[Argument {
+        name: "ADDRESS",
+        values: Values::Servers,
+        many: false,
+        needed: false,
+    }],
+    options: JSON_ONLY,
+    examples: &["route", "route 172.16.0.11"],
+    ..LEAF
+};
+
+pub(super) const PING: Command = Command {
+    name: "ping",
+    action: Action::Ping,
+    summary: "whether an address answers, and how fast; the path's MTU",
+    about: "ICMP echoes, over IPv4 or IPv6, out of INTERFACE or as the routes say. With --size they carry so many bytes behind the \
+            ICMP header, and are not cut into fragments on the way (the packet is 28 bytes larger over IPv4, 48 over IPv6): \
+            a packet that is too big is told with the MTU of the link that it does not fit. Ctrl-C ends with the account.",
+    arguments: &[
+        Argument {
+            name: "ADDRESS",
+            values: Values::Servers,
+            many: false,
+            needed: true,
+        },
+        Argument {
+            name: "INTERFACE",
+            values: Values::Interfaces,
+            many: false,
+            needed: false,
+        },
+    ],
+    options: &[
+        Choice {
+            name: COUNT,
+            summary: "send N (default 5)",
+            takes: Takes::Number(1, 10_000, ""),
+        },
+        Choice {
+            name: INTERVAL,
+            summary: "seconds from one to the next (default 1s)",
+            takes: Takes::Number(1, 60, "s"),
+        },
+        Choice {
+            name: SIZE,
+            summary: "bytes in each, in one piece (without it: 56)",
+            takes: Takes::Number(0, 65_507, ""),
+        },
+        JSON_CHOICE,
+    ],
+    examples: &[
+        "ping 172.16.0.11",
+        "ping 172.16.0.11 eth1 --count 100",
+        "ping 2001:db8::1 --size 1452",
+    ],
+    ..LEAF
+};
+
+pub(super) const TRACE: Command = Command {
+    name: "trace",
+    action: Action::Trace,
+    summary: "the hops on the way to an address, and where it ends",
+    about: "Sends probes with 1, 2, 3 and so on hops, three for each: UDP datagrams, or with --port TCP SYNs to that port, which \
+            pass where other packets are filtered. Each router that counts the hops down to none says so. It stops at the \
+            answer, at a refusal, after 6 silent hops or after 30. `*` is a probe that nobody answered within a second.",
+    arguments: &[Argument {
+        name: "ADDRESS",
+        values: Values::Servers,
+        many: false,
+        needed: true,
+    }],
+    options: &[
+        Choice {
+            name: PORT,
+            summary: "TCP SYNs to port N, and whether it is open",
+            takes: Takes::Number(1, 65_535, ""),
+        },
+        JSON_CHOICE,
+    ],
+    examples: &["trace 203.0.113.7", "trace 172.16.0.11 --port 30080"],
+    ..LEAF
+};
