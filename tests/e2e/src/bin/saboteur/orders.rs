@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use lb_core::control::{Request, Terms};
 use serde_json::{Value, json};
 
 const SOCKET: &str = "/run/lb/control.sock";
@@ -60,7 +61,11 @@ pub fn feed(text: &str, program: &str, arguments: &[&str]) -> io::Result<()> {
 /// The number of steps that it took; every one of them must have been accepted.
 fn apply(name: &str) -> io::Result<usize> {
     let mut socket = UnixStream::connect(SOCKET)?;
-    socket.write_all(b"\"config-apply\"\n")?;
+    let terms = Terms {
+        by: "saboteur".to_owned(),
+        ..Terms::default()
+    };
+    writeln!(socket, "{}", json!(Request::ConfigApply { terms }))?;
     let mut answer = String::new();
     BufReader::new(socket).read_line(&mut answer)?;
     let answer: Value = serde_json::from_str(&answer)?;
