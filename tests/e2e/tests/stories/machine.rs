@@ -167,6 +167,15 @@ fn answers_as_expected(scene: &mut Scene) -> Told {
         ("config show", "[[virtual_server]]"),
         ("log --last 5", ""),
         ("sevices", "services"),
+        ("arp 172.16.0.11", "server of nginx"),
+        ("route 172.16.0.11", "eth1"),
+        ("ping 172.16.0.11 --count 2", "2 sent, 2 answered"),
+        ("trace 172.16.0.11", "172.16.0.11"),
+        ("explain 192.168.0.1:30080", "172.16.0.11:30080"),
+        ("explain interval", "virtual_server.check.interval"),
+        ("doctor nginx", "come back through the lb"),
+        ("config history", "boot"),
+        ("config diff", "same"),
     ] {
         let shown = scene.vm().command(command)?;
         assert!(shown.contains(expected), "`{command}` showed:\n{shown}");
