@@ -100,6 +100,8 @@ pub struct Engine {
     pub source: ConfigSource,
     /// While what is in force is on trial.
     pub pending: Option<Pending>,
+    /// How the last trial ended, and when.
+    pub last_trial: Option<(Instant, String)>,
     pub config_since: Instant,
     /// What is wrong with the files on the config volume, one sentence each.
     pub config_problems: Vec<String>,
@@ -198,6 +200,7 @@ impl Engine {
             mark,
             source,
             pending: None,
+            last_trial: None,
             config_since: now,
             config_problems: problems,
             archive_problem: None,

@@ -69,7 +69,8 @@ pub fn clear_away(store: &Store) -> Option<String> {
     }
     Some(format!(
         "RETURNED to the former configuration: one was pending when the agent or the machine ended, and was not confirmed; its text is \
-         kept as {RETURNED_FILE}; `config put` or `config apply` puts another one in force"
+         kept as {}; `config put` or `config apply` puts another one in force",
+        store.path(RETURNED_FILE).display()
     ))
 }
 
@@ -217,7 +218,7 @@ impl Engine {
     /// lb.toml becomes the candidate in one step; then the kernel is read once more, and what it holds is kept for later starts.
     fn keep_pending(&mut self, by: &str, reply: oneshot::Sender<Response>) -> Result<(), String> {
         let Some(pending) = &self.pending else {
-            let _ = reply.send(nothing_pending());
+            let _ = reply.send(self.nothing_pending());
             return Ok(());
         };
         let renamed = self
@@ -241,10 +242,9 @@ impl Engine {
         let change = pending.change.clone();
         self.pending = None;
         self.unmark_pending();
-        self.tell(
-            Level::Warn,
-            &format!("CONFIRMED by {by}: the configuration is kept"),
-        );
+        let told = format!("CONFIRMED by {by}: the configuration is kept");
+        self.tell(Level::Warn, &told);
+        self.last_trial = Some((Instant::now(), told));
         self.source = ConfigSource::File;
         self.keeper.hold(text, change);
         let report = self.changed_report(apply::faultless(), ChangeState::Confirmed);
@@ -255,31 +255,35 @@ impl Engine {
     /// `config abort`.
     pub fn abort(&mut self, by: &str, reply: oneshot::Sender<Response>) {
         if self.pending.is_none() {
-            let _ = reply.send(nothing_pending());
+            let _ = reply.send(self.nothing_pending());
             return;
         }
-        self.return_to_former(&format!("aborted by {by}"), reply);
+        self.return_to_former(Level::Warn, &format!("aborted by {by}"), reply);
     }
 
-    fn return_to_former(&mut self, why: &str, reply: oneshot::Sender<Response>) {
+    /// `level`: of the sentence about it; errors are printed on the consoles.
+    fn return_to_former(&mut self, level: Level, why: &str, reply: oneshot::Sender<Response>) {
         let Some(pending) = self.pending.take() else {
             return;
         };
         self.unmark_pending();
         let kept = match self.store.rename(PENDING_FILE, RETURNED_FILE) {
-            Ok(()) => format!("its text is kept as {RETURNED_FILE}"),
+            Ok(()) => format!("its text is kept as {}", self.store.path(RETURNED_FILE).display()),
             Err(error) => format!("its text is lost: {}", chain(&error)),
         };
-        self.tell(
-            Level::Warn,
-            &format!("RETURNED to the former configuration: {why}; {kept}"),
-        );
+        let told = format!("RETURNED to the former configuration: {why}; {kept}");
+        self.tell(level, &told);
+        self.last_trial = Some((Instant::now(), told.clone()));
         let former = pending.former;
         self.parts = former.parts;
         self.mark = former.mark;
         self.source = former.source;
         self.config_since = former.since;
         self.config_problems = former.problems;
+        if level == Level::Error {
+            // Nobody may have looked when it happened: `status` says it until something else is put in force.
+            self.config_problems.push(told);
+        }
         let report = self.changed_report(apply::faultless(), ChangeState::Returned);
         self.replace_config(former.config, Waiter { report, reply });
     }
@@ -332,7 +336,7 @@ impl Engine {
             false => format!("it was not confirmed within {window} s; {}", failing.join("; ")),
         };
         let (reply, _nobody_waits) = oneshot::channel();
-        self.return_to_former(&why, reply);
+        self.return_to_former(Level::Error, &why, reply);
     }
 
     pub fn pending_report(&self) -> Option<PendingReport> {
@@ -370,18 +374,21 @@ impl Engine {
         }
     }
 
+    fn nothing_pending(&self) -> Response {
+        let message = match &self.last_trial {
+            Some((at, told)) => format!(
+                "nothing is pending any more. {} s ago: {told}; `config history` lists what was in force",
+                at.elapsed().as_secs()
+            ),
+            None => "nothing is pending; `config apply --confirm 2m` tries a configuration out, `config history` lists what was in force"
+                .to_owned(),
+        };
+        Response::Error { message }
+    }
+
     /// Also at a start, of the agent before.
     pub fn unmark_pending(&self) {
         let _ = std::fs::remove_file(self.places.runtime.join(PENDING_MARK));
-    }
-}
-
-fn nothing_pending() -> Response {
-    Response::Error {
-        message:
-            "nothing is pending: what is in force is there for good; `config history` lists what was, and \
-                  `config apply --confirm 2m` tries one out"
-                .to_owned(),
     }
 }
 

@@ -104,10 +104,20 @@ fn what_is_not_confirmed_returns_by_itself() {
     assert!(!appliance.dir.path().join("run").join(PENDING_MARK).exists());
     let status = appliance.status();
     assert_eq!(
-        (status.config.source, status.config.pending, status.problems),
-        (ConfigSource::File, None, vec![])
+        (status.config.source, status.config.pending),
+        (ConfigSource::File, None)
+    );
+    assert!(
+        status.problems[0].starts_with("RETURNED"),
+        "{:?}",
+        status.problems
     );
     assert_eq!(status.reconcile.repairs, 0);
+    let by = "test".to_owned();
+    match appliance.ask(&Request::ConfigConfirm { by }) {
+        Response::Error { message } => assert!(message.contains("ago: RETURNED to the former"), "{message}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

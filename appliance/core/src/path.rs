@@ -150,6 +150,9 @@ impl<'f> Walk<'f> {
     fn end(&mut self, passes: bool, end: impl Into<String>) {
         self.report.passes = passes;
         self.report.end = end.into();
+        if passes && self.link.is_none() {
+            self.report.end += "; no answer gets back to such a client: an interface needs a `gateway`, or name another CLIENT";
+        }
     }
 
     fn arrive(&mut self) {

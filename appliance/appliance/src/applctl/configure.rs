@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use lb_core::config::MAX_BYTES;
 use lb_core::control::{ConfigText, Request, Response, Terms};
@@ -100,6 +101,14 @@ pub fn read_config(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn put(json: bool, terms: Terms, context: &mut Context<'_>) -> Result<Response, Failure> {
+    // The agent would refuse it, after all was pasted.
+    if let Some(left) = pending_for(&context.places.pending_mark()) {
+        return Err(Failure::Refused(format!(
+            "nothing was changed: a configuration is PENDING, and returns to the former one in {} s; `config confirm` keeps it, \
+             `config abort` returns at once, and then another one can be pasted",
+            left.as_secs()
+        )));
+    }
     let say: Option<&mut dyn Write> = if json { None } else { Some(&mut *context.remarks) };
     let received = put::receive(context.input, context.interrupt, say).map_err(Failure::Terminal)?;
     let text = match received {
@@ -111,4 +120,12 @@ fn put(json: bool, terms: Terms, context: &mut Context<'_>) -> Result<Response, 
         Ok(request) => context.ask(&request),
         Err(verdict) => Ok(Response::Apply(*verdict)),
     }
+}
+
+/// How long a configuration stays on trial, if one is.
+pub fn pending_for(mark: &Path) -> Option<Duration> {
+    let until: u64 = std::fs::read_to_string(mark).ok()?.trim().parse().ok()?;
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let now = Duration::new(u64::try_from(now.tv_sec).ok()?, u32::try_from(now.tv_nsec).ok()?);
+    Duration::from_millis(until).checked_sub(now)
 }

@@ -115,7 +115,9 @@ impl Machine {
 
     /// A card that nothing is known of.
     pub fn another(&mut self) -> usize {
-        let free = (0..)
+        // Beside a card that has another name on the old machine, and is most likely the first one here.
+        let first = usize::from(self.interfaces.iter().any(|i| is_named_by_place(&i.name)));
+        let free = (first..)
             .map(|n| format!("eth{n}"))
             .find(|name| !self.names.contains_key(name));
         self.interface(&free.unwrap_or_default())
@@ -355,4 +357,13 @@ fn special_of_family(address: IpAddr) -> Option<&'static str> {
 fn is_host_of(net: IpNet) -> bool {
     let bits = net.max_prefix_len() - net.prefix_len();
     bits < 2 || (net.addr() != net.network() && !(net.addr().is_ipv4() && net.addr() == net.broadcast()))
+}
+
+/// `ens18`, `enp1s0`, `em1`, `p1p1`: as udev names cards by where they are; here they are called as the kernel does.
+pub fn is_named_by_place(name: &str) -> bool {
+    let digits = |rest: &str| rest.starts_with(|first: char| first.is_ascii_digit());
+    name.starts_with("en")
+        || ["em", "p"]
+            .iter()
+            .any(|begin| name.strip_prefix(begin).is_some_and(digits))
 }

@@ -8,7 +8,6 @@ pub mod size;
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -170,7 +169,7 @@ impl<'a> Session<'a> {
 
     /// A line before the next prompt while a configuration is on trial; else nothing. The agent need not be asked for it.
     fn reminder(&self) -> String {
-        let left = pending_for(&self.places.pending_mark());
+        let left = super::configure::pending_for(&self.places.pending_mark());
         left.map_or_else(String::new, |left| render::reminder(left, &self.screen))
     }
 
@@ -195,14 +194,6 @@ impl<'a> Session<'a> {
         out.write_all(text.as_bytes())?;
         out.flush()
     }
-}
-
-/// How long a configuration stays on trial, if one is.
-fn pending_for(mark: &Path) -> Option<Duration> {
-    let until: u64 = std::fs::read_to_string(mark).ok()?.trim().parse().ok()?;
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let now = Duration::new(u64::try_from(now.tv_sec).ok()?, u32::try_from(now.tv_nsec).ok()?);
-    Duration::from_millis(until).checked_sub(now)
 }
 
 /// `ttyS0`; `terminal` where /proc does not tell.

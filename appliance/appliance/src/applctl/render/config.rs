@@ -95,6 +95,9 @@ fn persistence(report: &ApplyReport, screen: &Screen) -> String {
     if let Some(pending) = &report.pending {
         return pending_until(pending, screen);
     }
+    if report.persisted && report.state == ChangeState::Returned {
+        return paragraph("What is in force is what is saved.", Tone::Plain, screen);
+    }
     if report.persisted {
         let number = report
             .number

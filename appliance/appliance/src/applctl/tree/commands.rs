@@ -276,7 +276,7 @@ pub(super) const COMMANDS: &[Command] = &[
                 meets, which servers may be chosen and why others may not, whose address they see, and the way out. It sends nothing.",
         arguments: &[
             Argument {
-                name: "KEY",
+                name: "KEY|ADDRESS:PORT",
                 values: Values::Keys,
                 many: false,
                 needed: false,

@@ -13,8 +13,7 @@ const RULES: &str =
 const SIZE: &str = "there is no process here that connections go through: the kernel's table has room for what the memory holds";
 const PROXY: &str =
     "a connection goes to the server itself here, and is not opened for the client by a proxy";
-const IDLE: &str =
-    "an idle connection is forgotten after `tcp` of [timeouts] here (7440 s by default), and is not closed";
+const IDLE: &str = "an idle connection is forgotten here after `tcp` of [timeouts], one time for all services (7440 s, or the longest of these if that is longer)";
 const STATS: &str = "HAProxy's own pages and sockets: `status`, `services` and `top` show the state here";
 const MAIL: &str = "no mail is sent from here; `events` tells what has happened";
 const DNS: &str = "names are not looked up here";

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::super::draft::Draft;
-use super::super::machine::is_interface_name;
+use super::super::machine::{is_interface_name, is_named_by_place};
 use super::super::remarks::{Place, Remarks, shown};
 use super::super::values;
 use super::tree::Statement;
@@ -96,7 +96,19 @@ fn addresses(
         let place = inner.place;
         let name = after(inner, "dev").or(interface).unwrap_or("eth0");
         let index = match is_interface_name(name) {
-            true => draft.machine.interface(name),
+            true => {
+                if is_named_by_place(name) && !draft.machine.is_own_name(name) {
+                    remarks.fault(
+                        place,
+                        format!(
+                            "{} is what the other machine calls its card; here cards are eth0, eth1 and so on, and `interfaces` tells \
+                             them by their MAC addresses",
+                            shown(name)
+                        ),
+                    );
+                }
+                draft.machine.interface(name)
+            }
             false => {
                 let first = draft.machine.first();
                 let used = draft.machine.interfaces()[first].name.clone();

@@ -7,6 +7,7 @@ use super::super::remarks::{Remarks, shown};
 use super::tree::Statement;
 
 const MAIL: &str = "no mail is sent from here; `events` and `log` tell what has happened";
+const NAME: &str = "it is the name of that machine; here it is `hostname`";
 const SCRIPT: &str = "there are no scripts here; `events` and the log tell when a server or a quorum changes";
 const PROCESS: &str = "it is about keepalived's own processes and files";
 const VRRP: &str = "there is no VRRP here: this machine alone has the addresses";
@@ -17,7 +18,7 @@ const LOGGED: &str =
 const SPREAD: &str = "checks have phases of their own here, which follow from the server's address";
 
 /// Words, and why they stand for nothing.
-const WITHOUT: [(&[&str], &str); 12] = [
+const WITHOUT: [(&[&str], &str); 13] = [
     (
         &[
             "notification_email",
@@ -29,11 +30,10 @@ const WITHOUT: [(&[&str], &str); 12] = [
             "smtp_alert_checker",
             "smtp_alert_vrrp",
             "no_email_faults",
-            "lvs_id",
-            "router_id",
         ],
         MAIL,
     ),
+    (&["lvs_id", "router_id"], NAME),
     (
         &[
             "quorum_up",
