@@ -255,8 +255,7 @@ impl Engine {
         self.certificates.forget();
         self.give_back_at = Some(Instant::now() + SETTLED);
         let services = config.as_ref().map_or(&[][..], |config| &config.virtual_servers);
-        self.by_listen = (0..).take(services.len()).collect();
-        self.by_listen.sort_by_key(|at| services[*at as usize].key);
+        self.by_listen = by_listen(services);
         let own = services.iter().filter_map(|service| service.endpoint());
         self.tcp_checks.avoid(&own.map(|own| own.port).collect());
         std::mem::replace(&mut self.config, config)
@@ -450,6 +449,13 @@ impl Engine {
         // The client may have gone: what it asked for is done all the same.
         let _ = reply.send(response);
     }
+}
+
+/// Where each service stands, in the order of what they listen on.
+pub fn by_listen(services: &[Arc<VirtualServer>]) -> Vec<u32> {
+    let mut places: Vec<u32> = (0..).take(services.len()).collect();
+    places.sort_by_key(|at| services[*at as usize].key);
+    places
 }
 
 /// Where a service stands in the configuration.

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::apply::{self, Read};
 use crate::archive::Archive;
-use crate::engine::{Engine, Event, find};
+use crate::engine::{Engine, Event, by_listen, find};
 use crate::kernel_thread::Job;
 use crate::reconcile::serving;
 use crate::store::CONFIG_FILE;
@@ -141,8 +141,7 @@ impl Engine {
         let adopt = |key: &ServerKey| serving(observed, key);
         match self.config.as_ref().map(|old| changed(old, &config)) {
             Some(changed) if !changed.network => {
-                let mut by_listen: Vec<u32> = (0..).take(config.virtual_servers.len()).collect();
-                by_listen.sort_by_key(|at| config.virtual_servers[*at as usize].key);
+                let by_listen = by_listen(&config.virtual_servers);
                 for key in &changed.services {
                     checks.configure_one(now, &config, key, find(&config, &by_listen, key), adopt);
                 }

@@ -189,8 +189,8 @@ fn count(behind: u32, just: Just, asked: Option<Instant>, targets: &Targets) -> 
             Health::Down => is_fresh(target, just.ended),
             Health::Unproven => false,
         };
-        let last = target.machine.last();
-        let heard = last.is_some_and(|last| asked.is_none_or(|asked| last.ended >= asked));
+        let ended = target.machine.last_ended();
+        let heard = ended.is_some_and(|ended| asked.is_none_or(|asked| ended >= asked));
         let silent = match id == just.id {
             true => just.silent,
             false if heard => target.machine.is_silent(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lb_core::check::CheckParams;
-use lb_core::health::{Machine, Schedule};
+use lb_core::health::{Health, Machine, Schedule};
 use lb_core::model::{RealKey, ServerKey};
 
 /// A target as long as it is one: a result that comes later finds nobody.
@@ -26,6 +26,13 @@ pub struct Target {
     pub behind: Option<u32>,
     /// The servers for which it speaks.
     pub users: Vec<ServerKey>,
+}
+
+impl Target {
+    /// It is up, and the next failure takes it down.
+    pub fn is_at_its_last(&self) -> bool {
+        self.machine.health() == Health::Up && u32::from(self.machine.failures()) >= self.params.retries
+    }
 }
 
 /// What tells targets apart: where, and everything about how.

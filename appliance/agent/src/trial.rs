@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use lb_core::config::{self, Config, Parts};
-use lb_core::confirm::{Trial, Verdict};
+use lb_core::confirm::{Trial, Verdict, refusal};
 use lb_core::control::{AssertionReport, ChangeState, ConfigSource, PendingReport, Response};
 use log::Level;
 use tokio::sync::oneshot;
@@ -79,11 +79,7 @@ impl Engine {
     pub fn may_change(&self) -> Result<(), String> {
         match &self.pending {
             None => Ok(()),
-            Some(pending) => Err(format!(
-                "nothing was changed: a configuration is PENDING, and returns to the former one in {} s; `config confirm` keeps it, \
-                 `config abort` returns at once, and then another one can be applied",
-                pending.trial.left(Instant::now()).as_secs()
-            )),
+            Some(pending) => Err(refusal(pending.trial.left(Instant::now()))),
         }
     }
 

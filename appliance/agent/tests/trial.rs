@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use lb_agent::{APPLIED_FILE, CONFIG_FILE, HISTORY_DIRECTORY, PENDING_FILE, PENDING_MARK, RETURNED_FILE};
 use lb_core::control::{
-    ApplyReport, ChangeState, ConfigSource, DiffReport, HistoryReport, Request, Response, Terms,
+    ApplyReport, ChangeState, ConfigSource, DiffReport, HistoryReport, Request, Response, StatusReport, Terms,
 };
 use stage::{Appliance, config, eventually};
 
@@ -79,6 +79,21 @@ fn nothing_is_kept_of(appliance: &Appliance, former: &str) {
     assert_eq!(history(appliance).entries.len(), 1);
 }
 
+/// The file is in force, and `status` begins with what became of the trial.
+fn says_that_it_has_returned(appliance: &Appliance) -> StatusReport {
+    let status = appliance.status();
+    assert_eq!(
+        (status.config.source, &status.config.pending),
+        (ConfigSource::File, &None)
+    );
+    assert!(
+        status.problems[0].starts_with("RETURNED"),
+        "{:?}",
+        status.problems
+    );
+    status
+}
+
 #[test]
 fn what_is_not_confirmed_returns_by_itself() {
     let appliance = Appliance::start(&one());
@@ -102,16 +117,7 @@ fn what_is_not_confirmed_returns_by_itself() {
     assert_eq!(read(&appliance.file(RETURNED_FILE)), two());
     assert!(!appliance.file(PENDING_FILE).exists());
     assert!(!appliance.dir.path().join("run").join(PENDING_MARK).exists());
-    let status = appliance.status();
-    assert_eq!(
-        (status.config.source, status.config.pending),
-        (ConfigSource::File, None)
-    );
-    assert!(
-        status.problems[0].starts_with("RETURNED"),
-        "{:?}",
-        status.problems
-    );
+    let status = says_that_it_has_returned(&appliance);
     assert_eq!(status.reconcile.repairs, 0);
     let by = "test".to_owned();
     match appliance.ask(&Request::ConfigConfirm { by }) {
@@ -200,16 +206,7 @@ fn the_next_agent_returns_to_the_former_one() {
         eventually(&next, ONE);
         nothing_is_kept_of(&next, &one());
         assert_eq!(read(&next.file(RETURNED_FILE)), two());
-        let status = next.status();
-        assert_eq!(
-            (status.config.source, status.config.pending),
-            (ConfigSource::File, None)
-        );
-        assert!(
-            status.problems[0].starts_with("RETURNED"),
-            "{:?}",
-            status.problems
-        );
+        says_that_it_has_returned(&next);
     }
 }
 

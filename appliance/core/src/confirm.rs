@@ -99,6 +99,15 @@ pub enum Verdict {
     Return,
 }
 
+/// Why no other change may begin meanwhile, and what to do.
+pub fn refusal(left: Duration) -> String {
+    format!(
+        "nothing was changed: a configuration is PENDING, and returns to the former one in {} s; `config confirm` keeps it, `config \
+         abort` returns at once, and then another one can be applied",
+        left.as_secs()
+    )
+}
+
 /// From the moment that a configuration is put in force to its confirmation or return.
 #[derive(Debug, Clone)]
 pub struct Trial {

@@ -23,9 +23,8 @@ impl Checks {
         if !is_up || self.fail_static.is_zero() || !matches!(result.outcome, Outcome::Silent(_)) {
             return false;
         }
-        let failures = u32::from(target.machine.failures());
-        let is_last = failures >= params.retries;
-        if failures == 0 {
+        let is_at_its_last = target.is_at_its_last();
+        if target.machine.failures() == 0 {
             // Until the next verdict about it, with time to spare.
             let lately = (params.retry_interval + params.timeout) * 2;
             let others = self.silence.whom_to_ask(target, now, lately, &self.targets);
@@ -36,7 +35,7 @@ impl Checks {
                 }
             }
         }
-        is_last && self.silence.waits(behind, now)
+        is_at_its_last && self.silence.waits(behind, now)
     }
 
     /// Whether what went wrong goes wrong for most others behind the same interface.
@@ -47,10 +46,7 @@ impl Checks {
         let Some(behind) = target.behind else {
             return false;
         };
-        let decisive = || {
-            target.machine.health() == Health::Up
-                && u32::from(target.machine.failures()) >= target.params.retries
-        };
+        let is_at_its_last = target.is_at_its_last();
         let just = Just {
             id,
             silent: matches!(result.outcome, Outcome::Silent(_)),
@@ -59,7 +55,7 @@ impl Checks {
         let limit = self.fail_static;
         match &result.outcome {
             Outcome::CannotCheck(_) => self.others_cannot_check_either(id, behind, links),
-            Outcome::Silent(_) if decisive() => self.silence.is_ours(behind, just, limit, &self.targets),
+            Outcome::Silent(_) if is_at_its_last => self.silence.is_ours(behind, just, limit, &self.targets),
             _ if self.silence.is_frozen(behind) => self.silence.is_ours(behind, just, limit, &self.targets),
             _ => false,
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use lb_agent::{CONFIG_FILE, Places, Ports};
 use lb_core::control::{ApplyReport, Request, Response, StatusReport, Terms};
-use lb_core::fake::FakeKernel;
+use lb_core::fake::{FakeKernel, Uncounted};
 use lb_core::flat::FlatMap;
 use lb_core::model::{MacAddress, RealKey, ServerKey, VirtualKey};
 use lb_core::observed::{
@@ -97,21 +97,21 @@ impl ActivityPort for Shared {
     }
     fn others_with(
         &mut self,
-        _index: u32,
-        _own: MacAddress,
-        _address: IpAddr,
+        index: u32,
+        own: MacAddress,
+        address: IpAddr,
     ) -> Result<Vec<String>, KernelError> {
-        Ok(Vec::new())
+        Uncounted.others_with(index, own, address)
     }
     fn ways_back(
         &mut self,
-        _stranger: IpAddr,
-        _servers: &[RealKey],
+        stranger: IpAddr,
+        servers: &[RealKey],
     ) -> Result<BTreeMap<RealKey, WayBack>, KernelError> {
-        Ok(BTreeMap::new())
+        Uncounted.ways_back(stranger, servers)
     }
-    fn connections(&mut self, _limit: usize) -> Result<ConnectionTable, KernelError> {
-        Ok(ConnectionTable::default())
+    fn connections(&mut self, limit: usize) -> Result<ConnectionTable, KernelError> {
+        Uncounted.connections(limit)
     }
 }
 

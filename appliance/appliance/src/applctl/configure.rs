@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lb_core::config::MAX_BYTES;
+use lb_core::confirm::refusal;
 use lb_core::control::{ConfigText, Request, Response, Terms};
 
 use super::execute::Context;
@@ -103,11 +104,7 @@ pub fn read_config(path: &Path) -> Result<Vec<u8>, Failure> {
 fn put(json: bool, terms: Terms, context: &mut Context<'_>) -> Result<Response, Failure> {
     // The agent would refuse it, after all was pasted.
     if let Some(left) = pending_for(&context.places.pending_mark()) {
-        return Err(Failure::Refused(format!(
-            "nothing was changed: a configuration is PENDING, and returns to the former one in {} s; `config confirm` keeps it, \
-             `config abort` returns at once, and then another one can be pasted",
-            left.as_secs()
-        )));
+        return Err(Failure::Refused(refusal(left)));
     }
     let say: Option<&mut dyn Write> = if json { None } else { Some(&mut *context.remarks) };
     let received = put::receive(context.input, context.interrupt, say).map_err(Failure::Terminal)?;

@@ -256,9 +256,14 @@ impl Machine {
     pub fn last(&self) -> Option<LastCheck> {
         Some(LastCheck {
             outcome: self.last.outcome()?,
-            ended: self.schedule.instant(self.last_ended),
+            ended: self.last_ended()?,
             latency: Duration::from_micros(self.last_latency_us.into()),
         })
+    }
+
+    /// When the last check ended, without the words of its outcome.
+    pub fn last_ended(&self) -> Option<Instant> {
+        self.was_checked().then(|| self.schedule.instant(self.last_ended))
     }
 
     /// Whether a check has ended.
