@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use lb_core::config::{self, Before, Config, Faults, Parts};
 use lb_core::control::{
-    ApplyReport, ChangeState, CheckReport, ConfigSource, ConfigText, Response, Terms, VolumeState,
+    ApplyReport, ChangeState, CheckReport, ConfigSource, ConfigText, Kept, KeptName, Response, Terms,
+    VolumeState,
 };
 use lb_core::mirror;
 use tokio::sync::oneshot;
@@ -13,7 +14,8 @@ use tokio::sync::oneshot;
 use crate::archive::{Archive, Change};
 use crate::engine::Engine;
 use crate::reconcile::Waiter;
-use crate::store::{APPLIED_FILE, CONFIG_FILE, SAMPLE_FILE, Store};
+use crate::report::chain;
+use crate::store::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, RETURNED_FILE, SAMPLE_FILE, Store};
 use crate::trial::Origin;
 use crate::{Places, report, trial};
 
@@ -233,10 +235,10 @@ impl Engine {
         self.put_bytes(text.into_bytes(), terms, "put", reply);
     }
 
-    /// `config rollback`: an entry of the history, as if it were put.
-    pub fn roll_back(&mut self, number: u64, terms: &Terms, reply: oneshot::Sender<Response>) {
-        match Archive::beside(&self.store).text(number) {
-            Ok(text) => self.put_bytes(text, terms, &format!("rollback to {number}"), reply),
+    /// `config rollback`: a text that is kept, as if it were put.
+    pub fn roll_back(&mut self, kept: Kept, terms: &Terms, reply: oneshot::Sender<Response>) {
+        match self.kept_text(kept) {
+            Ok(text) => self.put_bytes(text, terms, &format!("rollback to {kept}"), reply),
             Err(message) => {
                 let _ = reply.send(Response::Error { message });
             }
@@ -315,21 +317,40 @@ impl Engine {
         }
     }
 
-    /// The text of lb.toml, or of an entry of the history.
-    pub fn config_text(&self, number: Option<u64>) -> Response {
-        let (path, text) = match number {
-            None => (self.store.path(CONFIG_FILE).display().to_string(), self.file()),
-            Some(number) => (
-                format!("configuration {number} of the history"),
-                Archive::beside(&self.store).text(number),
-            ),
+    /// The text of lb.toml, or of another one that is kept.
+    pub fn config_text(&self, kept: Option<Kept>) -> Response {
+        let file = |name: &str| self.store.path(name).display().to_string();
+        let path = match kept {
+            None => file(CONFIG_FILE),
+            Some(Kept::Number(number)) => format!("configuration {number} of the history"),
+            Some(Kept::Named(name)) => file(file_of(name)),
         };
+        let text = kept.map_or_else(|| self.file(), |kept| self.kept_text(kept));
         match text {
             Ok(bytes) => Response::Config(ConfigText {
                 path,
                 text: String::from_utf8_lossy(&bytes).into_owned(),
             }),
             Err(message) => Response::Error { message },
+        }
+    }
+
+    /// The text of a configuration that is kept; else the sentence to say.
+    pub fn kept_text(&self, kept: Kept) -> Result<Vec<u8>, String> {
+        let name = match kept {
+            Kept::Number(number) => return Archive::beside(&self.store).text(number),
+            Kept::Named(name) => name,
+        };
+        let path = self.store.path(file_of(name));
+        match self.store.read(file_of(name)) {
+            Ok(Some(text)) => Ok(text),
+            Ok(None) => Err(match name {
+                KeptName::Pending => "no configuration is pending; `config show` shows lb.toml".to_owned(),
+                KeptName::Returned => {
+                    format!("there is no {}: no configuration was given up", path.display())
+                }
+            }),
+            Err(error) => Err(format!("{} cannot be read: {}", path.display(), chain(&error))),
         }
     }
 
@@ -415,4 +436,11 @@ fn refuse(check: CheckReport, persisted: bool, fault: Option<String>, reply: one
         pending: None,
         number: None,
     }));
+}
+/// Beside lb.toml.
+fn file_of(name: KeptName) -> &'static str {
+    match name {
+        KeptName::Pending => PENDING_FILE,
+        KeptName::Returned => RETURNED_FILE,
+    }
 }

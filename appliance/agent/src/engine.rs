@@ -429,7 +429,7 @@ impl Engine {
             // Answered when they are carried out.
             Request::ConfigPut { text, terms } => return self.put(text, &terms, reply),
             Request::ConfigApply { terms } => return self.apply_file(&terms, reply),
-            Request::ConfigRollback { number, terms } => return self.roll_back(number, &terms, reply),
+            Request::ConfigRollback { kept, terms } => return self.roll_back(kept, &terms, reply),
             Request::ConfigDiff { from, to } => return self.diff(from, to, activity, reply),
             Request::ConfigConfirm { by } => return self.confirm(&by, reply),
             Request::ConfigAbort { by } => return self.abort(&by, reply),

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use lb_core::config::{self, Config, changed};
-use lb_core::control::{DiffReport, Response};
+use lb_core::control::{DiffReport, Kept, Response};
 use lb_core::desired;
 use lb_core::difference::difference;
 use lb_core::model::ServerKey;
@@ -15,7 +15,6 @@ use similar::TextDiff;
 use tokio::sync::oneshot;
 
 use crate::apply::{self, Read};
-use crate::archive::Archive;
 use crate::engine::{Engine, Event, by_listen, find};
 use crate::kernel_thread::Job;
 use crate::reconcile::serving;
@@ -40,30 +39,36 @@ pub struct Asked {
 }
 
 impl Engine {
-    /// Of lb.toml, or of the history's entry `from`, to what is in force; or of two entries.
+    /// Of lb.toml, or of the text `from`, to what is in force; or of two texts that are kept.
     pub fn diff(
         &self,
-        from: Option<u64>,
-        to: Option<u64>,
+        from: Option<Kept>,
+        to: Option<Kept>,
         activity: &Activity,
         reply: oneshot::Sender<Response>,
     ) {
-        let archive = Archive::beside(&self.store);
         if let (Some(from), Some(to)) = (from, to) {
-            return match archive.text(from).and_then(|old| Ok((old, archive.text(to)?))) {
+            return match self
+                .kept_text(from)
+                .and_then(|old| Ok((old, self.kept_text(to)?)))
+            {
                 Ok(texts) => answer(between(&from.to_string(), &to.to_string()), Some(texts), reply),
                 Err(message) => refuse(message, reply),
             };
         }
         let (name, text) = match from {
-            Some(number) => (number.to_string(), archive.text(number)),
+            Some(kept) => (kept.to_string(), self.kept_text(kept)),
             None => (CONFIG_FILE.to_owned(), self.file()),
         };
         let text = match text {
             Ok(text) => text,
             Err(message) => return refuse(message, reply),
         };
-        let mut report = between("in force", &name);
+        let in_force = match &self.pending {
+            Some(_) => "in force, PENDING",
+            None => "in force",
+        };
+        let mut report = between(in_force, &name);
         let (read, check) = apply::check(&text, self.in_force());
         report.check = check;
         let Some(read) = read else {

@@ -56,7 +56,7 @@ impl Engine {
             Request::Gateway => Response::Gateway(self.gateway(activity)),
             Request::Path(packet) => Response::Path(self.path(*packet, activity)),
             Request::Counters { service } => self.counters(service.as_deref(), activity),
-            Request::ConfigShow { number } => self.config_text(*number),
+            Request::ConfigShow { kept } => self.config_text(*kept),
             Request::ConfigHistory => Response::History(self.history_report()),
             Request::ConfigCheck { text: Some(text) } => {
                 Response::Check(apply::verdict(text.as_bytes(), self.in_force(), &self.store))

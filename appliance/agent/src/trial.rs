@@ -69,7 +69,7 @@ pub fn clear_away(store: &Store) -> Option<String> {
     }
     Some(format!(
         "RETURNED to the former configuration: one was pending when the agent or the machine ended, and was not confirmed; its text is \
-         kept as {}; `config put` or `config apply` puts another one in force",
+         kept as {} (`config show returned`); `config put` or `config apply` puts another one in force",
         store.path(RETURNED_FILE).display()
     ))
 }
@@ -264,7 +264,10 @@ impl Engine {
         };
         self.unmark_pending();
         let kept = match self.store.rename(PENDING_FILE, RETURNED_FILE) {
-            Ok(()) => format!("its text is kept as {}", self.store.path(RETURNED_FILE).display()),
+            Ok(()) => format!(
+                "its text is kept as {} (`config show returned`)",
+                self.store.path(RETURNED_FILE).display()
+            ),
             Err(error) => format!("its text is lost: {}", chain(&error)),
         };
         let told = format!("RETURNED to the former configuration: {why}; {kept}");

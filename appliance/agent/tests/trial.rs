@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use lb_agent::{APPLIED_FILE, CONFIG_FILE, HISTORY_DIRECTORY, PENDING_FILE, PENDING_MARK, RETURNED_FILE};
 use lb_core::control::{
-    ApplyReport, ChangeState, ConfigSource, DiffReport, HistoryReport, Request, Response, StatusReport, Terms,
+    ApplyReport, ChangeState, ConfigSource, DiffReport, HistoryReport, Kept, KeptName, Request, Response,
+    StatusReport, Terms,
 };
 use stage::{Appliance, config, eventually};
 
@@ -176,7 +177,7 @@ fn while_one_is_pending_another_is_refused_and_a_drain_works() {
             terms: Terms::default(),
         },
         Request::ConfigRollback {
-            number: 1,
+            kept: Kept::Number(1),
             terms: Terms::default(),
         },
     ] {
@@ -231,6 +232,33 @@ fn a_file_that_is_tried_out_waits_beside_lb_toml() {
     changed(appliance.ask(&Request::ConfigConfirm { by: String::new() }));
     assert_eq!(read(&appliance.file(CONFIG_FILE)), two());
     eventually(&appliance.after_power_cut(), TWO);
+}
+
+#[test]
+fn what_waits_and_what_was_given_up_can_be_shown_and_put_in_force() {
+    let appliance = Appliance::start(&one());
+    let show = |name| {
+        appliance.ask(&Request::ConfigShow {
+            kept: Some(Kept::Named(name)),
+        })
+    };
+    let text = |response| match response {
+        Response::Config(shown) => shown.text,
+        other => panic!("{other:?}"),
+    };
+    assert!(refused(show(KeptName::Pending)).contains("no configuration is pending"));
+    assert!(refused(show(KeptName::Returned)).contains("lb.returned.toml: no configuration was given up"));
+    try_out(&appliance, two(), 60_000);
+    assert_eq!(text(show(KeptName::Pending)), two());
+    changed(appliance.ask(&Request::ConfigAbort { by: String::new() }));
+    assert_eq!(text(show(KeptName::Returned)), two());
+    let report = changed(appliance.ask(&Request::ConfigRollback {
+        kept: Kept::Named(KeptName::Returned),
+        terms: Terms::default(),
+    }));
+    assert!(report.persisted, "{report:?}");
+    assert_eq!(appliance.table(), TWO);
+    assert_eq!(read(&appliance.file(CONFIG_FILE)), two());
 }
 
 /// The power goes after the candidate was set aside and before lb.toml was put back.
@@ -329,6 +357,7 @@ fn what_the_file_asserts_confirms_it_or_is_named() {
 }
 
 fn diff(appliance: &Appliance, from: Option<u64>, to: Option<u64>) -> DiffReport {
+    let (from, to) = (from.map(Kept::Number), to.map(Kept::Number));
     match appliance.ask(&Request::ConfigDiff { from, to }) {
         Response::Diff(report) => report,
         other => panic!("{other:?}"),
@@ -408,7 +437,7 @@ fn three_versions_back_and_forth() {
     assert_eq!(appliance.put(&versions[2]).number, Some(3));
     let roll_back = |number: u64, confirm_ms: Option<u64>| {
         appliance.ask(&Request::ConfigRollback {
-            number,
+            kept: Kept::Number(number),
             terms: Terms {
                 confirm_ms,
                 ..Terms::default()
@@ -437,7 +466,9 @@ fn three_versions_back_and_forth() {
     assert_eq!(changed(roll_back(3, Some(1_000))).state, ChangeState::Pending);
     eventually(&appliance, &["192.168.0.1:80/tcp 172.16.0.1:80*3"]);
     eventually(&appliance, &["192.168.0.1:80/tcp 172.16.0.1:80*1"]);
-    let Response::Config(shown) = appliance.ask(&Request::ConfigShow { number: Some(2) }) else {
+    let Response::Config(shown) = appliance.ask(&Request::ConfigShow {
+        kept: Some(Kept::Number(2)),
+    }) else {
         panic!("no text");
     };
     assert_eq!(shown.text, versions[1]);

@@ -548,17 +548,19 @@ fn a_change_is_asked_for_on_its_terms() {
                 terms: terms(Some(1_500), None)
             },
             Request::ConfigRollback {
-                number: 12,
+                kept: Kept::Number(12),
                 terms: terms(None, None)
             },
             Request::ConfigConfirm { by: by() },
             Request::ConfigAbort { by: by() },
             Request::ConfigDiff {
-                from: Some(12),
-                to: Some(14)
+                from: Some(Kept::Number(12)),
+                to: Some(Kept::Number(14))
             },
             Request::ConfigHistory,
-            Request::ConfigShow { number: Some(12) },
+            Request::ConfigShow {
+                kept: Some(Kept::Number(12))
+            },
         ]
     );
     let output = applctl(&agent, &["config", "apply", "--confirm", "2h"]);

@@ -5,6 +5,7 @@
 mod changes;
 mod counters;
 mod explain;
+mod kept;
 mod network;
 mod pools;
 
@@ -15,6 +16,7 @@ use crate::traffic::{Traffic, TrafficRates};
 pub use changes::*;
 pub use counters::*;
 pub use explain::*;
+pub use kept::*;
 pub use network::*;
 pub use pools::*;
 
@@ -72,9 +74,9 @@ pub enum Request {
     Connections {
         limit: usize,
     },
-    /// The text of lb.toml, or of this entry of the history.
+    /// The text of lb.toml, or of another one that is kept.
     ConfigShow {
-        number: Option<u64>,
+        kept: Option<Kept>,
     },
     /// Validates this text, or the lb.toml on disk.
     ConfigCheck {
@@ -98,16 +100,16 @@ pub enum Request {
     ConfigAbort {
         by: String,
     },
-    /// What would change: lb.toml against what is in force; the history's entry `from` against that; or two entries.
+    /// What would change: lb.toml against what is in force; the text `from` against that; or two texts that are kept.
     ConfigDiff {
-        from: Option<u64>,
-        to: Option<u64>,
+        from: Option<Kept>,
+        to: Option<Kept>,
     },
     /// The configurations that were applied.
     ConfigHistory,
-    /// Puts an entry of the history in force, as `ConfigPut` does a text.
+    /// Puts a text that is kept in force, as `ConfigPut` does one that is given.
     ConfigRollback {
-        number: u64,
+        kept: Kept,
         terms: Terms,
     },
     Version,

@@ -1,6 +1,7 @@
 //! What a line can be completed to, and how it could go on, from the command tree.
 //! Must not: know the line editor.
 
+use lb_core::control::KeptName;
 use std::collections::BTreeSet;
 
 use lb_core::config::keys::{Place, places};
@@ -207,7 +208,10 @@ fn keys(begin: &str) -> Vec<String> {
 
 fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
     match values {
-        Values::Number => Vec::new(),
+        Values::Kept => fitting(
+            KeptName::ALL.map(|name| name.word().to_owned()).to_vec(),
+            &typed.word,
+        ),
         Values::Services => fitting(names.services(), &typed.word),
         Values::Servers => fitting(names.servers(), &typed.word),
         Values::Known => {

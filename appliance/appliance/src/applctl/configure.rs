@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lb_core::config::MAX_BYTES;
 use lb_core::confirm::refusal;
-use lb_core::control::{ConfigText, Request, Response, Terms};
+use lb_core::control::{ConfigText, Kept, Request, Response, Terms};
 
 use super::execute::Context;
 use super::failure::Failure;
@@ -17,23 +17,23 @@ use super::put::{self, Received};
 use super::tree::{self, Action};
 
 pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Response, Failure> {
-    // They have been seen to be numbers.
-    let number = |place: usize| invocation.arguments.get(place).and_then(|word| word.parse().ok());
+    // They have been seen to be such words.
+    let kept = |place: usize| -> Option<Kept> { invocation.arguments.get(place)?.parse().ok() };
     let by = context.who.to_owned();
     let terms = terms(invocation, context);
     match invocation.command.action {
-        Action::ConfigShow => show(number(0), context),
+        Action::ConfigShow => show(kept(0), context),
         Action::ConfigCheck => check(invocation.arguments.first(), context),
         Action::ConfigPut => put(invocation.json(), terms, context),
         Action::ConfigConfirm => context.ask(&Request::ConfigConfirm { by }),
         Action::ConfigAbort => context.ask(&Request::ConfigAbort { by }),
         Action::ConfigDiff => context.ask(&Request::ConfigDiff {
-            from: number(0),
-            to: number(1),
+            from: kept(0),
+            to: kept(1),
         }),
         Action::ConfigHistory => context.ask(&Request::ConfigHistory),
         Action::ConfigRollback => context.ask(&Request::ConfigRollback {
-            number: number(0).unwrap_or_default(),
+            kept: kept(0).unwrap_or(Kept::Number(0)),
             terms,
         }),
         _ => context.ask(&Request::ConfigApply { terms }),
@@ -50,9 +50,9 @@ fn terms(invocation: &Invocation, context: &Context<'_>) -> Terms {
 }
 
 /// The agent's text of the file, or without an agent the file itself.
-fn show(number: Option<u64>, context: &Context<'_>) -> Result<Response, Failure> {
-    match context.ask(&Request::ConfigShow { number }) {
-        Err(failure) if failure.is_absence() && number.is_none() => {
+fn show(kept: Option<Kept>, context: &Context<'_>) -> Result<Response, Failure> {
+    match context.ask(&Request::ConfigShow { kept }) {
+        Err(failure) if failure.is_absence() && kept.is_none() => {
             let path = &context.places.config_file;
             let bytes = read_config(path)?;
             let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -14,7 +14,7 @@ use lb_core::traffic::TRAFFIC_WINDOW_MS;
 use serde::Serialize;
 
 use super::client::{AskError, ask};
-use super::configure;
+use super::configure::{self, pending_for};
 use super::console::size;
 use super::failure::Failure;
 use super::help;
@@ -355,7 +355,13 @@ fn log(invocation: &Invocation, wanted: Wanted, context: &mut Context<'_>) -> Re
 fn end(power: Power, context: &mut Context<'_>) -> Result<Verdict, Failure> {
     // The appliance's own report, wherever the agent's socket was said to be: this is about process 1.
     power::order(power, Path::new(INIT_REPORT))?;
-    context.say(power.announcement())
+    match pending_for(&context.places.pending_mark()) {
+        Some(_) => context.say(&format!(
+            "{} The configuration that is PENDING is given up by that; its text is kept (`config show returned`).",
+            power.announcement()
+        )),
+        None => context.say(power.announcement()),
+    }
 }
 
 fn resize(context: &mut Context<'_>) -> Result<Verdict, Failure> {

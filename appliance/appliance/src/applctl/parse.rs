@@ -1,6 +1,7 @@
 //! Words into a command with its arguments and options, or a usage error with the remedy.
 //! Must not: carry anything out, or know whether the words come from the console or a command line.
 
+use lb_core::control::Kept;
 use std::time::Duration;
 
 use lb_core::suggest::nearest;
@@ -116,8 +117,8 @@ pub enum UsageError {
         low: u64,
         high: u64,
     },
-    #[error("`{path}` takes a number of `config history`, not `{word}`")]
-    BadHistoryNumber { path: String, word: String },
+    #[error("`{path}` takes a number of `config history`, `returned` or `pending`, not `{word}`")]
+    NoSuchKept { path: String, word: String },
     #[error("`{option}` takes a number from {low} to {high}, not `{word}`")]
     BadNumber {
         option: &'static str,
@@ -400,10 +401,10 @@ fn argument(invocation: &mut Invocation, word: &str) -> Result<(), UsageError> {
         }
         arguments => {
             let next = arguments.get(invocation.arguments.len());
-            let is_number = next.is_some_and(|next| next.values == Values::Number);
-            if is_number && word.parse::<u64>().is_err() {
+            let is_kept = next.is_some_and(|next| next.values == Values::Kept);
+            if is_kept && word.parse::<Kept>().is_err() {
                 let word = shown(&word);
-                return Err(UsageError::BadHistoryNumber { path, word });
+                return Err(UsageError::NoSuchKept { path, word });
             }
             invocation.arguments.push(word);
         }

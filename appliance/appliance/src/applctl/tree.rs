@@ -91,8 +91,8 @@ pub enum Values {
     /// Words of this tree.
     Commands,
     File,
-    /// Numbers of the history.
-    Number,
+    /// Texts that are kept: numbers of the history, and words.
+    Kept,
 }
 
 /// An option of a command.

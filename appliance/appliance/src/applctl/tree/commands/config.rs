@@ -4,7 +4,7 @@ use super::super::*;
 
 const NUMBER: Argument = Argument {
     name: "N",
-    values: Values::Number,
+    values: Values::Kept,
     many: false,
     needed: false,
 };
@@ -31,10 +31,11 @@ pub(super) const CONFIG: &[Command] = &[
         action: Action::ConfigShow,
         summary: "the text of /config/lb.toml, or of configuration N",
         about: "The file as it is on the config volume, whether or not it is in force; `status` tells that. With N the \
-                text of an entry of `config history`.",
+                text of an entry of `config history`; with `pending` the one that waits for `config confirm`, with \
+                `returned` the last one that was given up (/config/lb.returned.toml).",
         arguments: &[NUMBER],
         options: JSON_ONLY,
-        examples: &["config show", "config show 12"],
+        examples: &["config show", "config show 12", "config show returned"],
         ..LEAF
     },
     Command {
@@ -58,11 +59,16 @@ pub(super) const CONFIG: &[Command] = &[
         summary: "what lb.toml would change, and what that costs",
         about: "Compares lb.toml with what is in force: in sentences with their costs, as the steps that would be carried \
                 out at once, and as text. It also reads the kernel, and shows what differs there from what is in force. \
-                With N: what `config rollback N` would change. With N and M: the difference of two texts of the \
-                history. Nothing is changed by it.",
+                With N: what `config rollback N` would change. With N and M: the difference of two texts. \
+                `returned` and `pending` stand for these texts, as for `config show`. Nothing is changed by it.",
         arguments: &[NUMBER, ANOTHER],
         options: JSON_ONLY,
-        examples: &["config diff", "config diff 12", "config diff 12 14"],
+        examples: &[
+            "config diff",
+            "config diff 12",
+            "config diff 12 14",
+            "config diff returned",
+        ],
         ..LEAF
     },
     Command {
@@ -100,7 +106,8 @@ pub(super) const CONFIG: &[Command] = &[
         name: "abort",
         action: Action::ConfigAbort,
         summary: "return at once from the configuration that is PENDING",
-        about: "The former configuration is in force again. The text that is given up is kept as /config/lb.returned.toml.",
+        about: "The former configuration is in force again. The text that is given up is kept as /config/lb.returned.toml; \
+                `config show returned` shows it, `config rollback returned` puts it back.",
         options: JSON_ONLY,
         examples: &["config abort"],
         ..LEAF
@@ -118,15 +125,15 @@ pub(super) const CONFIG: &[Command] = &[
     Command {
         name: "rollback",
         action: Action::ConfigRollback,
-        summary: "put configuration N of the history in force again",
+        summary: "put configuration N, or the returned one, in force",
         about: "It is validated, written as lb.toml and applied, as if it were put. `config diff N` shows before what it \
-                would change.",
+                would change. `returned` stands for the one that was given up last.",
         arguments: &[Argument {
             needed: true,
             ..NUMBER
         }],
         options: TERMS,
-        examples: &["config rollback 12", "config rollback 12 --confirm 2m"],
+        examples: &["config rollback 12", "config rollback returned --confirm 2m"],
         ..LEAF
     },
 ];
