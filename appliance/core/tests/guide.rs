@@ -1,5 +1,5 @@
 //! The tables of keys in docs/guide.md, between `<!-- keys: TABLE -->` and `<!-- end of keys -->`, are what the registry says; a table of
-//! checks names the type whose keys it lists. UPDATE_GOLDEN=1 writes them anew; read the difference before it is committed.
+//! checks names the type whose keys it lists. The lists of words between `<!-- words: KEY -->` and `<!-- end of words -->` are as well. UPDATE_GOLDEN=1 writes them anew; read the difference before it is committed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,8 +78,47 @@ fn rows(marker: &str) -> String {
     text
 }
 
+/// What each word of a key does.
+fn words(path: &str) -> String {
+    let all = places();
+    let place = all.iter().find(|place| place.path == path);
+    let meanings = place.unwrap_or_else(|| panic!("no key {path:?}")).key.meanings;
+    assert!(!meanings.is_empty(), "{path}");
+    let rows = meanings
+        .iter()
+        .map(|(word, about)| format!("| `\"{word}\"` | {about} |\n"));
+    format!(
+        "| {} | what it does |\n|---|---|\n",
+        path.rsplit('.').next().unwrap_or(path)
+    ) + &rows.collect::<String>()
+}
+
+/// The guide with its lists of words made anew.
+fn with_words(guide: &str) -> String {
+    const BEGIN: &str = "<!-- words: ";
+    const END: &str = "<!-- end of words -->\n";
+    let mut parts = guide.split(BEGIN);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (marker, rest) = part.split_once(" -->\n").expect("a marker ends");
+        let (_, after) = rest.split_once(END).expect("a list ends");
+        text += &format!("{BEGIN}{marker} -->\n{}{END}{after}", words(marker));
+    }
+    text
+}
+
+#[test]
+fn the_guide_tells_what_every_word_does() {
+    let guide = fs::read_to_string(path()).unwrap();
+    for place in places().iter().filter(|place| !place.key.meanings.is_empty()) {
+        let marker = format!("<!-- words: {} -->", place.path);
+        assert!(guide.contains(&marker), "{marker}");
+    }
+}
+
 /// The guide with its tables made anew, and how many there are.
 fn made(guide: &str) -> (String, Vec<String>) {
+    let guide = &with_words(guide);
     let mut parts = guide.split(BEGIN);
     let mut text = parts.next().unwrap_or_default().to_owned();
     let mut markers = Vec::new();

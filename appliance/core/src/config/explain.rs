@@ -4,7 +4,7 @@
 use super::fault::quoted;
 use super::keys::{self, Key, Place};
 use super::shape::{self, closest};
-use crate::control::{ByTypeReport, ExplainReport, KeyReport, TableReport};
+use crate::control::{ByTypeReport, ExplainReport, KeyReport, MeaningReport, TableReport};
 
 /// Of a key or a table: by its path, by the end of its path, or by keepalived's word; of all tables without a word. The error
 /// says what was meant.
@@ -58,6 +58,7 @@ fn report(place: &Place) -> KeyReport {
         path: path.clone(),
         about: key.about.to_owned(),
         allowed: key.form.allowed(),
+        meanings: meanings(key),
         needed: matches!(key.unset, keys::Unset::Needed),
         default: key.unset.shown(),
         by_type: by_type(key),
@@ -71,6 +72,14 @@ fn report(place: &Place) -> KeyReport {
             table.names().iter().map(|name| (*name).to_owned()).collect()
         }),
     }
+}
+
+fn meanings(key: &Key) -> Vec<MeaningReport> {
+    let all = key.meanings.iter().map(|(word, about)| MeaningReport {
+        word: (*word).to_owned(),
+        about: (*about).to_owned(),
+    });
+    all.collect()
 }
 
 fn by_type(key: &'static Key) -> Vec<ByTypeReport> {

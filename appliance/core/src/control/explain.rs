@@ -25,6 +25,8 @@ pub struct KeyReport {
     pub about: String,
     /// In words, with values as code between backticks.
     pub allowed: String,
+    /// Each word that is allowed, with what it does, where they need it.
+    pub meanings: Vec<MeaningReport>,
     pub needed: bool,
     /// What holds without it, written as `allowed`; empty where nothing does.
     pub default: String,
@@ -43,6 +45,12 @@ pub struct KeyReport {
     pub example: String,
     /// The names of its keys, if it is a table.
     pub keys: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MeaningReport {
+    pub word: String,
+    pub about: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -69,6 +69,11 @@ fn key(key: &KeyReport, screen: &Screen) -> String {
     }
     text.push('\n');
     text += &line("allowed", &key.allowed, screen);
+    let width = key.meanings.iter().map(|meaning| meaning.word.len()).max();
+    for meaning in &key.meanings {
+        let width = width.unwrap_or_default() + 2;
+        text += &line("", &format!("{:<width$}{}", meaning.word, meaning.about), screen);
+    }
     text += &line("default", &default(key), screen);
     text += &line("check types", &key.types.join(", "), screen);
     text += &line("keys", &key.keys.join(", "), screen);

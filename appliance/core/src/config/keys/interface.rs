@@ -213,6 +213,32 @@ pub static VLAN: Table = Table {
     ]],
 };
 
+/// As Documentation/networking/bonding.rst of the kernel.
+const BOND_MODES: [(&str, &str); 7] = [
+    (
+        "balance-rr",
+        "packets in turn; one connection may use all cards, out of order",
+    ),
+    (
+        "active-backup",
+        "one card works, and another one when it fails; the switch need not know",
+    ),
+    (
+        "balance-xor",
+        "by the hash of `xmit_hash_policy`; the switch groups the ports by hand",
+    ),
+    ("broadcast", "everything on all cards"),
+    ("802.3ad", "as balance-xor, with LACP: the switch has to speak it"),
+    (
+        "balance-tlb",
+        "what is sent goes by the least busy card; the switch need not know",
+    ),
+    (
+        "balance-alb",
+        "as balance-tlb, and what is received is spread by ARP",
+    ),
+];
+
 pub static BOND: Table = Table {
     path: "interface.bond",
     title: "an interface's `bond`",
@@ -233,6 +259,7 @@ pub static BOND: Table = Table {
             form: Form::Words(BondMode::WORDS),
             unset: Unset::Text(links::BOND_MODE.as_str()),
             about: "how the cards share the traffic",
+            meanings: &BOND_MODES,
             example: "bond = { links = [\"eth3\", \"eth4\"], mode = \"802.3ad\" }",
             ..KEY
         },

@@ -48,6 +48,8 @@ pub struct Key {
     pub unset: Unset,
     /// What it means, in the words of the guide.
     pub about: &'static str,
+    /// Each of its words with what it does, where `about` cannot say that of all; in the order of the words.
+    pub meanings: &'static [(&'static str, &'static str)],
     /// Lines below the table's `header` that parse, with this key among them.
     pub example: &'static str,
     /// keepalived's word, which is accepted for it.
@@ -78,6 +80,7 @@ const KEY: Key = Key {
     form: Form::Flag,
     unset: Unset::Nothing,
     about: "",
+    meanings: &[],
     example: "",
     alias: None,
     keepalived: None,

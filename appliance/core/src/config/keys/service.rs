@@ -20,6 +20,54 @@ const PART: Form = Form::Either(&[
     Form::Percent,
 ]);
 
+/// As the kernel's net/netfilter/ipvs/ip_vs_*.c do it.
+const SCHEDULERS: [(&str, &str); 14] = [
+    ("rr", "one server after the other"),
+    (
+        "wrr",
+        "one after the other; of weight 2 twice as often as of weight 1",
+    ),
+    (
+        "lc",
+        "the server with the fewest connections, whatever its weight",
+    ),
+    ("wlc", "the server with the fewest connections for its weight"),
+    (
+        "fo",
+        "the server with the highest weight takes all; the next one when it is down",
+    ),
+    (
+        "ovf",
+        "the server with the highest weight, until it has as many active connections as its weight; then the next one",
+    ),
+    (
+        "lblc",
+        "for caches: a destination address keeps its server, unless that has more active connections than its weight, and another one less than half of its own",
+    ),
+    (
+        "lblcr",
+        "as lblc, with a group of servers for each destination address, that grows while they are busy",
+    ),
+    ("dh", "by a hash of the destination address, from a table of 256"),
+    (
+        "sh",
+        "by a hash of the client's address, from a table of 256; when servers change, many clients get another one",
+    ),
+    (
+        "mh",
+        "by a hash of the client's address (Maglev); when servers change, few clients get another one",
+    ),
+    (
+        "sed",
+        "the server that would have the fewest connections for its weight with this one",
+    ),
+    ("nq", "an idle server if there is one, else as sed"),
+    (
+        "twos",
+        "of two servers, drawn by weight, the one with fewer connections for its weight",
+    ),
+];
+
 pub static VIRTUAL_SERVER: Table = Table {
     path: "virtual_server",
     title: "[[virtual_server]]",
@@ -62,6 +110,7 @@ const WHERE: &[Key] = &[
         unset: Unset::Text(service::SCHEDULER.as_str()),
         about: "who gets the next connection, by one of the kernel's schedulers; while IPVS changes it, for some milliseconds, new \
                 connections are refused",
+        meanings: &SCHEDULERS,
         example: "scheduler = \"sh\"",
         keepalived: Some("lvs_sched"),
         ..KEY

@@ -433,3 +433,17 @@ fn keys_are_found_by_the_end_of_their_path() {
     assert!(found("").is_empty() && found("nosuch").is_empty() && found(".").is_empty());
     assert_eq!(found("kill-after"), ["virtual_server.kill_after"]);
 }
+
+#[test]
+fn words_that_are_explained_are_all_of_the_key_s_words_in_their_order() {
+    let mut explained = 0;
+    for place in places().iter().filter(|place| !place.key.meanings.is_empty()) {
+        let Form::Words(words) = place.key.form else {
+            panic!("{} takes no words", place.path);
+        };
+        let meanings: Vec<&str> = place.key.meanings.iter().map(|(word, _)| *word).collect();
+        assert_eq!(meanings, *words, "{}", place.path);
+        explained += 1;
+    }
+    assert!(explained >= 2, "{explained}");
+}
