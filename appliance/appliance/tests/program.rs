@@ -692,6 +692,11 @@ fn explain_tells_packets_from_keys() {
     assert_eq!(agent.asked(), [Request::Path(packet)]);
     assert!(text(&explain(&["interval"]).stdout).contains("virtual_server.check.interval"));
     for (words, says) in [
+        (
+            &["192.0.2.1"][..],
+            "as in 192.0.2.1:80; `route 192.0.2.1` and `arp` tell",
+        ),
+        (&["[2001:db8::1]"][..], "as in [2001:db8::1]:80;"),
         (&["192.0.2.1:http"][..], "`192.0.2.1:http` is no ADDRESS:PORT"),
         (&["192.0.2.1:80/icmp"][..], "with tcp, udp or sctp"),
         (&["192.0.2.1:80", "fd00::1"][..], "not of one family"),

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use lb_core::config::MAX_BYTES;
@@ -55,6 +56,8 @@ pub enum Failure {
         "`{0}` is no ADDRESS:PORT, nor ADDRESS:PORT/PROTOCOL with tcp, udp or sctp, such as 192.168.0.1:30080/tcp"
     )]
     NoPacket(String),
+    #[error("`explain` needs the port as well, as in {with_port}; `route {}` and `arp` tell about an address", with_port.ip())]
+    NoPort { with_port: SocketAddr },
     #[error("the client and the address are not of one family; give both as IPv4 or both as IPv6")]
     Families,
     #[error("the kernel cannot be asked")]
@@ -79,6 +82,7 @@ impl Failure {
             | Failure::EndlessJson
             | Failure::NoAddress(_)
             | Failure::NoPacket(_)
+            | Failure::NoPort { .. }
             | Failure::Families => EXIT_USAGE,
             _ => EXIT_FAILED,
         }

@@ -1,7 +1,7 @@
 //! `arp`, `route` and what `explain` is asked of packets: what the kernel knows of neighbours and ways, with the names that the configuration has for them. The
 //! kernel is read directly, so that it works without the agent, which only knows the names. Must not: change anything.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use lb_core::control::{Request, Response};
 use lb_core::model::Protocol;
@@ -89,6 +89,11 @@ pub fn address(word: &str) -> Result<IpAddr, Failure> {
 
 /// What `explain` is asked about, if it is a packet: no key has a colon in it.
 pub fn packet(invocation: &Invocation) -> Result<Option<Packet>, Failure> {
+    let bare = invocation.arguments.first().and_then(|word| address(word).ok());
+    if let Some(bare) = bare {
+        let with_port = SocketAddr::new(bare, 80);
+        return Err(Failure::NoPort { with_port });
+    }
     let Some(word) = invocation.arguments.first().filter(|word| word.contains(':')) else {
         return match invocation.arguments.get(1) {
             Some(more) => Err(UsageError::OneArgument {
