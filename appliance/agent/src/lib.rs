@@ -36,6 +36,7 @@ use lb_core::ports::{ActivityPort, KernelPort, LinkEvents};
 
 pub use archive::HISTORY_DIRECTORY;
 pub use drains::DRAINS_FILE;
+pub use preview::text_difference;
 pub use store::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, RETURNED_FILE, SAMPLE_FILE, Store};
 pub use trial::PENDING_MARK;
 

@@ -208,18 +208,22 @@ fn answer(mut report: DiffReport, texts: Option<(Vec<u8>, Vec<u8>)>, reply: ones
 
 fn compare(report: &mut DiffReport, old: &[u8], new: &[u8]) {
     let (old, new) = (String::from_utf8_lossy(old), String::from_utf8_lossy(new));
-    let difference = TextDiff::configure()
-        .timeout(PATIENCE)
-        .diff_lines(old.as_ref(), new.as_ref());
-    let unified = difference.unified_diff().context_radius(CONTEXT).to_string();
-    let mut lines = unified.lines();
-    report.text = lines.by_ref().take(MOST_LINES).map(str::to_owned).collect();
-    let more = lines.count();
+    let (lines, more) = text_difference(&old, &new);
+    report.text = lines;
     if more > 0 {
         report.text_fault = Some(format!(
             "{more} more lines differ; `config show N` shows the text of an entry of the history whole"
         ));
     }
+}
+
+/// The unified difference of two texts, and how many lines of it are not listed.
+pub fn text_difference(old: &str, new: &str) -> (Vec<String>, usize) {
+    let difference = TextDiff::configure().timeout(PATIENCE).diff_lines(old, new);
+    let unified = difference.unified_diff().context_radius(CONTEXT).to_string();
+    let mut lines = unified.lines();
+    let listed = lines.by_ref().take(MOST_LINES).map(str::to_owned).collect();
+    (listed, lines.count())
 }
 
 #[cfg(test)]

@@ -566,3 +566,33 @@ fn a_trial_is_told_before_every_prompt_but_not_in_a_document() {
     let device = terminal.device.trim_start_matches("/dev/");
     assert_eq!(by.collect::<Vec<_>>(), [format!("console {device}")]);
 }
+
+#[test]
+fn one_key_is_set_added_and_deleted_in_the_text_of_the_file() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    let shown = terminal.command("config set hostname box");
+    assert!(
+        shown.contains("-hostname = \"lb\"") && shown.contains("+hostname = \"box\""),
+        "{shown}"
+    );
+    assert!(shown.contains("OK. Applied"), "{shown}");
+    assert_eq!(agent.put(), ["hostname = \"box\"\n"]);
+    let shown = terminal.command("config add interface name=eth0 addresses=192.168.0.1/24 --dry-run");
+    assert!(
+        shown.contains("+[[interface]]") && shown.contains("+addresses = [\"192.168.0.1/24\"]"),
+        "{shown}"
+    );
+    let shown = terminal.command("config delete timeouts.tcp");
+    assert!(shown.contains("nothing to delete"), "{shown}");
+    let shown = terminal.command("config set timeouts.tcp soon");
+    assert!(shown.contains("it takes whole seconds"), "{shown}");
+    let shown = terminal.command("config set hostname -- -x");
+    assert!(
+        shown.contains("is no host name") && shown.contains("Nothing was changed"),
+        "{shown}"
+    );
+    assert_eq!(agent.put().len(), 1);
+    terminal.send("config set timeouts.tcp_\t");
+    terminal.expect("timeouts.tcp_fin ");
+}

@@ -4,6 +4,7 @@
 use lb_core::control::KeptName;
 use std::collections::BTreeSet;
 
+use lb_core::config::edit;
 use lb_core::config::keys::{Place, places};
 
 use super::line::{quote, split};
@@ -16,6 +17,8 @@ pub trait Names {
     fn servers(&self) -> Vec<String>;
     /// The file's names for interfaces.
     fn interfaces(&self) -> Vec<String>;
+    /// What lb.toml holds; empty if it cannot be read.
+    fn configuration(&self) -> String;
     /// Paths that begin with this text; directories end with a slash.
     fn files(&self, begin: &str) -> Vec<String>;
 }
@@ -29,6 +32,14 @@ struct Typed {
     command: &'static Command,
     /// Words after the command.
     rest: Vec<String>,
+}
+
+impl Typed {
+    /// A word after the command that is no option.
+    fn argument(&self, place: usize) -> &str {
+        let mut all = self.rest.iter().filter(|word| !word.starts_with('-'));
+        all.nth(place).map_or("", String::as_str)
+    }
 }
 
 /// Where the completed word begins, and what can stand there; a blank follows what is whole.
@@ -219,6 +230,12 @@ fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
             fitting(both.collect(), &typed.word)
         }
         Values::Keys => keys(&typed.word),
+        Values::Path => edit::paths(&names.configuration(), &typed.word),
+        Values::Value => edit::values(typed.argument(0), &typed.word),
+        Values::Assignments => {
+            let given = typed.rest.iter().skip(1).cloned().collect::<Vec<_>>();
+            edit::assignments(typed.argument(0), &given, &typed.word)
+        }
         Values::Interfaces => fitting(names.interfaces(), &typed.word),
         Values::Reach => {
             let all = names.services().into_iter().chain(names.interfaces());
@@ -270,6 +287,10 @@ mod tests {
             ["eth0", "eth1"].map(str::to_owned).into()
         }
 
+        fn configuration(&self) -> String {
+            "[[virtual_server]]\nname = \"nginx\"\n".to_owned()
+        }
+
         fn files(&self, begin: &str) -> Vec<String> {
             ["/config/", "/etc/hosts"]
                 .iter()
@@ -294,6 +315,9 @@ mod tests {
                 "show ",
                 "check ",
                 "diff ",
+                "set ",
+                "add ",
+                "delete ",
                 "put ",
                 "apply ",
                 "confirm ",
@@ -370,6 +394,26 @@ mod tests {
     }
 
     #[test]
+    fn paths_and_values_of_the_file() {
+        assert_eq!(
+            candidates("config set virtual_server.n"),
+            ["virtual_server.nginx."]
+        );
+        assert_eq!(
+            candidates("config set virtual_server.nginx.forward t"),
+            ["tunnel "]
+        );
+        assert_eq!(
+            candidates("config add virtual_server.nginx.real_server add"),
+            ["address="]
+        );
+        assert_eq!(
+            candidates("config delete virtual_server.nginx.sche"),
+            ["virtual_server.nginx.scheduler "]
+        );
+    }
+
+    #[test]
     fn hints() {
         let hint = |line: &str| super::hint(line).map(|h| (h.insert, h.display));
         let some = |insert: &str, display: &str| Some((insert.to_owned(), display.to_owned()));
@@ -378,7 +422,7 @@ mod tests {
             hint("conf"),
             some(
                 "ig",
-                "ig show | check | diff | put | apply | confirm | abort | history | rollback"
+                "ig show | check | diff | set | add | delete | put | apply | confirm | abort | history | rollback"
             )
         );
         assert_eq!(

@@ -10,6 +10,7 @@ use lb_core::config::MAX_BYTES;
 use lb_core::confirm::refusal;
 use lb_core::control::{ConfigText, Kept, Request, Response, Terms};
 
+use super::change;
 use super::execute::Context;
 use super::failure::Failure;
 use super::parse::Invocation;
@@ -25,6 +26,9 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Respons
         Action::ConfigShow => show(kept(0), context),
         Action::ConfigCheck => check(invocation.arguments.first(), context),
         Action::ConfigPut => put(invocation.json(), terms, context),
+        Action::ConfigSet | Action::ConfigAdd | Action::ConfigDelete => {
+            change::run(invocation, terms, context)
+        }
         Action::ConfigConfirm => context.ask(&Request::ConfigConfirm { by }),
         Action::ConfigAbort => context.ask(&Request::ConfigAbort { by }),
         Action::ConfigDiff => context.ask(&Request::ConfigDiff {
@@ -50,7 +54,7 @@ fn terms(invocation: &Invocation, context: &Context<'_>) -> Terms {
 }
 
 /// The agent's text of the file, or without an agent the file itself.
-fn show(kept: Option<Kept>, context: &Context<'_>) -> Result<Response, Failure> {
+pub fn show(kept: Option<Kept>, context: &Context<'_>) -> Result<Response, Failure> {
     match context.ask(&Request::ConfigShow { kept }) {
         Err(failure) if failure.is_absence() && kept.is_none() => {
             let path = &context.places.config_file;

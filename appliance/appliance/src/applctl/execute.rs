@@ -130,6 +130,9 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         })?,
         Action::ConfigShow
         | Action::ConfigCheck
+        | Action::ConfigSet
+        | Action::ConfigAdd
+        | Action::ConfigDelete
         | Action::ConfigPut
         | Action::ConfigApply
         | Action::ConfigConfirm

@@ -117,19 +117,24 @@ pub fn request(text: Vec<u8>, terms: Terms) -> Result<Request, Box<ApplyReport>>
         .map(|text| Request::ConfigPut { text, terms })
         .map_err(|error| {
             let bytes = error.into_bytes();
-            Box::new(ApplyReport {
-                applied: false,
-                check: check(&bytes, "lb.toml", None),
-                steps: Vec::new(),
-                changed: vec![],
-                failed: Vec::new(),
-                persisted: false,
-                persist_fault: None,
-                state: ChangeState::Applied,
-                pending: None,
-                number: None,
-            })
+            Box::new(refused(check(&bytes, "lb.toml", None)))
         })
+}
+
+/// Nothing was applied, because of what the check has found.
+pub fn refused(check: CheckReport) -> ApplyReport {
+    ApplyReport {
+        applied: false,
+        check,
+        steps: Vec::new(),
+        changed: vec![],
+        failed: Vec::new(),
+        persisted: false,
+        persist_fault: None,
+        state: ChangeState::Applied,
+        pending: None,
+        number: None,
+    }
 }
 
 /// The verdict on a file's bytes, without the agent. `beside`: where files are that it names, if they can be looked at.

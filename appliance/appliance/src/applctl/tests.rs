@@ -27,6 +27,10 @@ impl Names for Odd {
         self.services()
     }
 
+    fn configuration(&self) -> String {
+        "[[virtual_server]]\nname = \"a b\"\n".to_owned()
+    }
+
     fn files(&self, begin: &str) -> Vec<String> {
         vec![format!("{begin} /")]
     }
@@ -37,6 +41,8 @@ fn line() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         Just("applctl"),
         Just("config"),
+        Just("set"),
+        Just("virtual_server."),
         Just("services"),
         Just("log"),
         Just("help"),

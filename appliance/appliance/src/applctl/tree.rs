@@ -24,6 +24,9 @@ pub enum Action {
     Log,
     ConfigShow,
     ConfigCheck,
+    ConfigSet,
+    ConfigAdd,
+    ConfigDelete,
     ConfigPut,
     ConfigApply,
     ImportKeepalived,
@@ -84,6 +87,12 @@ pub enum Values {
     Known,
     /// Keys of lb.toml.
     Keys,
+    /// What lb.toml holds: `virtual_server.nginx.scheduler`.
+    Path,
+    /// What the key of that path takes.
+    Value,
+    /// `KEY=VALUE` of a table of that path.
+    Assignments,
     /// Names of interfaces.
     Interfaces,
     /// Services, interfaces and servers.
@@ -140,6 +149,7 @@ pub const COUNT: &str = "--count";
 pub const SIZE: &str = "--size";
 pub const PORT: &str = "--port";
 pub const ONCE: &str = "--once";
+pub const DRY_RUN: &str = "--dry-run";
 pub const CONFIRM: &str = "--confirm";
 pub const COMMENT: &str = "--comment";
 

@@ -7,6 +7,7 @@ mod answers;
 mod changed;
 mod check;
 mod confirm;
+pub mod edit;
 mod explain;
 mod fault;
 mod forward;

@@ -314,6 +314,13 @@ impl Names for AgentNames {
             .collect()
     }
 
+    fn configuration(&self) -> String {
+        match self.answer(&Request::ConfigShow { kept: None }) {
+            Some(Response::Config(file)) => file.text,
+            _ => String::new(),
+        }
+    }
+
     fn files(&self, begin: &str) -> Vec<String> {
         let (directory, name) = begin
             .rsplit_once('/')

@@ -5,7 +5,7 @@ mod asked;
 mod meaning;
 mod parts;
 mod pools;
-mod property;
+pub(super) mod property;
 mod size;
 mod stacked;
 

@@ -45,7 +45,7 @@ fn harmless(bytes: &[u8]) -> Result<(), TestCaseError> {
 }
 
 /// Pieces of files, good and bad, of which wilder ones are made.
-pub(super) fn piece() -> impl Strategy<Value = String> {
+pub(in super::super) fn piece() -> impl Strategy<Value = String> {
     let words = [
         "[[interface]]\n",
         "[interface]\n",

@@ -11,19 +11,37 @@ const NUMBER: Argument = Argument {
 const ANOTHER: Argument = Argument { name: "M", ..NUMBER };
 
 /// How a change is made.
-const TERMS: &[Choice] = &[
+const TERMS: &[Choice] = &[CONFIRM_CHOICE, COMMENT_CHOICE, JSON_CHOICE];
+
+const CONFIRM_CHOICE: Choice = Choice {
+    name: CONFIRM,
+    summary: "return to the former one after 1s to 1h, unless confirmed",
+    takes: Takes::Time(1, 3_600),
+};
+const COMMENT_CHOICE: Choice = Choice {
+    name: COMMENT,
+    summary: "why, for the history; in quotes",
+    takes: Takes::Text,
+};
+
+/// How a change of single keys is made.
+const EDIT_TERMS: &[Choice] = &[
     Choice {
-        name: CONFIRM,
-        summary: "return to the former one after 1s to 1h, unless confirmed",
-        takes: Takes::Time(1, 3_600),
+        name: DRY_RUN,
+        summary: "show the changed lines, and change nothing",
+        takes: Takes::Nothing,
     },
-    Choice {
-        name: COMMENT,
-        summary: "why, for the history; in quotes",
-        takes: Takes::Text,
-    },
+    CONFIRM_CHOICE,
+    COMMENT_CHOICE,
     JSON_CHOICE,
 ];
+
+const PATH: Argument = Argument {
+    name: "PATH",
+    values: Values::Path,
+    many: false,
+    needed: true,
+};
 
 pub(super) const CONFIG: &[Command] = &[
     Command {
@@ -68,6 +86,67 @@ pub(super) const CONFIG: &[Command] = &[
             "config diff 12",
             "config diff 12 14",
             "config diff returned",
+        ],
+        ..LEAF
+    },
+    Command {
+        name: "set",
+        action: Action::ConfigSet,
+        summary: "change one key of lb.toml, and apply it",
+        about: "PATH names it with dots, and one of a list by its name or address, or counted from 1. VALUE is what `explain` says that \
+                the key takes: text without quotes, a number, true or false; several with commas; TOML in single quotes, as in \
+                '{ timeout = \"5m\" }'. Comments, order and layout of the file stay. The changed lines are shown; the rest is as \
+                with `config put`. A key with a fault changes nothing.",
+        arguments: &[
+            PATH,
+            Argument {
+                name: "VALUE",
+                values: Values::Value,
+                ..PATH
+            },
+        ],
+        options: EDIT_TERMS,
+        examples: &[
+            "config set virtual_server.nginx.scheduler wrr",
+            "config set virtual_server.nginx.real_server.172.16.0.11:30080.weight 5",
+            "config set interface.eth0.mtu 9000 --confirm 2m",
+            "config set virtual_server.nginx.check.interval 5s --dry-run",
+        ],
+        ..LEAF
+    },
+    Command {
+        name: "add",
+        action: Action::ConfigAdd,
+        summary: "add a table to a list of lb.toml, and apply it",
+        about: "PATH is the list: virtual_server, interface, masquerade, port_forward, virtual_server.NAME.real_server, \
+                interface.NAME.routes. Each KEY=VALUE is as with `config set`. It stands behind the last one of the list.",
+        arguments: &[
+            PATH,
+            Argument {
+                name: "KEY=VALUE",
+                values: Values::Assignments,
+                many: true,
+                needed: false,
+            },
+        ],
+        options: EDIT_TERMS,
+        examples: &[
+            "config add virtual_server name=web listen=192.168.0.1:80",
+            "config add virtual_server.web.real_server address=172.16.0.13:80 weight=2",
+        ],
+        ..LEAF
+    },
+    Command {
+        name: "delete",
+        action: Action::ConfigDelete,
+        summary: "take a key or a table out of lb.toml, and apply it",
+        about: "A key has its default then. A table goes with all that is in it and with the comment right above it; a table that \
+                has nothing else goes with its last key.",
+        arguments: &[PATH],
+        options: EDIT_TERMS,
+        examples: &[
+            "config delete virtual_server.web.real_server.172.16.0.13:80",
+            "config delete interface.eth0.mtu --dry-run",
         ],
         ..LEAF
     },

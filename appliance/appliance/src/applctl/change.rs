@@ -1,0 +1,119 @@
+//! `config set`, `config add` and `config delete`: the text of lb.toml with one change, checked, shown as lines, and put like a pasted one.
+//! Must not: decide what the text becomes; `lb_core::config::edit` does.
+
+use std::path::Path;
+
+use lb_agent::text_difference;
+use lb_core::config::Faults;
+use lb_core::config::edit::{Change, EditFault, edit};
+use lb_core::confirm::refusal;
+use lb_core::control::{CheckReport, DiffReport, Request, Response, Terms};
+
+use super::configure::{pending_for, show};
+use super::execute::Context;
+use super::failure::Failure;
+use super::parse::Invocation;
+use super::put;
+use super::render;
+use super::tree::{self, Action};
+
+const FILE: &str = "lb.toml";
+
+pub fn run(invocation: &Invocation, terms: Terms, context: &mut Context<'_>) -> Result<Response, Failure> {
+    let dry = invocation.has(tree::DRY_RUN);
+    let left = pending_for(&context.places.pending_mark()).filter(|_| !dry);
+    if let Some(left) = left {
+        return Err(Failure::Refused(refusal(left)));
+    }
+    let text = text(context)?;
+    let edited = match edit(&text, &change(invocation)) {
+        Ok(edited) => edited,
+        Err(EditFault::Words(sentence)) => return Err(Failure::UnknownKey(sentence)),
+        Err(EditFault::Text(faults)) => return Ok(verdict(broken(&faults, &text), dry)),
+    };
+    let beside = context
+        .places
+        .config_file
+        .parent()
+        .filter(|beside| beside.is_dir());
+    let check = put::check(edited.as_bytes(), FILE, beside);
+    if !check.ok {
+        return Ok(verdict(check, dry));
+    }
+    let report = difference(&text, &edited, check);
+    if dry {
+        return Ok(Response::Diff(report));
+    }
+    if !invocation.json() {
+        let shown = render::report(&Response::Diff(without_warnings(report)), &context.screen);
+        context.print(&shown)?;
+    }
+    context.ask(&Request::ConfigPut { text: edited, terms })
+}
+
+/// The text of lb.toml, of which every byte is known.
+pub fn text(context: &Context<'_>) -> Result<String, Failure> {
+    let Response::Config(file) = show(None, context)? else {
+        return Err(Failure::Refused("the agent answered something else".to_owned()));
+    };
+    match file.text.contains(char::REPLACEMENT_CHARACTER) {
+        true => Err(Failure::Refused(format!(
+            "{} is not UTF-8 and cannot be edited here; `config check` says where, `config put` replaces it",
+            Path::new(&file.path).display()
+        ))),
+        false => Ok(file.text),
+    }
+}
+
+fn change(invocation: &Invocation) -> Change {
+    let mut words = invocation.arguments.iter().cloned();
+    let path = words.next().unwrap_or_default();
+    match invocation.command.action {
+        Action::ConfigSet => Change::Set {
+            path,
+            value: words.next().unwrap_or_default(),
+        },
+        Action::ConfigAdd => Change::Add {
+            path,
+            values: words.collect(),
+        },
+        _ => Change::Delete { path },
+    }
+}
+
+fn broken(faults: &Faults, text: &str) -> CheckReport {
+    CheckReport {
+        ok: false,
+        faults: faults.reports(text),
+        rendered: faults.render(FILE, text),
+        warnings: Vec::new(),
+    }
+}
+
+fn verdict(check: CheckReport, dry: bool) -> Response {
+    match dry {
+        true => Response::Diff(difference("", "", check)),
+        false => Response::Apply(put::refused(check)),
+    }
+}
+
+/// In lines.
+pub fn difference(old: &str, new: &str, check: CheckReport) -> DiffReport {
+    let (text, more) = text_difference(old, new);
+    DiffReport {
+        from: FILE.to_owned(),
+        to: format!("{FILE} as edited"),
+        check,
+        changes: Vec::new(),
+        steps: Vec::new(),
+        drift: None,
+        text,
+        text_fault: (more > 0).then(|| format!("{more} more lines differ")),
+    }
+}
+
+/// They are told when it has been applied.
+fn without_warnings(mut report: DiffReport) -> DiffReport {
+    report.check.warnings.clear();
+    report
+}

@@ -1,0 +1,262 @@
+//! Changes to the text of lb.toml, by the paths that operators know: `set`, `add` and `delete`. All that is not touched stays byte
+//! for byte. Must not: read files, or judge the result as a configuration; `config::parse` does.
+
+mod candidates;
+mod change;
+mod nodes;
+mod path;
+mod splice;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::ops::Range;
+
+use thiserror::Error;
+use toml::de::DeTable;
+
+use super::Faults;
+use super::fault::quoted;
+use super::keys::{Form, Table, VIRTUAL_SERVER};
+use super::outline::{Outline, SERVICES};
+pub use candidates::{assignments, paths, values};
+use change::{Assignment, needed};
+use nodes::{Step, Tree};
+use path::{At, Chosen, Element, Found, Stop, What};
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    Set {
+        path: String,
+        value: String,
+    },
+    /// To a list of tables; each `KEY=VALUE`.
+    Add {
+        path: String,
+        values: Vec<String>,
+    },
+    Delete {
+        path: String,
+    },
+}
+
+impl Change {
+    pub fn path(&self) -> &str {
+        match self {
+            Change::Set { path, .. } | Change::Add { path, .. } | Change::Delete { path } => path,
+        }
+    }
+}
+
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum EditFault {
+    /// What is wrong with the words, and the remedy.
+    #[error("{0}")]
+    Words(String),
+    /// The text is no TOML: nothing can be found in it.
+    #[error("lb.toml cannot be read")]
+    Text(Faults),
+}
+
+/// The text with the change made.
+pub fn edit(text: &str, change: &Change) -> Result<String, EditFault> {
+    refuse_broken(text)?;
+    let scope = Scope::of(text, change.path());
+    let tree = Tree::of(text, scope.range.clone(), first(change.path()));
+    let splices = splices(&tree, change, &scope).map_err(EditFault::Words)?;
+    Ok(splice::apply(text, splices))
+}
+
+fn refuse_broken(text: &str) -> Result<(), EditFault> {
+    // A text that reads well is read service by service, in little memory.
+    match super::parse(text) {
+        Err(faults) if DeTable::parse(text).is_err() => Err(EditFault::Text(faults)),
+        _ => Ok(()),
+    }
+}
+
+fn first(path: &str) -> &str {
+    path.split('.').next().unwrap_or_default()
+}
+
+/// The part of the text that a change is about: of many services, one.
+struct Scope {
+    range: Range<usize>,
+    chosen: Chosen,
+    /// Why none of the services was found.
+    stop: Option<Stop>,
+}
+
+impl Scope {
+    fn of(text: &str, path: &str) -> Scope {
+        let whole = Scope {
+            range: 0..text.len(),
+            chosen: None,
+            stop: None,
+        };
+        let in_parts = || Outline::of(text).filter(|outline| outline.is_exact(text));
+        let Some(outline) = Some(path)
+            .filter(|path| first(path) == SERVICES)
+            .and_then(|_| in_parts())
+        else {
+            return whole;
+        };
+        let Some(last) = outline.services.last().cloned() else {
+            return whole;
+        };
+        let Some(rest) = path.get(SERVICES.len() + 1..) else {
+            return Scope { range: last, ..whole };
+        };
+        match path::pick(&services(text, &outline), rest) {
+            Ok((index, length)) => Scope {
+                range: outline.services[index].clone(),
+                chosen: Some(length),
+                stop: None,
+            },
+            Err(at) => Scope {
+                range: last,
+                stop: Some(Stop {
+                    understood: SERVICES.len() + 1,
+                    at,
+                }),
+                ..whole
+            },
+        }
+    }
+}
+
+/// The names of all services, of which one at a time is looked at.
+fn services(text: &str, outline: &Outline<'_>) -> Vec<Element> {
+    let list = [Step::new(SERVICES, None)];
+    let of_part = |(index, range): (usize, &Range<usize>)| {
+        let tree = Tree::of(text, range.clone(), SERVICES);
+        let mut own = path::elements(&tree, &list, &VIRTUAL_SERVER);
+        let names = if own.is_empty() {
+            Vec::new()
+        } else {
+            own.swap_remove(0).names
+        };
+        Element { index, names }
+    };
+    outline.services.iter().enumerate().map(of_part).collect()
+}
+
+fn splices(tree: &Tree<'_>, change: &Change, scope: &Scope) -> Result<Vec<splice::Splice>, String> {
+    let words = change.path();
+    if let Some(stop) = &scope.stop {
+        return Err(stop.sentence(words));
+    }
+    let found = path::walk(tree, words, scope.chosen).map_err(|stop| stop.sentence(words))?;
+    match change {
+        Change::Set { value, .. } => set(tree, &found, words, value),
+        Change::Add { values, .. } => add(tree, &found, words, values),
+        Change::Delete { .. } => delete(tree, &found, words),
+    }
+}
+
+const FIELD: Form = Form::Text {
+    what: "text",
+    pattern: "",
+    count: None,
+};
+
+fn set(tree: &Tree<'_>, found: &Found, words: &str, value: &str) -> Result<Vec<splice::Splice>, String> {
+    let form = match found.what {
+        What::Key(key) => &key.form,
+        What::Field => &FIELD,
+        What::Element => return Err(format!("`{words}` is a table; name one of its keys behind a dot")),
+        What::List(_) => {
+            return Err(format!(
+                "`{words}` is a list; `config add {words} KEY=VALUE` adds to it"
+            ));
+        }
+    };
+    let value = value::written(form, value, words)?;
+    change::set(tree, &found.steps, &value).map_err(|()| {
+        format!("`{words}` has keys of its own in lb.toml; set one of them, as in {words}.KEY, or `config delete {words}` first")
+    })
+}
+
+fn add(
+    tree: &Tree<'_>,
+    found: &Found,
+    words: &str,
+    values: &[String],
+) -> Result<Vec<splice::Splice>, String> {
+    let table = match found.what {
+        What::List(table) => table,
+        What::Element => {
+            let list = words.rsplit_once('.').map_or(words, |(list, _)| list);
+            return Err(format!(
+                "`{words}` is there; `config add {list}` adds another, `config set {words}.KEY` changes this one"
+            ));
+        }
+        What::Key(_) | What::Field => {
+            return Err(format!(
+                "`{words}` is no list of tables; `config set {words} VALUE` sets it"
+            ));
+        }
+    };
+    let each = values.iter().map(|word| assignment(table, words, word));
+    let all = each.collect::<Result<Vec<Assignment>, String>>()?;
+    let missing: Vec<String> = needed(table)
+        .filter(|key| {
+            !all.iter()
+                .any(|given| given.key == key.name || Some(given.key.as_str()) == key.alias)
+        })
+        .map(|key| format!("{}=VALUE", key.name))
+        .collect();
+    if !missing.is_empty() {
+        return Err(format!("`config add {words}` needs {}", missing.join(" and ")));
+    }
+    change::add(tree, &found.steps, table, &all)
+        .map_err(|()| format!("`{words}` is no list in lb.toml; correct it there first"))
+}
+
+/// `KEY=VALUE`; the key may be one of a table in the table: `check.interval=5s`.
+fn assignment(table: &'static Table, words: &str, word: &str) -> Result<Assignment, String> {
+    let Some((name, value)) = word.split_once('=') else {
+        return Err(format!(
+            "{} is no KEY=VALUE, such as {}=...",
+            quoted(word),
+            table.names().first().unwrap_or(&"name")
+        ));
+    };
+    let mut inner = table;
+    let mut parts = name.split('.').peekable();
+    loop {
+        let part = parts.next().unwrap_or_default();
+        let Some(key) = path::key_of(inner, part) else {
+            let stop = At::Key(inner);
+            let understood = name.len() - part.len() - parts.map(|part| part.len() + 1).sum::<usize>();
+            let stop = Stop { understood, at: stop };
+            return Err(format!("{words}: {}", stop.sentence(name)));
+        };
+        if parts.peek().is_none() {
+            let value = value::written(&key.form, value, &format!("{words}.{name}"))?;
+            let key = name.to_owned();
+            return Ok(Assignment { key, value });
+        }
+        match key.form.table().filter(|_| !matches!(key.form, Form::Tables(..))) {
+            Some(table) => inner = table,
+            None => return Err(format!("`{part}` has no keys; it takes {}", key.form.allowed())),
+        }
+    }
+}
+
+fn delete(tree: &Tree<'_>, found: &Found, words: &str) -> Result<Vec<splice::Splice>, String> {
+    if let What::List(table) = found.what {
+        let all = path::all_names(&path::elements(tree, &found.steps, table));
+        let example = all.first().map_or("1", String::as_str);
+        return Err(format!(
+            "`{words}` is a list; name one of it, as in {words}.{example}"
+        ));
+    }
+    if tree.below(&found.steps).next().is_none() {
+        return Err(format!(
+            "lb.toml does not give `{words}`; there is nothing to delete"
+        ));
+    }
+    Ok(change::delete(tree, &found.steps))
+}
