@@ -17,7 +17,7 @@ use crate::reconcile::Waiter;
 use crate::report::chain;
 use crate::store::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, RETURNED_FILE, SAMPLE_FILE, Store};
 use crate::trial::Origin;
-use crate::{Places, report, trial};
+use crate::{Places, report, seed, trial};
 
 /// What a start finds.
 pub struct Loaded {
@@ -28,17 +28,29 @@ pub struct Loaded {
     pub problems: Vec<String>,
     /// What was on trial when the agent before ended, in a sentence.
     pub returned: Option<String>,
+    /// Where lb.toml came from at this start, in a sentence, if it was a seed.
+    pub seed: Option<String>,
+    /// How it stands in the history.
+    pub change: Change,
     /// Text that came from lb.toml and is not yet known to be applicable.
     pub unsaved: Option<Vec<u8>>,
 }
 
-/// lb.toml; if that has faults or is missing, the last applied one; then the mirror; then the history; then nothing. What was on trial
+/// A seed, if it is its time, becomes lb.toml first. Then lb.toml; if that has faults or is missing, the last applied one; then the mirror; then the history; then nothing. What was on trial
 /// when the agent before ended is none of them.
 pub fn load(store: &Store, places: &Places) -> Loaded {
     let returned = trial::clear_away(store);
+    let sown = seed::take(store, places);
+    let mut loaded = load_file(store, places);
+    if let Some(problem) = sown.problem {
+        log::error!("{problem}");
+        loaded.problems.insert(0, problem);
+    }
     Loaded {
         returned,
-        ..load_file(store, places)
+        seed: sown.taken,
+        change: sown.change.unwrap_or(loaded.change),
+        ..loaded
     }
 }
 
@@ -52,6 +64,8 @@ fn load_file(store: &Store, places: &Places) -> Loaded {
                 source: ConfigSource::File,
                 problems,
                 returned: None,
+                seed: None,
+                change: Change::boot(),
                 unsaved: Some(text),
             };
         }
@@ -78,6 +92,8 @@ fn load_file(store: &Store, places: &Places) -> Loaded {
                 source,
                 problems,
                 returned: None,
+                seed: None,
+                change: Change::boot(),
                 unsaved: None,
             }
         }
@@ -142,6 +158,8 @@ fn nothing(store: &Store, places: &Places, mut problems: Vec<String>) -> Loaded 
         source: ConfigSource::None,
         problems,
         returned: None,
+        seed: None,
+        change: Change::boot(),
         unsaved: None,
     }
 }

@@ -21,7 +21,6 @@ use lb_core::ports::KernelError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::Loaded;
-use crate::archive::Change;
 use crate::checks::Checks;
 use crate::control::SharedActivity;
 use crate::crowd::Crowd;
@@ -105,6 +104,8 @@ pub struct Engine {
     pub config_since: Instant,
     /// What is wrong with the files on the config volume, one sentence each.
     pub config_problems: Vec<String>,
+    /// Where lb.toml came from when this agent started, if it was a seed.
+    pub seed: Option<String>,
     /// Why the newest configuration is not in the history.
     pub archive_problem: Option<String>,
     /// Where each service of the configuration stands in it, in the order of what they listen on.
@@ -177,6 +178,8 @@ impl Engine {
             source,
             mut problems,
             returned,
+            seed,
+            change,
             unsaved,
         } = apply::load(&store, &places);
         let history = History::start(&places.config)?;
@@ -185,7 +188,7 @@ impl Engine {
         problems.extend(returned.clone());
         let mut keeper = Keeper::start(store.clone(), places.mirror.clone(), events.clone())?;
         if let Some(text) = unsaved {
-            keeper.hold(text, Change::boot());
+            keeper.hold(text, change);
             keeper.lay_down();
         }
         let mut engine = Engine {
@@ -203,6 +206,7 @@ impl Engine {
             last_trial: None,
             config_since: now,
             config_problems: problems,
+            seed: seed.clone(),
             archive_problem: None,
             checks: Checks::new(now, set_aside),
             tcp_checks: TcpChecks::open()?,
@@ -231,6 +235,9 @@ impl Engine {
             engine.parts = parts;
         }
         engine.unmark_pending();
+        if let Some(seed) = seed {
+            engine.tell(log::Level::Warn, &seed);
+        }
         if let Some(returned) = returned {
             engine.tell(log::Level::Warn, &returned);
         }

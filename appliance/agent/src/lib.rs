@@ -20,6 +20,7 @@ mod preview;
 mod probe;
 mod reconcile;
 mod report;
+mod seed;
 mod short_way;
 mod silence;
 mod steps;

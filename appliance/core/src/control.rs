@@ -200,6 +200,9 @@ pub struct ConfigStatus {
     /// While it is on trial.
     #[serde(default)]
     pub pending: Option<PendingReport>,
+    /// Where lb.toml came from when the agent started, in a sentence, if it was a seed.
+    #[serde(default)]
+    pub seed: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]

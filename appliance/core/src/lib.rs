@@ -28,6 +28,7 @@ pub mod pool;
 pub mod ports;
 pub mod rates;
 pub mod ruleset;
+pub mod seed;
 pub mod suggest;
 pub mod trace;
 pub mod traffic;

@@ -16,6 +16,7 @@ mod program;
 mod refused;
 mod rescue;
 mod seat;
+mod seed;
 mod shutdown;
 mod signals;
 mod stages;

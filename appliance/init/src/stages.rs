@@ -15,7 +15,7 @@ use crate::button::Button;
 use crate::cmdline::Cmdline;
 use crate::machine::{AGENT_READY, Machine};
 use crate::refused::Refused;
-use crate::{clock, kmsg, mounts, refused, seat, volume};
+use crate::{clock, kmsg, mounts, refused, seat, seed, volume};
 
 /// Before the configuration gives another name.
 const HOSTNAME: &[u8] = b"lb";
@@ -47,6 +47,12 @@ pub const STAGES: &[Stage<Machine>] = &[
         name: "Config volume",
         holds: false,
         start: prepare_volume,
+        wait: does_not_wait,
+    },
+    Stage {
+        name: "Seed",
+        holds: false,
+        start: look_for_seed,
         wait: does_not_wait,
     },
     Stage {
@@ -147,7 +153,15 @@ fn prepare_volume(machine: &mut Machine) -> Result {
     Ok(Progress::Done(word))
 }
 
+fn look_for_seed(machine: &mut Machine) -> Result {
+    let (word, problems) = seed::prepare();
+    problems.into_iter().for_each(|problem| machine.problem(problem));
+    Ok(Progress::Done(word))
+}
+
 fn start_agent(machine: &mut Machine) -> Result {
+    // The agent reads in it what the config volume is worth.
+    machine.publish();
     let now = Instant::now();
     machine.agent.want(now);
     machine.keep_running(now);

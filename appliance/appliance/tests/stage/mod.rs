@@ -230,6 +230,7 @@ pub fn status() -> StatusReport {
             persistent: true,
             age_ms: Some(50_000),
             pending: None,
+            seed: None,
         },
         problems: vec![],
         services: 2,

@@ -51,7 +51,7 @@ pub use model::{
     PortForward, RealServer, Route, VirtualServer, Vlan, WhenDown,
 };
 pub use parts::{Before, Parts, fingerprint};
-pub use warnings::{missing_files, warnings};
+pub use warnings::{missing_files, named_files, warnings};
 
 use fault::{Wrong, quoted};
 use reader::{Reader, Section};

@@ -3,7 +3,7 @@
 
 mod checks;
 
-pub use checks::missing_files;
+pub use checks::{missing_files, named_files};
 
 use std::net::IpAddr;
 

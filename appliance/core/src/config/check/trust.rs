@@ -14,6 +14,7 @@ use super::super::time;
 use super::values::text;
 use super::{inner, or};
 use crate::check::{Identity, Pem, TlsCheck, Verify};
+use crate::seed::is_plain_name;
 
 const FINGERPRINT_HELP: &str = "the SHA-256 of the certificate: 64 hexadecimal digits, colons between them are fine; \
                                 `openssl x509 -in FILE -noout -fingerprint -sha256` prints it";
@@ -148,10 +149,7 @@ fn pem(text: &str, read: impl FnOnce(&[u8]) -> Result<(), String>) -> Result<Pem
     if text.contains("-----BEGIN") {
         return read(text.as_bytes()).map(|()| Pem::Text(text.to_owned()));
     }
-    let plain = text
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-    if !plain || text.is_empty() || text.starts_with('.') || text.len() > 64 {
+    if !is_plain_name(text) {
         return Err(format!(
             "{} is neither a PEM nor the name of a file",
             quoted(text)

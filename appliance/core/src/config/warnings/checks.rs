@@ -68,8 +68,14 @@ fn asks_by_udp(check: &CheckParams) -> bool {
     }
 }
 
-/// What a check needs of files beside lb.toml that are not there. `is_there`: whether one of that name is.
-pub fn missing_files(config: &Config, is_there: impl Fn(&str) -> bool) -> Vec<String> {
+/// The files beside lb.toml that a configuration names.
+pub fn named_files(config: &Config) -> BTreeSet<String> {
+    let named = named(config).into_iter();
+    named.map(|(_, _, file)| file.to_owned()).collect()
+}
+
+/// By which service, and by which key.
+fn named(config: &Config) -> BTreeSet<(&str, &'static str, &str)> {
     let mut named = BTreeSet::new();
     for service in config.services() {
         for tls in service
@@ -86,16 +92,21 @@ pub fn missing_files(config: &Config, is_there: impl Fn(&str) -> bool) -> Vec<St
                 identity.flat_map(|id| [("client_certificate", &id.certificate), ("client_key", &id.key)]);
             for (key, pem) in ca.into_iter().chain(identity) {
                 if let Pem::File(file) = pem {
-                    named.insert((&service.name, key, file));
+                    named.insert((service.name.as_str(), key, file.as_str()));
                 }
             }
         }
     }
-    let warning = |(name, key, file): (&String, &str, &String)| {
+    named
+}
+
+/// What a check needs of files beside lb.toml that are not there. `is_there`: whether one of that name is.
+pub fn missing_files(config: &Config, is_there: impl Fn(&str) -> bool) -> Vec<String> {
+    let warning = |(name, key, file): (&str, &str, &str)| {
         format!(
             "service {name}: there is no {file} beside lb.toml, which `{key}` names: its checks fail; put it there, or write the PEM into lb.toml"
         )
     };
-    let missing = named.into_iter().filter(|(_, _, file)| !is_there(file));
+    let missing = named(config).into_iter().filter(|(_, _, file)| !is_there(file));
     missing.map(warning).collect()
 }

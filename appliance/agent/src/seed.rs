@@ -1,0 +1,170 @@
+//! Takes the seed that init has laid down: its text becomes lb.toml when the machine has no configuration, or always if the text says so. It is judged
+//! as any other, and with a fault nothing of it is taken. Must not: find seeds, or put anything in force (a start does).
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use lb_core::config::{self, Config, MAX_BYTES};
+use lb_core::control::VolumeState;
+use lb_core::mirror;
+use lb_core::seed::{DIRECTORY, FILES, NOTE, SeedNote, When, when};
+
+use crate::archive::{Archive, Change};
+use crate::report::{self, chain};
+use crate::store::{APPLIED_FILE, CONFIG_FILE, Store};
+use crate::{Places, apply};
+
+/// What has become of the seed.
+#[derive(Debug, Default)]
+pub struct Sown {
+    /// In a sentence, if it was taken.
+    pub taken: Option<String>,
+    /// As it stands in the history then.
+    pub change: Option<Change>,
+    /// Why it was not, with the remedy.
+    pub problem: Option<String>,
+}
+
+/// The seed is judged once in a boot: what init has laid down is gone afterwards.
+pub fn take(store: &Store, places: &Places) -> Sown {
+    let directory = places.runtime.join(DIRECTORY);
+    let Some(note) = note(&directory) else {
+        return Sown::default();
+    };
+    let sown = match sow(store, places, &directory.join(FILES), &note.source) {
+        Ok(sown) => sown,
+        Err(why) => Sown {
+            problem: Some(format!("the seed is not taken: {why}")),
+            ..Sown::default()
+        },
+    };
+    if let Err(error) = fs::remove_dir_all(&directory) {
+        log::warn!("{}: {error}", directory.display());
+    }
+    sown
+}
+
+fn note(directory: &Path) -> Option<SeedNote> {
+    serde_json::from_slice(&fs::read(directory.join(NOTE)).ok()?).ok()
+}
+
+fn sow(store: &Store, places: &Places, files: &Path, source: &str) -> Result<Sown, String> {
+    let text =
+        read(&files.join(CONFIG_FILE)).map_err(|error| format!("{CONFIG_FILE} of {source}: {error}"))?;
+    let when = when(&String::from_utf8_lossy(&text))
+        .map_err(|fault| format!("{CONFIG_FILE} of {source}, {fault}"))?;
+    if when == When::FirstBoot {
+        if is_configured(store, places) {
+            log::info!(
+                "there is a seed in {source}; it is not taken, because this machine has a configuration"
+            );
+            return Ok(Sown::default());
+        }
+        if let Some(why) = forgetful(places) {
+            return Err(format!("whether this is a first boot cannot be known: {why}"));
+        }
+    }
+    let config = judge(&text, source)?;
+    let named = config::named_files(&config);
+    let brought: Vec<_> = named.iter().filter(|name| files.join(name).is_file()).collect();
+    let unchanged =
+        |name: &str, bytes: &[u8]| store.read(name).is_ok_and(|held| held.as_deref() == Some(bytes));
+    let mut same = unchanged(CONFIG_FILE, &text);
+    for name in &brought {
+        let content = read(&files.join(name)).map_err(|error| format!("{name} of {source}: {error}"))?;
+        same &= unchanged(name, &content);
+        store.write(name, &content).map_err(|error| chain(&error))?;
+    }
+    // Last: until it is there, the next boot begins again.
+    store.write(CONFIG_FILE, &text).map_err(|error| chain(&error))?;
+    if same {
+        log::info!("the seed in {source} is what lb.toml is already");
+        return Ok(Sown::default());
+    }
+    Ok(taken(when, source, brought.len()))
+}
+
+fn taken(when: When, source: &str, files: usize) -> Sown {
+    let because = match when {
+        When::FirstBoot => "first boot",
+        When::Always => "always",
+    };
+    let with = match files {
+        0 => String::new(),
+        1 => " with 1 file".to_owned(),
+        many => format!(" with {many} files"),
+    };
+    Sown {
+        taken: Some(format!("lb.toml{with} was taken from {source} ({because})")),
+        change: Some(Change {
+            by: "seed".to_owned(),
+            why: format!("{because}: {source}"),
+        }),
+        problem: None,
+    }
+}
+
+/// Anything that a start could use, whether or not it has faults.
+fn is_configured(store: &Store, places: &Places) -> bool {
+    let mirrored = || {
+        let partition = places.mirror.as_ref()?;
+        mirror::read_newest(&mut File::open(partition).ok()?)
+            .ok()
+            .flatten()
+    };
+    store.path(CONFIG_FILE).exists()
+        || store.path(APPLIED_FILE).exists()
+        || !Archive::beside(store).list().entries.is_empty()
+        || mirrored().is_some()
+}
+
+/// Why this volume does not know what a boot before has left.
+fn forgetful(places: &Places) -> Option<String> {
+    let volume = report::init_report(places)?.config_volume;
+    match volume.state {
+        VolumeState::Persistent | VolumeState::Restored => None,
+        VolumeState::NotMounted | VolumeState::ReadOnly | VolumeState::Memory => Some(volume.detail),
+    }
+}
+
+/// All faults go to the log, the first one into the sentence.
+fn judge(text: &[u8], source: &str) -> Result<Config, String> {
+    let name = format!("{CONFIG_FILE} of {source}");
+    let config = match apply::check(text, None) {
+        (Some((config, _)), _) => config,
+        (None, report) => {
+            report
+                .rendered
+                .lines()
+                .for_each(|line| log::error!("seed: {line}"));
+            let Some(first) = report.faults.first() else {
+                return Err(format!("{name} has faults"));
+            };
+            let others = match report.faults.len() {
+                1 => String::new(),
+                more => format!(" (`log` shows {} more)", more - 1),
+            };
+            return Err(format!(
+                "{name}, line {}, column {}: {}; {}{others}; correct it and reboot",
+                first.line, first.column, first.message, first.help
+            ));
+        }
+    };
+    match config.interfaces.is_empty() {
+        true => Err(format!("{name} has no [[interface]]; add one and reboot")),
+        false => Ok(config),
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+#[path = "seed_tests.rs"]
+mod tests;
