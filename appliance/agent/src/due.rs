@@ -7,6 +7,7 @@ use lb_core::check::{CheckKind, CheckParams};
 use lb_core::health::Outcome;
 use lb_core::model::RealKey;
 
+use crate::by_hand::Asker;
 use crate::checks;
 use crate::engine::{Engine, Event};
 use crate::probe::{self, Way};
@@ -39,12 +40,12 @@ impl Engine {
         let Check { due, id, server, .. } = check;
         let way = match self.way(server, &check.params) {
             Ok(way) => way,
-            Err(outcome) => return self.tcp_checks.end((id, server), outcome),
+            Err(outcome) => return self.tcp_checks.end(Asker::Check(id, server), outcome),
         };
         if let CheckKind::Tcp(close) = check.params.kind
             && self
                 .tcp_checks
-                .start((id, server), &way, check.params.timeout, close)
+                .start(Asker::Check(id, server), &way, check.params.timeout, close)
         {
             // The last of a thousand that are due at once waits for those before it.
             return self.lateness.note(due, Instant::now());

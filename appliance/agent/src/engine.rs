@@ -21,6 +21,7 @@ use lb_core::ports::KernelError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::Loaded;
+use crate::by_hand::{Asker, ByHand};
 use crate::checks::Checks;
 use crate::control::SharedActivity;
 use crate::crowd::Crowd;
@@ -116,7 +117,8 @@ pub struct Engine {
     /// Of servers that are checked over TLS.
     pub certificates: Certificates,
     pub(crate) trust: Arc<Trust>,
-    pub(crate) tcp_checks: TcpChecks<(TargetId, RealKey)>,
+    pub(crate) tcp_checks: TcpChecks<Asker>,
+    pub(crate) by_hand: ByHand,
     pub(crate) crowd: Crowd<(Check, Way)>,
     /// Whether the machines are those of the configuration in force.
     pub checks_configured: bool,
@@ -210,6 +212,7 @@ impl Engine {
             archive_problem: None,
             checks: Checks::new(now, set_aside),
             tcp_checks: TcpChecks::open()?,
+            by_hand: ByHand::default(),
             crowd: Crowd::default(),
             lateness: Lateness::default(),
             certificates: Certificates::default(),
@@ -292,8 +295,11 @@ impl Engine {
     }
 
     fn take_ended(&mut self) {
-        for ((id, server), result) in self.tcp_checks.take_ended() {
-            self.checked(id, server, result);
+        for (asker, result) in self.tcp_checks.take_ended() {
+            match asker {
+                Asker::Check(id, server) => self.checked(id, server, result),
+                Asker::Hand(hand) => self.probed(hand, &result),
+            }
         }
     }
 
@@ -440,6 +446,7 @@ impl Engine {
             Request::ConfigDiff { from, to } => return self.diff(from, to, activity, reply),
             Request::ConfigConfirm { by } => return self.confirm(&by, reply),
             Request::ConfigAbort { by } => return self.abort(&by, reply),
+            Request::Probe { words } => return self.probe(&words, reply),
             Request::CheckNow { name } => self.check_now(name.as_deref()),
             Request::Drain { server, service } => self.drain(&server, service, false, activity),
             Request::Undrain { server, service } => self.drain(&server, service, true, activity),

@@ -4,6 +4,7 @@
 
 mod apply;
 mod archive;
+mod by_hand;
 mod checks;
 mod control;
 mod crowd;

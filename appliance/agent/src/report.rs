@@ -8,6 +8,7 @@ mod links;
 mod services;
 
 pub use doctor::ToAsk;
+pub(crate) use services::{listed, told};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
@@ -71,6 +72,7 @@ impl Engine {
                 slot: init_report(&self.places).and_then(|r| r.slot),
             }),
             Request::CheckNow { .. }
+            | Request::Probe { .. }
             | Request::Drain { .. }
             | Request::Undrain { .. }
             | Request::Drains

@@ -596,3 +596,27 @@ fn one_key_is_set_added_and_deleted_in_the_text_of_the_file() {
     terminal.send("config set timeouts.tcp_\t");
     terminal.expect("timeouts.tcp_fin ");
 }
+
+#[test]
+fn a_check_by_hand_is_told_step_by_step() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    let text = terminal.command("probe http 127.0.0.1:80 path=/x timeout=1s");
+    assert!(text.contains("http to 127.0.0.1:80, within"), "{text}");
+    assert!(text.contains("this machine itself has the address"), "{text}");
+    assert!(
+        text.contains("connect     TCP connection to 127.0.0.1:80"),
+        "{text}"
+    );
+    assert!(text.contains("passed after 1.2 ms"), "{text}");
+    assert!(
+        terminal
+            .command("probe http 127.0.0.1:80 status=500")
+            .contains("failed after")
+    );
+    assert!(terminal.command("probe http").contains("needs a SERVER"));
+    let json = terminal.command("probe http 127.0.0.1:80 --json");
+    let document: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(document["verdict"], "pass");
+    assert_eq!(document["route"]["kind"], "local");
+}

@@ -8,6 +8,7 @@ mod explain;
 mod kept;
 mod network;
 mod pools;
+mod probe;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,7 @@ pub use explain::*;
 pub use kept::*;
 pub use network::*;
 pub use pools::*;
+pub use probe::*;
 
 /// Where the agent listens.
 pub const SOCKET: &str = "/run/lb/control.sock";
@@ -50,6 +52,10 @@ pub enum Request {
     /// What is checked, of all services or of the one with this name.
     Checks {
         name: Option<String>,
+    },
+    /// Makes one check now, which counts for nothing: SERVICE SERVER, or TYPE ADDRESS:PORT KEY=VALUE.
+    Probe {
+        words: Vec<String>,
     },
     /// All that is set aside.
     Drains,
@@ -126,6 +132,7 @@ pub enum Response {
     Services(ServicesReport),
     CheckNow(CheckNowReport),
     Checks(TargetsReport),
+    Probe(ProbeReport),
     Drains(DrainsReport),
     Doctor(DoctorReport),
     Events(EventsReport),

@@ -29,6 +29,7 @@ pub mod ports;
 pub mod rates;
 pub mod ruleset;
 pub mod seed;
+pub mod secrets;
 pub mod suggest;
 pub mod trace;
 pub mod traffic;

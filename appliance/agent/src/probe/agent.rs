@@ -5,6 +5,7 @@ use lb_core::check::AgentCheck;
 use lb_core::health::{Outcome, Told};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::account::quoted;
 use super::way::Way;
 use super::{Progress, Stage, broken, shown};
 
@@ -12,7 +13,7 @@ use super::{Progress, Stage, broken, shown};
 const MOST: usize = 1_024;
 
 pub(super) async fn exchange(way: &Way, check: &AgentCheck, progress: &Progress) -> Result<Told, Outcome> {
-    let mut stream = way.stream().await?;
+    let mut stream = way.stream(progress).await?;
     progress.is_at(Stage::Line);
     if let Some(line) = &check.send {
         let line = format!("{line}\n");
@@ -20,6 +21,7 @@ pub(super) async fn exchange(way: &Way, check: &AgentCheck, progress: &Progress)
             .write_all(line.as_bytes())
             .await
             .map_err(|error| broken(&error))?;
+        progress.note("request", || vec![format!("a line: {}", quoted(line.as_bytes()))]);
     }
     let mut answer = Vec::new();
     let mut stream = stream.take(MOST as u64);
@@ -31,6 +33,7 @@ pub(super) async fn exchange(way: &Way, check: &AgentCheck, progress: &Progress)
     }
     let line = answer.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
+    progress.note("answer", || vec![format!("a line: {}", quoted(line))]);
     if answer.len() == MOST && line.len() == MOST {
         return Err(senseless(line));
     }

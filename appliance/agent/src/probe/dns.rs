@@ -22,13 +22,33 @@ const MOST: usize = 4_096;
 
 pub(super) async fn exchange(way: &Way, check: &DnsCheck, progress: &Progress) -> Result<(), Outcome> {
     let query = Query::new(&check.question, way);
+    progress.note("request", || asked(check));
     if check.transport == Transport::Udp {
         let answer = over_udp(way, &query, progress).await?;
+        progress.note("answer", || answer.told("UDP"));
         if !answer.is_truncated() {
             return answer.judge(check);
         }
     }
-    over_tcp(way, &query, progress).await?.judge(check)
+    let answer = over_tcp(way, &query, progress).await?;
+    progress.note("answer", || answer.told("TCP"));
+    answer.judge(check)
+}
+
+/// The question, and what has to come back, for whoever watches.
+fn asked(check: &DnsCheck) -> Vec<String> {
+    let Question { name, query } = &check.question;
+    let address = check
+        .expect
+        .map(|address| format!(" with {address} among the addresses"));
+    vec![
+        format!("{} {}, recursion desired", name.as_str(), query.as_str()),
+        format!(
+            "expected: {}{}",
+            check.rcode.as_str(),
+            address.unwrap_or_default()
+        ),
+    ]
 }
 
 /// The message of a question.
@@ -87,6 +107,24 @@ impl Answer {
 
     fn rcode(&self) -> u16 {
         u16::from(self.message[3] & 0x0f)
+    }
+
+    /// For whoever watches.
+    fn told(&self, over: &str) -> Vec<String> {
+        let rcode = self.rcode();
+        let known = Rcode::ALL.iter().find(|known| known.number() == rcode);
+        let word = known.map_or_else(|| rcode.to_string(), |known| known.as_str().to_owned());
+        let truncated = if self.is_truncated() { ", truncated" } else { "" };
+        let (length, records) = (self.message.len(), self.count(6));
+        let mut lines = vec![format!(
+            "{word} over {over}, {length} bytes, {records} records{truncated}"
+        )];
+        let addresses = self.addresses().unwrap_or_default();
+        if !addresses.is_empty() {
+            let words: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+            lines.push(format!("addresses: {}", words.join(", ")));
+        }
+        lines
     }
 
     fn count(&self, at: usize) -> u16 {
@@ -174,7 +212,7 @@ async fn over_udp(way: &Way, query: &Query, progress: &Progress) -> Result<Answe
 
 async fn over_tcp(way: &Way, query: &Query, progress: &Progress) -> Result<Answer, Outcome> {
     progress.is_at(Stage::Connecting);
-    let mut stream = way.stream().await?;
+    let mut stream = way.stream(progress).await?;
     progress.is_at(Stage::Dns);
     let broken = |error: std::io::Error| broken(&error);
     // A name has 255 bytes at most.

@@ -9,7 +9,7 @@ use lb_core::check::GrpcCheck;
 use lb_core::health::Outcome;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Progress, Stage, in_short};
+use super::{Progress, Stage, account, in_short};
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
 /// Of all header fields of an answer together (bytes).
@@ -62,7 +62,7 @@ where
     // The connection moves only as long as the exchange wants something of it, and ends with it.
     tokio::pin!(connection);
     tokio::select! {
-        judged = ask(sender, check, target) => judged,
+        judged = ask(sender, check, target, progress) => judged,
         error = async { match (&mut connection).await {
             Ok(()) => std::future::pending().await,
             Err(error) => error,
@@ -70,15 +70,36 @@ where
     }
 }
 
-async fn ask(sender: h2::client::SendRequest<Bytes>, check: &GrpcCheck, target: &str) -> Result<(), Outcome> {
+async fn ask(
+    sender: h2::client::SendRequest<Bytes>,
+    check: &GrpcCheck,
+    target: &str,
+    progress: &Progress,
+) -> Result<(), Outcome> {
     let mut sender = sender.ready().await.map_err(|error| broken(&error))?;
+    let request = request(check, target)?;
+    progress.note("request", || asked(&request, &check.service));
     let (answer, mut body) = sender
-        .send_request(request(check, target)?, false)
+        .send_request(request, false)
         .map_err(|error| broken(&error))?;
     body.send_data(message(&check.service), true)
         .map_err(|error| broken(&error))?;
     let answer = answer.await.map_err(|error| broken(&error))?;
-    judge(answer, &check.service).await
+    progress.note("answer", || {
+        let mut lines = vec![format!("HTTP/2 {}", answer.status())];
+        lines.extend(account::fields(answer.headers()));
+        lines
+    });
+    judge(answer, &check.service, progress).await
+}
+
+/// For whoever watches.
+fn asked(request: &Request<()>, service: &str) -> Vec<String> {
+    let mut lines = vec![format!("{} {} HTTP/2", request.method(), request.uri())];
+    lines.extend(account::fields(request.headers()));
+    lines.push(format!("HealthCheckRequest of the service {service:?}"));
+    lines.push("expected: SERVING, and gRPC status 0 OK".to_owned());
+    lines
 }
 
 fn request(check: &GrpcCheck, target: &str) -> Result<Request<()>, Outcome> {
@@ -110,7 +131,7 @@ fn message(service: &str) -> Bytes {
     [&[0], length.to_be_bytes().as_slice(), &field].concat().into()
 }
 
-async fn judge(answer: Response<RecvStream>, service: &str) -> Result<(), Outcome> {
+async fn judge(answer: Response<RecvStream>, service: &str, progress: &Progress) -> Result<(), Outcome> {
     let status = answer.status().as_u16();
     let kind = answer.headers().get("content-type").map(|value| value.as_bytes());
     if status != 200 || !kind.is_some_and(|kind| kind.starts_with(b"application/grpc")) {
@@ -132,6 +153,12 @@ async fn judge(answer: Response<RecvStream>, service: &str) -> Result<(), Outcom
     }
     let trailers = body.trailers().await.map_err(|error| broken(&error))?;
     let trailers = trailers.ok_or_else(|| Outcome::Fail("the answer has no gRPC status".to_owned()))?;
+    progress.note("trailers", || {
+        let status = serving(&bytes).map_or("none".to_owned(), |number| number.to_string());
+        let mut lines = vec![format!("HealthCheckResponse: status {status} (1 is SERVING)")];
+        lines.extend(account::fields(&trailers));
+        lines
+    });
     code(&trailers, service)?;
     let serving =
         serving(&bytes).ok_or_else(|| Outcome::Fail("the answer is no HealthCheckResponse".to_owned()))?;

@@ -11,7 +11,7 @@ use lb_core::check::{BodyTest, HttpCheck, Page};
 use lb_core::health::{Outcome, Told};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Progress, Stage};
+use super::{Progress, Stage, account};
 
 /// Of a body that is tested; what comes after that is not read.
 const MOST_BODY: usize = 64 << 10;
@@ -38,10 +38,11 @@ impl Request<'_> {
             .handshake(TokioIo::new(stream));
         let (mut sender, connection) = handshake.await.map_err(|error| broken(&error))?;
         let exchange = async {
-            let response = sender
-                .send_request(self.request()?)
-                .await
-                .map_err(|error| broken(&error))?;
+            let request = self.request()?;
+            self.progress.note("request", || self.asked(&request));
+            let response = sender.send_request(request).await;
+            let response = response.map_err(|error| broken(&error))?;
+            self.progress.note("answer", || answered(&response));
             self.judge(response).await
         };
         // The connection moves only as long as the exchange wants something of it, and ends with it.
@@ -77,25 +78,55 @@ impl Request<'_> {
     async fn judge(&self, response: hyper::Response<Incoming>) -> Result<Told, Outcome> {
         let status = response.status().as_u16();
         if !self.page.status.contains(status) {
+            self.peek(response).await;
             let wanted = &self.page.status;
             return Err(self.failure(&format!("status {status} instead of {wanted}")));
         }
         self.progress.is_at(Stage::Body);
         let found = match &self.page.body {
             BodyTest::Any if self.check.counts_endpoints => return self.endpoints(response).await,
-            BodyTest::Any => return Ok(Told::Nothing),
+            BodyTest::Any => {
+                self.peek(response).await;
+                return Ok(Told::Nothing);
+            }
             BodyTest::Contains(wanted) => self.body(response).await?.contains(wanted.as_str()),
             BodyTest::Matches(pattern) => pattern.matches(&self.body(response).await?),
         };
         if found {
             return Ok(Told::Nothing);
         }
-        let wanted = match &self.page.body {
-            BodyTest::Contains(wanted) => format!("contain {wanted:?}"),
-            BodyTest::Matches(pattern) => format!("match {:?}", pattern.as_str()),
-            BodyTest::Any => String::new(),
-        };
+        let wanted = self.wanted_body().unwrap_or_default();
         Err(self.failure(&format!("a body that does not {wanted}")))
+    }
+
+    fn wanted_body(&self) -> Option<String> {
+        match &self.page.body {
+            BodyTest::Contains(wanted) => Some(format!("contain {wanted:?}")),
+            BodyTest::Matches(pattern) => Some(format!("match {:?}", pattern.as_str())),
+            BodyTest::Any => None,
+        }
+    }
+
+    /// The request, and what has to come back, for whoever watches.
+    fn asked(&self, request: &hyper::Request<Empty<Bytes>>) -> Vec<String> {
+        let mut lines = vec![format!("{} {} HTTP/1.1", request.method(), request.uri())];
+        lines.extend(account::fields(request.headers()));
+        let body = self
+            .wanted_body()
+            .map(|wanted| format!(", and a body that does {wanted}"));
+        lines.push(format!(
+            "expected: status {}{}",
+            self.page.status,
+            body.unwrap_or_default()
+        ));
+        lines
+    }
+
+    /// The beginning of a body that is not tested, for whoever watches.
+    async fn peek(&self, response: hyper::Response<Incoming>) {
+        if let Some(account) = &self.progress.account {
+            account.peek(response.into_body()).await;
+        }
     }
 
     /// From the field that kube-proxy sends since Kubernetes 1.26, or from the body, which has always had the number.
@@ -142,6 +173,9 @@ impl Request<'_> {
                 break;
             }
         }
+        if let Some(account) = &self.progress.account {
+            account.body(&body, "");
+        }
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
@@ -152,6 +186,13 @@ impl Request<'_> {
             _ => Outcome::Fail(format!("{}: {what}", self.page.path)),
         }
     }
+}
+
+/// For whoever watches.
+fn answered(response: &hyper::Response<Incoming>) -> Vec<String> {
+    let mut lines = vec![format!("{:?} {}", response.version(), response.status())];
+    lines.extend(account::fields(response.headers()));
+    lines
 }
 
 fn broken(error: &hyper::Error) -> Outcome {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use lb_core::health::Outcome;
 use socket2::Protocol;
 
+use super::Progress;
 use super::way::{Way, told_by_icmp};
 
 /// Type, code, checksum, identifier, sequence number.
@@ -18,7 +19,7 @@ const REPLY_V6: u8 = 129;
 /// A socket of pings (SOCK_DGRAM) and not a raw one: the kernel gives each an identifier of its own, so that it is given the replies to
 /// its own echoes and errors about them. A raw socket is given every ICMP message of the machine, and the more of them wait for an
 /// answer, the more copies are made of each. The price is net.ipv4.ping_group_range, which the appliance sets.
-pub(super) async fn exchange(way: &Way) -> Result<(), Outcome> {
+pub(super) async fn exchange(way: &Way, progress: &Progress) -> Result<(), Outcome> {
     let (protocol, echo, reply) = match way.target {
         SocketAddr::V4(_) => (Protocol::ICMPV4, ECHO, REPLY),
         SocketAddr::V6(_) => (Protocol::ICMPV6, ECHO_V6, REPLY_V6),
@@ -35,6 +36,7 @@ pub(super) async fn exchange(way: &Way) -> Result<(), Outcome> {
         .send(&message)
         .await
         .map_err(|error| super::classify(&error))?;
+    progress.note("request", || vec![format!("an echo of {} bytes", message.len())]);
     let mut answer = [0; 512];
     loop {
         let (length, from) = socket
@@ -43,6 +45,9 @@ pub(super) async fn exchange(way: &Way) -> Result<(), Outcome> {
             .map_err(|error| told_by_icmp(&error))?;
         let is_reply = answer[0] == reply && answer[HEADER..].starts_with(&token) && length >= message.len();
         if is_reply && from.ip() == way.target.ip() {
+            progress.note("answer", || {
+                vec![format!("an echo reply of {length} bytes from {}", from.ip())]
+            });
             return Ok(());
         }
     }

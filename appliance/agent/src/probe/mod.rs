@@ -1,6 +1,7 @@
 //! One check of one server: the exchange that its type asks for, all within one deadline. Must not: keep state
 //! or decide what a result means for the pool. Told apart here: what the server did, and what our own side could not do.
 
+mod account;
 mod agent;
 mod dns;
 mod grpc;
@@ -14,7 +15,9 @@ mod tests;
 mod tls;
 mod udp;
 mod validity;
+mod watched;
 mod way;
+mod x509;
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -28,15 +31,20 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time;
 
+use self::account::Account;
 pub use self::plain::TcpChecks;
 use self::tcp::Connects;
-use self::tls::Protocol;
 pub use self::tls::Trust;
+use self::tls::{Protocol, Shown};
+pub use self::watched::{Watched, watch};
 pub use self::way::Way;
 
-/// How far an attempt has come: what a deadline that ends says.
+/// How far an attempt has come: what a deadline that ends says; and the account of one that is watched.
 #[derive(Debug, Default)]
-struct Progress(AtomicU8);
+struct Progress {
+    at: AtomicU8,
+    account: Option<Account>,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -75,16 +83,23 @@ impl Stage {
 
 impl Progress {
     fn is_at(&self, stage: Stage) {
-        self.0.store(stage as u8, Ordering::Relaxed);
+        self.at.store(stage as u8, Ordering::Relaxed);
     }
 
     fn was_at(&self, stage: Stage) -> bool {
-        self.0.load(Ordering::Relaxed) == stage as u8
+        self.at.load(Ordering::Relaxed) == stage as u8
+    }
+
+    /// Tells whoever watches; what there is to tell is made for them only.
+    fn note(&self, what: &str, lines: impl FnOnce() -> Vec<String>) {
+        if let Some(account) = &self.account {
+            account.note(what, lines());
+        }
     }
 
     /// Who has accepted a connection is there, and is not what the network keeps from us.
     fn late(&self, timeout: Duration) -> Outcome {
-        let at = usize::from(self.0.load(Ordering::Relaxed));
+        let at = usize::from(self.at.load(Ordering::Relaxed));
         let why = format!("{} within {}", Stage::LATE[at], in_words(timeout));
         match self.was_at(Stage::Connecting) || self.was_at(Stage::Sent) {
             true => Outcome::Silent(why),
@@ -105,11 +120,20 @@ struct Seen {
 }
 
 pub async fn check(way: &Way, params: &CheckParams, trust: &Trust) -> CheckResult {
-    let started = Instant::now();
+    attempt(way, params, trust, Instant::now(), &Progress::default()).await
+}
+
+async fn attempt(
+    way: &Way,
+    params: &CheckParams,
+    trust: &Trust,
+    started: Instant,
+    progress: &Progress,
+) -> CheckResult {
     let attempt = Attempt {
         way,
         trust,
-        progress: Progress::default(),
+        progress,
         seen: Mutex::default(),
     };
     let outcome = match time::timeout(params.timeout, attempt.make(&params.kind)).await {
@@ -134,7 +158,7 @@ pub async fn check(way: &Way, params: &CheckParams, trust: &Trust) -> CheckResul
 struct Attempt<'a> {
     way: &'a Way,
     trust: &'a Trust,
-    progress: Progress,
+    progress: &'a Progress,
     seen: Mutex<Seen>,
 }
 
@@ -145,12 +169,12 @@ impl Attempt<'_> {
             // Boxed: they are kilobytes, which a check of another kind would carry along.
             CheckKind::Tls(tls) => Box::pin(self.handshake(tls)).await,
             CheckKind::Http(http) => Box::pin(self.http(http)).await,
-            CheckKind::Udp(check) => udp::exchange(self.way, check, &self.progress).await,
-            CheckKind::Dns(check) => dns::exchange(self.way, check, &self.progress).await,
-            CheckKind::Icmp => icmp::exchange(self.way).await,
+            CheckKind::Udp(check) => udp::exchange(self.way, check, self.progress).await,
+            CheckKind::Dns(check) => dns::exchange(self.way, check, self.progress).await,
+            CheckKind::Icmp => icmp::exchange(self.way, self.progress).await,
             CheckKind::Grpc(check) => Box::pin(self.grpc(check)).await,
             CheckKind::Agent(check) => {
-                let told = agent::exchange(self.way, check, &self.progress).await?;
+                let told = agent::exchange(self.way, check, self.progress).await?;
                 self.seen(|seen| seen.told = told);
                 Ok(())
             }
@@ -182,7 +206,7 @@ impl Attempt<'_> {
 
     async fn connect(&self) -> Result<TcpStream, Outcome> {
         self.progress.is_at(Stage::Connecting);
-        self.way.stream().await
+        self.way.stream(self.progress).await
     }
 
     async fn tcp(&self, close: Close) -> Result<(), Outcome> {
@@ -199,15 +223,21 @@ impl Attempt<'_> {
         check: &TlsCheck,
         protocol: Protocol,
     ) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, Outcome> {
-        let connector = self.trust.connector(check, protocol)?;
+        let shown = self.progress.account.as_ref().map(|_| Shown::default());
+        let connector = match &shown {
+            None => self.trust.connector(check, protocol)?,
+            Some(shown) => self.trust.watched(check, protocol, shown)?,
+        };
         let name = tls::name(check, self.way.target.ip())?;
         let stream = self.connect().await?;
         self.progress.is_at(Stage::Handshake);
-        let stream = connector
-            .connect(name, stream)
-            .await
-            .map_err(|error| tls::explain(&error))?;
+        let connected = connector.connect(name, stream).await;
+        if let Some(shown) = &shown {
+            self.progress.certificates(check, shown);
+        }
+        let stream = connected.map_err(|error| tls::explain(&error))?;
         let connection = stream.get_ref().1;
+        self.progress.note("tls", || tls::agreed(connection));
         if protocol == Protocol::Http2 && connection.alpn_protocol() != Some(tls::HTTP2) {
             return Err(Outcome::Fail(tls::NO_HTTP2.to_owned()));
         }
@@ -228,7 +258,7 @@ impl Attempt<'_> {
                 check,
                 page,
                 target: self.way.target,
-                progress: &self.progress,
+                progress: self.progress,
             };
             let told = match &check.tls {
                 Some(tls) => request.exchange(self.tls(tls, Protocol::Http1).await?).await?,
@@ -244,9 +274,9 @@ impl Attempt<'_> {
         match &check.tls {
             Some(tls) => {
                 let stream = self.tls(tls, Protocol::Http2).await?;
-                grpc::exchange(stream, check, &target, &self.progress).await
+                grpc::exchange(stream, check, &target, self.progress).await
             }
-            None => grpc::exchange(self.connect().await?, check, &target, &self.progress).await,
+            None => grpc::exchange(self.connect().await?, check, &target, self.progress).await,
         }
     }
 }

@@ -8,16 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lb_core::check::{Identity, Pem, TlsCheck, Verify};
 use lb_core::health::Outcome;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
 };
 use sha2::{Digest, Sha256};
 use tokio_rustls::TlsConnector;
 
+use super::watched;
 use crate::store::Store;
 
 /// What is spoken over the connection, for ALPN (RFC 7301).
@@ -29,6 +32,9 @@ pub(super) enum Protocol {
 
 pub(super) const HTTP2: &[u8] = b"h2";
 pub(super) const NO_HTTP2: &str = "it does not speak HTTP/2 over TLS (ALPN h2)";
+
+/// The certificates that a server has shown, its own first.
+pub(super) type Shown = Arc<Mutex<Vec<CertificateDer<'static>>>>;
 
 /// What one client configuration is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -71,28 +77,52 @@ impl Trust {
         if let Some(known) = made.get(&kind) {
             return Ok(TlsConnector::from(known.clone()));
         }
-        let config = Arc::new(self.config(&kind).map_err(Outcome::CannotCheck)?);
+        let config = Arc::new(self.config(&kind, None).map_err(Outcome::CannotCheck)?);
         made.insert(kind, config.clone());
         Ok(TlsConnector::from(config))
     }
 
-    fn config(&self, kind: &Kind) -> Result<ClientConfig, String> {
+    /// The same for one connection, whose server's certificates are noted, be they good or not.
+    pub(super) fn watched(
+        &self,
+        check: &TlsCheck,
+        protocol: Protocol,
+        shown: &Shown,
+    ) -> Result<TlsConnector, Outcome> {
+        let kind = Kind {
+            verify: check.verify.clone(),
+            identity: check.identity.clone(),
+            protocol,
+        };
+        let config = self.config(&kind, Some(shown)).map_err(Outcome::CannotCheck)?;
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+
+    fn verifier(&self, verify: &Verify) -> Result<Arc<dyn ServerCertVerifier>, String> {
+        let fingerprint = match verify {
+            Verify::Ca(source) => {
+                let roots = Arc::new(self.roots(source)?);
+                let made = WebPkiServerVerifier::builder_with_provider(roots, self.provider.clone()).build();
+                return made.map(|made| made as _).map_err(|error| error.to_string());
+            }
+            Verify::Fingerprint(print) => Some(*print),
+            Verify::Nobody => None,
+        };
+        Ok(Arc::new(Pinned {
+            provider: self.provider.clone(),
+            fingerprint,
+        }))
+    }
+
+    fn config(&self, kind: &Kind, shown: Option<&Shown>) -> Result<ClientConfig, String> {
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?;
-        let builder =
-            match &kind.verify {
-                Verify::Ca(source) => builder.with_root_certificates(self.roots(source)?),
-                Verify::Fingerprint(_) | Verify::Nobody => builder
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(Pinned {
-                        provider: self.provider.clone(),
-                        fingerprint: match kind.verify {
-                            Verify::Fingerprint(print) => Some(print),
-                            _ => None,
-                        },
-                    })),
-            };
+        let mut verifier = self.verifier(&kind.verify)?;
+        if let Some(shown) = shown {
+            verifier = Arc::new(watched::Witness::new(verifier, shown.clone()));
+        }
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let mut config = match &kind.identity {
             Some(identity) => {
                 let (certificates, key) = self.identity(identity)?;
@@ -233,6 +263,21 @@ impl ServerCertVerifier for Pinned {
             .signature_verification_algorithms
             .supported_schemes()
     }
+}
+
+/// What a handshake has come to, for whoever watches.
+pub(super) fn agreed(connection: &ClientConnection) -> Vec<String> {
+    let version = connection.protocol_version().and_then(|version| version.as_str());
+    let version = version.map_or("TLS".to_owned(), |word| word.replace("TLSv1_", "TLS 1."));
+    let suite = connection.negotiated_cipher_suite();
+    let suite = suite
+        .and_then(|suite| suite.suite().as_str())
+        .unwrap_or("unknown cipher");
+    let mut lines = vec![format!("{version}, {suite}")];
+    if let Some(protocol) = connection.alpn_protocol() {
+        lines.push(format!("ALPN: {}", String::from_utf8_lossy(protocol)));
+    }
+    lines
 }
 
 /// Whether it is the server's word against us, in an alert.

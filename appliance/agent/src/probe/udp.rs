@@ -5,6 +5,7 @@ use lb_core::health::Outcome;
 use memchr::memmem;
 use socket2::Protocol;
 
+use super::account::quoted;
 use super::way::{Way, told_by_icmp};
 use super::{Progress, Stage, shown};
 
@@ -19,11 +20,25 @@ pub(super) async fn exchange(way: &Way, check: &UdpCheck, progress: &Progress) -
         .await
         .map_err(|error| super::classify(&error))?;
     progress.is_at(Stage::Sent);
+    progress.note("request", || {
+        let sent = match check.send.as_slice() {
+            [] => "an empty datagram".to_owned(),
+            bytes => format!("a datagram of {} bytes: {}", bytes.len(), quoted(bytes)),
+        };
+        let wanted = match &check.expect {
+            Some(wanted) => format!("expected: an answer that contains {}", quoted(wanted)),
+            None => "expected: nobody says that the port is closed until the time is over".to_owned(),
+        };
+        vec![sent, wanted]
+    });
     let mut answer = vec![0; MOST];
     let length = socket
         .recv(&mut answer)
         .await
         .map_err(|error| told_by_icmp(&error))?;
+    progress.note("answer", || {
+        vec![format!("{length} bytes: {}", quoted(&answer[..length]))]
+    });
     match &check.expect {
         Some(wanted) if memmem::find(&answer[..length], wanted).is_none() => Err(Outcome::Fail(format!(
             "the answer {} does not contain {}",

@@ -3,12 +3,12 @@
 
 use std::time::{Duration, SystemTime};
 
-const SEQUENCE: u8 = 0x30;
-const INTEGER: u8 = 0x02;
+pub(super) const SEQUENCE: u8 = 0x30;
+pub(super) const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 /// Of a TBSCertificate: there if it is not version 1.
-const VERSION: u8 = 0xa0;
+pub(super) const VERSION: u8 = 0xa0;
 
 /// `None`: it cannot be read, or it lies before 1970.
 pub(super) fn end(certificate: &[u8]) -> Option<SystemTime> {
@@ -27,13 +27,13 @@ pub(super) fn end(certificate: &[u8]) -> Option<SystemTime> {
     time(tag, text)
 }
 
-fn expect(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn expect(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (found, content, rest) = value(bytes)?;
     (found == tag).then_some((content, rest))
 }
 
 /// Tag, contents, what follows; DER (X.690, sections 8.1 and 10.1).
-fn value(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(super) fn value(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = bytes.split_first()?;
     let (first, rest) = rest.split_first()?;
     let (length, rest) = match first {
@@ -50,7 +50,7 @@ fn value(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 /// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`: RFC 5280, section 4.1.2.5.
-fn time(tag: u8, text: &[u8]) -> Option<SystemTime> {
+pub(super) fn time(tag: u8, text: &[u8]) -> Option<SystemTime> {
     let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
     let (year, rest) = text.split_at_checked(if tag == GENERALIZED_TIME { 4 } else { 2 })?;
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());

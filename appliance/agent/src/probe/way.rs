@@ -13,7 +13,7 @@ use rustix::net::netdevice::name_to_index;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
-use super::classify;
+use super::{Progress, classify};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Way {
@@ -52,7 +52,7 @@ impl Way {
         self.source.is_none() && self.device.is_none()
     }
 
-    pub(super) async fn stream(&self) -> Result<TcpStream, Outcome> {
+    pub(super) async fn stream(&self, progress: &Progress) -> Result<TcpStream, Outcome> {
         let socket = match self.target {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),
@@ -69,10 +69,19 @@ impl Way {
                 .bind(SocketAddr::new(source, 0))
                 .map_err(|error| self.misbound(&error))?;
         }
-        socket
+        let stream = socket
             .connect(self.target)
             .await
-            .map_err(|error| classify(&error))
+            .map_err(|error| classify(&error))?;
+        progress.note("connect", || {
+            let own = stream.local_addr().map(|own| format!("from {own} "));
+            vec![format!(
+                "TCP connection {}to {}",
+                own.unwrap_or_default(),
+                self.target
+            )]
+        });
+        Ok(stream)
     }
 
     /// Where what is sent this way begins, as the kernel says, and the index of the interface; 0: it may be any.

@@ -206,8 +206,19 @@ pub(super) fn checked(target: &Target, now: Instant) -> StandingReport {
 
 pub(super) fn last_check(machine: &Machine, kind: &CheckKind, now: Instant) -> Option<LastCheckReport> {
     let last = machine.last()?;
-    let reason = match &last.outcome {
-        Outcome::Pass => match machine.told() {
+    let reason = told(kind, &last.outcome, machine.told());
+    Some(LastCheckReport {
+        ok: last.outcome == Outcome::Pass,
+        reason,
+        latency_ms: (last.latency.as_secs_f64() * 1e6).round() / 1e3,
+        age_ms: ms(now.saturating_duration_since(last.ended)),
+    })
+}
+
+/// What a check has found, in words.
+pub(crate) fn told(kind: &CheckKind, outcome: &Outcome, told: Told) -> String {
+    match outcome {
+        Outcome::Pass => match told {
             Told::Nothing => kind.passed().to_owned(),
             Told::Endpoints(count) if count.get() == 1 => "told of 1 local endpoint".to_owned(),
             Told::Endpoints(count) => format!("told of {count} local endpoints"),
@@ -217,17 +228,11 @@ pub(super) fn last_check(machine: &Machine, kind: &CheckKind, now: Instant) -> O
         Outcome::Fail(why) | Outcome::Refused(why) | Outcome::Silent(why) | Outcome::CannotCheck(why) => {
             why.clone()
         }
-    };
-    Some(LastCheckReport {
-        ok: last.outcome == Outcome::Pass,
-        reason,
-        latency_ms: (last.latency.as_secs_f64() * 1e6).round() / 1e3,
-        age_ms: ms(now.saturating_duration_since(last.ended)),
-    })
+    }
 }
 
 /// Some of them, if there are many.
-pub(super) fn listed(names: &[&str]) -> String {
+pub(crate) fn listed(names: &[&str]) -> String {
     const SHOWN: usize = 12;
     match names.len().saturating_sub(SHOWN) {
         _ if names.is_empty() => "none".to_owned(),

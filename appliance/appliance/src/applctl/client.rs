@@ -19,6 +19,8 @@ const MAX_RESPONSE_BYTES: usize = 256 << 20;
 const REPORT_PATIENCE: Duration = Duration::from_secs(10);
 /// Applying waits for the kernel and the disk.
 const APPLY_PATIENCE: Duration = Duration::from_secs(120);
+/// A check may take five minutes.
+const PROBE_PATIENCE: Duration = Duration::from_secs(310);
 
 #[derive(Debug, Error)]
 pub enum AskError {
@@ -51,6 +53,7 @@ pub fn ask(path: &Path, request: &Request, interrupt: &Interrupt) -> Result<Resp
         | Request::ConfigConfirm { .. }
         | Request::ConfigAbort { .. }
         | Request::ConfigDiff { .. } => APPLY_PATIENCE,
+        Request::Probe { .. } => PROBE_PATIENCE,
         _ => REPORT_PATIENCE,
     };
     ask_within(path, request, interrupt, patience)

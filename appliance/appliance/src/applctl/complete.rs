@@ -4,8 +4,9 @@
 use lb_core::control::KeptName;
 use std::collections::BTreeSet;
 
+use lb_core::config::check_types;
 use lb_core::config::edit;
-use lb_core::config::keys::{Place, places};
+use lb_core::config::keys::{CHECK, Place, places};
 
 use super::line::{quote, split};
 use super::tree::{Command, ROOT, Takes, Values};
@@ -217,6 +218,24 @@ fn keys(begin: &str) -> Vec<String> {
     found.into_iter().collect()
 }
 
+/// Keys of a check up to the value; of a key of few words those.
+fn check_keys(begin: &str) -> Vec<String> {
+    let keys = CHECK.keys().filter(|key| key.name != "type");
+    match begin.split_once('=') {
+        None => {
+            let fitting = keys.filter(|key| key.name.starts_with(begin));
+            fitting.map(|key| format!("{}=", key.name)).collect()
+        }
+        Some((name, value)) => {
+            let words = keys
+                .filter(|key| key.name == name)
+                .flat_map(|key| key.form.words());
+            let fitting = words.filter(|word| word.starts_with(value));
+            fitting.map(|word| format!("{name}={word} ")).collect()
+        }
+    }
+}
+
 fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
     match values {
         Values::Kept => fitting(
@@ -241,6 +260,11 @@ fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
             let all = names.services().into_iter().chain(names.interfaces());
             fitting(all.chain(names.servers()).collect(), &typed.word)
         }
+        Values::Probed => {
+            let types = check_types().iter().map(|kind| (*kind).to_owned());
+            fitting(names.services().into_iter().chain(types).collect(), &typed.word)
+        }
+        Values::CheckKeys => check_keys(&typed.word),
         Values::File => {
             let whole = |path: &String| {
                 if path.ends_with('/') {
@@ -360,6 +384,16 @@ mod tests {
         assert_eq!(candidates("config check /co"), ["/config/"]);
         assert_eq!(candidates("drain 1"), ["172.16.0.11 ", "172.16.0.11:80 "]);
         assert_eq!(candidates("drain 172.16.0.11 n"), ["nginx "]);
+        assert_eq!(candidates("probe n"), ["nginx ", "none "]);
+        assert_eq!(
+            candidates("probe nginx 172.16.0.11"),
+            ["172.16.0.11 ", "172.16.0.11:80 "]
+        );
+        assert_eq!(candidates("probe https 172.16.0.11:80 pa"), ["path="]);
+        assert_eq!(
+            candidates("probe tcp 172.16.0.11:80 timeout=1s close=r"),
+            ["close=rst "]
+        );
         assert_eq!(candidates("drain 172.16.0.11 nginx "), ["--json "]);
     }
 

@@ -24,6 +24,7 @@ use super::interrupt::Interrupt;
 use super::log::{Log, Wanted};
 use super::parse::{Invocation, Parsed, command_of};
 use super::power::{self, Power};
+use super::probe;
 use super::reach;
 use super::render::{self, Figures, Screen, wrap};
 use super::sound;
@@ -142,6 +143,7 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         | Action::ConfigRollback => configure::run(invocation, context)?,
         Action::Arp => return reach::arp(invocation, context),
         Action::Route => return reach::route(invocation, context),
+        Action::Probe => return probe::probe(invocation, context),
         Action::Ping => return sound::ping(invocation, context),
         Action::Trace => return sound::trace(invocation, context),
         Action::Explain => match reach::packet(invocation)? {
@@ -280,6 +282,7 @@ fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Result<V
             Response::Interfaces(report) => context.print_json(report),
             Response::Gateway(report) => context.print_json(report),
             Response::Path(report) => context.print_json(report),
+            Response::Probe(report) => context.print_json(report),
             Response::Counters(report) => context.print_json(report),
             Response::Connections(report) => context.print_json(report),
             Response::Config(report) => context.print_json(report),

@@ -18,6 +18,7 @@ mod log;
 mod parse;
 mod paste;
 mod power;
+mod probe;
 mod put;
 mod reach;
 mod render;

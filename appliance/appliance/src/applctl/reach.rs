@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use lb_core::control::{Request, Response};
 use lb_core::model::Protocol;
-use lb_core::neighbours::{self, Known, NeighboursReport, RouteEntry};
+use lb_core::neighbours::{self, Known, NeighboursReport, RouteEntry, RouteTo};
 use lb_core::path::Packet;
 use lb_core::ports::KernelError;
 use lb_kernel::NetworkView;
@@ -64,7 +64,15 @@ pub fn route(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdi
             false => context.print(&render::routes(&routes, &context.screen)),
         };
     };
-    let address = address(word)?;
+    let report = way_to(&mut view, &known, address(word)?)?;
+    match invocation.json() {
+        true => context.print_json(&report),
+        false => context.print(&render::route(&report, &context.screen)),
+    }
+}
+
+/// What the kernel does with a packet of the box's own to there, with the names that are known.
+pub fn way_to(view: &mut NetworkView, known: &Known, address: IpAddr) -> Result<RouteTo, Failure> {
     let mut report = view.route_to(address).map_err(|error| no_route(address, error))?;
     let label = |link: &Option<String>| known.label(link.as_deref()?);
     report.hop.interface = label(&report.hop.link);
@@ -75,10 +83,7 @@ pub fn route(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdi
         .iter_mut()
         .for_each(|neighbour| known.name(neighbour));
     report.roles = known.roles(address);
-    match invocation.json() {
-        true => context.print_json(&report),
-        false => context.print(&render::route(&report, &context.screen)),
-    }
+    Ok(report)
 }
 
 pub fn address(word: &str) -> Result<IpAddr, Failure> {

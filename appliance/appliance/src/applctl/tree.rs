@@ -18,6 +18,7 @@ pub enum Action {
     Connections,
     Arp,
     Route,
+    Probe,
     Ping,
     Trace,
     Top,
@@ -97,6 +98,10 @@ pub enum Values {
     Interfaces,
     /// Services, interfaces and servers.
     Reach,
+    /// Services, and types of check.
+    Probed,
+    /// `KEY=` of a check.
+    CheckKeys,
     /// Words of this tree.
     Commands,
     File,

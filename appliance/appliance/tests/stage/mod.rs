@@ -205,6 +205,7 @@ pub fn answer(request: &Request) -> Response {
             passes: packet.to.port() == 80,
             end: "goes to one of 2 servers, by wlc".into(),
         }),
+        Request::Probe { words } => probe(words),
         Request::Gateway | Request::Version => Response::Error {
             message: "not in this script".into(),
         },
@@ -578,4 +579,37 @@ pub fn prompt() -> String {
 
 pub fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|w| w == wanted)
+}
+
+/// Of 127.0.0.1, which every machine has.
+fn probe(words: &[String]) -> Response {
+    let [kind, target, keys @ ..] = words else {
+        return Response::Error {
+            message: "`probe` needs SERVICE SERVER, or TYPE ADDRESS:PORT".into(),
+        };
+    };
+    let failed = keys.iter().any(|key| key == "status=500");
+    Response::Probe(ProbeReport {
+        kind: kind.clone(),
+        target: target.clone(),
+        service: None,
+        server: None,
+        health: None,
+        timeout_ms: 1_000,
+        source: "127.0.0.1".parse().ok(),
+        bound_to: None,
+        route: None,
+        steps: vec![ProbeStep {
+            at_ms: 0.3,
+            what: "connect".into(),
+            lines: vec![format!("TCP connection to {target}")],
+        }],
+        verdict: if failed {
+            ProbeVerdict::Fail
+        } else {
+            ProbeVerdict::Pass
+        },
+        reason: "answered as it should".into(),
+        took_ms: 1.2,
+    })
 }

@@ -4,6 +4,7 @@
 
 mod address;
 mod answers;
+mod asked;
 mod changed;
 mod check;
 mod confirm;
@@ -43,6 +44,7 @@ mod warnings;
 
 use toml::de::DeTable;
 
+pub use asked::{check_of_words, check_types};
 pub use changed::{Changed, changed, unseen_by_the_kernel};
 pub use explain::explain;
 pub use fault::{Fault, Faults};

@@ -8,6 +8,7 @@ mod http;
 mod icmp;
 mod tcp;
 mod tls;
+mod watched;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream as Stream};

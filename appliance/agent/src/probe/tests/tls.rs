@@ -12,15 +12,15 @@ use super::http::with_body;
 use super::*;
 
 /// An authority, and a certificate of it.
-struct Issued {
-    ca: String,
+pub(super) struct Issued {
+    pub ca: String,
     certificate: CertificateDer<'static>,
     /// Both in PEM.
     identity: (String, String),
     server: Arc<rustls::ServerConfig>,
 }
 
-fn issue(name: &str, years: std::ops::RangeInclusive<i32>) -> Issued {
+pub(super) fn issue(name: &str, years: std::ops::RangeInclusive<i32>) -> Issued {
     let mut authority = CertificateParams::default();
     let who = format!("authority of {name} until {}", years.end());
     authority.distinguished_name.push(DnType::CommonName, who);
@@ -49,7 +49,7 @@ fn issue(name: &str, years: std::ops::RangeInclusive<i32>) -> Issued {
     }
 }
 
-fn serve_tls(issued: &Issued) -> SocketAddr {
+pub(super) fn serve_tls(issued: &Issued) -> SocketAddr {
     let config = issued.server.clone();
     serve(move |mut stream| {
         let mut connection = rustls::ServerConnection::new(config.clone()).unwrap();
@@ -63,7 +63,7 @@ fn serve_tls(issued: &Issued) -> SocketAddr {
     })
 }
 
-fn tls(verify: Verify, server_name: Option<&str>) -> CheckParams {
+pub(super) fn tls(verify: Verify, server_name: Option<&str>) -> CheckParams {
     CheckParams {
         kind: CheckKind::Tls(TlsCheck {
             server_name: server_name.map(str::to_owned),

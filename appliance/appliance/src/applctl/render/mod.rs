@@ -12,6 +12,7 @@ mod explain;
 mod import;
 mod network;
 mod path;
+mod probe;
 mod reach;
 mod services;
 mod sound;
@@ -27,6 +28,7 @@ use lb_core::control::Response;
 pub use changes::reminder;
 pub use explain::explain;
 pub use import::import;
+pub use probe::probe;
 pub use reach::{neighbours, route, routes};
 pub use sound::{echoes, heard, hop, trace_end};
 pub use status::{banner, without_agent};
@@ -42,6 +44,7 @@ pub fn report(response: &Response, screen: &Screen) -> String {
         Response::Interfaces(report) => network::interfaces(report, screen),
         Response::Gateway(report) => network::gateway(report, screen),
         Response::Path(report) => path::path(report, screen),
+        Response::Probe(report) => probe::probe(report, screen),
         // What they find is shown as services.
         Response::CheckNow(_) => String::new(),
         // `top` has a view of its own.

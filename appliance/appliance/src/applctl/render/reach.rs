@@ -208,6 +208,24 @@ pub fn route(report: &RouteTo, screen: &Screen) -> String {
     text
 }
 
+/// How the next hop is reached, in one line, for a check that goes there.
+pub(super) fn way(report: &RouteTo) -> (String, Tone) {
+    match report.kind.as_str() {
+        "unicast" => {}
+        "local" => return ("this machine itself has the address".to_owned(), Tone::Doubtful),
+        kind => return (format!("the route is of type {kind}"), Tone::Bad),
+    }
+    let next = match report.hop.via {
+        Some(via) => format!("next hop {via}"),
+        None => "on the link itself".to_owned(),
+    };
+    let (words, tone) = neighbour(report);
+    (
+        format!("through {}, {next}: {words}", interface(&report.hop)),
+        tone,
+    )
+}
+
 fn interface(hop: &Hop) -> String {
     match (&hop.interface, &hop.link) {
         (Some(label), Some(link)) if label != link => format!("{label}, is {link}"),

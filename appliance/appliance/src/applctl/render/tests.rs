@@ -159,6 +159,29 @@ fn ways_of_packets_read_as_they_should() {
 }
 
 #[test]
+fn checks_by_hand_read_as_they_should() {
+    let silent = ProbeReport {
+        verdict: ProbeVerdict::Pass,
+        reason: "answered as it should \x1b[2J".into(),
+        ..samples::probe()
+    };
+    for width in [40, 60, 80, 100, 120] {
+        let screen = Screen::plain(width);
+        for (name, report) in [
+            ("probe.txt", samples::probe()),
+            ("probe-passed.txt", silent.clone()),
+            ("probe-not-made.txt", samples::probe_not_made()),
+        ] {
+            let text = probe(&report, &screen);
+            fits(&text, width);
+            if width == 80 {
+                golden(name, &text);
+            }
+        }
+    }
+}
+
+#[test]
 fn echoes_and_hops_read_as_they_should() {
     let (told, account) = samples::echoes();
     for width in [40, 60, 80, 100, 120] {

@@ -187,6 +187,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     reach::ARP,
     reach::ROUTE,
+    reach::PROBE,
     reach::PING,
     reach::TRACE,
     Command {

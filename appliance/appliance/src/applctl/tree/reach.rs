@@ -110,3 +110,42 @@ pub(super) const TRACE: Command = Command {
     examples: &["trace 203.0.113.7", "trace 172.16.0.11 --port 30080"],
     ..LEAF
 };
+
+pub(super) const PROBE: Command = Command {
+    name: "probe",
+    action: Action::Probe,
+    summary: "make one check now, and show it step by step",
+    about: "WHAT is a service, and SERVER one of its servers, which is checked as lb.toml says; or WHAT is a type of check, such as \
+            `https`, SERVER is ADDRESS:PORT, and the rest are keys of a check as in lb.toml, without quotes: `path=/readyz`. It \
+            shows the way, the connection, the certificates with their names and time, the request, the answer with its fields \
+            and the beginning of its body, what was expected, and the verdict, each with the time since the start. It is made \
+            by the agent, as its own checks are, and counts for nothing: no health changes.",
+    arguments: &[
+        Argument {
+            name: "WHAT",
+            values: Values::Probed,
+            many: false,
+            needed: true,
+        },
+        Argument {
+            name: "SERVER",
+            values: Values::Servers,
+            many: false,
+            needed: true,
+        },
+        Argument {
+            name: "KEY=VALUE",
+            values: Values::CheckKeys,
+            many: true,
+            needed: false,
+        },
+    ],
+    options: JSON_ONLY,
+    examples: &[
+        "probe nginx 172.16.0.11",
+        "probe tcp 172.16.0.11:30080",
+        "probe https 172.16.0.1:6443 path=/readyz verify=false timeout=2s",
+        "probe dns 172.16.0.10:53 name=example.com query=A",
+    ],
+    ..LEAF
+};

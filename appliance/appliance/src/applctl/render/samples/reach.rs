@@ -1,5 +1,6 @@
 //! Neighbours and routes of a small appliance.
 
+use lb_core::control::{HealthWord, ProbeReport, ProbeStep, ProbeVerdict};
 use lb_core::neighbours::{Hop, Neighbour, NeighbourState, NeighboursReport, RouteEntry, RouteTo};
 use lb_core::path::{PathReport, PathServer, PathStep};
 
@@ -164,5 +165,97 @@ pub fn path() -> PathReport {
         ],
         passes: true,
         end: "goes to one of 2 servers, by wlc".into(),
+    }
+}
+
+fn step(at_ms: f64, what: &str, lines: &[&str]) -> ProbeStep {
+    ProbeStep {
+        at_ms,
+        what: what.into(),
+        lines: lines.iter().map(|line| (*line).into()).collect(),
+    }
+}
+
+/// Over HTTPS to a server of the file.
+pub fn probe() -> ProbeReport {
+    ProbeReport {
+        kind: "https".into(),
+        target: "172.16.0.1:6443".into(),
+        service: Some("kube-apiserver".into()),
+        server: Some("172.16.0.1:6443".into()),
+        health: Some(HealthWord::Up),
+        timeout_ms: 3_000,
+        source: Some("172.16.0.254".parse().unwrap()),
+        bound_to: None,
+        route: routes_to().into_iter().next().map(|(_, to)| to),
+        steps: vec![
+            step(
+                0.41,
+                "connect",
+                &["TCP connection from 172.16.0.254:41230 to 172.16.0.1:6443"],
+            ),
+            step(
+                3.2,
+                "certificate",
+                &[
+                    "subject: kube-apiserver",
+                    "issuer: kubernetes",
+                    "names: kubernetes, kubernetes.default, kubernetes.default.svc, kubernetes.default.svc.cluster.local, master, 10.96.0.1, 172.16.0.1",
+                    "valid: 2026-01-31 to 2027-01-31, ends in 66 days",
+                    "SHA-256: 5d1c0d3a1f9ce7f3c9a47c5b9c41a8d0a7d2f1d97b2cbe0f2b4f70f8a5a7c0de",
+                    "expected: a chain to `ca`, and the server's address among its names (no `server_name`)",
+                ],
+            ),
+            step(
+                3.9,
+                "tls",
+                &["TLS 1.3, TLS13_AES_128_GCM_SHA256", "ALPN: http/1.1"],
+            ),
+            step(
+                4.0,
+                "request",
+                &[
+                    "GET /readyz HTTP/1.1",
+                    "host: 172.16.0.1:6443",
+                    "authorization: (not shown)",
+                    "expected: status 200-299",
+                ],
+            ),
+            step(
+                12.6,
+                "answer",
+                &[
+                    "HTTP/1.1 500 Internal Server Error",
+                    "content-type: text/plain; charset=utf-8",
+                ],
+            ),
+            step(
+                12.7,
+                "body",
+                &[
+                    "begins with (the check does not look at it): \"[+]ping ok\\n[-]etcd failed: reason withheld\\n\"",
+                ],
+            ),
+        ],
+        verdict: ProbeVerdict::Fail,
+        reason: "status 500 instead of 200-299".into(),
+        took_ms: 12.8,
+    }
+}
+
+/// One whose link is gone, and that is not in the file.
+pub fn probe_not_made() -> ProbeReport {
+    ProbeReport {
+        kind: "icmp".into(),
+        target: "172.16.0.11".into(),
+        service: None,
+        server: None,
+        health: None,
+        route: None,
+        source: None,
+        steps: vec![],
+        verdict: ProbeVerdict::CannotCheck,
+        reason: "eth1 has no carrier".into(),
+        ..probe()
     }
 }
