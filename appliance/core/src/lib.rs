@@ -1,6 +1,7 @@
 //! What decides: configuration, health of servers, the state that the kernel should have, and the steps that lead there.
 //! Pure: no I/O, no clock, no `unsafe`. Time comes in as an argument; effects leave through the traits in [`ports`].
 
+pub mod bundle;
 pub mod certificates;
 pub mod check;
 pub mod config;
@@ -18,6 +19,7 @@ pub mod icmp;
 pub mod import;
 pub mod lateness;
 pub mod link_kind;
+pub mod listing;
 pub mod mirror;
 pub mod model;
 pub mod neighbours;

@@ -1,4 +1,13 @@
-//! What must not leave the box: which header fields let somebody in, and lb.toml without its secrets. Must not: read files.
+//! What must not leave the box: which header fields let somebody in, lb.toml without its secrets, and any text without those that are known.
+//! Must not: read files.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use toml_parser::Source;
+use toml_parser::lexer::TokenKind;
 
 /// In the place of a secret.
 pub const HIDDEN: &str = "(not shown)";
@@ -16,11 +25,150 @@ const SECRET_NAMES: [&str; 10] = [
     "x-auth",
     "credential",
 ];
+/// Keys of lb.toml whose values may let somebody in, whatever they look like.
+const SECRET_KEYS: [&str; 4] = ["headers", "client_key", "send", "send_hex"];
+/// Shorter texts are found everywhere by chance, and so are words such as `Bearer` or `PING`.
+const SHORTEST: usize = 4;
+const LONGEST_WORD: usize = 8;
+const KEY_BEGINS: &str = "PRIVATE KEY-----";
+/// Hashes of passwords (PHC string format).
+const HASH_BEGINS: &str = "$argon2";
 
 /// Whether a header field's value lets whoever knows it in.
 pub fn is_secret_field(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('_', "-");
     SECRET_NAMES.iter().any(|secret| name.contains(secret))
+}
+
+/// A configuration that may be shown to others, and the secrets that were in it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Redacted {
+    pub text: String,
+    pub secrets: BTreeSet<String>,
+}
+
+/// lb.toml without the values of `headers`, `send`, `client_key` and the like, without queries of paths, and without comments.
+/// `None`: it cannot be read, so that secrets cannot be told from the rest.
+pub fn redact(text: &str) -> Option<Redacted> {
+    let document = DeTable::parse(text).ok()?;
+    let mut found = Found::default();
+    found.table(document.get_ref(), false);
+    let source = Source::new(text);
+    for token in source.lex().filter(|token| token.kind() == TokenKind::Comment) {
+        let span = token.span();
+        found.places.push((span.start()..span.end(), "#".to_owned()));
+    }
+    found
+        .places
+        .sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
+    let mut redacted = text.to_owned();
+    for (span, instead) in found.places {
+        redacted.replace_range(span, &instead);
+    }
+    Some(Redacted {
+        text: redacted,
+        secrets: found.secrets,
+    })
+}
+
+#[derive(Default)]
+struct Found {
+    places: Vec<(Range<usize>, String)>,
+    secrets: BTreeSet<String>,
+}
+
+impl Found {
+    fn table(&mut self, table: &DeTable<'_>, secret: bool) {
+        for (key, value) in table {
+            let key = key.get_ref();
+            let secret = secret || SECRET_KEYS.contains(&key.as_ref()) || is_secret_field(key);
+            self.value(key, value, secret);
+        }
+    }
+
+    fn value(&mut self, key: &str, value: &Spanned<DeValue<'_>>, secret: bool) {
+        match value.get_ref() {
+            DeValue::Table(table) => self.table(table, secret),
+            DeValue::Array(array) => array.iter().for_each(|value| self.value(key, value, secret)),
+            DeValue::String(text) => self.text(key, text, value.span(), secret),
+            _ => {}
+        }
+    }
+
+    fn text(&mut self, key: &str, text: &str, span: Range<usize>, secret: bool) {
+        if secret || text.contains(KEY_BEGINS) || text.contains(HASH_BEGINS) {
+            let words = text.split_whitespace().chain([text.trim()]);
+            self.secrets
+                .extend(words.filter(|word| is_telling(word)).map(str::to_owned));
+            // Of its form something has to be left that is read without a fault.
+            let instead = if key == "send_hex" { "00" } else { HIDDEN };
+            self.places.push((span, format!("\"{instead}\"")));
+        } else if let Some((path, query)) = text.split_once('?').filter(|_| key == "path") {
+            self.secrets
+                .extend(Some(query.to_owned()).filter(|query| is_telling(query)));
+            self.places.push((span, format!("\"{path}?hidden\"")));
+        }
+    }
+}
+
+/// Whether a secret is looked for in other texts.
+fn is_telling(word: &str) -> bool {
+    let is_plain = word.len() <= LONGEST_WORD && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+    word.len() >= SHORTEST && !is_plain
+}
+
+/// A text without these secrets, without private keys, hashes of passwords, and what stands behind the name of a secret field.
+pub fn scrub(text: &str, secrets: &BTreeSet<String>) -> String {
+    let mut text = without_keys(text);
+    // The longest first: a part of one may be another.
+    let mut known: Vec<&String> = secrets.iter().collect();
+    known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    for secret in known {
+        if text.contains(secret.as_str()) {
+            text = text.replace(secret.as_str(), HIDDEN);
+        }
+    }
+    text.split_inclusive('\n').map(line).collect()
+}
+
+/// PEM of private keys, to its end, or to the end of the text.
+fn without_keys(text: &str) -> String {
+    let mut out = String::new();
+    let mut inside = false;
+    for line in text.split_inclusive('\n') {
+        let has_mark = line.contains(KEY_BEGINS);
+        let begins = has_mark && line.contains("BEGIN");
+        let ends = has_mark && line.contains("END ");
+        if begins && !inside {
+            out.push_str(&format!("{HIDDEN}\n"));
+        }
+        if !inside && !begins {
+            out.push_str(line);
+        }
+        inside = (inside || begins) && !ends;
+    }
+    out
+}
+
+fn line(line: &str) -> String {
+    let (body, end) = match line.strip_suffix('\n') {
+        Some(body) => (body, "\n"),
+        None => (line, ""),
+    };
+    let body = match body.find(HASH_BEGINS) {
+        Some(at) => format!("{}{HIDDEN}", &body[..at]),
+        None => body.to_owned(),
+    };
+    // `Authorization: Bearer x`, `"cookie": "x"`, `x-api-key = x`.
+    for (at, _) in body.match_indices([':', '=']) {
+        let name = body[..at].trim_end().trim_end_matches(['"', '\'']);
+        let begin = name.rfind(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c));
+        let name = &name[begin.map_or(0, |begin| begin + 1)..];
+        if is_secret_field(name) && !body[at + 1..].trim().is_empty() {
+            return format!("{} {HIDDEN}{end}", &body[..=at]);
+        }
+    }
+    body + end
 }
 
 #[cfg(test)]
@@ -48,5 +196,61 @@ mod tests {
         ] {
             assert!(!is_secret_field(open), "{open}");
         }
+    }
+
+    const FILE: &str = r#"
+hostname = "lb" # the password is planted-0
+[[virtual_server]]
+name = "web"
+check = { type = "https", path = "/health?key=planted-1", headers = { X-Plain = "planted-2", Authorization = "Bearer planted-3" } }
+[virtual_server.check2]
+client_key = """
+-----BEGIN PRIVATE KEY-----
+planted-4
+-----END PRIVATE KEY-----
+"""
+client_certificate = "client.pem"
+send = "planted-5"
+send_hex = "706c616e746564"
+my_token = ["planted-6"]
+urls = [{ path = "/x?planted-7" }]
+note = "$argon2id$v=19$planted-8"
+"#;
+
+    #[test]
+    fn a_configuration_keeps_its_shape_and_loses_its_secrets() {
+        let Redacted { text, secrets } = redact(FILE).unwrap();
+        assert!(!text.contains("planted") && !text.contains("706c"), "{text}");
+        for kept in [
+            "hostname = \"lb\"",
+            "path = \"/health?hidden\"",
+            "Authorization = \"(not shown)\"",
+            "client_certificate = \"client.pem\"",
+            "send_hex = \"00\"",
+        ] {
+            assert!(text.contains(kept), "{kept}: {text}");
+        }
+        assert!(DeTable::parse(&text).is_ok(), "{text}");
+        assert!(secrets.contains("planted-2") && secrets.contains("planted-3"));
+        assert!(
+            !secrets.contains("Bearer") && !secrets.contains("PRIVATE"),
+            "{secrets:?}"
+        );
+        assert_eq!(redact("headers = { a = "), None);
+    }
+
+    #[test]
+    fn any_text_is_scrubbed_of_what_is_known_and_of_what_looks_like_it() {
+        let secrets = redact(FILE).unwrap().secrets;
+        let text = "agent: it says planted-3 and planted-6\nAuthorization: Basic planted-9\n  \"cookie\": \"planted-9\",\n\
+                    hash $argon2id$v=19$planted-9\n-----BEGIN EC PRIVATE KEY-----\nplanted-9\n-----END EC PRIVATE KEY-----\nafter: it\n\
+                    X-Api-Key=planted-9\nstatus: 200 for https://a/b\n-----BEGIN PRIVATE KEY-----\nplanted-9";
+        let scrubbed = scrub(text, &secrets);
+        assert!(!scrubbed.contains("planted"), "{scrubbed}");
+        assert!(
+            scrubbed.contains("after: it\n") && scrubbed.contains("status: 200 for https://a/b\n"),
+            "{scrubbed}"
+        );
+        assert!(scrubbed.contains("Authorization: (not shown)\n"), "{scrubbed}");
     }
 }

@@ -20,3 +20,4 @@ pub use ask::hop::HopProbe;
 pub use ipvs::{Ipvs, IpvsTable};
 pub use kernel::{Kernel, Parts};
 pub use links::{LinkMonitor, NetworkView};
+pub use sysctl::network_settings;

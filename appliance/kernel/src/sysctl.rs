@@ -2,6 +2,7 @@
 //! (`class/net/eth0/queues/rx-0/rps_cpus`), and the host's name.
 //! Must not: know what any of them means.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Component, Path, PathBuf};
@@ -11,6 +12,8 @@ use lb_core::ports::KernelFault;
 use crate::fault;
 
 const ROOT: &str = "/proc/sys";
+/// Ends of names (Documentation/networking/ip-sysctl.rst).
+const SECRETS: [&str; 3] = ["fastopen_key", "rss_key", "stable_secret"];
 /// For names that begin with the second.
 const DEVICES: (&str, &str) = ("/sys", "class/");
 
@@ -20,6 +23,32 @@ pub(crate) fn read(name: &str) -> Result<Option<String>, KernelFault> {
         Ok(text) => Ok(Some(text.split_whitespace().collect::<Vec<_>>().join(" "))),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(fault::from_io(&e)),
+    }
+}
+
+/// All settings of the network, by path, but for those that are secrets (keys of cookies and of addresses).
+pub fn network_settings() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    below(Path::new("net"), &mut found);
+    found
+}
+
+/// What cannot be read (some can only be written) is left out.
+fn below(directory: &Path, found: &mut BTreeMap<String, String>) {
+    let Ok(entries) = fs::read_dir(Path::new(ROOT).join(directory)) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let inner = directory.join(entry.file_name());
+        match (entry.file_type(), inner.to_str()) {
+            (Ok(kind), _) if kind.is_dir() => below(&inner, found),
+            (Ok(_), Some(name)) if !SECRETS.iter().any(|secret| name.ends_with(secret)) => {
+                if let Ok(Some(value)) = read(name) {
+                    found.insert(name.to_owned(), value);
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -66,6 +95,16 @@ mod tests {
             write("net/ipv4/no_such_setting", "1").unwrap_err().errno,
             Some(libc::ENOENT)
         );
+    }
+
+    #[test]
+    fn settings_of_the_network_are_listed_without_secrets() {
+        let settings = network_settings();
+        assert!(settings.contains_key("net/ipv4/ip_forward"));
+        assert!(settings.len() > 100, "{}", settings.len());
+        let secret = |name: &&String| name.ends_with("_key") || name.ends_with("_secret");
+        let secrets: Vec<_> = settings.keys().filter(secret).collect();
+        assert!(secrets.is_empty(), "{secrets:?}");
     }
 
     #[test]

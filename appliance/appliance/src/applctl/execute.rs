@@ -13,6 +13,7 @@ use lb_core::rates;
 use lb_core::traffic::TRAFFIC_WINDOW_MS;
 use serde::Serialize;
 
+use super::bundle;
 use super::client::{AskError, ask};
 use super::configure::{self, pending_for};
 use super::console::size;
@@ -150,6 +151,7 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
             Some(packet) => context.ask(&Request::Path(packet))?,
             None => return explain_key(invocation, context),
         },
+        Action::SupportBundle => return bundle::run(invocation, context),
         Action::Version => Response::Version(version(context.places)),
         Action::Top => return top::run(invocation, context),
         Action::Log => {

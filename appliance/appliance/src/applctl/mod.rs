@@ -2,6 +2,7 @@
 //! Must not: decide anything about the appliance; it asks, shows, and hands over.
 
 mod change;
+mod bundle;
 mod client;
 mod complete;
 mod configure;
@@ -26,6 +27,7 @@ mod sound;
 #[cfg(test)]
 mod tests;
 mod top;
+mod transfer;
 mod tree;
 
 use std::env;

@@ -38,6 +38,7 @@ pub enum Action {
     ConfigDiff,
     ConfigHistory,
     ConfigRollback,
+    SupportBundle,
     Version,
     Reboot,
     PowerOff,
@@ -156,6 +157,7 @@ pub const PORT: &str = "--port";
 pub const ONCE: &str = "--once";
 pub const DRY_RUN: &str = "--dry-run";
 pub const CONFIRM: &str = "--confirm";
+pub const LIST: &str = "--list";
 pub const COMMENT: &str = "--comment";
 
 const JSON_CHOICE: Choice = Choice {

@@ -5,6 +5,7 @@ mod changes;
 mod checks;
 mod config;
 mod connections;
+mod contents;
 mod doctor;
 mod drains;
 mod events;
@@ -26,6 +27,7 @@ mod why;
 use lb_core::control::Response;
 
 pub use changes::reminder;
+pub use contents::contents;
 pub use explain::explain;
 pub use import::import;
 pub use probe::probe;

@@ -182,6 +182,30 @@ fn checks_by_hand_read_as_they_should() {
 }
 
 #[test]
+fn the_contents_of_a_bundle_fit() {
+    let files = [
+        (
+            "lb.toml",
+            "the configuration, without its secrets and comments",
+            1_400,
+        ),
+        ("log.txt", "the log of the kernel, init and the agent", 179_600),
+        (
+            "config-diff.txt",
+            "what lb.toml and the kernel differ in from what is in force",
+            0,
+        ),
+    ];
+    for width in [40, 60, 80, 120] {
+        let text = contents(&files, &Screen::plain(width));
+        fits(&text, width);
+        if width == 80 {
+            golden("support-bundle-list.txt", &text);
+        }
+    }
+}
+
+#[test]
 fn echoes_and_hops_read_as_they_should() {
     let (told, account) = samples::echoes();
     for width in [40, 60, 80, 100, 120] {

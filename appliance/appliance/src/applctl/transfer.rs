@@ -1,0 +1,104 @@
+//! A file of the box's as text on the terminal: base64 (RFC 4648) between two marker lines, with its SHA-256 and the command that turns it back.
+//! A serial line has nothing better, and any log of the session can be cut afterwards. Must not: know what is in the file.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::client::AskError;
+use super::execute::Context;
+use super::failure::Failure;
+use super::render::{clean, some};
+
+/// Of the text between the markers (bytes): 90 s at 115,200 baud.
+pub const MOST_TEXT: usize = 1 << 20;
+/// Of the file itself: base64 takes four characters for three bytes, and a line feed for 76.
+pub const MOST_BYTES: usize = MOST_TEXT / 78 * 57;
+const COLUMNS: usize = 76;
+/// Lines between two looks for Ctrl-C.
+const LINES: usize = 64;
+/// What a serial line carries (bytes per second), at the rate that the appliance sets.
+const LINE_RATE: u64 = 11_520;
+
+/// For `--json`.
+#[derive(Debug, Serialize)]
+pub struct Encoded {
+    pub name: String,
+    pub bytes: usize,
+    pub sha256: String,
+    pub base64: String,
+}
+
+pub fn encode(name: &str, bytes: &[u8]) -> Encoded {
+    let digest = Sha256::digest(bytes);
+    Encoded {
+        name: name.to_owned(),
+        bytes: bytes.len(),
+        sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        base64: STANDARD.encode(bytes),
+    }
+}
+
+/// Sends the file; Ctrl-C ends it.
+pub fn send(name: &str, bytes: &[u8], context: &mut Context<'_>) -> Result<(), Failure> {
+    let file = encode(name, bytes);
+    let name = clean(name).into_owned();
+    context.print(&head(&file, &name))?;
+    let lines: Vec<&str> = lines(&file.base64).collect();
+    for some in lines.chunks(LINES) {
+        context.print(&format!("{}\n", some.join("\n")))?;
+        if !context
+            .interrupt
+            .pause(Duration::ZERO)
+            .map_err(Failure::Terminal)?
+        {
+            context.print("=== INTERRUPTED\n")?;
+            return Err(AskError::Interrupted.into());
+        }
+    }
+    context.print(&format!("=== END {name}\n"))?;
+    Ok(())
+}
+
+fn lines(base64: &str) -> impl Iterator<Item = &str> {
+    let mut rest = base64;
+    std::iter::from_fn(move || {
+        let (line, after) = rest.split_at(rest.len().min(COLUMNS));
+        rest = after;
+        (!line.is_empty()).then_some(line)
+    })
+}
+
+fn head(file: &Encoded, name: &str) -> String {
+    let length = file.base64.len() + file.base64.len() / COLUMNS;
+    let seconds = length as u64 / LINE_RATE + 1;
+    format!(
+        "{} of text, about {seconds} s over a serial line of 115,200 baud. Save what the terminal shows as session.log, and there:\n\
+         \n  sed '1,/^=== BEGIN {name}/d;/^=== END/,$d' session.log | tr -d '\\r' | base64 -d > {name}\n  \
+         echo '{}  {name}' | sha256sum -c\n\
+         \n=== BEGIN {name}, {} bytes, sha256 {}\n",
+        some(length, "byte"),
+        file.sha256,
+        file.bytes,
+        file.sha256
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_short_and_whole_and_the_limits_agree() {
+        let file = encode("x", &[7; 1_000]);
+        let text: Vec<&str> = lines(&file.base64).collect();
+        assert!(text.iter().all(|line| line.len() <= COLUMNS));
+        assert_eq!(STANDARD.decode(text.concat()).unwrap(), [7; 1_000]);
+        let most = encode("x", &vec![7; MOST_BYTES]);
+        assert!(most.base64.len() + lines(&most.base64).count() <= MOST_TEXT);
+        assert_eq!(file.sha256.len(), 64);
+    }
+}
