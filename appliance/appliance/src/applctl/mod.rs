@@ -1,8 +1,8 @@
 //! `applctl`: the client of the agent's control socket, as a program and as the console's prompt.
 //! Must not: decide anything about the appliance; it asks, shows, and hands over.
 
-mod change;
 mod bundle;
+mod change;
 mod client;
 mod complete;
 mod configure;

@@ -80,7 +80,7 @@ impl Gathering<'_, '_> {
 
     fn configurations(&mut self) {
         let file = &self.context.places.config_file;
-        let of_agent = match self.context.ask(&Request::ConfigShow { number: None }) {
+        let of_agent = match self.context.ask(&Request::ConfigShow { kept: None }) {
             Ok(Response::Config(config)) => Some(config.text),
             _ => None,
         };

@@ -344,7 +344,7 @@ fn what_was_taken_from_a_seed_is_told() {
     let screen = Screen::plain(79);
     let mut report = samples::status();
     report.config.seed = Some("lb.toml was taken from the disk LBSEED (/dev/vdb) (first boot)".to_owned());
-    let shown = status(&report, &screen);
+    let shown = status::status(&report, &screen);
     assert!(
         shown.contains("Seed            lb.toml was taken from the disk LBSEED"),
         "{shown}"
