@@ -20,6 +20,7 @@ use crate::trial::Origin;
 use crate::{Places, report, seed, trial};
 
 /// What a start finds.
+#[derive(Debug)]
 pub struct Loaded {
     pub config: Option<(Config, Parts)>,
     /// Of its text, as [`config::fingerprint`] gives it.

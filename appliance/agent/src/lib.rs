@@ -36,7 +36,8 @@ use std::path::PathBuf;
 
 use lb_core::ports::{ActivityPort, KernelPort, LinkEvents};
 
-pub use archive::HISTORY_DIRECTORY;
+pub use apply::{Loaded, load};
+pub use archive::{Archive, HISTORY_DIRECTORY};
 pub use drains::DRAINS_FILE;
 pub use preview::text_difference;
 pub use store::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, RETURNED_FILE, SAMPLE_FILE, Store};

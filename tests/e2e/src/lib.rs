@@ -4,6 +4,7 @@
 
 pub mod artifacts;
 pub mod config;
+pub mod crash;
 pub mod farm;
 pub mod health;
 pub mod hold;
@@ -17,6 +18,7 @@ pub mod sctp;
 pub mod tally;
 pub mod traffic;
 pub mod volume;
+pub mod write_log;
 
 pub use artifacts::Artifacts;
 pub use hold::Held;

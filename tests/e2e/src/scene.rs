@@ -140,6 +140,11 @@ impl Scene {
         self.options.memory_mb = megabytes;
     }
 
+    /// From the next time that it is powered on: every write and flush of the disk goes into this empty file, too.
+    pub fn log_writes(&mut self, log: Option<PathBuf>) {
+        self.options.write_log = log;
+    }
+
     /// The mains fail; the disk keeps what it has.
     pub fn cut_power(&mut self) -> Result<()> {
         self.vm.take().map_or(Ok(()), Vm::power_cut)

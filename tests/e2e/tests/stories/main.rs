@@ -8,6 +8,7 @@ mod bad_input;
 mod bonds;
 mod checks;
 mod counters;
+mod crash_points;
 mod crowd;
 mod damage;
 mod dead;
@@ -65,6 +66,11 @@ fn main() -> ExitCode {
         Story::new("rows_uefi", 420, rows::uefi),
         Story::new("power_cut_in_config_put", 480, power::cut_in_config_put),
         Story::new("reset_in_config_put", 480, power::reset_in_config_put),
+        Story::new(
+            "a_configuration_is_never_lost",
+            480,
+            crash_points::a_configuration_is_never_lost,
+        ),
         Story::new("drift_is_repaired", 420, drift::is_repaired),
         Story::new("flows_take_the_fast_path", 300, fast::flows_take_the_fast_path),
         Story::new("packets_are_steered", 150, drift::packets_are_steered),

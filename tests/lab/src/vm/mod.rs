@@ -3,6 +3,7 @@
 
 mod accel;
 mod console;
+mod disk;
 mod qmp;
 mod transcript;
 
@@ -73,6 +74,8 @@ pub struct VmOptions {
     pub disk: PathBuf,
     /// The disk refuses to be written to.
     pub read_only: bool,
+    /// An empty file that is to hold every write and flush of the disk.
+    pub write_log: Option<PathBuf>,
     pub memory_mb: u32,
     pub smp: u32,
     /// Its time counts its instructions; see [`accel::COUNTING`]. Meant for one processor.
@@ -94,6 +97,7 @@ impl VmOptions {
             boot,
             disk: disk.into(),
             read_only: false,
+            write_log: None,
             memory_mb: 256,
             smp: 2,
             counting: false,
@@ -362,13 +366,7 @@ fn arguments(options: &VmOptions, directory: &Path) -> Result<Vec<String>> {
         ),
     );
     add("-serial", "chardev:serial".into());
-    let read_only = if options.read_only { "on" } else { "off" };
-    let disk = options.disk.display();
-    add(
-        "-drive",
-        format!("if=none,id=disk,format=raw,file={disk},readonly={read_only}"),
-    );
-    add("-device", "virtio-blk-pci,drive=disk,bootindex=1".into());
+    line.extend(disk::arguments(options));
     line.extend(device_arguments(options, directory));
     line.extend(boot_arguments(&options.boot, directory)?);
     line.extend(options.extra.iter().cloned());
