@@ -129,7 +129,12 @@ fn examples_of_all_keys_and_those_of_the_guide_fit() {
 const UNSEEN: [(&str, &[&str]); 5] = [
     (
         "what an address is to its network, or that it is none of a host",
-        &["address-is-broadcast", "address-is-network", "address-loopback"],
+        &[
+            "address-is-broadcast",
+            "address-is-network",
+            "address-leading-zeros",
+            "address-loopback",
+        ],
     ),
     (
         "what another part of the file says",
@@ -138,6 +143,7 @@ const UNSEEN: [(&str, &[&str]); 5] = [
             "gateway-not-on-link",
             "listen-not-owned",
             "masquerade-out",
+            "server-is-the-service",
         ],
     ),
     (
@@ -148,6 +154,7 @@ const UNSEEN: [(&str, &[&str]); 5] = [
             "interface-twice",
             "links-circle",
             "listen-twice",
+            "listen-twice-in-ports",
             "networks-overlap",
             "route-twice",
             "server-twice",
@@ -161,6 +168,8 @@ const UNSEEN: [(&str, &[&str]); 5] = [
             "check-endpoints",
             "check-icmp-port",
             "check-jitter",
+            "check-key-of-other-kind",
+            "check-kind-of-udp",
             "check-trust",
             "interface-nameless",
             "one-packet",
