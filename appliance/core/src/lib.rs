@@ -29,6 +29,7 @@ pub mod plan;
 pub mod pool;
 pub mod ports;
 pub mod rates;
+pub mod reset;
 pub mod ruleset;
 pub mod secrets;
 pub mod seed;

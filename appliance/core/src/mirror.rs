@@ -123,6 +123,21 @@ where
         .map_err(|e| MirrorError::Io("write the header", e))
 }
 
+/// Overwrites both records; the slots stay for the next one. `flush` as for [`write_next`].
+pub fn erase<D, F>(device: &mut D, mut flush: F) -> Result<(), MirrorError>
+where
+    D: Read + Write + Seek,
+    F: FnMut(&D) -> io::Result<()>,
+{
+    let empty = vec![0; SLOT_BYTES - SECTOR];
+    for at in find_slots(device)?.0.into_iter().flatten() {
+        put(device, at + SECTOR as u64, &empty)
+            .and_then(|()| flush(device))
+            .map_err(|e| MirrorError::Io("overwrite a record", e))?;
+    }
+    Ok(())
+}
+
 /// Looks for the slots' magics at the sector boundaries, from the device's start to its end.
 pub fn find_slots<D: Read + Seek>(device: &mut D) -> Result<Slots, MirrorError> {
     scan(device).map_err(|e| MirrorError::Io("look for the slots", e))

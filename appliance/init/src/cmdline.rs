@@ -1,5 +1,6 @@
 //! The kernel's command line: the few words of it that init reads. Must not: read the file (the caller does).
 
+use lb_core::reset::CMDLINE_WORD;
 use log::LevelFilter;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -8,13 +9,18 @@ pub struct Cmdline {
     pub slot: Option<String>,
     /// `lb.log=`: how much is logged.
     pub log: Option<LevelFilter>,
+    /// `lb.factory-reset`: this boot resets the machine.
+    pub factory_reset: bool,
     /// `console=`, without their options, in their order.
     pub consoles: Vec<String>,
 }
 
 impl Cmdline {
     pub fn parse(text: &str) -> Cmdline {
-        let mut cmdline = Cmdline::default();
+        let mut cmdline = Cmdline {
+            factory_reset: text.split_whitespace().any(|word| word == CMDLINE_WORD),
+            ..Cmdline::default()
+        };
         for (key, value) in text.split_whitespace().filter_map(|word| word.split_once('=')) {
             match key {
                 "lb.slot" => cmdline.slot = Some(value.to_owned()),
@@ -46,6 +52,8 @@ mod tests {
         assert_eq!(cmdline.slot.as_deref(), Some("b"));
         assert_eq!(cmdline.log, Some(LevelFilter::Debug));
         assert_eq!(cmdline.consoles, ["tty0", "ttyS0"]);
+        assert!(!cmdline.factory_reset);
+        assert!(Cmdline::parse("quiet lb.factory-reset lb.slot=a").factory_reset);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod pipe;
 mod program;
 mod refused;
 mod rescue;
+mod reset;
 mod seat;
 mod seed;
 mod shutdown;

@@ -15,7 +15,7 @@ use crate::button::Button;
 use crate::cmdline::Cmdline;
 use crate::machine::{AGENT_READY, Machine};
 use crate::refused::Refused;
-use crate::{clock, kmsg, mounts, refused, seat, seed, volume};
+use crate::{clock, kmsg, mounts, refused, reset, seat, seed, volume};
 
 /// Before the configuration gives another name.
 const HOSTNAME: &[u8] = b"lb";
@@ -150,7 +150,24 @@ fn prepare_volume(machine: &mut Machine) -> Result {
         .problems
         .into_iter()
         .for_each(|problem| machine.problem(problem));
-    Ok(Progress::Done(word))
+    match reset::carry_out(
+        Path::new(volume::CONFIG),
+        Path::new(volume::BOOTCTL),
+        machine.cmdline.factory_reset,
+    ) {
+        None => Ok(Progress::Done(word)),
+        Some(Ok(said)) => {
+            machine.say(&format!("*** {said}"));
+            log::warn!("{said}");
+            Ok(Progress::Done("reset"))
+        }
+        Some(Err(refused)) => {
+            machine.problem(format!(
+                "the factory reset is not complete: {refused}; it goes on at the next boot: `reboot`"
+            ));
+            Ok(Progress::Done(word))
+        }
+    }
 }
 
 fn look_for_seed(machine: &mut Machine) -> Result {

@@ -145,6 +145,11 @@ impl Scene {
         self.options.write_log = log;
     }
 
+    /// Further hardware, from the next time that it is powered on, as QEMU's arguments.
+    pub fn attach(&mut self, arguments: Vec<String>) {
+        self.options.extra.extend(arguments);
+    }
+
     /// The mains fail; the disk keeps what it has.
     pub fn cut_power(&mut self) -> Result<()> {
         self.vm.take().map_or(Ok(()), Vm::power_cut)

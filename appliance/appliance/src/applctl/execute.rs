@@ -17,6 +17,7 @@ use super::bundle;
 use super::client::{AskError, ask};
 use super::configure::{self, pending_for};
 use super::console::size;
+use super::factory;
 use super::failure::Failure;
 use super::help;
 use super::import;
@@ -164,6 +165,7 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         Action::ImportKeepalived | Action::ImportHaproxy => return import::run(invocation, context),
         Action::Reboot => return end(Power::Reboot, context),
         Action::PowerOff => return end(Power::Off, context),
+        Action::FactoryReset => return factory::run(invocation, context),
         Action::Help => return help_for(&invocation.arguments, context),
         Action::Clear => return context.print("\x1b[H\x1b[2J"),
         Action::Resize => return resize(context),

@@ -8,6 +8,7 @@ mod complete;
 mod configure;
 mod console;
 mod execute;
+mod factory;
 mod failure;
 mod help;
 mod import;

@@ -12,6 +12,8 @@ use thiserror::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Power {
     Reboot,
+    /// A restart of which the next boot does the work.
+    FactoryReset,
     Off,
 }
 
@@ -19,7 +21,7 @@ impl Power {
     /// What init takes as the order.
     fn signal(self) -> Signal {
         match self {
-            Power::Reboot => Signal::TERM,
+            Power::Reboot | Power::FactoryReset => Signal::TERM,
             Power::Off => Signal::USR2,
         }
     }
@@ -27,6 +29,7 @@ impl Power {
     fn name(self) -> &'static str {
         match self {
             Power::Reboot => "reboot",
+            Power::FactoryReset => "factory-reset",
             Power::Off => "poweroff",
         }
     }
@@ -35,6 +38,9 @@ impl Power {
     pub fn announcement(self) -> &'static str {
         match self {
             Power::Reboot => "Rebooting: init stops the agent, unmounts /config and restarts the machine.",
+            Power::FactoryReset => {
+                "Resetting: init restarts the machine, and the next boot deletes what /config holds."
+            }
             Power::Off => {
                 "Powering off: init stops the agent, unmounts /config and switches the machine off."
             }
@@ -50,11 +56,17 @@ pub enum PowerError {
     Signal(Power, #[source] io::Error),
 }
 
+/// Whether there is an init that would do it.
+pub fn is_possible(power: Power, init_report: &Path) -> Result<(), PowerError> {
+    match is_our_init(init_report) {
+        true => Ok(()),
+        false => Err(PowerError::NotOurInit(power)),
+    }
+}
+
 /// Tells init; what happens then is its part.
 pub fn order(power: Power, init_report: &Path) -> Result<(), PowerError> {
-    if !is_our_init(init_report) {
-        return Err(PowerError::NotOurInit(power));
-    }
+    is_possible(power, init_report)?;
     kill_process(Pid::INIT, power.signal()).map_err(|e| PowerError::Signal(power, e.into()))
 }
 
@@ -76,7 +88,7 @@ mod tests {
     fn a_machine_that_is_not_the_appliance_stays_up() {
         let nowhere = Path::new("/nonexistent/init.json");
         assert!(!is_our_init(nowhere));
-        for power in [Power::Reboot, Power::Off] {
+        for power in [Power::Reboot, Power::FactoryReset, Power::Off] {
             let error = order(power, nowhere).unwrap_err();
             assert!(matches!(error, PowerError::NotOurInit(_)));
             assert!(error.to_string().contains("works on the appliance only"));

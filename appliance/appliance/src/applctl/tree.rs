@@ -42,6 +42,7 @@ pub enum Action {
     Version,
     Reboot,
     PowerOff,
+    FactoryReset,
     Help,
     Clear,
     Resize,
@@ -153,6 +154,7 @@ pub const TRAFFIC: &str = "--traffic";
 pub const INTERVAL: &str = "--interval";
 pub const COUNT: &str = "--count";
 pub const SIZE: &str = "--size";
+pub const KEEP_IDENTITY: &str = "--keep-identity";
 pub const PORT: &str = "--port";
 pub const ONCE: &str = "--once";
 pub const DRY_RUN: &str = "--dry-run";
@@ -272,6 +274,7 @@ mod tests {
                 Action::Group
                     | Action::Reboot
                     | Action::PowerOff
+                    | Action::FactoryReset
                     | Action::Help
                     | Action::Clear
                     | Action::Resize

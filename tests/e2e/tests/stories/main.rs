@@ -15,6 +15,7 @@ mod dead;
 mod drains;
 mod drift;
 mod fast;
+mod first_boot;
 mod flaps;
 mod flood;
 mod gateway;
@@ -107,6 +108,13 @@ fn main() -> ExitCode {
             "quorum_backup_sorry_panic",
             180,
             quorum::quorum_backup_sorry_panic,
+        ),
+        Story::new("seed_by_fw_cfg", 240, first_boot::by_fw_cfg),
+        Story::new("seed_by_disk", 180, first_boot::by_disk),
+        Story::new(
+            "factory_reset_in_power_cuts",
+            420,
+            first_boot::reset_in_power_cuts,
         ),
         Story::new("confirm_returns_by_itself", 150, trial::confirm_returns_by_itself),
         Story::new("power_cut_while_pending", 240, trial::power_cut_while_pending),

@@ -347,6 +347,22 @@ pub(super) const COMMANDS: &[Command] = &[
         ..LEAF
     },
     Command {
+        name: "factory-reset",
+        action: Action::FactoryReset,
+        summary: "delete what /config holds and restart as new; asks first",
+        about: "Deletes lb.toml, the history, what is set aside, the events, certificates and keys, and the copy outside the \
+                config volume, after the word `reset` was typed, and restarts the machine. It comes back without a configuration, or with the one \
+                of a seed. After a power cut in the middle the next boot goes on. There is no abbreviation.",
+        options: &[Choice {
+            name: KEEP_IDENTITY,
+            summary: "certificates and keys stay",
+            takes: Takes::Nothing,
+        }],
+        examples: &["factory-reset", "factory-reset --keep-identity"],
+        whole: true,
+        ..LEAF
+    },
+    Command {
         name: "resize",
         action: Action::Resize,
         summary: "ask the terminal for its size",

@@ -1,0 +1,38 @@
+//! The way back to the factory: one file on the config volume is the decision, and a boot that finds it carries it out.
+//! Must not: delete anything.
+
+/// On the config volume while a reset is to be carried out. Written whole; its content is [`ALL`] or [`KEEP_IDENTITY`].
+pub const MARK: &str = ".factory-reset";
+pub const ALL: &str = "all\n";
+/// Certificates and keys stay.
+pub const KEEP_IDENTITY: &str = "keep-identity\n";
+/// On the kernel's command line it means [`ALL`].
+pub const CMDLINE_WORD: &str = "lb.factory-reset";
+
+/// Whether a file of the config volume is a certificate or a key: PEM, and no configuration that has one in it.
+pub fn is_identity(name: &str, content: &[u8]) -> bool {
+    let pem = content.windows(11).any(|part| part == b"-----BEGIN ");
+    let text_of_ours = [".toml", ".sample", ".log", ".new"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    pem && !text_of_ours
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_and_keys_are_the_identity() {
+        let pem = b"a comment\n-----BEGIN CERTIFICATE-----\n";
+        assert!(is_identity("ca.pem", pem) && is_identity("client-key", pem));
+        for (name, content) in [
+            ("lb.toml", &pem[..]),
+            (".ca.pem.new", pem),
+            ("events.log", pem),
+            ("note", b"BEGIN "),
+        ] {
+            assert!(!is_identity(name, content), "{name}");
+        }
+    }
+}

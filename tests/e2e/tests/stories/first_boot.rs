@@ -1,0 +1,152 @@
+//! Where a machine's first configuration comes from when nobody types it, and how the machine comes back to its first boot.
+
+use std::path::Path;
+use std::time::Duration;
+
+use lb_e2e::config::{QUICK, marked, scenario};
+use lb_e2e::scene::BOOT_LIMIT;
+use lb_e2e::{Scene, Setting, Start, volume};
+use lb_lab::story::Told;
+use lb_lab::{LabError, Result, cage};
+
+/// After the word was typed, before the answer is waited for.
+const UNANSWERED_MS: [u64; 2] = [0, 30];
+/// After the answer: moments of the way down, and of the boot that carries the reset out.
+const ANSWERED_MS: [u64; 3] = [0, 500, 3000];
+
+fn fw_cfg(path: &Path) -> Vec<String> {
+    let value = format!("name=opt/lb.toml,file={}", path.display());
+    vec!["-fw_cfg".to_owned(), value]
+}
+
+/// A FAT disk that QEMU makes of a directory.
+fn seed_disk(directory: &Path) -> Vec<String> {
+    let drive = format!(
+        "driver=vvfat,node-name=seed,read-only=on,label=LBSEED,dir={}",
+        directory.display()
+    );
+    let device = "virtio-blk-pci,drive=seed".to_owned();
+    vec!["-blockdev".to_owned(), drive, "-device".to_owned(), device]
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(LabError::io("write a seed"))
+}
+
+/// fw_cfg: a bad one is told and nothing is taken; a good one is taken, once.
+pub fn by_fw_cfg() -> Told {
+    let seed = cage::scratch("seed")?.join("lb.toml");
+    write(&seed, "hostnam = \"lb\"\n")?;
+    let mut scene = Scene::dark(Setting::unconfigured(Start::Kernel))?;
+    scene.attach(fw_cfg(&seed));
+    scene.power_on()?;
+    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    let status = scene.vm().json("status")?;
+    let problems = status["problems"].to_string();
+    assert!(
+        problems.contains("the seed is not taken: lb.toml of QEMU's fw_cfg (opt/lb.toml), line 1, column 1"),
+        "{problems}"
+    );
+    assert_eq!(status["config"]["source"], "none", "{status:#}");
+    scene.cut_power()?;
+    write(&seed, &scenario(QUICK))?;
+    scene.power_on()?;
+    scene.wait_until_serving()?;
+    let status = scene.vm().json("status")?;
+    let taken = "lb.toml was taken from QEMU's fw_cfg (opt/lb.toml) (first boot)";
+    assert_eq!(status["config"]["seed"], taken, "{status:#}");
+    let events = scene.vm().command("events")?;
+    assert!(events.contains("was taken from QEMU's fw_cfg"), "{events}");
+    let history = scene.vm().json("config history")?;
+    assert_eq!(history["entries"][0]["by"], "seed", "{history:#}");
+    // A person's configuration stays, whatever the seed says.
+    scene.vm().config_put(&marked(QUICK, "by hand"))?;
+    scene.reboot()?;
+    scene.wait_until_serving()?;
+    assert!(scene.vm().command("config show")?.contains("by hand"));
+    Ok(())
+}
+
+/// A disk: taken at every boot where it says so, and gone without it.
+pub fn by_disk() -> Told {
+    let directory = cage::scratch("seed")?;
+    write(
+        &directory.join("lb.toml"),
+        &format!("#:seed always\n{}", scenario(QUICK)),
+    )?;
+    let mut scene = Scene::dark(Setting::new(Start::Kernel, marked(QUICK, "the factory's")))?;
+    scene.attach(seed_disk(&directory));
+    scene.power_on()?;
+    scene.wait_until_serving()?;
+    let seed = scene.vm().json("status")?["config"]["seed"].to_string();
+    assert!(
+        seed.contains("was taken from the disk LBSEED (/dev/vd") && seed.contains("(always)"),
+        "{seed}"
+    );
+    assert!(scene.vm().command("config show")?.starts_with("#:seed always"));
+    scene.vm().config_put(&marked(QUICK, "by hand"))?;
+    scene.reboot()?;
+    scene.wait_until_serving()?;
+    assert!(scene.vm().command("config show")?.starts_with("#:seed always"));
+    scene.rows_1_to_5()
+}
+
+/// The power goes at every moment of a reset: the machine comes back as it was, or as from the factory.
+pub fn reset_in_power_cuts() -> Told {
+    let mut scene = Scene::new(Setting::new(Start::Kernel, scenario(QUICK)))?;
+    scene.wait_until_serving()?;
+    let unanswered = UNANSWERED_MS.map(|moment| (moment, false));
+    let answered = ANSWERED_MS.map(|moment| (moment, true));
+    for (moment, acknowledged) in unanswered.into_iter().chain(answered) {
+        type_reset(&mut scene, "reset")?;
+        if acknowledged {
+            scene.vm().wait_for("Resetting", BOOT_LIMIT)?;
+        }
+        std::thread::sleep(Duration::from_millis(moment));
+        scene.cut_power()?;
+        scene.power_on()?;
+        scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+        let status = scene.vm().json("status")?;
+        match status["config"]["source"].as_str() {
+            Some("file") if !acknowledged => scene.wait_until_serving().map(drop)?,
+            Some("none") => {
+                as_from_the_factory(&mut scene)?;
+                configure(&mut scene)?;
+            }
+            other => panic!("{moment} ms: {other:?}: {status:#}"),
+        }
+    }
+    type_reset(&mut scene, "no")?;
+    scene.vm().wait_for("nothing was changed", BOOT_LIMIT)?;
+    type_reset(&mut scene, "reset")?;
+    scene.wait_for_restart()?;
+    as_from_the_factory(&mut scene)?;
+    scene.cut_power()?;
+    for name in ["lb.toml", "lb.applied.toml", ".factory-reset"] {
+        assert!(volume::read(&scene.disk, name)?.is_none(), "{name} is left");
+    }
+    Ok(())
+}
+
+fn configure(scene: &mut Scene) -> Result<()> {
+    scene.vm().config_put(&scenario(QUICK))?;
+    scene.wait_until_serving().map(drop)
+}
+
+fn type_reset(scene: &mut Scene, word: &str) -> Result<()> {
+    let console = &scene.vm().console;
+    console.reach_prompt("lb> ", BOOT_LIMIT)?;
+    console.forget();
+    console.send(b"factory-reset\r")?;
+    console.wait_for("anything else", BOOT_LIMIT)?;
+    console.wait_for("(?m)^> ", BOOT_LIMIT)?;
+    console.send(format!("{word}\r").as_bytes())
+}
+
+fn as_from_the_factory(scene: &mut Scene) -> Result<()> {
+    let status = scene.vm().json("status")?;
+    assert_eq!(status["config"]["source"], "none", "{status:#}");
+    let history = scene.vm().json("config history")?;
+    assert_eq!(history["entries"], serde_json::json!([]), "{history:#}");
+    Ok(())
+}
