@@ -350,7 +350,7 @@ mod tests {
                 "rollback "
             ]
         );
-        assert_eq!(candidates("conf s"), ["show "]);
+        assert_eq!(candidates("conf s"), ["show ", "set "]);
         assert_eq!(candidates("status "), ["--json "]);
         assert_eq!(candidates("log --f"), ["--follow "]);
         assert_eq!(candidates("log --follow --last 3 "), ["--all ", "--json "]);

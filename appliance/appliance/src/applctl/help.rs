@@ -41,7 +41,8 @@ fn wrap_last(text: String, screen: &Screen) -> String {
 
 /// All about one command.
 pub fn about(command: &Command, path: &str, screen: &Screen) -> String {
-    let mut text = format!("{}\n", screen.paint(Tone::Strong, &synopsis(command, path)));
+    let synopsis = wrap(&synopsis(command, path), screen.width.saturating_sub(4), 4);
+    let mut text = format!("{}\n", screen.paint(Tone::Strong, &synopsis));
     text.push_str(&format!(
         "    {}\n",
         wrap(&sentence(command.summary), screen.width - 4, 4)

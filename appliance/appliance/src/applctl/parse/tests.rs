@@ -74,7 +74,7 @@ fn every_usage_error_says_what_to_do() {
         ("con", "`con` can be connections or config; type more of it"),
         (
             "config",
-            "`config` needs one of show, check, diff, put, apply, confirm, abort, history or rollback after it",
+            "`config` needs one of show, check, diff, set, add, delete, put, apply, confirm, abort, history or rollback after it",
         ),
         (
             "config shwo",

@@ -108,7 +108,7 @@ pub(super) const CONFIG: &[Command] = &[
         options: EDIT_TERMS,
         examples: &[
             "config set virtual_server.nginx.scheduler wrr",
-            "config set virtual_server.nginx.real_server.172.16.0.11:30080.weight 5",
+            "config set virtual_server.web.real_server.10.0.0.11:80.weight 5",
             "config set interface.eth0.mtu 9000 --confirm 2m",
             "config set virtual_server.nginx.check.interval 5s --dry-run",
         ],
@@ -132,7 +132,7 @@ pub(super) const CONFIG: &[Command] = &[
         options: EDIT_TERMS,
         examples: &[
             "config add virtual_server name=web listen=192.168.0.1:80",
-            "config add virtual_server.web.real_server address=172.16.0.13:80 weight=2",
+            "config add virtual_server.web.real_server address=172.16.0.13:80",
         ],
         ..LEAF
     },
