@@ -78,7 +78,7 @@ fn every_usage_error_says_what_to_do() {
         ),
         (
             "config shwo",
-            "`config` has no `shwo`, did you mean `show`? it has show, check, diff, put, apply, confirm, abort, history or rollback",
+            "`config` has no `shwo`, did you mean `show`? it has show, check, diff, set, add, delete, put, apply, confirm, abort, history or rollback",
         ),
         (
             "status --jsno",
