@@ -53,11 +53,7 @@ fn put(tree: &Tree<'_>, table: &[Step], key: &str, value: &str) -> Vec<Splice> {
                 range: node.value.clone(),
             }],
         },
-        None => match tree
-            .below(table)
-            .filter(|(_, node)| node.depth < table.len())
-            .last()
-        {
+        None => match tree.below(table).rfind(|(_, node)| node.depth < table.len()) {
             Some((_, dotted)) => beside_dotted(tree, dotted, table, &statement),
             None => put_new(tree, table, key, value),
         },
