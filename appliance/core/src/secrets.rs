@@ -91,6 +91,7 @@ impl Found {
             DeValue::Table(table) => self.table(table, secret),
             DeValue::Array(array) => array.iter().for_each(|value| self.value(key, value, secret)),
             DeValue::String(text) => self.text(key, text, value.span(), secret),
+            _ if secret => self.places.push((value.span(), format!("\"{HIDDEN}\""))),
             _ => {}
         }
     }
@@ -98,15 +99,19 @@ impl Found {
     fn text(&mut self, key: &str, text: &str, span: Range<usize>, secret: bool) {
         if secret || text.contains(KEY_BEGINS) || text.contains(HASH_BEGINS) {
             let words = text.split_whitespace().chain([text.trim()]);
-            self.secrets
-                .extend(words.filter(|word| is_telling(word)).map(str::to_owned));
+            for word in words.filter(|word| is_telling(word)) {
+                self.secrets.insert(word.to_owned());
+                // As JSON and the reasons of failures have it.
+                self.secrets.insert(word.escape_debug().to_string());
+            }
             // Of its form something has to be left that is read without a fault.
             let instead = if key == "send_hex" { "00" } else { HIDDEN };
             self.places.push((span, format!("\"{instead}\"")));
         } else if let Some((path, query)) = text.split_once('?').filter(|_| key == "path") {
             self.secrets
                 .extend(Some(query.to_owned()).filter(|query| is_telling(query)));
-            self.places.push((span, format!("\"{path}?hidden\"")));
+            self.places
+                .push((span, format!("\"{}?hidden\"", path.escape_default())));
         }
     }
 }
@@ -213,6 +218,7 @@ client_certificate = "client.pem"
 send = "planted-5"
 send_hex = "706c616e746564"
 my_token = ["planted-6"]
+password = 70611
 urls = [{ path = "/x?planted-7" }]
 note = "$argon2id$v=19$planted-8"
 "#;
@@ -220,7 +226,7 @@ note = "$argon2id$v=19$planted-8"
     #[test]
     fn a_configuration_keeps_its_shape_and_loses_its_secrets() {
         let Redacted { text, secrets } = redact(FILE).unwrap();
-        assert!(!text.contains("planted") && !text.contains("706c"), "{text}");
+        assert!(!text.contains("planted") && !text.contains("706"), "{text}");
         for kept in [
             "hostname = \"lb\"",
             "path = \"/health?hidden\"",
@@ -237,6 +243,15 @@ note = "$argon2id$v=19$planted-8"
             "{secrets:?}"
         );
         assert_eq!(redact("headers = { a = "), None);
+    }
+
+    #[test]
+    fn a_secret_is_found_in_quotes_too() {
+        let file = "headers = { A = 'planted\"quoted' }\n";
+        let secrets = redact(file).unwrap().secrets;
+        for text in ["it says planted\"quoted", r#"{"reason": "planted\"quoted"}"#] {
+            assert!(!scrub(text, &secrets).contains("planted"), "{text}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::client::AskError;
 use super::execute::Context;
 use super::failure::Failure;
-use super::render::{clean, some};
+use super::render::{clean, some, wrap};
 
 /// Of the text between the markers (bytes): 90 s at 115,200 baud.
 pub const MOST_TEXT: usize = 1 << 20;
@@ -46,7 +46,7 @@ pub fn encode(name: &str, bytes: &[u8]) -> Encoded {
 pub fn send(name: &str, bytes: &[u8], context: &mut Context<'_>) -> Result<(), Failure> {
     let file = encode(name, bytes);
     let name = clean(name).into_owned();
-    context.print(&head(&file, &name))?;
+    context.print(&head(&file, &name, context.screen.width))?;
     let lines: Vec<&str> = lines(&file.base64).collect();
     for some in lines.chunks(LINES) {
         context.print(&format!("{}\n", some.join("\n")))?;
@@ -72,15 +72,19 @@ fn lines(base64: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn head(file: &Encoded, name: &str) -> String {
+/// The commands are not wrapped: they are to be copied.
+fn head(file: &Encoded, name: &str, width: usize) -> String {
     let length = file.base64.len() + file.base64.len() / COLUMNS;
     let seconds = length as u64 / LINE_RATE + 1;
+    let sentence = format!(
+        "{} of text, about {seconds} s over a serial line of 115,200 baud. Save what the terminal shows as session.log, and \
+         there:",
+        some(length, "byte")
+    );
     format!(
-        "{} of text, about {seconds} s over a serial line of 115,200 baud. Save what the terminal shows as session.log, and there:\n\
-         \n  sed '1,/^=== BEGIN {name}/d;/^=== END/,$d' session.log | tr -d '\\r' | base64 -d > {name}\n  \
-         echo '{}  {name}' | sha256sum -c\n\
-         \n=== BEGIN {name}, {} bytes, sha256 {}\n",
-        some(length, "byte"),
+        "{}\n\n  sed '1,/^=== BEGIN {name}/d;/^=== END/,$d' session.log | tr -d '\\r' | base64 -d > {name}\n  \
+         echo '{}  {name}' | sha256sum -c\n\n=== BEGIN {name}, {} bytes, sha256 {}\n",
+        wrap(&sentence, width, 0),
         file.sha256,
         file.bytes,
         file.sha256

@@ -59,6 +59,7 @@ pub fn gather(context: &Context<'_>) -> Result<Vec<File>, Failure> {
     // First, for their secrets are looked for in all others.
     gathering.configurations();
     gathering.answers()?;
+    gathering.documents();
     gathering.kernel();
     gathering.on_disk();
     let Gathering { secrets, files, .. } = gathering;
@@ -200,6 +201,10 @@ impl Gathering<'_, '_> {
             };
             self.add(name, about, text, Keep::First);
         }
+        Ok(())
+    }
+
+    fn documents(&mut self) {
         for (name, about, request) in [
             ("status.json", "the same for programs", Request::Status),
             (
@@ -219,7 +224,6 @@ impl Gathering<'_, '_> {
                 self.add(name, about, text + "\n", Keep::First);
             }
         }
-        Ok(())
     }
 
     fn kernel(&mut self) {
