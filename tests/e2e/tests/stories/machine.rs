@@ -1,5 +1,6 @@
 //! The machine as its operator meets it: the first boot, little memory, the power button, the commands at the prompt.
 
+use std::process::Command;
 use std::time::Duration;
 
 use lb_e2e::config::{QUICK, scenario};
@@ -150,6 +151,7 @@ pub fn console_commands() -> Told {
         assert!(document.is_object(), "`{command} --json`: {document}");
     }
     answers_as_expected(&mut scene)?;
+    helped_from_afar(&mut scene)?;
     applied_from_the_prompt(&mut scene)
 }
 
@@ -171,6 +173,10 @@ fn answers_as_expected(scene: &mut Scene) -> Told {
         ("route 172.16.0.11", "eth1"),
         ("ping 172.16.0.11 --count 2", "2 sent, 2 answered"),
         ("trace 172.16.0.11", "172.16.0.11"),
+        ("probe nginx 172.16.0.11", "Verdict         passed"),
+        ("probe http 172.16.0.11:30080 path=/", "HTTP/1.1 200 OK"),
+        ("probe tcp 172.16.0.1:6443", "SYN-ACK"),
+        ("support-bundle --list", "ruleset.txt"),
         ("explain 192.168.0.1:30080", "172.16.0.11:30080"),
         ("explain interval", "virtual_server.check.interval"),
         ("doctor nginx", "come back through the lb"),
@@ -182,6 +188,34 @@ fn answers_as_expected(scene: &mut Scene) -> Told {
         if command != "config show" {
             fits(command, &shown);
         }
+    }
+    Ok(())
+}
+
+/// The session's log, turned back by the commands that it names.
+fn helped_from_afar(scene: &mut Scene) -> Told {
+    let session = scene.vm().command("support-bundle")?;
+    let place = tempfile::tempdir()?;
+    std::fs::write(place.path().join("session.log"), &session)?;
+    let named = |line: &&str| line.starts_with("sed ") || line.starts_with("echo ");
+    let commands: Vec<&str> = session.lines().map(str::trim).filter(named).collect();
+    assert_eq!(commands.len(), 2, "{session}");
+    for command in commands.into_iter().chain(["tar xzf lb-support.tar.gz"]) {
+        let mut shell = Command::new("sh");
+        let ended = shell.args(["-c", command]).current_dir(place.path()).status()?;
+        assert!(ended.success(), "{command}");
+    }
+    for (name, expected) in [
+        ("lb.toml", "[[virtual_server]]"),
+        ("ipvs.txt", "add real 172.16.0.11:30080"),
+        ("ruleset.txt", "chain input"),
+        ("neighbours.txt", "172.16.0.11"),
+        ("sysctls.txt", "net/ipv4/vs/conntrack = 1"),
+        ("init.json", "Ready"),
+        ("log.txt", "agent"),
+    ] {
+        let text = std::fs::read_to_string(place.path().join("lb-support").join(name))?;
+        assert!(text.contains(expected), "{name}: {text}");
     }
     Ok(())
 }
