@@ -87,7 +87,8 @@ fn answer(context: &mut Context<'_>) -> Result<String, Failure> {
                     return Ok(line);
                 }
                 0x08 | 0x7f => {
-                    if line.pop().is_some() && shows {
+                    let erased = line.pop().is_some();
+                    if erased && shows {
                         context.print("\x08 \x08")?;
                     }
                 }

@@ -88,7 +88,8 @@ pub fn by_disk() -> Told {
     scene.reboot()?;
     scene.wait_until_serving()?;
     assert!(scene.vm().command("config show")?.starts_with("#:seed always"));
-    scene.rows_1_to_5()
+    scene.rows_1_to_5()?;
+    Ok(())
 }
 
 /// The power goes at every moment of a reset: the machine comes back as it was, or as from the factory.
