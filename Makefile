@@ -60,6 +60,7 @@ figures: image ## sizes, boot times, failed requests, memory: the image beside k
 
 # Parts: datapath, reload, checks, boot. A fast look at the appliance's own datapath, without a release build:
 #   make bench PART=datapath ONLY=appliance QUICK=1 PROFILE=test-image IMAGE=build/lb-test.img
+# Of the checks only some rows: PART=checks ROWS=http,https (idle, refused, tcp, http, https).
 .PHONY: bench
 bench: image ## what work costs, beside keepalived, iptables, HAProxy: PART=a,b ONLY=appliance QUICK=1 (60 min; 2 with these)
 	@image/deps run
@@ -67,7 +68,7 @@ bench: image ## what work costs, beside keepalived, iptables, HAProxy: PART=a,b 
 	@set -e; kernel=$$(image/kernel/build); \
 	target=$$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
 	cargo run --quiet --package lb-bench -- compare --kernel "$$kernel/bzImage" --image $(IMAGE) \
-		--saboteur "$$target/test-image/saboteur" $(if $(PART),--part $(PART)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+		--saboteur "$$target/test-image/saboteur" $(if $(PART),--part $(PART)) $(if $(ROWS),--row $(ROWS)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 .PHONY: scale
 scale: ## up to 40,000 servers: load, change, memory, on this machine with a kernel in memory; fails above its limits

@@ -24,6 +24,22 @@ pub use refused::Refused;
 /// A start is over, and what it took was given back.
 const SETTLED: Duration = Duration::from_secs(60);
 
+/// What is measured of checks, each with machines of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Row {
+    /// How late checks begin when there is nothing else to do
+    Idle,
+    /// How soon a port that refuses has no new connections
+    Refused,
+    /// 1,000 TCP checks a second: cost, lateness and memory
+    Tcp,
+    /// 1,000 HTTP checks a second: cost and memory
+    Http,
+    /// 100 HTTPS checks a second: cost and memory
+    Https,
+}
+
 /// How much is measured.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Amount {
@@ -34,6 +50,19 @@ pub struct Amount {
     pub many_s: u64,
     /// Until memory is weighed, since the daemon's start.
     pub old_s: u64,
+}
+
+impl Row {
+    /// The machine with all servers; the scenario has its own.
+    fn worker(self) -> Result<Option<Worker>> {
+        let check = match self {
+            Row::Idle => return Ok(None),
+            Row::Refused | Row::Tcp => Check::Tcp,
+            Row::Http => Check::Http,
+            Row::Https => Check::Https,
+        };
+        Worker::new(check).map(Some)
+    }
 }
 
 impl Amount {
@@ -70,34 +99,48 @@ pub struct Checks {
 
 impl Checks {
     /// Inside a cage, with the disks made and the lab there. `only` leaves the other side out.
-    pub fn measure(parts: &Parts, amount: Amount, only: Option<Side>, scenario: &str) -> Result<Checks> {
+    pub fn measure(
+        parts: &Parts,
+        (amount, rows): (Amount, &[Row]),
+        only: Option<Side>,
+        scenario: &str,
+    ) -> Result<Checks> {
         let sides = [Side::Appliance, Side::Reference].into_iter();
         let sides: Vec<Side> = sides
             .filter(|side| only.is_none_or(|only| only == *side))
             .collect();
         let mut checks = Checks::default();
-        for side in &sides {
-            checks
-                .late
-                .push(late::idle(parts, *side, amount.idle_s, scenario)?);
-        }
-        let worker = Worker::new(Check::Tcp)?;
-        for side in &sides {
-            checks
-                .refused
-                .push(refused::measure(parts, *side, amount.trials, &worker)?);
-        }
-        for side in &sides {
-            checks.many(parts, *side, amount, &worker)?;
-        }
-        drop(worker);
-        for many in [ASKED, ASKED_TLS] {
-            let worker = Worker::new(many.check)?;
+        for row in rows {
+            let worker = row.worker()?;
             for side in &sides {
-                checks.cost(parts, *side, many, &worker)?;
+                checks.row(parts, *side, (amount, *row), worker.as_ref(), scenario)?;
             }
         }
         Ok(checks)
+    }
+
+    fn row(
+        &mut self,
+        parts: &Parts,
+        side: Side,
+        (amount, row): (Amount, Row),
+        worker: Option<&Worker>,
+        scenario: &str,
+    ) -> Result<()> {
+        let Some(worker) = worker else {
+            self.late.push(late::idle(parts, side, amount.idle_s, scenario)?);
+            return Ok(());
+        };
+        match row {
+            Row::Idle | Row::Refused => {
+                self.refused
+                    .push(refused::measure(parts, side, amount.trials, worker)?);
+                Ok(())
+            }
+            Row::Tcp => self.many(parts, side, amount, worker),
+            Row::Http => self.cost(parts, side, ASKED, worker),
+            Row::Https => self.cost(parts, side, ASKED_TLS, worker),
+        }
     }
 
     /// A thousand TCP checks a second: when they begin, and the memory after some time.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::boot::Bench;
 use crate::boots::Boots;
-use crate::checks::{Amount, Checks};
+use crate::checks::{Amount, Checks, Row};
 use crate::datapath::Datapath;
 use crate::machine::Side;
 use crate::packages::Packages;
@@ -36,6 +36,8 @@ pub struct Plan {
     pub parts: Vec<Part>,
     pub amounts: Amounts,
     pub checks: Amount,
+    /// Of [`Part::Checks`].
+    pub rows: Vec<Row>,
     /// The other side is left out.
     pub only: Option<Side>,
 }
@@ -96,7 +98,7 @@ impl Comparison {
                 }
                 Part::Reload => comparison.reload = Some(Reload::measure(parts, plan.only)?),
                 Part::Checks => {
-                    let measured = Checks::measure(parts, plan.checks, plan.only, scenario)?;
+                    let measured = Checks::measure(parts, (plan.checks, &plan.rows), plan.only, scenario)?;
                     comparison.checks = Some(measured);
                 }
                 Part::Boot => comparison.boots = Some(Boots::measure(&bench, plan.systems())?),

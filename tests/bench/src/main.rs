@@ -34,7 +34,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lb_lab::{LabError, build_dir, cage, nginx};
 
-use checks::Amount;
+use checks::{Amount, Row};
 use compare::{Comparison, Part};
 pub use error::{BenchError, Result, io};
 use figures::{Figures, Plan};
@@ -103,6 +103,9 @@ struct CompareArguments {
     /// What is measured; by default all
     #[arg(long, value_delimiter = ',')]
     part: Vec<Part>,
+    /// Of the part `checks`, what is measured; by default all
+    #[arg(long, value_delimiter = ',')]
+    row: Vec<Row>,
     /// Leave the other side out
     #[arg(long)]
     only: Option<Side>,
@@ -232,6 +235,10 @@ impl CompareArguments {
             checks: match self.quick {
                 true => Amount::QUICK,
                 false => Amount::WHOLE,
+            },
+            rows: match self.row.is_empty() {
+                true => Row::value_variants().to_vec(),
+                false => self.row.clone(),
             },
             only: self.only,
         }

@@ -81,6 +81,7 @@ fn good() -> Comparison {
             parts: vec![Part::Datapath, Part::Reload],
             amounts: Amounts::WHOLE,
             checks: Amount::WHOLE,
+            rows: Vec::new(),
             only: None,
         },
         kernel: "6.12.1-lb".into(),
