@@ -14,11 +14,14 @@ use tokio::sync::oneshot;
 use crate::engine::Engine;
 use crate::probe::{Watched, Way, watch};
 use crate::report::{listed, ms, told};
+use crate::targets::TargetId;
 
-/// Who started a handshake in the loop's own sockets.
+/// Who started a check in the loop's own sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker {
-    Check(crate::targets::TargetId, RealKey),
+    Check(TargetId, RealKey),
+    /// The same, of one that has a place in the crowd.
+    Crowd(TargetId, RealKey),
     /// One of [`ByHand`].
     Hand(u64),
 }
@@ -67,8 +70,7 @@ impl Engine {
         if order.params.kind == CheckKind::Tcp(Close::HalfOpen) {
             let hand = self.by_hand.next;
             self.by_hand.next += 1;
-            let (asker, timeout) = (Asker::Hand(hand), order.params.timeout);
-            if self.tcp_checks.start(asker, &way, timeout, Close::HalfOpen) {
+            if self.tcp_checks.start(Asker::Hand(hand), &way, &order.params) {
                 self.by_hand.waiting.insert(hand, (report, reply));
                 self.tcp_checks.flush();
                 return;

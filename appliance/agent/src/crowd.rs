@@ -1,9 +1,9 @@
-//! Checks that are tasks of their own: so many at a time, and the others in line. Many are due at once after a start, and each takes memory for
-//! as long as it waits for its answer. Must not: know what is checked, or start anything.
+//! Checks that wait for an answer, in the loop's sockets or as tasks: so many at a time, and the others in line. Many are due at once after a start,
+//! and each takes memory for as long as it waits. Must not: know what is checked, or start anything.
 
 use std::collections::VecDeque;
 
-/// As many as wait for an answer when 1,000 are begun each second and no server answers within a second; over HTTP they take some 20 MB.
+/// As many as wait for an answer when 1,000 are begun each second and no server answers within a second.
 const AT_ONCE: usize = 1_024;
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Begins the checks that are due: those that are a handshake in the loop's own sockets, others as tasks. Must not: know what a result means.
+//! Begins the checks that are due: those by TCP and plain HTTP in the loop's own sockets, others as tasks. Must not: know what a result means.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,10 +42,12 @@ impl Engine {
             Ok(way) => way,
             Err(outcome) => return self.tcp_checks.end(Asker::Check(id, server), outcome),
         };
-        if let CheckKind::Tcp(close) = check.params.kind
+        // They wait for no answer, and take no memory for one.
+        let is_tcp = matches!(check.params.kind, CheckKind::Tcp(_));
+        if is_tcp
             && self
                 .tcp_checks
-                .start(Asker::Check(id, server), &way, check.params.timeout, close)
+                .start(Asker::Check(id, server), &way, &check.params)
         {
             // The last of a thousand that are due at once waits for those before it.
             return self.lateness.note(due, Instant::now());
@@ -55,7 +57,14 @@ impl Engine {
         }
     }
 
-    pub fn begin(&mut self, check: Check, way: Way) {
+    /// One of the crowd has ended: its place is the next one's.
+    pub fn leave(&mut self) {
+        if let Some((check, way)) = self.crowd.leave() {
+            self.begin(check, way);
+        }
+    }
+
+    fn begin(&mut self, check: Check, way: Way) {
         let Check {
             due,
             id,
@@ -63,6 +72,11 @@ impl Engine {
             params,
         } = check;
         self.lateness.note(due, Instant::now());
+        // One by TCP is here because those sockets cannot make it.
+        let is_tcp = matches!(params.kind, CheckKind::Tcp(_));
+        if !is_tcp && self.tcp_checks.start(Asker::Crowd(id, server), &way, &params) {
+            return;
+        }
         let (events, trust) = (self.events.clone(), self.trust.clone());
         tokio::spawn(async move {
             let result = probe::check(&way, &params, &trust).await;

@@ -298,6 +298,10 @@ impl Engine {
         for (asker, result) in self.tcp_checks.take_ended() {
             match asker {
                 Asker::Check(id, server) => self.checked(id, server, result),
+                Asker::Crowd(id, server) => {
+                    self.leave();
+                    self.checked(id, server, result);
+                }
                 Asker::Hand(hand) => self.probed(hand, &result),
             }
         }
@@ -306,9 +310,7 @@ impl Engine {
     fn take(&mut self, event: Event) {
         match event {
             Event::Checked(id, server, result) => {
-                if let Some((check, way)) = self.crowd.leave() {
-                    self.begin(check, way);
-                }
+                self.leave();
                 self.checked(id, server, result);
             }
             Event::Counted(counted) => self.counted(&counted),

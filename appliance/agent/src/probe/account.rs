@@ -4,11 +4,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http_body_util::BodyExt;
-use hyper::HeaderMap;
-use hyper::body::{Bytes, Incoming};
 use lb_core::control::ProbeStep;
 use lb_core::secrets;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::answer::Answer;
+use super::http::READ;
 
 /// Of a text that a server has sent, in characters.
 const MOST_LINE: usize = 160;
@@ -53,11 +54,15 @@ impl Account {
     }
 
     /// Reads the beginning of a body that the check does not look at, and takes no longer than the check may.
-    pub async fn peek(&self, body: Incoming) {
+    pub async fn peek<S>(&self, stream: &mut S, mut answer: Answer, bodiless: bool)
+    where
+        S: AsyncRead + Unpin,
+    {
         let left = self.deadline.saturating_duration_since(Instant::now()) / 2;
-        let begin = tokio::time::timeout(BODY_PATIENCE.min(left), beginning(body)).await;
-        if let Ok(bytes) = begin {
-            self.body(&bytes, "the check does not look at it");
+        let reading = read_on(stream, &mut answer, bodiless);
+        let ended = tokio::time::timeout(BODY_PATIENCE.min(left), reading).await;
+        if ended.is_ok() || !answer.body.is_empty() {
+            self.body(&answer.body, "the check does not look at it");
         }
     }
 
@@ -75,16 +80,16 @@ impl Account {
     }
 }
 
-async fn beginning(mut body: Incoming) -> Bytes {
-    let mut bytes = Vec::new();
-    while bytes.len() <= MOST_BODY
-        && let Some(Ok(frame)) = body.frame().await
-    {
-        if let Some(data) = frame.data_ref() {
-            bytes.extend_from_slice(&data[..data.len().min(MOST_BODY + 1)]);
-        }
-    }
-    bytes.into()
+async fn read_on<S>(stream: &mut S, answer: &mut Answer, bodiless: bool)
+where
+    S: AsyncRead + Unpin,
+{
+    let mut buffer = [0; READ];
+    while answer.body.len() <= MOST_BODY
+        && !answer.is_whole(false)
+        && let Ok(length @ 1..) = stream.read(&mut buffer).await
+        && answer.take(&buffer[..length], bodiless).is_ok()
+    {}
 }
 
 /// Bytes in quotes, harmless to a terminal.
@@ -98,22 +103,27 @@ pub(super) fn quoted(bytes: &[u8]) -> String {
     format!("\"{text}\"{more}")
 }
 
-/// Header fields, a line each; what lets somebody in is not shown.
-pub(super) fn fields(headers: &HeaderMap) -> Vec<String> {
-    let line = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-        if secrets::is_secret_field(name.as_str()) {
-            return format!("{name}: {}", secrets::HIDDEN);
+/// Header fields as they are sent, a line each; what lets somebody in is not shown.
+pub(super) fn fields<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut more = 0;
+    for (name, value) in fields {
+        match () {
+            () if lines.len() == MOST_FIELDS => more += 1,
+            () if secrets::is_secret_field(name) => lines.push(format!("{name}: {}", secrets::HIDDEN)),
+            () => lines.push(format!("{name}: {}", line(value))),
         }
-        let value = value.as_bytes();
-        let first = &value[..value.len().min(MOST_LINE)];
-        let more = if value.len() > MOST_LINE { "..." } else { "" };
-        format!("{name}: {}{more}", String::from_utf8_lossy(first))
-    };
-    let mut lines: Vec<String> = headers.iter().take(MOST_FIELDS).map(line).collect();
-    if headers.len() > MOST_FIELDS {
-        lines.push(format!("and {} more fields", headers.len() - MOST_FIELDS));
+    }
+    if more > 0 {
+        lines.push(format!("and {more} more fields"));
     }
     lines
+}
+
+pub(super) fn line(text: &[u8]) -> String {
+    let first = &text[..text.len().min(MOST_LINE)];
+    let more = if text.len() > MOST_LINE { "..." } else { "" };
+    format!("{}{more}", String::from_utf8_lossy(first))
 }
 
 pub(super) fn milliseconds(time: Duration) -> f64 {

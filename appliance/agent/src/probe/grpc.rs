@@ -1,4 +1,4 @@
-//! grpc.health.v1.Health/Check over HTTP/2, by h2, which hyper speaks HTTP/2 with as well: used by itself it needs no task beside the
+//! grpc.health.v1.Health/Check over HTTP/2, by h2, which by itself needs no task beside the
 //! check, and its limits are ours. The two messages have one field each, and are read and written here
 //! (https://github.com/grpc/grpc/blob/master/doc/health-checking.md, doc/PROTOCOL-HTTP2.md). Must not: know TLS.
 
@@ -87,16 +87,21 @@ async fn ask(
     let answer = answer.await.map_err(|error| broken(&error))?;
     progress.note("answer", || {
         let mut lines = vec![format!("HTTP/2 {}", answer.status())];
-        lines.extend(account::fields(answer.headers()));
+        lines.extend(fields(answer.headers()));
         lines
     });
     judge(answer, &check.service, progress).await
 }
 
+fn fields(headers: &HeaderMap) -> Vec<String> {
+    let fields = headers.iter();
+    account::fields(fields.map(|(name, value)| (name.as_str(), value.as_bytes())))
+}
+
 /// For whoever watches.
 fn asked(request: &Request<()>, service: &str) -> Vec<String> {
     let mut lines = vec![format!("{} {} HTTP/2", request.method(), request.uri())];
-    lines.extend(account::fields(request.headers()));
+    lines.extend(fields(request.headers()));
     lines.push(format!("HealthCheckRequest of the service {service:?}"));
     lines.push("expected: SERVING, and gRPC status 0 OK".to_owned());
     lines
@@ -156,7 +161,7 @@ async fn judge(answer: Response<RecvStream>, service: &str, progress: &Progress)
     progress.note("trailers", || {
         let status = serving(&bytes).map_or("none".to_owned(), |number| number.to_string());
         let mut lines = vec![format!("HealthCheckResponse: status {status} (1 is SERVING)")];
-        lines.extend(account::fields(&trailers));
+        lines.extend(fields(&trailers));
         lines
     });
     code(&trailers, service)?;

@@ -1,96 +1,170 @@
-//! One request over a connection that is there, and whether its answer is the one that was asked for (RFC 9112, by hyper).
+//! One request, and whether its answer is the one that was asked for (RFC 9112).
 //! Must not: follow a redirect (a check that wants to see one names its status), or read more than a body test needs.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Incoming};
-use hyper_util::rt::TokioIo;
-use lb_core::check::{BodyTest, HttpCheck, Page};
+use lb_core::check::{BodyTest, HttpCheck, Method, Page};
 use lb_core::health::{Outcome, Told};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::answer::{Answer, Head};
 use super::{Progress, Stage, account};
 
-/// Of a body that is tested; what comes after that is not read.
-const MOST_BODY: usize = 64 << 10;
-/// Of an answer's header fields.
-const MOST_HEAD: usize = 32 << 10;
-/// Of a body, in the reason of a failure.
-const SHOWN: usize = 60;
+/// What is read at once (bytes): more than most answers are.
+pub(super) const READ: usize = 4 << 10;
+const NOT_WHOLE: &str = "the connection was closed before the answer was whole";
 
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Request<'a> {
     pub check: &'a HttpCheck,
     pub page: &'a Page,
     pub target: SocketAddr,
-    pub progress: &'a Progress,
 }
 
 impl Request<'_> {
-    pub async fn exchange<S>(&self, stream: S) -> Result<Told, Outcome>
+    pub async fn exchange<S>(&self, mut stream: S, progress: &Progress) -> Result<Told, Outcome>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        self.progress.is_at(Stage::Answer);
-        let handshake = hyper::client::conn::http1::Builder::new()
-            .max_buf_size(MOST_HEAD)
-            .handshake(TokioIo::new(stream));
-        let (mut sender, connection) = handshake.await.map_err(|error| broken(&error))?;
-        let exchange = async {
-            let request = self.request()?;
-            self.progress.note("request", || self.asked(&request));
-            let response = sender.send_request(request).await;
-            let response = response.map_err(|error| broken(&error))?;
-            self.progress.note("answer", || answered(&response));
-            self.judge(response).await
+        progress.is_at(Stage::Answer);
+        let text = self.text();
+        progress.note("request", || self.asked(&text));
+        let sent = async {
+            stream.write_all(&text).await?;
+            stream.flush().await
         };
-        // The connection moves only as long as the exchange wants something of it, and ends with it.
-        tokio::pin!(connection);
-        tokio::select! {
-            judged = exchange => judged,
-            error = async { match (&mut connection).await {
-                Ok(()) => std::future::pending().await,
-                Err(error) => error,
-            } } => Err(broken(&error)),
-        }
-    }
-
-    fn request(&self) -> Result<hyper::Request<Empty<Bytes>>, Outcome> {
-        let host = match &self.check.host {
-            Some(host) => host.clone(),
-            None => self.target.to_string(),
+        sent.await.map_err(|error| super::broken(&error))?;
+        let mut answer = match progress.account {
+            Some(_) => Answer::watched(),
+            None => Answer::default(),
         };
-        let mut request = hyper::Request::builder()
-            .method(self.check.method.as_str())
-            .uri(&self.page.path)
-            .header(hyper::header::HOST, host)
-            .header(hyper::header::CONNECTION, "close")
-            .header(hyper::header::USER_AGENT, "lb-check");
-        for (name, value) in &self.check.headers {
-            request = request.header(name, value);
-        }
-        request
-            .body(Empty::new())
-            .map_err(|error| Outcome::CannotCheck(format!("the request cannot be made: {error}")))
-    }
-
-    async fn judge(&self, response: hyper::Response<Incoming>) -> Result<Told, Outcome> {
-        let status = response.status().as_u16();
-        if !self.page.status.contains(status) {
-            self.peek(response).await;
-            let wanted = &self.page.status;
-            return Err(self.failure(&format!("status {status} instead of {wanted}")));
-        }
-        self.progress.is_at(Stage::Body);
-        let found = match &self.page.body {
-            BodyTest::Any if self.check.counts_endpoints => return self.endpoints(response).await,
-            BodyTest::Any => {
-                self.peek(response).await;
-                return Ok(Told::Nothing);
+        let mut buffer = [0; READ];
+        loop {
+            let read = stream.read(&mut buffer).await;
+            let length = read.map_err(|error| super::broken(&error))?;
+            let judged = self.judge(&mut answer, &buffer[..length]);
+            if let Some(head) = &mut answer.head
+                && !head.lines.is_empty()
+            {
+                progress.note("answer", || std::mem::take(&mut head.lines));
             }
-            BodyTest::Contains(wanted) => self.body(response).await?.contains(wanted.as_str()),
-            BodyTest::Matches(pattern) => pattern.matches(&self.body(response).await?),
+            if let Some(judged) = judged.transpose() {
+                self.show_body(&mut stream, answer, progress).await;
+                return judged;
+            }
+            if answer.head.is_some() {
+                progress.is_at(Stage::Body);
+            }
+        }
+    }
+
+    /// The request, and what has to come back, for whoever watches.
+    fn asked(&self, text: &[u8]) -> Vec<String> {
+        let text = String::from_utf8_lossy(text);
+        let mut lines = text.lines();
+        let mut asked: Vec<String> = lines.next().map(str::to_owned).into_iter().collect();
+        let fields = lines.filter_map(|line| line.split_once(": "));
+        asked.extend(account::fields(
+            fields.map(|(name, value)| (name, value.as_bytes())),
+        ));
+        let body = self
+            .wanted_body()
+            .map(|wanted| format!(", and a body that does {wanted}"));
+        asked.push(format!(
+            "expected: status {}{}",
+            self.page.status,
+            body.unwrap_or_default()
+        ));
+        asked
+    }
+
+    /// For whoever watches; of a body that is not tested, the beginning.
+    async fn show_body<S>(&self, stream: &mut S, answer: Answer, progress: &Progress)
+    where
+        S: AsyncRead + Unpin,
+    {
+        let (Some(account), Some(head)) = (&progress.account, &answer.head) else {
+            return;
+        };
+        let tested = self.page.status.contains(head.status) && self.needs_body(head);
+        match tested {
+            true if answer.is_whole(true) => account.body(&answer.body, ""),
+            true => {}
+            false => account.peek(stream, answer, self.is_bodiless()).await,
+        }
+    }
+
+    fn is_bodiless(&self) -> bool {
+        self.check.method == Method::Head
+    }
+
+    /// What is sent.
+    pub fn text(&self) -> Vec<u8> {
+        let mut text = String::with_capacity(256);
+        let (method, path) = (self.check.method.as_str(), &self.page.path);
+        for word in [method, " ", path, " HTTP/1.1\r\nhost: "] {
+            text.push_str(word);
+        }
+        match &self.check.host {
+            Some(host) => text.push_str(host),
+            // A String takes whatever is written.
+            None => drop(write!(text, "{}", self.target)),
+        }
+        text.push_str("\r\nconnection: close\r\nuser-agent: lb-check\r\n");
+        for (name, value) in &self.check.headers {
+            for word in [name, ": ", value, "\r\n"] {
+                text.push_str(word);
+            }
+        }
+        text.push_str("\r\n");
+        text.into_bytes()
+    }
+
+    /// With what has come; nothing: the connection is closed. `None`: more is needed.
+    pub fn judge(&self, answer: &mut Answer, came: &[u8]) -> Result<Option<Told>, Outcome> {
+        let closed = came.is_empty();
+        answer.take(came, self.is_bodiless()).map_err(Outcome::Fail)?;
+        if let Some(head) = &answer.head {
+            if !self.page.status.contains(head.status) {
+                let (status, wanted) = (head.status, &self.page.status);
+                return Err(self.failure(&format!("status {status} instead of {wanted}")));
+            }
+            if !self.needs_body(head) {
+                return self.endpoints(head.endpoints).map(Some);
+            }
+            if answer.is_whole(closed) {
+                return self.judge_body(&String::from_utf8_lossy(&answer.body)).map(Some);
+            }
+        }
+        match closed {
+            true => Err(Outcome::Fail(NOT_WHOLE.to_owned())),
+            false => Ok(None),
+        }
+    }
+
+    fn needs_body(&self, head: &Head) -> bool {
+        match self.page.body {
+            BodyTest::Any => self.check.counts_endpoints && head.endpoints.is_none(),
+            BodyTest::Contains(_) | BodyTest::Matches(_) => true,
+        }
+    }
+
+    fn judge_body(&self, body: &str) -> Result<Told, Outcome> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Health {
+            local_endpoints: u64,
+        }
+        let found = match &self.page.body {
+            BodyTest::Any => {
+                // The body has always had the number, the field has it since Kubernetes 1.26.
+                let health = serde_json::from_str::<Health>(body).ok();
+                return self.endpoints(health.map(|health| health.local_endpoints));
+            }
+            BodyTest::Contains(wanted) => body.contains(wanted.as_str()),
+            BodyTest::Matches(pattern) => pattern.matches(body),
         };
         if found {
             return Ok(Told::Nothing);
@@ -107,76 +181,15 @@ impl Request<'_> {
         }
     }
 
-    /// The request, and what has to come back, for whoever watches.
-    fn asked(&self, request: &hyper::Request<Empty<Bytes>>) -> Vec<String> {
-        let mut lines = vec![format!("{} {} HTTP/1.1", request.method(), request.uri())];
-        lines.extend(account::fields(request.headers()));
-        let body = self
-            .wanted_body()
-            .map(|wanted| format!(", and a body that does {wanted}"));
-        lines.push(format!(
-            "expected: status {}{}",
-            self.page.status,
-            body.unwrap_or_default()
-        ));
-        lines
-    }
-
-    /// The beginning of a body that is not tested, for whoever watches.
-    async fn peek(&self, response: hyper::Response<Incoming>) {
-        if let Some(account) = &self.progress.account {
-            account.peek(response.into_body()).await;
-        }
-    }
-
-    /// From the field that kube-proxy sends since Kubernetes 1.26, or from the body, which has always had the number.
-    async fn endpoints(&self, response: hyper::Response<Incoming>) -> Result<Told, Outcome> {
-        #[derive(serde::Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Health {
-            local_endpoints: u64,
-        }
-        let field = response.headers().get("X-Load-Balancing-Endpoint-Weight");
-        let field = field.and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
-        let count = match field {
-            Some(count) => Some(count),
-            None => {
-                let body = self.body(response).await?;
-                serde_json::from_str::<Health>(&body)
-                    .ok()
-                    .map(|health| health.local_endpoints)
-            }
+    fn endpoints(&self, count: Option<u64>) -> Result<Told, Outcome> {
+        // It is well, and says no more.
+        let Some(count) = count.filter(|_| self.check.counts_endpoints) else {
+            return Ok(Told::Nothing);
         };
-        match count {
-            // It is well, and says no more.
-            None => Ok(Told::Nothing),
-            Some(count) => {
-                let count = NonZeroU16::new(u16::try_from(count).unwrap_or(u16::MAX));
-                count
-                    .map(Told::Endpoints)
-                    .ok_or_else(|| self.failure("the server has no local endpoint"))
-            }
-        }
-    }
-
-    /// The beginning of the body.
-    async fn body(&self, response: hyper::Response<Incoming>) -> Result<String, Outcome> {
-        let mut incoming = response.into_body();
-        let mut body = Vec::new();
-        while let Some(frame) = incoming.frame().await {
-            let frame = frame.map_err(|error| broken(&error))?;
-            if let Some(data) = frame.data_ref() {
-                let room = MOST_BODY.saturating_sub(body.len());
-                body.extend_from_slice(&data[..data.len().min(room)]);
-            }
-            if body.len() == MOST_BODY {
-                break;
-            }
-        }
-        if let Some(account) = &self.progress.account {
-            account.body(&body, "");
-        }
-        Ok(String::from_utf8_lossy(&body).into_owned())
+        let count = NonZeroU16::new(u16::try_from(count).unwrap_or(u16::MAX));
+        count
+            .map(Told::Endpoints)
+            .ok_or_else(|| self.failure("the server has no local endpoint"))
     }
 
     /// With the path where there are several.
@@ -186,33 +199,4 @@ impl Request<'_> {
             _ => Outcome::Fail(format!("{}: {what}", self.page.path)),
         }
     }
-}
-
-/// For whoever watches.
-fn answered(response: &hyper::Response<Incoming>) -> Vec<String> {
-    let mut lines = vec![format!("{:?} {}", response.version(), response.status())];
-    lines.extend(account::fields(response.headers()));
-    lines
-}
-
-fn broken(error: &hyper::Error) -> Outcome {
-    let what = if error.is_parse() {
-        "the answer is no HTTP"
-    } else if error.is_incomplete_message() {
-        "the connection was closed before the answer was whole"
-    } else {
-        let mut text = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            let io = cause.downcast_ref::<std::io::Error>();
-            if let Some(refusal) = io.filter(|error| super::tls::is_refusal(error)) {
-                return super::tls::explain(refusal);
-            }
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        text.truncate(text.floor_char_boundary(2 * SHOWN));
-        return Outcome::Fail(text);
-    };
-    Outcome::Fail(what.to_owned())
 }

@@ -3,6 +3,8 @@
 
 mod account;
 mod agent;
+mod answer;
+mod asked;
 mod dns;
 mod grpc;
 mod half_open;
@@ -258,11 +260,13 @@ impl Attempt<'_> {
                 check,
                 page,
                 target: self.way.target,
-                progress: self.progress,
             };
             let told = match &check.tls {
-                Some(tls) => request.exchange(self.tls(tls, Protocol::Http1).await?).await?,
-                None => request.exchange(self.connect().await?).await?,
+                Some(tls) => {
+                    let stream = self.tls(tls, Protocol::Http1).await?;
+                    request.exchange(stream, self.progress).await?
+                }
+                None => request.exchange(self.connect().await?, self.progress).await?,
             };
             self.seen(|seen| seen.told = told);
         }

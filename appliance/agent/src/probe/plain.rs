@@ -1,11 +1,12 @@
-//! All plain TCP checks that are under way: half-open ones, and those that make a whole connection.
+//! All checks that the loop makes by itself: half-open ones, those that make a whole connection, and those by plain HTTP.
 //! Must not: decide what a result means, or wait for the network.
 
 use std::collections::BTreeSet;
 use std::io;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use lb_core::check::Close;
+use lb_core::check::{CheckKind, CheckParams, Close};
 use lb_core::health::{CheckResult, Outcome, Told};
 
 use super::half_open::HalfOpen;
@@ -33,16 +34,19 @@ impl<A: Copy> TcpChecks<A> {
         })
     }
 
-    /// Begins a check; what comes of it is among those of [`TcpChecks::take_ended`]. `false`: it needs a socket of its own.
-    pub fn start(&mut self, asker: A, way: &Way, timeout: Duration, close: Close) -> bool {
-        if close == Close::HalfOpen && self.half_open.start(asker, way, timeout).is_ok() {
-            return true;
+    /// Begins a check; what comes of it is among those of [`TcpChecks::take_ended`]. `false`: it needs a task of its own.
+    pub fn start(&mut self, asker: A, way: &Way, params: &Arc<CheckParams>) -> bool {
+        match params.kind {
+            CheckKind::Tcp(Close::HalfOpen) if self.half_open.start(asker, way, params.timeout).is_ok() => {
+                true
+            }
+            _ if !way.is_any() => false,
+            CheckKind::Tcp(close) => {
+                self.connects.start(asker, way.target, params.timeout, close);
+                true
+            }
+            _ => self.connects.ask(asker, way.target, params),
         }
-        if !way.is_any() {
-            return false;
-        }
-        self.connects.start(asker, way.target, timeout, close);
-        true
     }
 
     /// Sends what was begun.

@@ -1,4 +1,4 @@
-//! All TCP checks by whole connections that are under way: their sockets in one epoll set, their deadlines in one queue, their results in
+//! All checks by whole connections that need no task: TCP and plain HTTP. Their sockets in one epoll set, their deadlines in one queue, their results in
 //! batches. A thousand a second are usual, and a task, a timer and a message for each cost more than the kernel's TCP does.
 //! Must not: decide what a result means, or wait for the network.
 
@@ -7,17 +7,19 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use lb_core::check::Close;
-use lb_core::health::{CheckResult, Outcome};
+use lb_core::check::{CheckParams, Close};
+use lb_core::health::{CheckResult, Outcome, Told};
 use rustix::event::{Timespec, epoll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::asked::{Asked, Next};
 use super::plain::result;
 use super::{classify, late};
 
@@ -37,11 +39,28 @@ pub struct Connects<A> {
 #[derive(Debug)]
 struct Attempt<A> {
     asker: A,
+    target: SocketAddr,
     /// Its end takes it out of the epoll set.
     socket: OwnedFd,
-    close: Close,
+    deed: Deed,
     started: Instant,
     timeout: Duration,
+}
+
+/// What a connection is made for.
+#[derive(Debug)]
+enum Deed {
+    Close(Close),
+    Ask(Asked),
+}
+
+impl Deed {
+    fn late(&self, timeout: Duration) -> Outcome {
+        match self {
+            Deed::Close(_) => Outcome::Silent(late(timeout)),
+            Deed::Ask(asked) => asked.late(timeout),
+        }
+    }
 }
 
 impl<A> Attempt<A> {
@@ -69,8 +88,21 @@ impl<A> Connects<A> {
 
     /// Begins to connect; what comes of it is among those of [`Connects::take_ended`].
     pub fn start(&mut self, asker: A, target: SocketAddr, timeout: Duration, close: Close) {
-        let started = Instant::now();
-        match self.open(target) {
+        self.begin(asker, target, (Instant::now(), timeout), Deed::Close(close));
+    }
+
+    /// The same for a check over plain HTTP. `false`: it is another.
+    pub fn ask(&mut self, asker: A, target: SocketAddr, params: &Arc<CheckParams>) -> bool {
+        let asked = Asked::new(params, target);
+        let is_asked = asked.is_some();
+        if let Some(asked) = asked {
+            self.begin(asker, target, (Instant::now(), params.timeout), Deed::Ask(asked));
+        }
+        is_asked
+    }
+
+    fn begin(&mut self, asker: A, target: SocketAddr, (started, timeout): (Instant, Duration), deed: Deed) {
+        match self.open(target, &deed) {
             Ok(socket) => {
                 let place = place(&socket);
                 if self.attempts.len() <= place {
@@ -79,8 +111,9 @@ impl<A> Connects<A> {
                 self.deadlines.insert((started + timeout, place));
                 self.attempts[place] = Some(Box::new(Attempt {
                     asker,
+                    target,
                     socket,
-                    close,
+                    deed,
                     started,
                     timeout,
                 }));
@@ -91,26 +124,38 @@ impl<A> Connects<A> {
 
     /// A check whose outcome is known without asking.
     pub fn end(&mut self, asker: A, started: Instant, outcome: Outcome) {
-        self.conclude(asker, started, Instant::now(), outcome);
+        self.conclude(asker, (started, Instant::now()), outcome, Told::Nothing);
     }
 
-    fn conclude(&mut self, asker: A, started: Instant, ended: Instant, outcome: Outcome) {
-        self.ended.push((asker, result(started, ended, outcome)));
+    fn conclude(&mut self, asker: A, (started, ended): (Instant, Instant), outcome: Outcome, told: Told) {
+        let mut result = result(started, ended, outcome);
+        result.told = told;
+        self.ended.push((asker, result));
     }
 
-    fn open(&self, target: SocketAddr) -> Result<OwnedFd, Errno> {
+    fn open(&self, target: SocketAddr, deed: &Deed) -> Result<OwnedFd, Errno> {
         let family = match target {
             SocketAddr::V4(_) => AddressFamily::INET,
             SocketAddr::V6(_) => AddressFamily::INET6,
         };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+        let events = match deed {
+            Deed::Close(_) => epoll::EventFlags::OUT | epoll::EventFlags::ONESHOT,
+            Deed::Ask(_) => {
+                // The request goes with the last packet of the handshake (tcp(7)); without that it would go after it.
+                let _ = sockopt::set_tcp_quickack(&socket, false);
+                epoll::EventFlags::OUT
+                    | epoll::EventFlags::IN
+                    | epoll::EventFlags::RDHUP
+                    | epoll::EventFlags::ET
+            }
+        };
         match connect(&socket, &target) {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(errno) => return Err(errno),
         }
         let data = epoll::EventData::new_u64(place(&socket) as u64);
-        let events = epoll::EventFlags::OUT | epoll::EventFlags::ONESHOT;
         epoll::add(&self.epoll, &socket, data, events)?;
         Ok(socket)
     }
@@ -167,22 +212,34 @@ impl<A> Connects<A> {
     }
 
     fn answered(&mut self, now: Instant, place: usize, flags: epoll::EventFlags) {
-        let Some(attempt) = self.attempts.get_mut(place).and_then(Option::take) else {
+        let Some(attempt) = self.attempts.get_mut(place).and_then(Option::as_mut) else {
+            return;
+        };
+        let next = match &mut attempt.deed {
+            Deed::Close(close) => Next::Over(connected(&attempt.socket, *close, flags)),
+            Deed::Ask(asked) => asked.go_on(&attempt.socket, flags),
+        };
+        if matches!(next, Next::Wait) {
+            return;
+        }
+        let Some(attempt) = self.attempts[place].take() else {
             return;
         };
         self.deadlines.remove(&(attempt.deadline(), place));
-        let failed = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
-        let error = match failed.then(|| sockopt::socket_error(&attempt.socket)) {
-            None | Some(Ok(Ok(()))) => None,
-            Some(Ok(Err(errno)) | Err(errno)) => Some(errno),
-        };
-        if error.is_none() && attempt.close == Close::Rst {
-            // Whatever it says, the connection was there.
-            let _ = sockopt::set_socket_linger(&attempt.socket, Some(Duration::ZERO));
+        let Attempt {
+            asker,
+            target,
+            socket,
+            deed,
+            started,
+            timeout,
+        } = *attempt;
+        drop(socket);
+        match next {
+            Next::Over(Ok(told)) => self.conclude(asker, (started, now), Outcome::Pass, told),
+            Next::Over(Err(outcome)) => self.conclude(asker, (started, now), outcome, Told::Nothing),
+            Next::Connect | Next::Wait => self.begin(asker, target, (started, timeout), deed),
         }
-        let outcome = error.map_or(Outcome::Pass, |errno| classify(&errno.into()));
-        let Attempt { asker, started, .. } = *attempt;
-        self.conclude(asker, started, now, outcome);
     }
 
     fn expire(&mut self, now: Instant) {
@@ -192,12 +249,25 @@ impl<A> Connects<A> {
             }
             self.deadlines.pop_first();
             if let Some(attempt) = self.attempts.get_mut(place).and_then(Option::take) {
-                let outcome = Outcome::Silent(late(attempt.timeout));
+                let outcome = attempt.deed.late(attempt.timeout);
                 let Attempt { asker, started, .. } = *attempt;
-                self.conclude(asker, started, now, outcome);
+                self.conclude(asker, (started, now), outcome, Told::Nothing);
             }
         }
     }
+}
+
+/// What a connection that is all that is asked for has come to.
+fn connected(socket: &OwnedFd, close: Close, flags: epoll::EventFlags) -> Result<Told, Outcome> {
+    let failed = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
+    if let Some(Ok(Err(errno)) | Err(errno)) = failed.then(|| sockopt::socket_error(socket)) {
+        return Err(classify(&errno.into()));
+    }
+    if close == Close::Rst {
+        // Whatever it says, the connection was there.
+        let _ = sockopt::set_socket_linger(socket, Some(Duration::ZERO));
+    }
+    Ok(Told::Nothing)
 }
 
 fn place(socket: &OwnedFd) -> usize {

@@ -62,7 +62,7 @@ fn a_server_is_up_when_it_serves() {
 
 /// A server of HTTP/2 that gives this answer to everything.
 fn http2(
-    answer: fn() -> hyper::Response<()>,
+    answer: fn() -> ::http::Response<()>,
     data: &'static [u8],
     trailers: &'static [(&'static str, &'static str)],
 ) -> SocketAddr {
@@ -95,8 +95,8 @@ fn http2(
     hear.recv().unwrap()
 }
 
-fn grpc_answer() -> hyper::Response<()> {
-    let answer = hyper::Response::builder().header("content-type", "application/grpc");
+fn grpc_answer() -> ::http::Response<()> {
+    let answer = ::http::Response::builder().header("content-type", "application/grpc");
     answer.body(()).unwrap()
 }
 
@@ -127,7 +127,7 @@ fn answers_that_are_no_health_are_told_apart() {
         outcome(http2(grpc_answer, serving, &[]), ""),
         fail("the answer has no gRPC status")
     );
-    let page = || hyper::Response::builder().status(404).body(()).unwrap();
+    let page = || ::http::Response::builder().status(404).body(()).unwrap();
     assert_eq!(
         outcome(http2(page, b"", &[]), ""),
         fail("HTTP status 404, and no gRPC")
