@@ -11,6 +11,7 @@ mod half_open;
 mod http;
 mod icmp;
 mod plain;
+mod sessions;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -37,7 +38,7 @@ use self::account::Account;
 pub use self::plain::TcpChecks;
 use self::tcp::Connects;
 pub use self::tls::Trust;
-use self::tls::{Protocol, Shown};
+use self::tls::{Handshake, Protocol, Shown};
 pub use self::watched::{Watched, watch};
 pub use self::way::Way;
 
@@ -146,7 +147,10 @@ async fn attempt(
     };
     let seen = match outcome {
         Outcome::Pass => attempt.seen.into_inner().unwrap_or_else(PoisonError::into_inner),
-        _ => Seen::default(),
+        _ => {
+            trust.forget_session(way.target);
+            Seen::default()
+        }
     };
     CheckResult {
         outcome,
@@ -197,7 +201,7 @@ impl Attempt<'_> {
     /// By TLS 1.3 it has ended on our side before the server has looked at our certificate (RFC 8446, section 4.6.2), so that the
     /// farewell is what shows whether the server had anything against us.
     async fn handshake(&self, check: &TlsCheck) -> Result<(), Outcome> {
-        let mut stream = self.tls(check, Protocol::Http1).await?;
+        let mut stream = self.tls(check, Protocol::Http1, Handshake::Whole).await?;
         self.progress.is_at(Stage::Farewell);
         let _ = stream.shutdown().await;
         match stream.read(&mut [0; 64]).await {
@@ -224,11 +228,14 @@ impl Attempt<'_> {
         &self,
         check: &TlsCheck,
         protocol: Protocol,
+        handshake: Handshake,
     ) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, Outcome> {
         let shown = self.progress.account.as_ref().map(|_| Shown::default());
-        let connector = match &shown {
-            None => self.trust.connector(check, protocol)?,
-            Some(shown) => self.trust.watched(check, protocol, shown)?,
+        let connector = match (&shown, handshake) {
+            // It is to be seen as a whole.
+            (Some(shown), _) => self.trust.watched(check, protocol, shown)?,
+            (None, Handshake::Whole) => self.trust.whole(check, protocol)?.into(),
+            (None, Handshake::Resumed) => self.trust.resuming(check, protocol, self.way.target)?,
         };
         let name = tls::name(check, self.way.target.ip())?;
         let stream = self.connect().await?;
@@ -263,7 +270,7 @@ impl Attempt<'_> {
             };
             let told = match &check.tls {
                 Some(tls) => {
-                    let stream = self.tls(tls, Protocol::Http1).await?;
+                    let stream = self.tls(tls, Protocol::Http1, Handshake::Resumed).await?;
                     request.exchange(stream, self.progress).await?
                 }
                 None => request.exchange(self.connect().await?, self.progress).await?,
@@ -277,7 +284,7 @@ impl Attempt<'_> {
         let target = self.way.target.to_string();
         match &check.tls {
             Some(tls) => {
-                let stream = self.tls(tls, Protocol::Http2).await?;
+                let stream = self.tls(tls, Protocol::Http2, Handshake::Resumed).await?;
                 grpc::exchange(stream, check, &target, self.progress).await
             }
             None => grpc::exchange(self.connect().await?, check, &target, self.progress).await,

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use lb_core::check::{Identity, Pem, TlsCheck, Verify};
 use lb_core::health::Outcome;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -20,6 +21,7 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use tokio_rustls::TlsConnector;
 
+use super::sessions::Sessions;
 use super::watched;
 use crate::store::Store;
 
@@ -28,6 +30,13 @@ use crate::store::Store;
 pub(super) enum Protocol {
     Http1,
     Http2,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Handshake {
+    Whole,
+    /// With the session of the last check, where the server agrees.
+    Resumed,
 }
 
 pub(super) const HTTP2: &[u8] = b"h2";
@@ -51,6 +60,7 @@ pub struct Trust {
     store: Store,
     provider: Arc<CryptoProvider>,
     made: Mutex<HashMap<Kind, Arc<ClientConfig>>>,
+    sessions: Sessions,
 }
 
 impl Trust {
@@ -59,15 +69,38 @@ impl Trust {
             store,
             provider: Arc::new(rustls::crypto::ring::default_provider()),
             made: Mutex::default(),
+            sessions: Sessions::default(),
         }
     }
 
     /// Files may have become others, or configurations useless.
     pub fn forget(&self) {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.sessions.clear();
     }
 
-    pub(super) fn connector(&self, check: &TlsCheck, protocol: Protocol) -> Result<TlsConnector, Outcome> {
+    /// The next handshake with this server is a whole one.
+    pub(super) fn forget_session(&self, server: SocketAddr) {
+        self.sessions.forget(server);
+    }
+
+    /// For checks that ask something: the handshake goes on with the session of the last check of this server.
+    pub(super) fn resuming(
+        &self,
+        check: &TlsCheck,
+        protocol: Protocol,
+        server: SocketAddr,
+    ) -> Result<TlsConnector, Outcome> {
+        let config = self.whole(check, protocol)?;
+        let whose = (server, Arc::as_ptr(&config).addr(), check.server_name.clone());
+        let session = self.sessions.of(whose, Instant::now());
+        let mut config = ClientConfig::clone(&config);
+        config.resumption = Resumption::store(session);
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+
+    /// For a handshake that is whole each time.
+    pub(super) fn whole(&self, check: &TlsCheck, protocol: Protocol) -> Result<Arc<ClientConfig>, Outcome> {
         let kind = Kind {
             verify: check.verify.clone(),
             identity: check.identity.clone(),
@@ -75,11 +108,11 @@ impl Trust {
         };
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = made.get(&kind) {
-            return Ok(TlsConnector::from(known.clone()));
+            return Ok(known.clone());
         }
         let config = Arc::new(self.config(&kind, None).map_err(Outcome::CannotCheck)?);
         made.insert(kind, config.clone());
-        Ok(TlsConnector::from(config))
+        Ok(config)
     }
 
     /// The same for one connection, whose server's certificates are noted, be they good or not.
@@ -134,8 +167,7 @@ impl Trust {
             }
             None => builder.with_no_client_auth(),
         };
-        // A check wants to see the whole handshake each time.
-        config.resumption = rustls::client::Resumption::disabled();
+        config.resumption = Resumption::disabled();
         let protocol = match kind.protocol {
             Protocol::Http1 => b"http/1.1",
             Protocol::Http2 => HTTP2,
@@ -206,8 +238,8 @@ pub(super) fn name(check: &TlsCheck, server: IpAddr) -> Result<ServerName<'stati
     }
 }
 
-/// A certificate that is taken for what it is, whoever signed it: the one with this SHA-256, or any. That the server has its
-/// key is proved all the same.
+/// A certificate that is taken for what it is, whoever signed it: the one with this SHA-256, whose key the server has to prove, or
+/// any. The key of any certificate proves nothing of who answers: anybody has one.
 #[derive(Debug)]
 struct Pinned {
     provider: Arc<CryptoProvider>,
@@ -236,6 +268,9 @@ impl ServerCertVerifier for Pinned {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if self.fingerprint.is_none() {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         verify_tls12_signature(
             message,
             cert,
@@ -250,6 +285,9 @@ impl ServerCertVerifier for Pinned {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if self.fingerprint.is_none() {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         verify_tls13_signature(
             message,
             cert,

@@ -1,6 +1,6 @@
 //! Who answers, and whom the server takes us for.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use lb_core::check::{BodyTest, Identity, Pem, Verify};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -341,4 +341,49 @@ fn grpc_over_tls_needs_http2() {
         run(other, &params).outcome,
         fail("it does not speak HTTP/2 over TLS (ALPN h2)")
     );
+}
+
+#[test]
+fn a_handshake_goes_on_with_the_last_one_until_a_check_fails() {
+    let issued = issue("127.0.0.1", 2020..=2090);
+    let (told, kinds) = mpsc::channel();
+    let config = issued.server.clone();
+    let target = serve(move |mut stream| {
+        let mut connection = rustls::ServerConnection::new(config.clone()).unwrap();
+        let mut tls = rustls::Stream::new(&mut connection, &mut stream);
+        request(&mut tls);
+        let _ = tls.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        let _ = tls.flush();
+        told.send(connection.handshake_kind().unwrap()).unwrap();
+    });
+    let asks = |body: &str| {
+        let mut params = with_body(BodyTest::Contains(body.into()));
+        let CheckKind::Tls(tls) = tls(Verify::Ca(Pem::Text(issued.ca.clone())), None).kind else {
+            panic!("not a check by TLS");
+        };
+        if let CheckKind::Http(http) = &mut params.kind {
+            http.tls = Some(tls);
+        }
+        params
+    };
+    let trust = trust();
+    let once = |body: &str| {
+        let result = runtime().block_on(check(&way(target), &asks(body), &trust));
+        let passed = result.outcome == Outcome::Pass;
+        assert_eq!(result.certificate_ends.is_some(), passed);
+        (passed, kinds.recv().unwrap())
+    };
+    use rustls::HandshakeKind::{Full, Resumed};
+    let bodies = ["ok", "ok", "ok", "ill", "ok", "ok"].map(once);
+    let expected = [
+        (true, Full),
+        (true, Resumed),
+        (true, Resumed),
+        (false, Resumed),
+        (true, Full),
+        (true, Resumed),
+    ];
+    assert_eq!(bodies, expected);
+    trust.forget();
+    assert_eq!(once("ok"), (true, Full));
 }
