@@ -3,15 +3,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 
+#[path = "stage/isolated.rs"]
+mod isolated;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use isolated::isolated;
 use lb_agent::{APPLIED_FILE, CONFIG_FILE, Places, Ports, SAMPLE_FILE};
 use lb_core::control::{
     ApplyReport, ConfigSource, HealthWord, Request, Response, ServicesReport, StatusReport, Terms,
@@ -49,42 +52,6 @@ address = "172.16.0.11:8080"
 address = "172.16.0.12:8080"
 when_down = "inhibit"
 "#;
-
-/// Runs `body` in a fresh network namespace: this same test, started again under unshare(1).
-fn isolated(name: &str, body: fn()) {
-    if std::env::var_os("LB_TEST_ISOLATED").is_some() {
-        for command in [
-            "link set lo up",
-            "addr add 172.16.0.11/32 dev lo",
-            "addr add 172.16.0.12/32 dev lo",
-        ] {
-            assert!(
-                Command::new("ip")
-                    .args(command.split(' '))
-                    .status()
-                    .unwrap()
-                    .success(),
-                "ip {command}"
-            );
-        }
-        return body();
-    }
-    let mut unshare = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        unshare.args(["--user", "--map-root-user"]);
-    }
-    let status = unshare
-        .arg("--net")
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
-        .env("LB_TEST_ISOLATED", "1")
-        .status()
-        .expect("unshare(1) of util-linux is needed");
-    assert!(
-        status.success(),
-        "{name} failed in its namespace: {status} (as an ordinary user, user namespaces must be allowed)"
-    );
-}
 
 #[derive(Clone)]
 struct Shared(Arc<Mutex<FakeKernel>>);

@@ -93,6 +93,33 @@ fn a_body_that_does_not_come_costs_nothing() {
     assert_eq!(names(&steps), ["connect", "request", "answer"]);
 }
 
+/// The whole of one that the check looks at; of another what has come, also when the rest does not.
+#[test]
+fn the_beginning_of_a_body_is_told() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    let (outcome, steps) = watched(answer(chunked), &with_body(BodyTest::Contains("ok".into())));
+    assert_eq!(outcome, Outcome::Pass);
+    assert_eq!(names(&steps), ["connect", "request", "answer", "body"]);
+    assert_eq!(steps[2].lines, ["HTTP/1.1 200 OK", "Transfer-Encoding: chunked"]);
+    assert_eq!(steps[3].lines, ["begins with: \"ok\""]);
+    let half = serve(|mut stream| {
+        request(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.0 200\r\nContent-Length: 8\r\n\r\nhalf");
+        let _ = stream.read(&mut [0; 64]);
+    });
+    let params = CheckParams {
+        timeout: Duration::from_secs(5),
+        ..with_body(BodyTest::Any)
+    };
+    let (outcome, steps) = watched(half, &params);
+    assert_eq!(outcome, Outcome::Pass);
+    assert_eq!(steps[2].lines, ["HTTP/1.0 200", "Content-Length: 8"]);
+    assert_eq!(
+        steps[3].lines,
+        ["begins with (the check does not look at it): \"half\""]
+    );
+}
+
 #[test]
 fn other_kinds_are_told_too() {
     let agent = serve(|mut stream| {
