@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use lb_core::check::{CheckKind, CheckParams, Close};
 use lb_core::config::{VirtualServer, check_of_words, check_types};
@@ -12,7 +13,7 @@ use lb_core::model::{RealKey, ServerKey};
 use tokio::sync::oneshot;
 
 use crate::engine::Engine;
-use crate::probe::{Watched, Way, watch};
+use crate::probe::{Begun, Watched, Way, watch};
 use crate::report::{listed, ms, told};
 use crate::targets::TargetId;
 
@@ -70,7 +71,10 @@ impl Engine {
         if order.params.kind == CheckKind::Tcp(Close::HalfOpen) {
             let hand = self.by_hand.next;
             self.by_hand.next += 1;
-            if self.tcp_checks.start(Asker::Hand(hand), &way, &order.params) {
+            let begun = self
+                .tcp_checks
+                .start(Instant::now(), Asker::Hand(hand), &way, &order.params);
+            if begun != Begun::No {
                 self.by_hand.waiting.insert(hand, (report, reply));
                 self.tcp_checks.flush();
                 return;

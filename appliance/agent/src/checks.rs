@@ -14,6 +14,7 @@ use lb_core::model::{IfName, RealKey, ServerKey, VirtualKey, Weight};
 use lb_core::observed::ObservedLink;
 use lb_core::pool::{self, Decision, Drains, Member, Memory, Mode};
 
+use crate::probe::Route;
 use crate::silence::Silence;
 use crate::targets::{Target, TargetId, Targets, schedule};
 
@@ -292,6 +293,16 @@ impl Checks {
                 told: (machine.told() != told).then_some(machine.told()),
             }
         })
+    }
+
+    /// How the next half-open check gets to its target, if that is known.
+    pub fn take_route(&mut self, id: TargetId, route: Option<Route>) {
+        self.targets.take_route(id, route);
+    }
+
+    /// Links, addresses or routes have changed.
+    pub fn forget_routes(&mut self) {
+        self.targets.forget_routes();
     }
 
     /// A result that says nothing, because the network changed under the check: it is made again.

@@ -10,7 +10,7 @@ use lb_core::model::RealKey;
 use crate::by_hand::Asker;
 use crate::checks;
 use crate::engine::{Engine, Event};
-use crate::probe::{self, Way};
+use crate::probe::{self, Begun, Route, Way};
 use crate::targets::TargetId;
 
 /// One that is due.
@@ -31,26 +31,37 @@ impl Engine {
                 server: target.server,
                 params: target.params.clone(),
             };
-            self.start_check(check);
+            let route = target.route;
+            self.start_check(check, route);
         }
         self.tcp_checks.flush();
     }
 
-    fn start_check(&mut self, check: Check) {
+    /// `route`: how the one before got to its target, where nothing has changed since.
+    fn start_check(&mut self, check: Check, route: Option<Route>) {
         let Check { due, id, server, .. } = check;
+        // The last of a thousand that are due at once waits for those before it.
+        let now = Instant::now();
+        let asker = Asker::Check(id, server);
+        if let Some(route) = route {
+            let target = check.params.target(server);
+            if self.tcp_checks.start_again(now, asker, target, &route, check.params.timeout) {
+                return self.lateness.note(due, now);
+            }
+        }
         let way = match self.way(server, &check.params) {
             Ok(way) => way,
-            Err(outcome) => return self.tcp_checks.end(Asker::Check(id, server), outcome),
+            Err(outcome) => return self.tcp_checks.end(asker, outcome),
         };
         // They wait for no answer, and take no memory for one.
-        let is_tcp = matches!(check.params.kind, CheckKind::Tcp(_));
-        if is_tcp
-            && self
-                .tcp_checks
-                .start(Asker::Check(id, server), &way, &check.params)
-        {
-            // The last of a thousand that are due at once waits for those before it.
-            return self.lateness.note(due, Instant::now());
+        if matches!(check.params.kind, CheckKind::Tcp(_)) {
+            let begun = self.tcp_checks.start(now, asker, &way, &check.params);
+            if let Begun::Half(route) = begun {
+                self.checks.take_route(id, Some(route).filter(Route::lasts));
+            }
+            if begun != Begun::No {
+                return self.lateness.note(due, now);
+            }
         }
         if let Some((check, way)) = self.crowd.enter((check, way)) {
             self.begin(check, way);
@@ -71,11 +82,17 @@ impl Engine {
             server,
             params,
         } = check;
-        self.lateness.note(due, Instant::now());
+        let now = Instant::now();
+        self.lateness.note(due, now);
         // One by TCP is here because those sockets cannot make it.
         let is_tcp = matches!(params.kind, CheckKind::Tcp(_));
-        if !is_tcp && self.tcp_checks.start(Asker::Crowd(id, server), &way, &params) {
-            return;
+        if !is_tcp {
+            let begun = self
+                .tcp_checks
+                .start(now, Asker::Crowd(id, server), &way, &params);
+            if begun != Begun::No {
+                return;
+            }
         }
         let (events, trust) = (self.events.clone(), self.trust.clone());
         tokio::spawn(async move {

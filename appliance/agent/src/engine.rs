@@ -211,7 +211,7 @@ impl Engine {
             seed: seed.clone(),
             archive_problem: None,
             checks: Checks::new(now, set_aside),
-            tcp_checks: TcpChecks::open()?,
+            tcp_checks: TcpChecks::open(now)?,
             by_hand: ByHand::default(),
             crowd: Crowd::default(),
             lateness: Lateness::default(),
@@ -317,7 +317,7 @@ impl Engine {
             Event::Observed(scope, observed) => self.on_observed(scope, observed),
             Event::Applied(purpose, outcomes) => self.on_applied(purpose, outcomes),
             Event::LinksChanged => {
-                self.tcp_checks.forget_routes();
+                self.checks.forget_routes();
                 self.reconcile.links_changed();
             }
             Event::Looked(asked, observed) => self.looked(*asked, observed),

@@ -243,6 +243,9 @@ impl Engine {
             Scope::Everything => self.reconcile.audited(since, now),
             Scope::Frame => self.keep_servers(&mut observed),
         }
+        if self.observed.links != observed.links {
+            self.checks.forget_routes();
+        }
         self.links_seen(&observed);
         self.defence_seen(&observed);
         self.observed = observed;

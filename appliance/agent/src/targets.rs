@@ -9,6 +9,8 @@ use lb_core::check::CheckParams;
 use lb_core::health::{Health, Machine, Schedule};
 use lb_core::model::{RealKey, ServerKey};
 
+use crate::probe::Route;
+
 /// A target as long as it is one: a result that comes later finds nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetId {
@@ -24,6 +26,8 @@ pub struct Target {
     pub machine: Machine,
     /// The interface of the file that leads to it.
     pub behind: Option<u32>,
+    /// How a half-open check gets there, once one has.
+    pub route: Option<Route>,
     /// The servers for which it speaks.
     pub users: Vec<ServerKey>,
 }
@@ -79,6 +83,7 @@ impl Targets {
             params: params.clone(),
             machine: fresh(),
             behind,
+            route: None,
             users: vec![user],
         };
         let due = target.machine.due();
@@ -167,6 +172,20 @@ impl Targets {
             self.due.extend(after.map(|at| (at, id)));
         }
         Some(changed)
+    }
+
+    pub fn take_route(&mut self, id: TargetId, route: Option<Route>) {
+        if let Some(target) = self.at_mut(id) {
+            target.route = route;
+        }
+    }
+
+    pub fn forget_routes(&mut self) {
+        for (_, target) in &mut self.slots {
+            if let Some(target) = target {
+                target.route = None;
+            }
+        }
     }
 
     /// The same for all that are wanted; how many of them the change has concerned.

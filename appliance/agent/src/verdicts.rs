@@ -20,10 +20,12 @@ impl Engine {
             return;
         };
         // The link may have gone while the check was under way: then it says nothing of the server.
-        if result.outcome.failure().is_some()
-            && let Err(outcome) = self.way(server, &params)
-        {
-            result.outcome = outcome;
+        if result.outcome.failure().is_some() {
+            // The next one asks the kernel anew where it begins.
+            self.checks.take_route(id, None);
+            if let Err(outcome) = self.way(server, &params) {
+                result.outcome = outcome;
+            }
         }
         // The network changed under the check: what it found is of no network that there is or was.
         let started = result.ended.checked_sub(result.latency).unwrap_or(result.ended);
@@ -31,9 +33,11 @@ impl Engine {
             self.checks.repeat(id, Instant::now() + REPEAT_AFTER);
             return;
         }
-        let (target, now) = (params.target(server), SystemTime::now());
-        if let Some(remark) = self.certificates.note(target, &params, &result, now) {
-            self.tell(Level::Warn, &remark);
+        if params.kind.tls().is_some() {
+            let (target, now) = (params.target(server), SystemTime::now());
+            if let Some(remark) = self.certificates.note(target, &params, &result, now) {
+                self.tell(Level::Warn, &remark);
+            }
         }
         let recorded = self.checks.record(id, &result, &self.observed.links);
         for change in self.checks.silence.take_changes() {

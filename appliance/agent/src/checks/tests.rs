@@ -229,6 +229,29 @@ fn one_target_is_checked_once_and_speaks_for_all_its_services() {
     assert_eq!((count(&checks), checks.next_due()), ((0, 0), None));
 }
 
+#[test]
+fn a_route_is_kept_until_the_network_changes_and_for_its_target_alone() {
+    let (_, mut checks, ids) = three();
+    let way = crate::probe::Way {
+        target: "127.0.0.1:80".parse().unwrap(),
+        source: None,
+        device: None,
+    };
+    let route = Route::of(&way, 0).unwrap();
+    let known = |checks: &Checks| -> Vec<bool> {
+        let targets = ids.iter().map(|id| checks.at(*id).unwrap());
+        targets.map(|target| target.route.is_some()).collect()
+    };
+    for id in &ids[..2] {
+        checks.take_route(*id, Some(route));
+    }
+    assert_eq!(known(&checks), [true, true, false]);
+    checks.take_route(ids[0], None);
+    assert_eq!(known(&checks), [false, true, false]);
+    checks.forget_routes();
+    assert_eq!(known(&checks), [false; 3]);
+}
+
 /// Three machines behind one interface, all up.
 fn three() -> (Instant, Checks, Vec<TargetId>) {
     three_of(&config(&[(80, &[1, 2, 3])]))

@@ -35,7 +35,8 @@ use tokio::net::TcpStream;
 use tokio::time;
 
 use self::account::Account;
-pub use self::plain::TcpChecks;
+pub use self::half_open::Route;
+pub use self::plain::{Begun, TcpChecks};
 use self::tcp::Connects;
 pub use self::tls::Trust;
 use self::tls::{Handshake, Protocol, Shown};

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lb_core::check::{CheckKind, CheckParams, Close};
 use lb_core::health::{CheckResult, Outcome, Told};
 
-use super::half_open::HalfOpen;
+use super::half_open::{HalfOpen, Route};
 use super::{Connects, Way};
 
 /// `A`: what the one who asks knows a check by.
@@ -19,10 +20,21 @@ pub struct TcpChecks<A> {
     connects: Connects<A>,
 }
 
+/// What has become of a check that was to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It goes this way.
+    Half(Route),
+    /// With a socket of its own, or it has ended already.
+    Whole,
+    /// It needs a task of its own.
+    No,
+}
+
 impl<A: Copy> TcpChecks<A> {
     /// Inside of an asynchronous runtime.
-    pub fn open() -> io::Result<TcpChecks<A>> {
-        let (half_open, faults) = HalfOpen::open();
+    pub fn open(now: Instant) -> io::Result<TcpChecks<A>> {
+        let (half_open, faults) = HalfOpen::open(now);
         for (family, error) in faults {
             log::warn!(
                 "cannot open a raw socket for {family} ({error}): TCP checks of such servers make whole connections, as with close = \"fin\""
@@ -34,19 +46,45 @@ impl<A: Copy> TcpChecks<A> {
         })
     }
 
-    /// Begins a check; what comes of it is among those of [`TcpChecks::take_ended`]. `false`: it needs a task of its own.
-    pub fn start(&mut self, asker: A, way: &Way, params: &Arc<CheckParams>) -> bool {
-        match params.kind {
-            CheckKind::Tcp(Close::HalfOpen) if self.half_open.start(asker, way, params.timeout).is_ok() => {
-                true
+    /// Begins a check; what comes of it is among those of [`TcpChecks::take_ended`].
+    pub fn start(&mut self, now: Instant, asker: A, way: &Way, params: &Arc<CheckParams>) -> Begun {
+        let close = match params.kind {
+            CheckKind::Tcp(close) => Some(close),
+            _ => None,
+        };
+        if close == Some(Close::HalfOpen) && self.half_open.speaks(way.target) {
+            match self.half_open.route(way) {
+                Ok(route) if self.start_again(now, asker, way.target, &route, params.timeout) => {
+                    return Begun::Half(route);
+                }
+                Ok(_) => {}
+                Err(outcome) => {
+                    self.end(asker, outcome);
+                    return Begun::Whole;
+                }
             }
-            _ if !way.is_any() => false,
-            CheckKind::Tcp(close) => {
-                self.connects.start(asker, way.target, params.timeout, close);
-                true
-            }
-            _ => self.connects.ask(asker, way.target, params),
         }
+        if !way.is_any() {
+            return Begun::No;
+        }
+        match close {
+            Some(close) => self.connects.start(asker, way.target, params.timeout, close),
+            None if self.connects.ask(asker, way.target, params) => {}
+            None => return Begun::No,
+        }
+        Begun::Whole
+    }
+
+    /// The next half-open check of a target, the same way. `false`: there is no port for it now.
+    pub fn start_again(
+        &mut self,
+        now: Instant,
+        asker: A,
+        target: SocketAddr,
+        route: &Route,
+        timeout: Duration,
+    ) -> bool {
+        self.half_open.start(now, asker, target, route, timeout).is_ok()
     }
 
     /// Sends what was begun.
@@ -62,11 +100,6 @@ impl<A: Copy> TcpChecks<A> {
     /// Ports on which services listen: half-open checks do not come from them.
     pub fn avoid(&mut self, taken: &BTreeSet<u16>) {
         self.half_open.avoid(taken);
-    }
-
-    /// Links, addresses or routes have changed.
-    pub fn forget_routes(&mut self) {
-        self.half_open.forget_routes();
     }
 
     /// When [`TcpChecks::take_ended`] has something to say though the network has not.

@@ -2,6 +2,7 @@
 //! so the kernel answers a SYN-ACK with RST, and the server's program hears nothing (decision 18).
 //! Must not: decide what a result means, or wait for the network.
 
+mod flights;
 mod ports;
 mod raw;
 mod routes;
@@ -14,14 +15,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use lb_core::check::PROBE_PORTS;
 use lb_core::health::Outcome;
 use rustix::io::Errno;
 use socket2::Domain;
 
+use self::flights::{Flight, Flights};
 use self::ports::Ports;
 use self::raw::Raw;
-use self::routes::Routes;
+pub use self::routes::Route;
 use self::segment::{Answer, Packet, Quote, Syn};
 use super::{Way, classify, late};
 
@@ -34,31 +35,14 @@ pub struct HalfOpen<A> {
     v4: Option<Raw>,
     v6: Option<Raw>,
     ports: Ports,
-    routes: Routes,
     began: Instant,
-    /// By the port that they come from, counted from the first one.
-    flights: Vec<Vec<Flight<A>>>,
-    /// When something is to be done about a flight: its port and its sequence number.
-    turns: BTreeSet<(Instant, u16, u32)>,
+    flights: Flights<A>,
     outbox: Vec<Outgoing>,
     ended: Vec<Ended<A>>,
 }
 
 /// A check that has ended: who asked, when it began, when it ended, and how.
 pub type Ended<A> = (A, Instant, Instant, Outcome);
-
-#[derive(Debug)]
-struct Flight<A> {
-    asker: A,
-    syn: Syn,
-    index: u32,
-    started: Instant,
-    timeout: Duration,
-    /// When it is this one's turn.
-    turn: Instant,
-    /// For how long an answer is waited for before the next SYN.
-    patience: Duration,
-}
 
 #[derive(Debug)]
 struct Outgoing {
@@ -70,8 +54,8 @@ struct Outgoing {
 }
 
 impl<A> HalfOpen<A> {
-    /// Inside of an asynchronous runtime. With what could not be opened, and why.
-    pub fn open() -> (HalfOpen<A>, Vec<(&'static str, io::Error)>) {
+    /// Inside of an asynchronous runtime. With what could not be opened, and why. Deadlines are whole [`flights::SLOT`]s from `now`.
+    pub fn open(now: Instant) -> (HalfOpen<A>, Vec<(&'static str, io::Error)>) {
         let mut faults = Vec::new();
         let mut open = |domain, family| {
             Raw::open(domain)
@@ -82,10 +66,8 @@ impl<A> HalfOpen<A> {
             v4: open(Domain::IPV4, "IPv4"),
             v6: open(Domain::IPV6, "IPv6"),
             ports: Ports::new(),
-            routes: Routes::default(),
-            began: Instant::now(),
-            flights: PROBE_PORTS.map(|_| Vec::new()).collect(),
-            turns: BTreeSet::new(),
+            began: now,
+            flights: Flights::new(now),
             outbox: Vec::new(),
             ended: Vec::new(),
         };
@@ -97,56 +79,54 @@ impl<A> HalfOpen<A> {
         self.ports.avoid(taken);
     }
 
-    /// Links, addresses or routes have changed.
-    pub fn forget_routes(&mut self) {
-        self.routes.forget();
-    }
-
-    /// Begins a check, of which [`HalfOpen::flush`] sends the SYN; gives it back if it cannot be made in this way.
-    pub fn start(&mut self, asker: A, way: &Way, timeout: Duration) -> Result<(), A> {
-        let raw = if way.target.is_ipv4() { &self.v4 } else { &self.v6 };
-        if raw.is_none() {
-            return Err(asker);
-        }
-        let started = Instant::now();
-        let Some(port) = self.free_port(way.target, started) else {
+    /// Begins a check, of which [`HalfOpen::flush`] sends the SYN, by a route that [`Route::of`] has told; gives it back if it cannot
+    /// be made in this way.
+    pub fn start(
+        &mut self,
+        now: Instant,
+        asker: A,
+        target: SocketAddr,
+        route: &Route,
+        timeout: Duration,
+    ) -> Result<(), A> {
+        let Some(port) = self.free_port(target, route, now).filter(|_| self.speaks(target)) else {
             return Err(asker);
         };
-        match self.routes.of(way) {
-            Ok(route) => {
-                let syn = Syn {
-                    source: route.source,
-                    port,
-                    target: way.target,
-                    sequence: self.ports.sequence(),
-                };
-                let patience = RESEND;
-                let turn = started + timeout.min(patience);
-                self.turns.insert((turn, port, syn.sequence));
-                self.post(&syn, route.index);
-                self.flights[place(port)].push(Flight {
-                    asker,
-                    syn,
-                    index: route.index,
-                    started,
-                    timeout,
-                    turn,
-                    patience,
-                });
-            }
-            Err(outcome) => self.ended.push((asker, started, Instant::now(), outcome)),
-        }
+        let syn = Syn {
+            source: route.source,
+            port,
+            target,
+            sequence: self.ports.sequence(),
+        };
+        self.post(&syn, route.index);
+        let flight = Flight {
+            asker,
+            syn,
+            index: route.index,
+            started: now,
+            timeout,
+            patience: RESEND,
+        };
+        self.flights.add(flight, now + timeout.min(RESEND));
         Ok(())
     }
 
+    /// Whether there is a socket for this family.
+    pub fn speaks(&self, target: SocketAddr) -> bool {
+        let raw = if target.is_ipv4() { &self.v4 } else { &self.v6 };
+        raw.is_some()
+    }
+
+    /// How a check of this target goes from now on, until links, addresses or routes change.
+    pub fn route(&self, way: &Way) -> Result<Route, Outcome> {
+        Route::of(way, self.ports.begin(way.target))
+    }
+
     /// The first in the target's order from which nothing is on its way there.
-    fn free_port(&self, target: SocketAddr, now: Instant) -> Option<u16> {
+    fn free_port(&self, target: SocketAddr, route: &Route, now: Instant) -> Option<u16> {
         let since = now.saturating_duration_since(self.began);
-        let is_free = |port: &u16| {
-            let mut flights = self.flights[place(*port)].iter();
-            flights.all(|flight| flight.syn.target != target)
-        };
-        self.ports.of(target, since).find(is_free)
+        let is_free = |port: &u16| !self.flights.any(*port, |flight| flight.syn.target == target);
+        self.ports.of(route.begin, since).find(is_free)
     }
 
     fn post(&mut self, syn: &Syn, index: u32) {
@@ -162,6 +142,9 @@ impl<A> HalfOpen<A> {
 
     /// Sends what [`HalfOpen::start`] has begun, with few calls.
     pub fn flush(&mut self) {
+        if self.outbox.is_empty() {
+            return;
+        }
         let mut outbox = std::mem::take(&mut self.outbox);
         outbox.sort_by_key(|out| (out.to.is_ipv4(), out.index));
         let mut refused: Vec<(usize, io::Error)> = Vec::new();
@@ -188,21 +171,19 @@ impl<A> HalfOpen<A> {
                 }
                 _ => classify(&error),
             };
-            if let Some(flight) = self.take(port, |flight| flight.syn.sequence == sequence) {
+            if let Some(flight) = self.flights.take(port, |flight| flight.syn.sequence == sequence) {
                 self.conclude(flight, Instant::now(), outcome);
             }
         }
         outbox.clear();
         self.outbox = outbox;
-        if self.turns.is_empty() {
-            // After a start, of thousands.
-            self.outbox.shrink_to(64);
-        }
+        // After a start it was one of thousands.
+        self.outbox.shrink_to(64);
     }
 
     /// When [`HalfOpen::take_ended`] has something to say though the network has not.
     pub fn deadline(&self) -> Option<Instant> {
-        self.turns.first().map(|(at, ..)| *at)
+        self.flights.next_turn()
     }
 
     /// Until [`HalfOpen::take_ended`] has something to say because of the network.
@@ -246,7 +227,7 @@ impl<A> HalfOpen<A> {
                 && syn.sequence.wrapping_add(1) == answer.acknowledges
                 && answer.to.is_none_or(|to| to == syn.source)
         };
-        if let Some(flight) = self.take(answer.port, is_it) {
+        if let Some(flight) = self.flights.take(answer.port, is_it) {
             let outcome = match answer.refuses {
                 true => classify(&Errno::CONNREFUSED.into()),
                 false => Outcome::Pass,
@@ -258,18 +239,14 @@ impl<A> HalfOpen<A> {
     fn told(&mut self, now: Instant, quote: &Quote, error: &io::Error) {
         let is_it =
             |flight: &Flight<A>| flight.syn.target == quote.target && flight.syn.sequence == quote.sequence;
-        if let Some(flight) = self.take(quote.port, is_it) {
+        if let Some(flight) = self.flights.take(quote.port, is_it) {
             self.conclude(flight, now, classify(error));
         }
     }
 
     /// Those that wait for too long end; to those that may wait on, the SYN is sent again.
     fn turn(&mut self, now: Instant) {
-        while let Some((_, port, sequence)) = self.turns.first().filter(|(at, ..)| *at <= now).copied() {
-            let Some(mut flight) = self.take(port, |flight| flight.syn.sequence == sequence) else {
-                self.turns.pop_first();
-                continue;
-            };
+        while let Some(mut flight) = self.flights.take_turn(now) {
             let end = flight.started + flight.timeout;
             if end <= now {
                 let outcome = Outcome::Silent(late(flight.timeout));
@@ -277,36 +254,14 @@ impl<A> HalfOpen<A> {
                 continue;
             }
             flight.patience *= 2;
-            flight.turn = end.min(now + flight.patience);
-            self.turns.insert((flight.turn, port, sequence));
+            let turn = end.min(now + flight.patience);
             self.post(&flight.syn, flight.index);
-            self.flights[place(port)].push(flight);
+            self.flights.add(flight, turn);
         }
         self.flush();
     }
 
-    fn take(&mut self, port: u16, is_it: impl Fn(&Flight<A>) -> bool) -> Option<Flight<A>> {
-        let flights = self.flights.get_mut(place(port))?;
-        let at = flights.iter().position(is_it)?;
-        let flight = flights.swap_remove(at);
-        if flights.is_empty() {
-            // Most ports have one at a time, and after a start many.
-            *flights = Vec::new();
-        }
-        self.turns.remove(&(flight.turn, port, flight.syn.sequence));
-        Some(flight)
-    }
-
     fn conclude(&mut self, flight: Flight<A>, now: Instant, outcome: Outcome) {
-        if outcome.failure().is_some() {
-            // The next one asks the kernel anew where it begins.
-            self.routes.forget_one(flight.syn.target.ip());
-        }
         self.ended.push((flight.asker, flight.started, now, outcome));
     }
-}
-
-/// Beyond the last one for a port that is none of ours.
-fn place(port: u16) -> usize {
-    usize::from(port.wrapping_sub(*PROBE_PORTS.start()))
 }

@@ -34,10 +34,15 @@ impl Ports {
         self.usable = PROBE_PORTS.filter(|port| !taken.contains(port)).collect();
     }
 
-    /// The ports for a probe of `target` at this time since the start, best first; all of them, in the end.
-    pub fn of(&self, target: SocketAddr, since: Duration) -> impl Iterator<Item = u16> {
+    /// Where the order of ports begins for this target.
+    pub fn begin(&self, target: SocketAddr) -> u32 {
+        self.secret.hash_one(target) as u32
+    }
+
+    /// The ports for a probe of a target at this time since the start, best first; all of them, in the end.
+    pub fn of(&self, begin: u32, since: Duration) -> impl Iterator<Item = u16> {
         let all = self.usable.len();
-        let begin = self.secret.hash_one(target) as usize % all.max(1);
+        let begin = begin as usize % all.max(1);
         let turn = since.as_micros() as u64 % ROUND_US * all as u64 / ROUND_US;
         let first = begin + turn as usize;
         (0..all).map(move |next| self.usable[(first + next) % all])
@@ -56,7 +61,7 @@ mod tests {
 
     fn first(ports: &Ports, at: Duration) -> u16 {
         let target = "172.16.0.11:80".parse().unwrap();
-        ports.of(target, at).next().unwrap()
+        ports.of(ports.begin(target), at).next().unwrap()
     }
 
     #[test]
@@ -81,12 +86,14 @@ mod tests {
         ports.avoid(&taken);
         let target = "172.16.0.11:80".parse().unwrap();
         for second in 0..200 {
-            let all: Vec<u16> = ports.of(target, Duration::from_secs(second)).collect();
+            let all: Vec<u16> = ports
+                .of(ports.begin(target), Duration::from_secs(second))
+                .collect();
             assert!(all.iter().all(|port| port % 7 == 0 && PROBE_PORTS.contains(port)));
             assert_eq!(all.len(), PROBE_PORTS.count() - taken.len());
         }
         ports.avoid(&PROBE_PORTS.collect());
-        assert_eq!(ports.of(target, Duration::ZERO).count(), 0);
+        assert_eq!(ports.of(ports.begin(target), Duration::ZERO).count(), 0);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 
+use lb_core::check::PROBE_PORTS;
+
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -62,7 +64,7 @@ fn in_runtime<T>(body: impl AsyncFnOnce() -> T) -> T {
 }
 
 fn opened<A>() -> HalfOpen<A> {
-    let (half_open, faults) = HalfOpen::open();
+    let (half_open, faults) = HalfOpen::open(Instant::now());
     assert!(faults.is_empty(), "{faults:?}");
     half_open
 }
@@ -82,11 +84,19 @@ async fn ended(half_open: &mut HalfOpen<usize>, count: usize) -> Vec<(usize, Out
     all
 }
 
+fn start(half_open: &mut HalfOpen<usize>, number: usize, way: &Way, timeout: Duration) {
+    let now = Instant::now();
+    match half_open.route(way) {
+        Ok(route) => half_open.start(now, number, way.target, &route, timeout).unwrap(),
+        Err(outcome) => half_open.ended.push((number, now, now, outcome)),
+    }
+}
+
 fn check(ways: &[Way], timeout: Duration) -> Vec<(usize, Outcome, Duration)> {
     in_runtime(async || {
         let mut half_open = opened();
         for (number, way) in ways.iter().enumerate() {
-            half_open.start(number, way, timeout).unwrap();
+            start(&mut half_open, number, way, timeout);
         }
         ended(&mut half_open, ways.len()).await
     })
@@ -277,19 +287,26 @@ fn the_way_is_kept_and_what_is_missing_on_our_side_is_no_fault_of_the_server() {
 }
 
 #[test]
-fn an_address_that_has_moved_is_found_after_a_change() {
-    isolated("an_address_that_has_moved_is_found_after_a_change", || {
+fn a_route_is_that_of_the_addresses_that_there_are() {
+    isolated("a_route_is_that_of_the_addresses_that_there_are", || {
         sh(
             "ip link add d0 type veth peer name d1; ip link set d0 up; ip link set d1 up; ip addr add 10.0.0.1/24 dev d0; ip addr add 10.0.0.2/24 dev d0",
         );
         in_runtime(async || {
-            let mut routes = Routes::default();
+            let half_open = opened::<usize>();
             let way = way("10.0.0.9:80");
-            assert_eq!(routes.of(&way).unwrap().source, IpAddr::from([10, 0, 0, 1]));
+            let before = half_open.route(&way).unwrap();
+            assert!(before.lasts());
+            assert_eq!(before.source, IpAddr::from([10, 0, 0, 1]));
             sh("ip addr del 10.0.0.1/24 dev d0; ip addr add 10.0.0.3/24 dev d0");
-            assert_eq!(routes.of(&way).unwrap().source, IpAddr::from([10, 0, 0, 1]));
-            routes.forget_one(way.target.ip());
-            assert_ne!(routes.of(&way).unwrap().source, IpAddr::from([10, 0, 0, 1]));
+            let after = half_open.route(&way).unwrap();
+            assert_ne!(after.source, before.source);
+            assert_eq!(after.begin, before.begin, "its ports come in the same order");
+            let bound = Way {
+                source: Some(after.source),
+                ..way
+            };
+            assert!(!half_open.route(&bound).unwrap().lasts());
         });
     });
 }
@@ -299,8 +316,8 @@ fn answers_to_others_are_ignored() {
     isolated("answers_to_others_are_ignored", || {
         in_runtime(async || {
             let mut half_open = opened();
-            half_open.start(0, &way("172.16.0.11:80"), LONG).unwrap();
-            let syn = half_open.flights.iter().flatten().next().unwrap().syn;
+            start(&mut half_open, 0, &way("172.16.0.11:80"), LONG);
+            let syn = half_open.flights.iter().next().unwrap().syn;
             let right = Answer {
                 from: syn.target,
                 to: Some(syn.source),
@@ -363,7 +380,12 @@ fn without_a_port_a_check_is_given_back() {
         in_runtime(async || {
             let mut half_open = opened();
             half_open.avoid(&PROBE_PORTS.collect());
-            assert_eq!(half_open.start(7, &way("172.16.0.11:80"), LONG), Err(7));
+            let way = way("172.16.0.11:80");
+            let route = half_open.route(&way).unwrap();
+            assert_eq!(
+                half_open.start(Instant::now(), 7, way.target, &route, LONG),
+                Err(7)
+            );
         });
     });
 }
