@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::quoted;
+
 /// In the runtime directory, from init to the agent, who removes it.
 pub const DIRECTORY: &str = "seed";
 /// In that directory, written last: a [`SeedNote`].
@@ -45,9 +47,10 @@ pub fn when(text: &str) -> Result<When, String> {
             "always" => When::Always,
             other => {
                 let line = number + 1;
+                let given = quoted(format!("{DIRECTIVE} {other}").trim_end());
                 return Err(format!(
-                    "line {line}: `{DIRECTIVE} {other}` is not known; `{DIRECTIVE} always` takes the seed at every boot, and without \
-                     such a line only a machine without a configuration takes it"
+                    "line {line}: {given} is not known; `{DIRECTIVE} always` takes the seed at every boot, and without such a line \
+                     only a machine without a configuration takes it"
                 ));
             }
         };
@@ -84,6 +87,11 @@ mod tests {
             "{fault}"
         );
         assert!(when("#:seed\n").is_err());
+        let steering = when("#:seed \u{1b}[2Jalways\n").unwrap_err();
+        assert!(
+            steering.starts_with("line 1: `#:seed \\u{1b}[2Jalways` is not known"),
+            "{steering}"
+        );
     }
 
     #[test]

@@ -4,9 +4,10 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
+use toml::Spanned;
 
 use super::fault::{Wrong, quoted};
-use super::reader::Value;
+use super::reader::{Reader, Value};
 
 /// What an address is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,8 +165,24 @@ fn is_v6(text: &str) -> bool {
     text.parse::<Ipv6Addr>().is_ok()
 }
 
+/// Reads an address or network with prefix length. Leading zeros are refused, as in an address alone: some programs read
+/// them as octal (RFC 6943 section 3.1.1), and ipnet takes them.
+pub(super) fn read_prefix(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Spanned<IpNet>> {
+    if value.text().is_some_and(has_leading_zeros) {
+        reader.faults.add(value.span(), explain_prefix(value));
+        return None;
+    }
+    reader.leaf::<IpNet>(value, explain_prefix)
+}
+
+fn has_leading_zeros(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(address, length)| {
+        address.parse::<IpAddr>().is_err() || (length.len() > 1 && length.starts_with('0'))
+    })
+}
+
 /// What is wrong with a value that is no address or network with prefix length.
-pub(super) fn explain_prefix(value: Value<'_, '_>) -> Wrong {
+fn explain_prefix(value: Value<'_, '_>) -> Wrong {
     let help = format!("allowed: {PREFIX}");
     let Some(text) = value.text() else {
         return value.mismatch("text", &help);

@@ -134,7 +134,7 @@ impl Wrong {
 }
 
 /// The operator's own words within a message: marked as such, harmless to a terminal, and not too long.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const MAX_CHARS: usize = 40;
     if text.is_empty() {
         return "\"\"".to_owned();

@@ -7,7 +7,7 @@ use std::ops::{Range, RangeInclusive};
 use ipnet::IpNet;
 use toml::Spanned;
 
-use super::address::{Purpose, explain_prefix, not_a_host, unusable};
+use super::address::{Purpose, not_a_host, read_prefix, unusable};
 use super::fault::{Wrong, quoted};
 use super::links::Below;
 use super::model::{Interface, LinkSelector, MssClamp};
@@ -199,7 +199,7 @@ fn own_address(
     topology: &mut Topology,
     index: InterfaceIndex,
 ) -> Option<IpNet> {
-    let Some(address) = reader.leaf::<IpNet>(value, explain_prefix) else {
+    let Some(address) = read_prefix(reader, value) else {
         topology.doubtful.insert(index);
         // What it says is on this interface, whatever is wrong with its length.
         let text = value.text().unwrap_or_default();

@@ -55,7 +55,8 @@ pub use model::{
 pub use parts::{Before, Parts, fingerprint};
 pub use warnings::{missing_files, named_files, warnings};
 
-use fault::{Wrong, quoted};
+use fault::Wrong;
+pub(crate) use fault::quoted;
 use reader::{Reader, Section};
 use service::Services;
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use ipnet::IpNet;
 use toml::Spanned;
 
-use super::address::{Purpose, explain_address, explain_prefix, family, unusable};
+use super::address::{Purpose, explain_address, family, read_prefix, unusable};
 use super::fault::Wrong;
 use super::model::Route;
 use super::reader::{Reader, Section, Value};
@@ -68,7 +68,7 @@ fn routes(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Vec<(Spanned<Ip
 
 /// A network: an address with a prefix length and no bits behind it.
 pub(super) fn network(reader: &mut Reader<'_>, value: Value<'_, '_>) -> Option<Spanned<IpNet>> {
-    let network = reader.leaf::<IpNet>(value, explain_prefix)?;
+    let network = read_prefix(reader, value)?;
     let net = *network.get_ref();
     if net.trunc() != net {
         let help = format!(

@@ -19,6 +19,7 @@ use super::Faults;
 use super::fault::quoted;
 use super::keys::{Form, Table, VIRTUAL_SERVER};
 use super::outline::{Outline, SERVICES};
+use super::render::push_harmless;
 pub use candidates::{assignments, paths, values};
 use change::{Assignment, needed};
 use nodes::{Step, Tree};
@@ -64,8 +65,15 @@ pub fn edit(text: &str, change: &Change) -> Result<String, EditFault> {
     refuse_broken(text)?;
     let scope = Scope::of(text, change.path());
     let tree = Tree::of(text, scope.range.clone(), first(change.path()));
-    let splices = splices(&tree, change, &scope).map_err(EditFault::Words)?;
+    let splices = splices(&tree, change, &scope).map_err(|message| EditFault::Words(harmless(&message)))?;
     Ok(splice::apply(text, splices))
+}
+
+/// Names of the text, and words that were completed from them, are not raw on the terminal.
+fn harmless(message: &str) -> String {
+    let mut shown = String::new();
+    message.chars().for_each(|c| push_harmless(&mut shown, c));
+    shown
 }
 
 fn refuse_broken(text: &str) -> Result<(), EditFault> {

@@ -486,6 +486,21 @@ fn absent() -> impl Strategy<Value = (Change, &'static str)> {
     ])
 }
 
+#[test]
+fn names_of_the_text_do_not_steer_the_terminal() {
+    let text = "[[virtual_server]]\nname = \"\\u001b[31mweb\"\n";
+    let message = |change| edit(text, &change).unwrap_err().to_string();
+    assert_eq!(
+        message(delete("virtual_server.db")),
+        "there is no `db` in `virtual_server` of lb.toml; it has \\u{1b}[31mweb"
+    );
+    for change in [delete("virtual_server"), set("virtual_server.\u{1b}[31mweb", "x")] {
+        let message = message(change);
+        assert!(message.contains("\\u{1b}[31mweb"), "{message}");
+        assert!(!message.contains('\u{1b}'), "{message}");
+    }
+}
+
 proptest! {
     #[test]
     fn what_was_set_can_be_deleted_and_nothing_else_was_touched(text in layout(), (change, path) in absent()) {
