@@ -1,5 +1,5 @@
 # The lab and the tiers of tests; included by the Makefile.
-# CONFIG: lb.toml for run. UEFI: 1 for run by OVMF. STORY: part of a name, for test-e2e. WHOLE: 1 for whole amounts of traffic.
+# CONFIG: lb.toml for run. UEFI: 1 for run by OVMF. STORY: part of a name, for test-e2e. WHOLE: 1 for whole amounts of traffic. TARGET, RUNS, SEED: for fuzz.
 
 # --- the lab
 
@@ -33,3 +33,7 @@ test-e2e: ## stories told to a real VM; STORY=part of a name, WHOLE=1 for nothin
 	@image/deps image run
 	@$(MAKE) --no-print-directory image PROFILE=test-image IMAGE=build/lb-test.img
 	@$(if $(WHOLE),LB_WHOLE=1 )LB_DISK_IMAGE=$(CURDIR)/build/lb-test.img cargo test --package lb-e2e -- $(STORY)
+
+.PHONY: fuzz
+fuzz: ## damaged input for a reader; TARGET=file, control, keepalived, haproxy, mirror or seed, RUNS=10000000, SEED=1
+	@cargo run --quiet --profile fuzz --package lb-fuzz -- $(or $(TARGET),file) --runs $(or $(RUNS),1000000) $(if $(SEED),--seed $(SEED))
