@@ -204,19 +204,27 @@ fn explain_prefix(value: Value<'_, '_>) -> Wrong {
                     quoted(length),
                     family(address)
                 );
-                let netmask = length
-                    .parse::<IpAddr>()
-                    .ok()
-                    .and_then(|mask| ipnet::ip_mask_to_prefix(mask).ok());
-                let help = match netmask {
-                    Some(length) => format!("write the netmask as a length: \"{address}/{length}\""),
-                    None => format!("allowed: 0 to {max}"),
-                };
-                Wrong::new(message, help)
+                Wrong::new(message, length_help(address, length, max))
             }
             Err(_) => Wrong::new(format!("{} is no IP address", quoted(address)), help),
         },
         None => Wrong::new(format!("{shown} is no address with a prefix length"), help),
+    }
+}
+
+fn length_help(address: IpAddr, length: &str, max: u8) -> String {
+    let netmask = length
+        .parse::<IpAddr>()
+        .ok()
+        .and_then(|mask| ipnet::ip_mask_to_prefix(mask).ok());
+    if let Some(length) = netmask {
+        return format!("write the netmask as a length: \"{address}/{length}\"");
+    }
+    match length.parse::<u8>() {
+        Ok(plain) if plain <= max && length.starts_with('0') => {
+            format!("write it without leading zeros: \"{address}/{plain}\"")
+        }
+        _ => format!("allowed: 0 to {max}"),
     }
 }
 
