@@ -10,8 +10,11 @@ const SEED: u64 = 1;
 
 /// For about two seconds, but no less than so many inputs, however slow the machine is.
 fn short(name: &str, least: u64) {
-    let target = targets::ALL.iter().find(|target| target.name == name).unwrap();
-    let mut run = Run::new(target, SEED).unwrap();
+    let target = targets::ALL
+        .iter()
+        .find(|target| target.name == name)
+        .expect("the target is there");
+    let mut run = Run::new(target, SEED).expect("the corpus can be read");
     let mut found = run.entries();
     let begun = Instant::now();
     let mut index = 0;
@@ -21,7 +24,7 @@ fn short(name: &str, least: u64) {
     }
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("found").join(name);
     for found in &found {
-        write_found(&directory, found).unwrap();
+        write_found(&directory, found).expect("the repository can be written");
     }
     let told: Vec<String> = found.iter().map(ToString::to_string).collect();
     assert!(told.is_empty(), "{}: {}", directory.display(), told.join("\n"));
