@@ -127,10 +127,20 @@ pub(super) struct Wrong {
 impl Wrong {
     pub fn new(message: impl Into<String>, help: impl Into<String>) -> Wrong {
         Wrong {
-            message: message.into(),
-            help: help.into(),
+            message: harmless(message.into()),
+            help: harmless(help.into()),
         }
     }
+}
+
+/// Whatever of the file is in a message: nothing of it steers a terminal.
+fn harmless(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut shown = String::new();
+    text.chars().for_each(|c| render::push_harmless(&mut shown, c));
+    shown
 }
 
 /// The operator's own words within a message: marked as such, harmless to a terminal, and not too long.
