@@ -45,7 +45,10 @@ impl Engine {
         let asker = Asker::Check(id, server);
         if let Some(route) = route {
             let target = check.params.target(server);
-            if self.tcp_checks.start_again(now, asker, target, &route, check.params.timeout) {
+            if self
+                .tcp_checks
+                .start_again(now, asker, target, &route, check.params.timeout)
+            {
                 return self.lateness.note(due, now);
             }
         }
