@@ -22,9 +22,9 @@ use crate::short_way::ShortWay;
 #[cfg(test)]
 mod tests;
 
-/// Everything is read back at this pace; a table that is long to read, less often: reading takes at most a two-hundredth of the time.
+/// Everything is read back at this pace; a table that is long to read, less often: reading takes at most a twentieth of the time.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(10);
-const AUDIT_SHARE: u32 = 200;
+const AUDIT_SHARE: u32 = 20;
 const AUDIT_INTERVAL_MAX: Duration = Duration::from_mins(1);
 /// A pass that has not settled after so many rounds is left to the next audit.
 const ROUNDS: u32 = 4;

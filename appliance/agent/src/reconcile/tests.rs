@@ -16,15 +16,3 @@ fn while_the_kernel_is_read_only_an_event_brings_the_pass_on() {
     reconcile.announce_at = Some(started + FIRST_CHECKS);
     assert_eq!(reconcile.deadline(started), Some(started + FIRST_CHECKS));
 }
-
-#[test]
-fn a_table_that_is_long_to_read_is_read_less_often() {
-    let start = Instant::now();
-    let mut reconcile = Reconcile::default();
-    for (took_ms, apart_s) in [(1, 10), (50, 10), (100, 20), (1_000, 60)] {
-        let now = start + Duration::from_millis(took_ms);
-        reconcile.audited(start, now);
-        let next = reconcile.next_audit(start);
-        assert_eq!(next, now + Duration::from_secs(apart_s), "{took_ms} ms");
-    }
-}
