@@ -46,8 +46,8 @@ pub(crate) const REPEAT_AFTER: Duration = Duration::from_millis(20);
 const TOGETHER: Duration = Duration::from_millis(10);
 /// An agent that starts later than this after the kernel is not the first one.
 const JUST_BOOTED_S: u64 = 60;
-/// A configuration is read, planned and written by then.
-const SETTLED: Duration = Duration::from_secs(30);
+/// A configuration is read and planned by then; while it is still being carried out, so much is waited for again.
+const SETTLED: Duration = Duration::from_secs(3);
 /// Events that may wait for the loop; who sends more waits too.
 const QUEUE: usize = 1024;
 
@@ -357,9 +357,11 @@ impl Engine {
         self.keeper.lay_down();
         self.history.write_due(now);
         if self.give_back_at.is_some_and(|at| at <= now) {
-            self.give_back_at = None;
-            // What reading a large configuration took, and the text that only a start needs.
-            (self.give_back)();
+            self.give_back_at = self.reconcile.is_changing().then_some(now + SETTLED);
+            if self.give_back_at.is_none() {
+                // What reading a large configuration took, and the text that only a start needs.
+                (self.give_back)();
+            }
         }
     }
 
