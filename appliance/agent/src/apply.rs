@@ -456,6 +456,7 @@ fn refuse(check: CheckReport, persisted: bool, fault: Option<String>, reply: one
         number: None,
     }));
 }
+
 /// Beside lb.toml.
 fn file_of(name: KeptName) -> &'static str {
     match name {

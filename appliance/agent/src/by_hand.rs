@@ -13,7 +13,7 @@ use lb_core::model::{RealKey, ServerKey};
 use tokio::sync::oneshot;
 
 use crate::engine::Engine;
-use crate::probe::{Begun, Watched, Way, watch};
+use crate::probe::{Begun, Watched, watch};
 use crate::report::{listed, ms, told};
 use crate::targets::TargetId;
 
@@ -53,10 +53,7 @@ impl Engine {
         let mut report = self.begun(&order);
         let way = match order.user {
             Some(_) => self.way(order.server, &order.params),
-            // It may be anywhere: the kernel knows better than lb.toml whether a route leads there.
-            None => Way::of(&order.params, order.server, |label| {
-                self.network.resolved.get(label).cloned().flatten()
-            }),
+            None => self.way_anywhere(order.server, &order.params),
         };
         let way = match way {
             Ok(way) => way,

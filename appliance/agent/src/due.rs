@@ -105,10 +105,15 @@ impl Engine {
         });
     }
 
+    /// As [`Engine::way`], of a server that need not be behind an interface of ours: the kernel knows whether a route leads there.
+    pub fn way_anywhere(&self, server: RealKey, params: &CheckParams) -> Result<Way, Outcome> {
+        let device = |label: &str| self.network.resolved.get(label).cloned().flatten();
+        Way::of(params, server, device)
+    }
+
     /// How a check gets to its server, or why it would only show a fault of our own.
     pub fn way(&self, server: RealKey, params: &CheckParams) -> Result<Way, Outcome> {
-        let device = |label: &str| self.network.resolved.get(label).cloned().flatten();
-        let way = Way::of(params, server, device)?;
+        let way = self.way_anywhere(server, params)?;
         match checks::own_fault(&self.observed.links, &way) {
             Some(outcome) => Err(outcome),
             None => Ok(way),

@@ -178,16 +178,7 @@ impl Engine {
 }
 
 fn between(from: &str, to: &str) -> DiffReport {
-    DiffReport {
-        from: from.to_owned(),
-        to: to.to_owned(),
-        check: apply::faultless(),
-        changes: Vec::new(),
-        steps: Vec::new(),
-        drift: None,
-        text: Vec::new(),
-        text_fault: None,
-    }
+    DiffReport::between(from, to, apply::faultless())
 }
 
 fn refuse(message: String, reply: oneshot::Sender<Response>) {

@@ -1,18 +1,12 @@
 //! Proof that a run finds an input that takes too much. Alone in its process: the peak of memory is the process's.
 
+mod lines;
+
 use std::time::{Duration, Instant};
 
 use lb_fuzz::run::{Run, Target};
 
 const SEED: u64 = 1;
-
-fn lines() -> Target {
-    Target {
-        name: "lines",
-        corpus: || Ok(vec![b"weight = 1\nmtu = 1500\n".to_vec()]),
-        judge: |_| Ok(()),
-    }
-}
 
 #[test]
 fn too_much_time_and_too_much_memory_are_found() {
@@ -24,7 +18,7 @@ fn too_much_time_and_too_much_memory_are_found() {
             }
             Ok(())
         },
-        ..lines()
+        ..lines::target()
     };
     let why = Run::new(&slow, SEED).unwrap().judge(b"").unwrap();
     assert!(why.starts_with("it takes ") && why.ends_with(" ms"), "{why}");
@@ -33,7 +27,7 @@ fn too_much_time_and_too_much_memory_are_found() {
             std::hint::black_box(vec![1_u8; 200 << 20]);
             Ok(())
         },
-        ..lines()
+        ..lines::target()
     };
     let why = Run::new(&large, SEED).unwrap().judge(b"").unwrap();
     assert!(why.ends_with(" KiB of memory"), "{why}");

@@ -1,5 +1,7 @@
 //! A short run of each target with a fixed seed, and proof that a run finds what goes wrong.
 
+mod lines;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -60,14 +62,6 @@ fn seed() {
     short("seed", 500);
 }
 
-fn lines() -> Target {
-    Target {
-        name: "lines",
-        corpus: || Ok(vec![b"weight = 1\nmtu = 1500\n".to_vec()]),
-        judge: |_| Ok(()),
-    }
-}
-
 #[test]
 fn a_panic_is_found_once_and_again_by_its_seed_and_number() {
     let target = Target {
@@ -76,7 +70,7 @@ fn a_panic_is_found_once_and_again_by_its_seed_and_number() {
             assert!(!text.contains("65536"), "no port");
             Ok(())
         },
-        ..lines()
+        ..lines::target()
     };
     let mut run = Run::new(&target, SEED).unwrap();
     let found: Vec<_> = (0..10_000).filter_map(|index| run.one(index)).collect();
@@ -97,7 +91,7 @@ fn a_panic_is_found_once_and_again_by_its_seed_and_number() {
 fn every_kind_of_damage_is_done_and_another_seed_gives_other_inputs() {
     let target = Target {
         judge: |input| Err(String::from_utf8_lossy(input).into_owned()),
-        ..lines()
+        ..lines::target()
     };
     let inputs = |seed| {
         let mut run = Run::new(&target, seed).unwrap();

@@ -6,10 +6,9 @@ use std::path::Path;
 use lb_agent::text_difference;
 use lb_core::config::Faults;
 use lb_core::config::edit::{Change, EditFault, edit};
-use lb_core::confirm::refusal;
 use lb_core::control::{CheckReport, DiffReport, Request, Response, Terms};
 
-use super::configure::{pending_for, show};
+use super::configure::{may_change, show};
 use super::execute::Context;
 use super::failure::Failure;
 use super::parse::Invocation;
@@ -21,9 +20,8 @@ const FILE: &str = "lb.toml";
 
 pub fn run(invocation: &Invocation, terms: Terms, context: &mut Context<'_>) -> Result<Response, Failure> {
     let dry = invocation.has(tree::DRY_RUN);
-    let left = pending_for(&context.places.pending_mark()).filter(|_| !dry);
-    if let Some(left) = left {
-        return Err(Failure::Refused(refusal(left)));
+    if !dry {
+        may_change(context)?;
     }
     let text = text(context)?;
     let edited = match edit(&text, &change(invocation)) {
@@ -31,12 +29,7 @@ pub fn run(invocation: &Invocation, terms: Terms, context: &mut Context<'_>) -> 
         Err(EditFault::Words(sentence)) => return Err(Failure::UnknownKey(sentence)),
         Err(EditFault::Text(faults)) => return Ok(verdict(broken(&faults, &text), dry)),
     };
-    let beside = context
-        .places
-        .config_file
-        .parent()
-        .filter(|beside| beside.is_dir());
-    let check = put::check(edited.as_bytes(), FILE, beside);
+    let check = put::check(edited.as_bytes(), FILE, context.places.config_directory());
     if !check.ok {
         return Ok(verdict(check, dry));
     }
@@ -101,14 +94,9 @@ fn verdict(check: CheckReport, dry: bool) -> Response {
 pub fn difference(old: &str, new: &str, check: CheckReport) -> DiffReport {
     let (text, more) = text_difference(old, new);
     DiffReport {
-        from: FILE.to_owned(),
-        to: format!("{FILE} as edited"),
-        check,
-        changes: Vec::new(),
-        steps: Vec::new(),
-        drift: None,
         text,
         text_fault: (more > 0).then(|| format!("{more} more lines differ")),
+        ..DiffReport::between(FILE, &format!("{FILE} as edited"), check)
     }
 }
 

@@ -75,11 +75,7 @@ fn check(file: Option<&String>, context: &Context<'_>) -> Result<Response, Failu
             || path.display().to_string(),
             |n| n.to_string_lossy().into_owned(),
         );
-        let beside = context
-            .places
-            .config_file
-            .parent()
-            .filter(|beside| beside.is_dir());
+        let beside = context.places.config_directory();
         Ok(Response::Check(put::check(&read_config(path)?, &name, beside)))
     };
     match file {
@@ -107,9 +103,7 @@ pub fn read_config(path: &Path) -> Result<Vec<u8>, Failure> {
 
 fn put(json: bool, terms: Terms, context: &mut Context<'_>) -> Result<Response, Failure> {
     // The agent would refuse it, after all was pasted.
-    if let Some(left) = pending_for(&context.places.pending_mark()) {
-        return Err(Failure::Refused(refusal(left)));
-    }
+    may_change(context)?;
     let say: Option<&mut dyn Write> = if json { None } else { Some(&mut *context.remarks) };
     let received = put::receive(context.input, context.interrupt, say).map_err(Failure::Terminal)?;
     let text = match received {
@@ -120,6 +114,14 @@ fn put(json: bool, terms: Terms, context: &mut Context<'_>) -> Result<Response, 
     match put::request(text, terms) {
         Ok(request) => context.ask(&request),
         Err(verdict) => Ok(Response::Apply(*verdict)),
+    }
+}
+
+/// Whether a change may begin, as the agent has it.
+pub fn may_change(context: &Context<'_>) -> Result<(), Failure> {
+    match pending_for(&context.places.pending_mark()) {
+        Some(left) => Err(Failure::Refused(refusal(left))),
+        None => Ok(()),
     }
 }
 

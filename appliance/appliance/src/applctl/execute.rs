@@ -67,6 +67,11 @@ impl Places {
         self.socket.with_file_name(lb_agent::PENDING_MARK)
     }
 
+    /// The directory of lb.toml, and of the certificates that it names, if there is one.
+    pub fn config_directory(&self) -> Option<&Path> {
+        self.config_file.parent().filter(|directory| directory.is_dir())
+    }
+
     /// What init has written about itself, if it runs and can be understood.
     pub fn init(&self) -> Option<InitReport> {
         serde_json::from_slice(&std::fs::read(&self.init_report).ok()?).ok()

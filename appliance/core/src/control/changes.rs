@@ -98,6 +98,22 @@ pub struct DiffReport {
     pub text_fault: Option<String>,
 }
 
+impl DiffReport {
+    /// Of which nothing but the verdict is known yet.
+    pub fn between(from: &str, to: &str, check: CheckReport) -> DiffReport {
+        DiffReport {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            check,
+            changes: Vec::new(),
+            steps: Vec::new(),
+            drift: None,
+            text: Vec::new(),
+            text_fault: None,
+        }
+    }
+}
+
 /// One thing that would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeReport {
