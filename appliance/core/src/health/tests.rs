@@ -6,6 +6,8 @@ use super::*;
 use crate::check::CheckParams;
 use crate::control::HealthWord;
 
+mod model;
+
 fn params() -> CheckParams {
     CheckParams {
         interval: Duration::from_secs(10),
@@ -458,71 +460,6 @@ fn detection_takes_no_longer_than_the_guide_says() {
         let worst = params().interval + attempts * takes + params().retries * params().retry_interval;
         assert!(clock.now - died <= worst, "{:?} of {worst:?}", clock.now - died);
         assert!(clock.now - died > params().retries * params().retry_interval);
-    }
-}
-
-mod model {
-    //! Random outcomes against a second, plainer formulation of the same rules.
-    use super::*;
-    use proptest::prelude::*;
-
-    fn outcome() -> impl Strategy<Value = Outcome> {
-        prop_oneof![Just(pass()), Just(fail()), Just(cannot())]
-    }
-
-    /// Health from the whole history of outcomes, by looking back instead of keeping counters.
-    fn expected(history: &[Outcome]) -> Health {
-        let mut health = Health::Unproven;
-        let mut entered = 0;
-        let mut was_up = false;
-        for end in 1..=history.len() {
-            let run = |wanted: fn(&Outcome) -> bool, skip: fn(&Outcome) -> bool| {
-                history[entered..end]
-                    .iter()
-                    .rev()
-                    .filter(|o| !skip(o))
-                    .take_while(|o| wanted(o))
-                    .count()
-            };
-            let is_pass: fn(&Outcome) -> bool = |o| matches!(o, Outcome::Pass);
-            let is_fail: fn(&Outcome) -> bool = |o| matches!(o, Outcome::Fail(_));
-            let is_cannot: fn(&Outcome) -> bool = |o| matches!(o, Outcome::CannotCheck(_));
-            let never: fn(&Outcome) -> bool = |_| false;
-            let next = match (&history[end - 1], health) {
-                (Outcome::Pass, Health::Unproven) => Health::Up,
-                (Outcome::Pass, Health::Down) if run(is_pass, never) >= if was_up { 2 } else { 1 } => {
-                    Health::Up
-                }
-                (Outcome::Fail(_), Health::Unproven) => Health::Down,
-                (Outcome::Fail(_), Health::Up) if run(is_fail, is_cannot) >= 4 => Health::Down,
-                (Outcome::CannotCheck(_), Health::Up) => {
-                    let lasted = history[..end].iter().rev().take_while(|o| is_cannot(o)).count() >= 4;
-                    if lasted { Health::Down } else { Health::Up }
-                }
-                (_, same) => same,
-            };
-            if next != health {
-                health = next;
-                entered = end;
-                was_up |= health == Health::Up;
-            }
-        }
-        health
-    }
-
-    proptest! {
-        #[test]
-        fn the_machine_agrees_with_its_history(outcomes in proptest::collection::vec(outcome(), 0..60)) {
-            let mut clock = Clock::new();
-            for (n, outcome) in outcomes.iter().enumerate() {
-                let before = clock.machine.health();
-                let change = clock.check(outcome.clone());
-                prop_assert_eq!(clock.machine.health(), expected(&outcomes[..=n]));
-                prop_assert_eq!(change.is_some(), before != clock.machine.health());
-                prop_assert!(clock.machine.due().unwrap() > clock.now);
-                prop_assert!(clock.wait() <= params().interval);
-            }
-        }
     }
 }
 
