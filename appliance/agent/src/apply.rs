@@ -17,7 +17,7 @@ use crate::reconcile::Waiter;
 use crate::report::chain;
 use crate::store::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, RETURNED_FILE, SAMPLE_FILE, Store};
 use crate::trial::Origin;
-use crate::{Places, report, seed, trial};
+use crate::{Places, boot_choice, report, seed, trial};
 
 /// What a start finds.
 #[derive(Debug)]
@@ -29,30 +29,51 @@ pub struct Loaded {
     pub problems: Vec<String>,
     /// What was on trial when the agent before ended, in a sentence.
     pub returned: Option<String>,
-    /// Where lb.toml came from at this start, in a sentence, if it was a seed.
-    pub seed: Option<String>,
+    /// What has taken lb.toml's place at this start, in a sentence.
+    pub replaced: Option<String>,
     /// How it stands in the history.
     pub change: Change,
     /// Text that came from lb.toml and is not yet known to be applicable.
     pub unsaved: Option<Vec<u8>>,
 }
 
-/// A seed, if it is its time, becomes lb.toml first. Then lb.toml; if that has faults or is missing, the last applied one; then the mirror; then the history; then nothing. What was on trial
+/// What has taken lb.toml's place before a start reads it: a seed, or a choice of the boot menu.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Replaced {
+    /// In a sentence, if something was taken.
+    pub taken: Option<String>,
+    /// As it stands in the history then.
+    pub change: Option<Change>,
+    /// Why nothing was, with the remedy.
+    pub problem: Option<String>,
+}
+
+/// A choice of the boot menu, or else a seed, if it is its time, becomes lb.toml first. Then lb.toml; if that has faults or is missing, the last applied one; then the mirror; then the history; then nothing. What was on trial
 /// when the agent before ended is none of them.
 pub fn load(store: &Store, places: &Places) -> Loaded {
     let returned = trial::clear_away(store);
-    let sown = seed::take(store, places);
+    let replaced = replace(store, places);
     let mut loaded = load_file(store, places);
-    if let Some(problem) = sown.problem {
+    if let Some(problem) = replaced.problem {
         log::error!("{problem}");
         loaded.problems.insert(0, problem);
     }
     Loaded {
         returned,
-        seed: sown.taken,
-        change: sown.change.unwrap_or(loaded.change),
+        replaced: replaced.taken,
+        change: replaced.change.unwrap_or(loaded.change),
         ..loaded
     }
+}
+
+/// Who has chosen a configuration by hand does not mean the one that a seed brings at every boot.
+fn replace(store: &Store, places: &Places) -> Replaced {
+    let chosen = boot_choice::take(store, places);
+    if chosen == Replaced::default() {
+        return seed::take(store, places);
+    }
+    seed::clear_away(places);
+    chosen
 }
 
 fn load_file(store: &Store, places: &Places) -> Loaded {
@@ -65,7 +86,7 @@ fn load_file(store: &Store, places: &Places) -> Loaded {
                 source: ConfigSource::File,
                 problems,
                 returned: None,
-                seed: None,
+                replaced: None,
                 change: Change::boot(),
                 unsaved: Some(text),
             };
@@ -93,7 +114,7 @@ fn load_file(store: &Store, places: &Places) -> Loaded {
                 source,
                 problems,
                 returned: None,
-                seed: None,
+                replaced: None,
                 change: Change::boot(),
                 unsaved: None,
             }
@@ -159,7 +180,7 @@ fn nothing(store: &Store, places: &Places, mut problems: Vec<String>) -> Loaded 
         source: ConfigSource::None,
         problems,
         returned: None,
-        seed: None,
+        replaced: None,
         change: Change::boot(),
         unsaved: None,
     }

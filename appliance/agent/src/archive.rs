@@ -7,22 +7,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use lb_core::config::{self, MAX_BYTES};
 use lb_core::control::{HistoryEntry, HistoryReport};
+use lb_core::history::{
+    DIRECTORY, LINE_BYTES, file_name, first_line, hexadecimal, number_of, read_first_line, sha256,
+};
 use sha2::{Digest, Sha256};
 
 use crate::engine::Engine;
 use crate::report::chain;
 use crate::store::Store;
 
-/// Beside lb.toml.
-pub const HISTORY_DIRECTORY: &str = "history";
 /// So many are kept.
 const MOST: usize = 32;
 /// And so many bytes of them at most: a quarter of the volume, which has to hold lb.toml and its companions.
 const MOST_BYTES: u64 = 16 << 20;
-/// What stands before the entry's data, in a comment of TOML: the file as a whole can be pasted.
-const MARK: &str = "# history ";
-/// No first line is longer: a comment is 200 characters at most.
-const LINE_BYTES: u64 = 4 << 10;
 
 /// Who has made a change, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +47,7 @@ impl Archive {
     /// Of the directory with lb.toml.
     pub fn beside(config: &Store) -> Archive {
         Archive {
-            store: config.inside(HISTORY_DIRECTORY),
+            store: config.inside(DIRECTORY),
         }
     }
 
@@ -86,13 +83,13 @@ impl Archive {
     }
 
     fn entry(&self, number: u64) -> Result<HistoryEntry, String> {
-        let file = File::open(self.store.path(&name_of(number))).map_err(|e| e.to_string())?;
+        let file = File::open(self.store.path(&file_name(number))).map_err(|e| e.to_string())?;
         let size = file.metadata().map_or(0, |data| data.len());
         let mut line = Vec::new();
         BufReader::new(file.take(LINE_BYTES))
             .read_until(b'\n', &mut line)
             .map_err(|e| e.to_string())?;
-        let entry = parse(&line)?;
+        let entry = read_first_line(&line)?;
         if entry.number != number || entry.bytes + line.len() as u64 != size {
             return Err("it is not whole".to_owned());
         }
@@ -101,7 +98,7 @@ impl Archive {
 
     /// The text of an entry, as it was applied.
     pub fn text(&self, number: u64) -> Result<Vec<u8>, String> {
-        let path = self.store.path(&name_of(number));
+        let path = self.store.path(&file_name(number));
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.no_such(number)),
@@ -114,10 +111,10 @@ impl Archive {
             .iter()
             .position(|byte| *byte == b'\n')
             .map_or(0, |at| at + 1);
-        let entry =
-            parse(&bytes[..end]).map_err(|why| format!("configuration {number} cannot be used: {why}"))?;
+        let entry = read_first_line(&bytes[..end])
+            .map_err(|why| format!("configuration {number} cannot be used: {why}"))?;
         bytes.drain(..end);
-        if digest(&bytes) != entry.sha256 {
+        if sha256(&bytes) != entry.sha256 {
             return Err(format!(
                 "configuration {number} is damaged: its sha256 is another one; `config history` lists the others"
             ));
@@ -155,13 +152,13 @@ impl Archive {
             in_force: false,
         };
         let fill = |file: &mut File| {
-            file.write_all(written(&entry).as_bytes())?;
+            file.write_all(first_line(&entry).as_bytes())?;
             io::copy(text, file).map(drop)
         };
         let kept = self
             .store
             .create()
-            .and_then(|()| self.store.write_by(&name_of(number), fill));
+            .and_then(|()| self.store.write_by(&file_name(number), fill));
         kept.map_err(|error| chain(&error))?;
         self.prune();
         Ok(number)
@@ -197,33 +194,6 @@ impl Archive {
     }
 }
 
-fn name_of(number: u64) -> String {
-    format!("{number:06}.toml")
-}
-
-fn number_of(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".toml")?;
-    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| digits.parse().ok()).flatten()
-}
-
-fn written(entry: &HistoryEntry) -> String {
-    // A report always has a JSON form, of one line.
-    format!("{MARK}{}\n", serde_json::to_string(entry).unwrap_or_default())
-}
-
-fn parse(line: &[u8]) -> Result<HistoryEntry, String> {
-    let data = line
-        .strip_prefix(MARK.as_bytes())
-        .filter(|_| line.ends_with(b"\n"));
-    let data = data.ok_or("its first line is none of the history's")?;
-    serde_json::from_slice(data).map_err(|error| format!("its first line is damaged: {error}"))
-}
-
-fn digest(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
-}
-
 /// With the length; the text is at its beginning again then.
 fn digest_of(text: &mut (impl Read + Seek)) -> io::Result<(String, u64)> {
     let mut hash = Sha256::new();
@@ -238,10 +208,6 @@ fn digest_of(text: &mut (impl Read + Seek)) -> io::Result<(String, u64)> {
         hash.update(&chunk[..length]);
         bytes += length as u64;
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unix_now() -> u64 {
@@ -339,10 +305,7 @@ mod tests {
         }
         let kept: Vec<u64> = archive.list().entries.iter().map(|e| e.number).collect();
         assert_eq!(kept, [43, 42]);
-        assert_eq!(
-            fs::read_dir(dir.path().join(HISTORY_DIRECTORY)).unwrap().count(),
-            2
-        );
+        assert_eq!(fs::read_dir(dir.path().join(DIRECTORY)).unwrap().count(), 2);
     }
 
     #[test]
@@ -351,7 +314,7 @@ mod tests {
         record(&archive, b"first").unwrap();
         record(&archive, b"second").unwrap();
         record(&archive, b"third").unwrap();
-        let path = |number: u64| dir.path().join(HISTORY_DIRECTORY).join(name_of(number));
+        let path = |number: u64| dir.path().join(DIRECTORY).join(file_name(number));
         let damaged = String::from_utf8(fs::read(path(2)).unwrap()).unwrap();
         fs::write(path(2), damaged.replace("\nsecond", "\nsecunt")).unwrap();
         fs::write(path(3), "not of the history\n").unwrap();
@@ -365,7 +328,7 @@ mod tests {
     #[test]
     fn a_history_that_cannot_be_written_says_so() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(HISTORY_DIRECTORY), "a file in its place").unwrap();
+        fs::write(dir.path().join(DIRECTORY), "a file in its place").unwrap();
         let archive = Archive::beside(&Store::new(dir.path().to_owned()));
         assert!(record(&archive, b"text").unwrap_err().contains("history"));
         assert_eq!(archive.list().problems.len(), 1);

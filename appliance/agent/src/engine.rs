@@ -105,8 +105,8 @@ pub struct Engine {
     pub config_since: Instant,
     /// What is wrong with the files on the config volume, one sentence each.
     pub config_problems: Vec<String>,
-    /// Where lb.toml came from when this agent started, if it was a seed.
-    pub seed: Option<String>,
+    /// What has taken lb.toml's place when this agent started.
+    pub replaced: Option<String>,
     /// Why the newest configuration is not in the history.
     pub archive_problem: Option<String>,
     /// Where each service of the configuration stands in it, in the order of what they listen on.
@@ -180,7 +180,7 @@ impl Engine {
             source,
             mut problems,
             returned,
-            seed,
+            replaced,
             change,
             unsaved,
         } = apply::load(&store, &places);
@@ -208,7 +208,7 @@ impl Engine {
             last_trial: None,
             config_since: now,
             config_problems: problems,
-            seed: seed.clone(),
+            replaced: replaced.clone(),
             archive_problem: None,
             checks: Checks::new(now, set_aside),
             tcp_checks: TcpChecks::open(now)?,
@@ -238,8 +238,8 @@ impl Engine {
             engine.parts = parts;
         }
         engine.unmark_pending();
-        if let Some(seed) = seed {
-            engine.tell(log::Level::Warn, &seed);
+        if let Some(replaced) = replaced {
+            engine.tell(log::Level::Warn, &replaced);
         }
         if let Some(returned) = returned {
             engine.tell(log::Level::Warn, &returned);

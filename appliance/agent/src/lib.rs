@@ -4,6 +4,7 @@
 
 mod apply;
 mod archive;
+mod boot_choice;
 mod by_hand;
 mod checks;
 mod control;
@@ -37,7 +38,7 @@ use std::path::PathBuf;
 use lb_core::ports::{ActivityPort, KernelPort, LinkEvents};
 
 pub use apply::{Loaded, load};
-pub use archive::{Archive, HISTORY_DIRECTORY};
+pub use archive::Archive;
 pub use drains::DRAINS_FILE;
 pub use preview::text_difference;
 pub use store::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, RETURNED_FILE, SAMPLE_FILE, Store};

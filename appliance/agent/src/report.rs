@@ -105,7 +105,7 @@ impl Engine {
                 persistent: self.not_persistent().is_none(),
                 age_ms: self.config.as_ref().map(|_| ms(self.config_since.elapsed())),
                 pending: self.pending_report(),
-                seed: self.seed.clone(),
+                replaced: self.replaced.clone(),
             },
             problems: self.problems(activity, init.as_ref()),
             services: self.config.as_ref().map_or(0, |c| c.virtual_servers.len()),

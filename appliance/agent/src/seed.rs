@@ -2,7 +2,7 @@
 //! as any other, and with a fault nothing of it is taken. Must not: find seeds, or put anything in force (a start does).
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use lb_core::config::{self, Config, MAX_BYTES};
@@ -10,46 +10,43 @@ use lb_core::control::VolumeState;
 use lb_core::mirror;
 use lb_core::seed::{DIRECTORY, FILES, NOTE, SeedNote, When, when};
 
+use crate::Places;
+use crate::apply::{self, Replaced};
 use crate::archive::{Archive, Change};
 use crate::report::{self, chain};
 use crate::store::{APPLIED_FILE, CONFIG_FILE, Store};
-use crate::{Places, apply};
-
-/// What has become of the seed.
-#[derive(Debug, Default)]
-pub struct Sown {
-    /// In a sentence, if it was taken.
-    pub taken: Option<String>,
-    /// As it stands in the history then.
-    pub change: Option<Change>,
-    /// Why it was not, with the remedy.
-    pub problem: Option<String>,
-}
 
 /// The seed is judged once in a boot: what init has laid down is gone afterwards.
-pub fn take(store: &Store, places: &Places) -> Sown {
+pub fn take(store: &Store, places: &Places) -> Replaced {
     let directory = places.runtime.join(DIRECTORY);
     let Some(note) = note(&directory) else {
-        return Sown::default();
+        return Replaced::default();
     };
     let sown = match sow(store, places, &directory.join(FILES), &note.source) {
         Ok(sown) => sown,
-        Err(why) => Sown {
+        Err(why) => Replaced {
             problem: Some(format!("the seed is not taken: {why}")),
-            ..Sown::default()
+            ..Replaced::default()
         },
     };
-    if let Err(error) = fs::remove_dir_all(&directory) {
-        log::warn!("{}: {error}", directory.display());
-    }
+    clear_away(places);
     sown
+}
+
+/// A seed that is not wanted at this start.
+pub fn clear_away(places: &Places) {
+    let directory = places.runtime.join(DIRECTORY);
+    match fs::remove_dir_all(&directory) {
+        Err(error) if error.kind() != ErrorKind::NotFound => log::warn!("{}: {error}", directory.display()),
+        _ => {}
+    }
 }
 
 fn note(directory: &Path) -> Option<SeedNote> {
     serde_json::from_slice(&fs::read(directory.join(NOTE)).ok()?).ok()
 }
 
-fn sow(store: &Store, places: &Places, files: &Path, source: &str) -> Result<Sown, String> {
+fn sow(store: &Store, places: &Places, files: &Path, source: &str) -> Result<Replaced, String> {
     let text =
         read(&files.join(CONFIG_FILE)).map_err(|error| format!("{CONFIG_FILE} of {source}: {error}"))?;
     let when = when(&String::from_utf8_lossy(&text))
@@ -59,7 +56,7 @@ fn sow(store: &Store, places: &Places, files: &Path, source: &str) -> Result<Sow
             log::info!(
                 "there is a seed in {source}; it is not taken, because this machine has a configuration"
             );
-            return Ok(Sown::default());
+            return Ok(Replaced::default());
         }
         if let Some(why) = forgetful(places) {
             return Err(format!("whether this is a first boot cannot be known: {why}"));
@@ -80,12 +77,12 @@ fn sow(store: &Store, places: &Places, files: &Path, source: &str) -> Result<Sow
     store.write(CONFIG_FILE, &text).map_err(|error| chain(&error))?;
     if same {
         log::info!("the seed in {source} is what lb.toml is already");
-        return Ok(Sown::default());
+        return Ok(Replaced::default());
     }
     Ok(taken(when, source, brought.len()))
 }
 
-fn taken(when: When, source: &str, files: usize) -> Sown {
+fn taken(when: When, source: &str, files: usize) -> Replaced {
     let because = match when {
         When::FirstBoot => "first boot",
         When::Always => "always",
@@ -95,7 +92,7 @@ fn taken(when: When, source: &str, files: usize) -> Sown {
         1 => " with 1 file".to_owned(),
         many => format!(" with {many} files"),
     };
-    Sown {
+    Replaced {
         taken: Some(format!("lb.toml{with} was taken from {source} ({because})")),
         change: Some(Change {
             by: "seed".to_owned(),

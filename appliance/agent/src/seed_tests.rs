@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::archive::HISTORY_DIRECTORY;
+use lb_core::history;
 
 const TEXT: &str = "[[interface]]\nname = \"eth0\"\naddresses = [\"192.0.2.1/24\"]\n";
 const WITH_FILE: &str = "[[interface]]\nname = \"eth0\"\naddresses = [\"192.0.2.1/24\"]\n[[virtual_server]]\nname = \"web\"\n\
@@ -47,7 +47,7 @@ impl Machine {
         fs::write(directory.join(NOTE), serde_json::to_vec(&note).unwrap()).unwrap();
     }
 
-    fn boot(&self, files: &[(&str, &str)]) -> Sown {
+    fn boot(&self, files: &[(&str, &str)]) -> Replaced {
         self.lay_down(files);
         let sown = take(&self.store, &self.places);
         assert!(!self.places.runtime.join(DIRECTORY).exists());
@@ -95,7 +95,7 @@ fn a_machine_with_a_configuration_keeps_it() {
     Archive::beside(&machine.store)
         .record(&mut text, &change)
         .unwrap();
-    assert!(machine.store.path(HISTORY_DIRECTORY).exists());
+    assert!(machine.store.path(history::DIRECTORY).exists());
     assert!(machine.boot(&[("lb.toml", TEXT)]).taken.is_none());
 }
 

@@ -6,7 +6,7 @@ mod stage;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use lb_agent::{APPLIED_FILE, CONFIG_FILE, HISTORY_DIRECTORY, PENDING_FILE, PENDING_MARK, RETURNED_FILE};
+use lb_agent::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, PENDING_MARK, RETURNED_FILE};
 use lb_core::control::{
     ApplyReport, ChangeState, ConfigSource, DiffReport, HistoryReport, Kept, KeptName, Request, Response,
     StatusReport, Terms,
@@ -484,14 +484,18 @@ fn the_history_is_the_last_resort_of_a_start() {
     let newest = appliance.after_power_cut();
     eventually(&newest, TWO);
     assert_eq!(newest.status().config.source, ConfigSource::History);
-    std::fs::write(appliance.file(HISTORY_DIRECTORY).join("000002.toml"), "damaged").unwrap();
+    std::fs::write(
+        appliance.file(lb_core::history::DIRECTORY).join("000002.toml"),
+        "damaged",
+    )
+    .unwrap();
     eventually(&appliance.after_power_cut(), ONE);
 }
 
 #[test]
 fn a_history_that_cannot_be_written_stops_nothing() {
     let appliance = Appliance::start(&one());
-    let directory = appliance.file(HISTORY_DIRECTORY);
+    let directory = appliance.file(lb_core::history::DIRECTORY);
     let deadline = Instant::now() + Duration::from_secs(10);
     while history(&appliance).entries.is_empty() {
         assert!(Instant::now() < deadline);

@@ -207,9 +207,9 @@ pub struct ConfigStatus {
     /// While it is on trial.
     #[serde(default)]
     pub pending: Option<PendingReport>,
-    /// Where lb.toml came from when the agent started, in a sentence, if it was a seed.
+    /// What has taken lb.toml's place when the agent started, in a sentence: a seed, or a choice of the boot menu.
     #[serde(default)]
-    pub seed: Option<String>,
+    pub replaced: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]

@@ -1,12 +1,14 @@
 //! What decides: configuration, health of servers, the state that the kernel should have, and the steps that lead there.
 //! Pure: no I/O, no clock, no `unsafe`. Time comes in as an argument; effects leave through the traits in [`ports`].
 
+pub mod boot_menu;
 pub mod bundle;
 pub mod certificates;
 pub mod check;
 pub mod config;
 pub mod confirm;
 pub mod control;
+pub mod date;
 pub mod desired;
 pub mod difference;
 pub mod doctor;
@@ -15,6 +17,7 @@ pub mod echo;
 pub mod fake;
 pub mod flat;
 pub mod health;
+pub mod history;
 pub mod icmp;
 pub mod import;
 pub mod lateness;

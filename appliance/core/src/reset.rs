@@ -1,12 +1,36 @@
 //! The way back to the factory: one file on the config volume is the decision, and a boot that finds it carries it out.
 //! Must not: delete anything.
 
-/// On the config volume while a reset is to be carried out. Written whole; its content is [`ALL`] or [`KEEP_IDENTITY`].
+/// On the config volume while a reset is to be carried out. Written whole; its content is [`Extent::mark`].
 pub const MARK: &str = ".factory-reset";
-pub const ALL: &str = "all\n";
-/// Certificates and keys stay.
-pub const KEEP_IDENTITY: &str = "keep-identity\n";
-/// On the kernel's command line it means [`ALL`].
+/// What goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    All,
+    /// Certificates and keys stay.
+    KeepIdentity,
+}
+
+impl Extent {
+    /// What the mark holds.
+    pub fn mark(self) -> &'static str {
+        match self {
+            Extent::All => "all\n",
+            Extent::KeepIdentity => "keep-identity\n",
+        }
+    }
+
+    /// A mark that cannot be read means everything: whoever wrote it wanted a reset.
+    pub fn of_mark(text: &str) -> Extent {
+        if text == Extent::KeepIdentity.mark() {
+            Extent::KeepIdentity
+        } else {
+            Extent::All
+        }
+    }
+}
+
+/// On the kernel's command line it means [`Extent::All`].
 pub const CMDLINE_WORD: &str = "lb.factory-reset";
 
 /// Whether a file of the config volume is a certificate or a key: PEM, and no configuration that has one in it.

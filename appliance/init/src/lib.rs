@@ -4,6 +4,7 @@
 
 mod backoff;
 mod boot;
+mod boot_menu;
 mod button;
 mod clock;
 mod cmdline;

@@ -9,6 +9,7 @@ use lb_core::control::{INIT_REPORT, InitReport};
 use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 
 use crate::Grow;
+use crate::boot_menu::Menu;
 use crate::button::Button;
 use crate::cmdline::Cmdline;
 use crate::program::Program;
@@ -33,6 +34,8 @@ pub struct Machine {
     pub seats: Vec<Seat>,
     pub agent: Program,
     pub buttons: Vec<Button>,
+    /// While it is open; the seat of its mode has it.
+    pub menu: Option<Open>,
     /// When the console programs start, if the stages have not ended before.
     pub consoles_due: Option<Instant>,
     /// The agent was given up as not ready, and may become so.
@@ -40,6 +43,13 @@ pub struct Machine {
     /// What was said before there were seats.
     unheard: String,
     published: InitReport,
+}
+
+/// The boot menu, and until when it waits.
+#[derive(Debug)]
+pub struct Open {
+    pub menu: Menu,
+    pub until: Instant,
 }
 
 impl Machine {
@@ -56,6 +66,7 @@ impl Machine {
             seats: Vec::new(),
             agent: Program::new("agent", &["agent"]),
             buttons: Vec::new(),
+            menu: None,
             consoles_due: None,
             ready_is_late: false,
             unheard: String::new(),
@@ -72,7 +83,7 @@ impl Machine {
         for seat in self
             .seats
             .iter_mut()
-            .filter(|seat| matches!(seat.mode, Mode::Lines | Mode::Rescue { .. }))
+            .filter(|seat| matches!(seat.mode, Mode::Lines | Mode::BootMenu | Mode::Rescue { .. }))
         {
             seat.say(&text);
         }

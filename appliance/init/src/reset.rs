@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use lb_core::mirror;
-use lb_core::reset::{ALL, KEEP_IDENTITY, MARK, is_identity};
+use lb_core::reset::{Extent, MARK, is_identity};
 
 use crate::refused::Refused;
 
@@ -17,17 +17,19 @@ const LOST_FOUND: &str = "lost+found";
 /// A PEM shows itself by then.
 const HEAD_BYTES: u64 = 64 << 10;
 
-/// What was done, in a sentence; `None`: nobody wants a reset. `ordered`: by the kernel's command line.
-pub fn carry_out(volume: &Path, bootctl: &Path, ordered: bool) -> Option<Result<&'static str, Refused>> {
+/// What was done, in a sentence; `None`: nobody wants a reset. `ordered`: by the kernel's command line, or the boot menu.
+pub fn carry_out(
+    volume: &Path,
+    bootctl: &Path,
+    ordered: Option<Extent>,
+) -> Option<Result<&'static str, Refused>> {
     let mark = volume.join(MARK);
-    let wanted = fs::read_to_string(&mark).ok();
-    if wanted.is_none() && !ordered {
-        return None;
-    }
-    let keep = !ordered && wanted.as_deref() == Some(KEEP_IDENTITY);
+    let marked = fs::read_to_string(&mark).ok().map(|text| Extent::of_mark(&text));
+    let extent = ordered.or(marked)?;
+    let keep = extent == Extent::KeepIdentity;
     let done = || {
-        if wanted.is_none() {
-            write_mark(&mark).map_err(Refused::to(format!("write {}", mark.display())))?;
+        if marked != Some(extent) {
+            write_mark(&mark, extent).map_err(Refused::to(format!("write {}", mark.display())))?;
         }
         erase_mirror(bootctl)?;
         empty(volume, keep)?;
@@ -43,8 +45,8 @@ pub fn carry_out(volume: &Path, bootctl: &Path, ordered: bool) -> Option<Result<
     Some(done().map(|()| said))
 }
 
-fn write_mark(mark: &Path) -> io::Result<()> {
-    fs::write(mark, ALL)?;
+fn write_mark(mark: &Path, extent: Extent) -> io::Result<()> {
+    fs::write(mark, extent.mark())?;
     File::open(mark)?.sync_all()?;
     File::open(mark.parent().unwrap_or(mark))?.sync_all()
 }
@@ -135,7 +137,7 @@ mod tests {
         names
     }
 
-    fn reset(dir: &Path, ordered: bool) -> Option<Result<&'static str, Refused>> {
+    fn reset(dir: &Path, ordered: Option<Extent>) -> Option<Result<&'static str, Refused>> {
         carry_out(&dir.join("config"), &dir.join("bootctl"), ordered)
     }
 
@@ -148,7 +150,7 @@ mod tests {
     fn without_mark_and_word_nothing_is_touched() {
         let dir = machine();
         let before = names(dir.path());
-        assert_eq!(reset(dir.path(), false), None);
+        assert_eq!(reset(dir.path(), None), None);
         assert_eq!(names(dir.path()), before);
         assert!(mirrored(dir.path()));
     }
@@ -156,17 +158,18 @@ mod tests {
     #[test]
     fn everything_goes_or_all_but_the_identity() {
         for (mark, ordered, left) in [
-            (Some(ALL), false, &[LOST_FOUND][..]),
-            (Some(KEEP_IDENTITY), false, &["ca.pem", LOST_FOUND]),
-            (None, true, &[LOST_FOUND]),
-            (Some(KEEP_IDENTITY), true, &[LOST_FOUND]),
+            (Some(Extent::All), None, &[LOST_FOUND][..]),
+            (Some(Extent::KeepIdentity), None, &["ca.pem", LOST_FOUND]),
+            (None, Some(Extent::All), &[LOST_FOUND]),
+            (None, Some(Extent::KeepIdentity), &["ca.pem", LOST_FOUND]),
+            (Some(Extent::KeepIdentity), Some(Extent::All), &[LOST_FOUND]),
         ] {
             let dir = machine();
             if let Some(mark) = mark {
-                fs::write(dir.path().join("config").join(MARK), mark).unwrap();
+                fs::write(dir.path().join("config").join(MARK), mark.mark()).unwrap();
             }
             assert!(reset(dir.path(), ordered).unwrap().is_ok());
-            assert_eq!(names(dir.path()), left, "{mark:?} {ordered}");
+            assert_eq!(names(dir.path()), left, "{mark:?} {ordered:?}");
             assert!(!mirrored(dir.path()));
             // The slots are still there for the next configuration.
             let mut device = OpenOptions::new()
@@ -182,16 +185,16 @@ mod tests {
     #[test]
     fn what_fails_leaves_the_mark_and_the_configuration() {
         let dir = machine();
-        fs::write(dir.path().join("config").join(MARK), ALL).unwrap();
+        fs::write(dir.path().join("config").join(MARK), Extent::All.mark()).unwrap();
         fs::remove_file(dir.path().join("bootctl")).unwrap();
         fs::create_dir(dir.path().join("bootctl")).unwrap();
-        let refused = reset(dir.path(), false).unwrap().unwrap_err();
+        let refused = reset(dir.path(), None).unwrap().unwrap_err();
         assert!(refused.to_string().starts_with("open "), "{refused}");
         let left = names(dir.path());
         assert!(left.contains(&MARK.to_owned()) && left.contains(&"lb.toml".to_owned()));
         // The next boot goes on.
         fs::remove_dir(dir.path().join("bootctl")).unwrap();
-        assert!(reset(dir.path(), false).unwrap().is_ok());
+        assert!(reset(dir.path(), None).unwrap().is_ok());
         assert_eq!(names(dir.path()), [LOST_FOUND]);
     }
 }

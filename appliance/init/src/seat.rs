@@ -34,6 +34,8 @@ pub enum Mode {
     Lines,
     /// The console program runs, or is about to be started again.
     Console,
+    /// The boot menu is open here.
+    BootMenu,
     Rescue {
         reason: String,
     },
@@ -157,7 +159,23 @@ impl Seat {
         })
     }
 
-    /// What was typed at the rescue prompt, line by line. The terminal edits the line.
+    /// From now on keys count one by one, without a line's end, and show nothing; also those that were typed before.
+    pub fn listen(&mut self) {
+        if let Ok(mut settings) = tcgetattr(&self.tty) {
+            settings.local_modes &= !(LocalModes::ICANON | LocalModes::ECHO);
+            let _ = tcsetattr(&self.tty, OptionalActions::Now, &settings);
+        }
+    }
+
+    /// Whether this key was typed since [`Seat::listen`]; lines are edited again afterwards.
+    pub fn heard(&mut self, key: u8) -> bool {
+        let mut bytes = [0; 4096];
+        let length = self.tty.read(&mut bytes).unwrap_or(0);
+        self.make_sane();
+        bytes[..length].contains(&key)
+    }
+
+    /// What was typed at the rescue prompt or the boot menu, line by line. The terminal edits the line.
     pub fn typed(&mut self, now: Instant) -> Vec<String> {
         let mut bytes = [0; 1024];
         match self.tty.read(&mut bytes) {

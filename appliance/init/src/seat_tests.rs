@@ -14,6 +14,12 @@ fn seat() -> (File, Seat) {
     (File::from(operator), seat)
 }
 
+/// What one end writes comes to the other one a moment later.
+fn until_readable(end: &impl AsFd) {
+    let limit = Timespec::try_from(Duration::from_secs(10)).unwrap();
+    assert_eq!(poll(&mut [PollFd::new(end, PollFlags::IN)], Some(&limit)), Ok(1));
+}
+
 fn shown(operator: &mut File) -> String {
     let mut bytes = [0; 65536];
     let length = operator.read(&mut bytes).unwrap();
@@ -99,4 +105,38 @@ fn a_terminal_that_went_away_is_looked_for_later() {
     assert!(seat.console.next_start().is_none());
     seat.reopen(now + REOPEN);
     assert!(matches!(seat.mode, Mode::Gone { .. }));
+}
+
+#[test]
+fn a_key_is_heard_without_a_line_end_also_when_it_came_before() {
+    for early in [true, false] {
+        let (mut operator, mut seat) = seat();
+        if early {
+            operator.write_all(b"noise\x0f").unwrap();
+            until_readable(&operator);
+            assert_eq!(shown(&mut operator), "noise^O");
+        }
+        seat.listen();
+        if !early {
+            operator.write_all(b"\x0f\x0f").unwrap();
+        }
+        until_readable(&seat);
+        assert!(seat.heard(0x0f));
+        // Afterwards lines are edited, with echo; and what was heard is gone.
+        operator.write_all(b"go\r").unwrap();
+        until_readable(&seat);
+        assert_eq!(seat.typed(Instant::now()), ["go"]);
+        assert!(shown(&mut operator).ends_with("go\r\n"));
+    }
+}
+
+#[test]
+fn what_terminals_say_by_themselves_is_not_the_key() {
+    let (mut operator, mut seat) = seat();
+    seat.listen();
+    assert!(!seat.heard(0x0f));
+    seat.listen();
+    operator.write_all(b"\x1b[24;80R\r\n\x11\x13\0").unwrap();
+    until_readable(&seat);
+    assert!(!seat.heard(0x0f));
 }

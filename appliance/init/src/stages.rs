@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use lb_core::reset::Extent;
 use rustix::fs::{major, minor};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::system::{RebootCommand, reboot, sethostname};
@@ -15,7 +16,8 @@ use crate::button::Button;
 use crate::cmdline::Cmdline;
 use crate::machine::{AGENT_READY, Machine};
 use crate::refused::Refused;
-use crate::{clock, kmsg, mounts, refused, reset, seat, seed, volume};
+use crate::seat::Seat;
+use crate::{boot_menu, clock, kmsg, mounts, refused, reset, seat, seed, volume};
 
 /// Before the configuration gives another name.
 const HOSTNAME: &[u8] = b"lb";
@@ -50,6 +52,12 @@ pub const STAGES: &[Stage<Machine>] = &[
         wait: does_not_wait,
     },
     Stage {
+        name: "Boot menu",
+        holds: false,
+        start: boot_menu::look_for_key,
+        wait: boot_menu::ask,
+    },
+    Stage {
         name: "Seed",
         holds: false,
         start: look_for_seed,
@@ -69,7 +77,7 @@ pub const STAGES: &[Stage<Machine>] = &[
     },
 ];
 
-type Result = std::result::Result<Progress, String>;
+pub type Result = std::result::Result<Progress, String>;
 
 fn does_not_wait(_: &mut Machine, _: Duration) -> Result {
     Ok(Progress::Done("ok"))
@@ -124,6 +132,7 @@ fn warn(action: &str, result: rustix::io::Result<()>) {
 
 fn open_consoles(machine: &mut Machine) -> Result {
     machine.open_seats();
+    machine.seats.iter_mut().for_each(Seat::listen);
     machine.buttons = Button::find_all();
     match machine.seats.as_slice() {
         [] => Err(format!(
@@ -150,22 +159,28 @@ fn prepare_volume(machine: &mut Machine) -> Result {
         .problems
         .into_iter()
         .for_each(|problem| machine.problem(problem));
-    match reset::carry_out(
-        Path::new(volume::CONFIG),
-        Path::new(volume::BOOTCTL),
-        machine.cmdline.factory_reset,
-    ) {
-        None => Ok(Progress::Done(word)),
+    let ordered = machine.cmdline.factory_reset.then_some(Extent::All);
+    Ok(Progress::Done(if reset(machine, ordered) {
+        "reset"
+    } else {
+        word
+    }))
+}
+
+/// A factory reset, if somebody wants one. Whether it is done.
+pub fn reset(machine: &mut Machine, ordered: Option<Extent>) -> bool {
+    match reset::carry_out(Path::new(volume::CONFIG), Path::new(volume::BOOTCTL), ordered) {
+        None => false,
         Some(Ok(said)) => {
             machine.say(&format!("*** {said}"));
             log::warn!("{said}");
-            Ok(Progress::Done("reset"))
+            true
         }
         Some(Err(refused)) => {
             machine.problem(format!(
                 "the factory reset is not complete: {refused}; it goes on at the next boot: `reboot`"
             ));
-            Ok(Progress::Done(word))
+            false
         }
     }
 }

@@ -1,8 +1,11 @@
 //! A certificate in words, for whoever watches a check: whose it is, who has signed it, its names and its time (RFC 5280). What cannot be read
 //! is left out. Must not: decide whom to trust.
 
+use lb_core::date;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::{Duration, SystemTime};
+#[cfg(test)]
+use std::time::Duration;
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
@@ -60,8 +63,8 @@ pub(super) fn lines(der: &[u8], now: SystemTime) -> Vec<String> {
     if let (Some(begins), Some(ends)) = (begins, ends) {
         lines.push(format!(
             "valid: {} to {}, {}",
-            date(begins),
-            date(ends),
+            date::day(begins),
+            date::day(ends),
             state(begins, ends, now)
         ));
     }
@@ -86,27 +89,6 @@ fn state(begins: SystemTime, ends: SystemTime, now: SystemTime) -> String {
     } else {
         format!("ends in {}", days(now, ends))
     }
-}
-
-/// `2026-11-26`, UTC.
-fn date(time: SystemTime) -> String {
-    let since = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    let (year, month, day) = civil(since.as_secs() / DAY_S);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
-/// The reverse of `validity::days`, for days since 1970.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (era * 400 + year + u64::from(month <= 2), month, day)
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
@@ -239,7 +221,7 @@ mod tests {
     proptest! {
         #[test]
         fn dates_go_there_and_back(year in 1970i32..2400, month in 1u8..=12, day in 1u8..=28) {
-            prop_assert_eq!(date(at(year, month, day)), format!("{year:04}-{month:02}-{day:02}"));
+            prop_assert_eq!(date::day(at(year, month, day)), format!("{year:04}-{month:02}-{day:02}"));
         }
 
         #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lb_agent::Store;
 use lb_core::control::{INIT_REPORT, VolumeState};
-use lb_core::reset::{ALL, KEEP_IDENTITY, MARK};
+use lb_core::reset::{Extent, MARK};
 
 use super::execute::{Context, Verdict};
 use super::failure::Failure;
@@ -55,9 +55,9 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict
         .config_file
         .parent()
         .unwrap_or(Path::new("/config"));
-    let mark = if keep { KEEP_IDENTITY } else { ALL };
+    let extent = if keep { Extent::KeepIdentity } else { Extent::All };
     Store::new(volume.to_owned())
-        .write(MARK, mark.as_bytes())
+        .write(MARK, extent.mark().as_bytes())
         .map_err(|error| {
             let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
             Failure::Refused(format!("nothing was changed: {error}{cause}"))

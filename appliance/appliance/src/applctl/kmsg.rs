@@ -1,6 +1,7 @@
 //! Records of /dev/kmsg (Documentation/ABI/testing/dev-kmsg): `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS[,...];TEXT`, then
 //! lines with a blank in front. Must not: print.
 
+use lb_core::date;
 use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, SystemTime};
 
@@ -75,7 +76,7 @@ impl Record {
     pub fn line(&self, boot: SystemTime) -> LogLine {
         LogLine {
             sequence: self.sequence,
-            time: rfc3339(boot + self.at),
+            time: date::rfc3339(boot + self.at),
             level: self.level_name(),
             kernel: self.is_kernel(),
             text: self.text.clone(),
@@ -130,32 +131,6 @@ pub fn next(log: &mut impl Read) -> io::Result<Next> {
     }
 }
 
-/// `2026-11-23T21:58:24.250Z`; a time before 1970 reads as 1970.
-pub fn rfc3339(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let (seconds, millis) = (since.as_secs(), since.subsec_millis());
-    let (year, month, day) = civil(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
-}
-
-/// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar.
-fn civil(days: u64) -> (u64, u64, u64) {
-    // Years are counted from March, so that the day that leap years add is their last.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,26 +176,6 @@ mod tests {
         assert_eq!(unescape("gr\\xc3\\xbcn \\x5c"), "grün \\");
         assert_eq!(unescape("\\x \\xg1 \\x1"), "\\x \\xg1 \\x1");
         assert_eq!(unescape("\\xff"), "\u{fffd}");
-    }
-
-    #[test]
-    fn dates() {
-        for (seconds, expected) in [
-            (0, "1970-01-01T00:00:00.250Z"),
-            (951_782_400, "2000-02-29T00:00:00.250Z"),
-            (1_078_099_199, "2004-02-29T23:59:59.250Z"),
-            (1_795_471_104, "2026-11-23T21:58:24.250Z"),
-            (4_107_542_400, "2100-03-01T00:00:00.250Z"),
-        ] {
-            assert_eq!(
-                rfc3339(SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 250)),
-                expected
-            );
-        }
-        assert_eq!(
-            rfc3339(SystemTime::UNIX_EPOCH - Duration::from_secs(9)),
-            "1970-01-01T00:00:00.000Z"
-        );
     }
 
     #[test]

@@ -231,7 +231,7 @@ pub fn status() -> StatusReport {
             persistent: true,
             age_ms: Some(50_000),
             pending: None,
-            seed: None,
+            replaced: None,
         },
         problems: vec![],
         services: 2,

@@ -1,7 +1,8 @@
-//! Where a machine's first configuration comes from when nobody types it, and how the machine comes back to its first boot.
+//! Where a machine's first configuration comes from when nobody types it, and how the machine comes back to its first boot, or to the
+//! configuration before.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lb_e2e::config::{QUICK, marked, scenario};
 use lb_e2e::scene::BOOT_LIMIT;
@@ -54,7 +55,7 @@ pub fn by_fw_cfg() -> Told {
     scene.wait_until_serving()?;
     let status = scene.vm().json("status")?;
     let taken = "lb.toml was taken from QEMU's fw_cfg (opt/lb.toml) (first boot)";
-    assert_eq!(status["config"]["seed"], taken, "{status:#}");
+    assert_eq!(status["config"]["replaced"], taken, "{status:#}");
     let events = scene.vm().command("events")?;
     assert!(events.contains("was taken from QEMU's fw_cfg"), "{events}");
     let history = scene.vm().json("config history")?;
@@ -78,7 +79,7 @@ pub fn by_disk() -> Told {
     scene.attach(seed_disk(&directory));
     scene.power_on()?;
     scene.wait_until_serving()?;
-    let seed = scene.vm().json("status")?["config"]["seed"].to_string();
+    let seed = scene.vm().json("status")?["config"]["replaced"].to_string();
     assert!(
         seed.contains("was taken from the disk LBSEED (/dev/vd") && seed.contains("(always)"),
         "{seed}"
@@ -127,6 +128,57 @@ pub fn reset_in_power_cuts() -> Told {
         assert!(volume::read(&scene.disk, name)?.is_none(), "{name} is left");
     }
     Ok(())
+}
+
+/// With Ctrl-O held down: the configuration before the present one, and the factory.
+pub fn menu() -> Told {
+    let mut scene = Scene::new(Setting::new(Start::Kernel, marked(QUICK, "first")))?;
+    scene.wait_until_serving()?;
+    scene.vm().config_put(&marked(QUICK, "second"))?;
+    scene.cut_power()?;
+    scene.power_on()?;
+    let menu = open_menu(&mut scene)?;
+    assert!(menu.contains("with configuration 1, the one before"), "{menu}");
+    scene.vm().console.send(b"prev\r")?;
+    scene.vm().wait_for("there is no \"prev\" here", BOOT_LIMIT)?;
+    scene.vm().console.send(b"previous\r")?;
+    scene.wait_until_serving()?;
+    assert!(scene.vm().command("config show")?.starts_with("# first"));
+    let status = scene.vm().json("status")?;
+    let told = "lb.toml is configuration 1 again, which was chosen at the boot menu";
+    assert_eq!(status["config"]["replaced"], told, "{status:#}");
+    let history = scene.vm().json("config history")?;
+    assert_eq!(history["entries"][0]["by"], "boot menu", "{history:#}");
+    // It counts for good, and a boot without the key asks nothing.
+    scene.cut_power()?;
+    scene.power_on()?;
+    scene.vm().console.send(b"\x1b[24;80R")?;
+    scene.vm().wait_for(r"Boot menu \.+ no Ctrl-O", BOOT_LIMIT)?;
+    scene.wait_until_serving()?;
+    assert!(scene.vm().command("config show")?.starts_with("# first"));
+    scene.cut_power()?;
+    scene.power_on()?;
+    open_menu(&mut scene)?;
+    scene.vm().console.send(b"reset\r")?;
+    scene.vm().wait_for("once more to do it", BOOT_LIMIT)?;
+    scene.vm().console.send(b"reset\r")?;
+    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    as_from_the_factory(&mut scene)?;
+    Ok(())
+}
+
+/// Holds the key down until the menu is there; what it shows.
+fn open_menu(scene: &mut Scene) -> Result<String> {
+    let deadline = Instant::now() + BOOT_LIMIT;
+    loop {
+        scene.vm().console.send(b"\x0f")?;
+        let shown = scene
+            .vm()
+            .wait_for(r"(?s)Boot menu\. .*boot> ", Duration::from_millis(30));
+        if shown.is_ok() || Instant::now() > deadline {
+            return shown;
+        }
+    }
 }
 
 fn configure(scene: &mut Scene) -> Result<()> {

@@ -110,6 +110,7 @@ fn main() -> ExitCode {
             quorum::quorum_backup_sorry_panic,
         ),
         Story::new("seed_by_fw_cfg", 240, first_boot::by_fw_cfg),
+        Story::new("boot_menu", 240, first_boot::menu),
         Story::new("seed_by_disk", 180, first_boot::by_disk),
         Story::new(
             "factory_reset_in_power_cuts",

@@ -4,11 +4,11 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use lb_core::control::{ChangeReport, DiffReport, HistoryEntry, HistoryReport, PendingReport, Sign};
+use lb_core::date;
 
 use super::config;
 use super::text::{Screen, Tone, bullets, clean, labelled, paragraph, wrap};
 use super::units::{bytes, some, span};
-use crate::applctl::kmsg::rfc3339;
 
 /// The year 9999: later times have no four digits.
 const FAR: u64 = 253_402_300_799;
@@ -71,8 +71,7 @@ pub fn history(report: &HistoryReport, screen: &Screen) -> String {
 
 /// `* 12  2026-11-26 08:46:22  put: new gateway (console ttyS0, 1.2 kB)`.
 fn one(entry: &HistoryEntry, width: usize, screen: &Screen) -> String {
-    let time = rfc3339(UNIX_EPOCH + Duration::from_secs(entry.unix_s.min(FAR))).replace('T', " ");
-    let time = time.split('.').next().unwrap_or(&time).trim_end_matches('Z');
+    let time = date::second(UNIX_EPOCH + Duration::from_secs(entry.unix_s.min(FAR)));
     let (mark, tone) = match entry.in_force {
         true => ("*", Tone::Good),
         false => (" ", Tone::Plain),

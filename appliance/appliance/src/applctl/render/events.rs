@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use lb_core::control::{EventReport, EventsReport};
 
 use super::text::{Screen, Tone, clean, width, wrap};
-use crate::applctl::kmsg::rfc3339;
+use lb_core::date::rfc3339;
 
 pub fn events(report: &EventsReport, screen: &Screen) -> String {
     if report.events.is_empty() {

@@ -164,7 +164,7 @@ pub fn status() -> StatusReport {
             persistent: true,
             age_ms: Some(11_040_000),
             pending: None,
-            seed: None,
+            replaced: None,
         },
         problems: vec![],
         services: 2,
@@ -202,7 +202,7 @@ pub fn troubled() -> StatusReport {
         persistent: false,
         age_ms: Some(5000),
         pending: None,
-        seed: None,
+        replaced: None,
     };
     report.servers_up = 1;
     report.reconcile = ReconcileStatus {

@@ -81,8 +81,8 @@ fn configuration(report: &StatusReport, screen: &Screen) -> String {
     }
     let tone = if report.config.persistent { tone } else { Tone::Bad };
     let mut text = labelled("Configuration", &value, tone, screen);
-    if let Some(seed) = &report.config.seed {
-        text.push_str(&labelled("Seed", seed, Tone::Plain, screen));
+    if let Some(replaced) = &report.config.replaced {
+        text.push_str(&labelled("At the start", replaced, Tone::Plain, screen));
     }
     if let Some(pending) = &report.config.pending {
         text.push_str(&changes::pending(pending, screen));
@@ -243,8 +243,8 @@ pub fn banner(
     let problems = match (status, init) {
         (Some(report), _) => {
             text.push_str(&verdict(report, screen));
-            if let Some(seed) = &report.config.seed {
-                text.push_str(&paragraph(&format!("{seed}."), Tone::Good, screen));
+            if let Some(replaced) = &report.config.replaced {
+                text.push_str(&paragraph(&format!("{replaced}."), Tone::Good, screen));
             }
             &report.problems[..]
         }

@@ -343,10 +343,11 @@ fn figures_of_broken_json_do_no_harm() {
 fn what_was_taken_from_a_seed_is_told() {
     let screen = Screen::plain(79);
     let mut report = samples::status();
-    report.config.seed = Some("lb.toml was taken from the disk LBSEED (/dev/vdb) (first boot)".to_owned());
+    report.config.replaced =
+        Some("lb.toml was taken from the disk LBSEED (/dev/vdb) (first boot)".to_owned());
     let shown = status::status(&report, &screen);
     assert!(
-        shown.contains("Seed            lb.toml was taken from the disk LBSEED"),
+        shown.contains("At the start    lb.toml was taken from the disk LBSEED"),
         "{shown}"
     );
     let shown = banner("lb", "0.1.0", Some(&report), None, &screen);
