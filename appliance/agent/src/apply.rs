@@ -168,7 +168,7 @@ fn nothing(store: &Store, places: &Places, mut problems: Vec<String>) -> Loaded 
             String::new()
         };
         problems.push(format!(
-            "there is no configuration: write {} with `config put`{hint}",
+            "there is no configuration: `setup` asks for one, and `config put` takes {}{hint}",
             store.path(CONFIG_FILE).display()
         ));
     }

@@ -36,6 +36,7 @@ pub mod reset;
 pub mod ruleset;
 pub mod secrets;
 pub mod seed;
+pub mod setup;
 pub mod suggest;
 pub mod trace;
 pub mod traffic;

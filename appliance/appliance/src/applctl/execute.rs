@@ -29,6 +29,7 @@ use super::power::{self, Power};
 use super::probe;
 use super::reach;
 use super::render::{self, Figures, Screen, wrap};
+use super::setup;
 use super::sound;
 use super::top;
 use super::tree::{self, Action};
@@ -170,6 +171,7 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         Action::ImportKeepalived | Action::ImportHaproxy => return import::run(invocation, context),
         Action::Reboot => return end(Power::Reboot, context),
         Action::PowerOff => return end(Power::Off, context),
+        Action::Setup => return setup::run(context),
         Action::FactoryReset => return factory::run(invocation, context),
         Action::Help => return help_for(&invocation.arguments, context),
         Action::Clear => return context.print("\x1b[H\x1b[2J"),
@@ -278,7 +280,7 @@ impl Context<'_> {
 }
 
 /// Prints the report, for humans or as JSON, and says whether it is good news.
-fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Result<Verdict, Failure> {
+pub fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Result<Verdict, Failure> {
     if json {
         match &response {
             Response::Status(report) => context.print_json(report),

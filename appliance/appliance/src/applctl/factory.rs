@@ -9,9 +9,9 @@ use lb_agent::Store;
 use lb_core::control::{INIT_REPORT, VolumeState};
 use lb_core::reset::{Extent, MARK};
 
+use super::ask;
 use super::execute::{Context, Verdict};
 use super::failure::Failure;
-use super::input::{Came, Typing};
 use super::parse::Invocation;
 use super::power::{self, Power};
 use super::render::wrap;
@@ -20,8 +20,6 @@ use super::tree;
 const WORD: &str = "reset";
 /// Somebody who has gone away has not said yes.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// More is no word.
-const LONGEST: usize = 64;
 
 pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Failure> {
     let keep = invocation.has(tree::KEEP_IDENTITY);
@@ -45,7 +43,8 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict
         }
     );
     context.print(&format!("{}\n> ", wrap(&question, context.screen.width, 0)))?;
-    if answer(context)?.trim() != WORD {
+    let answer = ask::line(context, Some(PATIENCE))?;
+    if answer.is_none_or(|line| line.trim() != WORD) {
         return Err(Failure::Refused(
             "nothing was changed: the word was not typed".to_owned(),
         ));
@@ -67,48 +66,4 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict
         "{}\n",
         wrap(Power::FactoryReset.announcement(), context.screen.width, 0)
     ))
-}
-
-/// A line, shown as it is typed; empty when it is given up.
-fn answer(context: &mut Context<'_>) -> Result<String, Failure> {
-    let shows = context.input.is_terminal();
-    context
-        .input
-        .set_typing(Typing::Command)
-        .map_err(Failure::Terminal)?;
-    let mut line = String::new();
-    loop {
-        while let Some(byte) = context.input.pending().pop_front() {
-            match byte {
-                b'\r' | b'\n' => {
-                    if shows {
-                        context.print("\n")?;
-                    }
-                    return Ok(line);
-                }
-                0x08 | 0x7f => {
-                    let erased = line.pop().is_some();
-                    if erased && shows {
-                        context.print("\x08 \x08")?;
-                    }
-                }
-                b' '..=b'~' if line.len() < LONGEST => {
-                    line.push(char::from(byte));
-                    if shows {
-                        context.print(&char::from(byte).to_string())?;
-                    }
-                }
-                _ => {}
-            }
-        }
-        match context
-            .input
-            .more(context.interrupt, Some(PATIENCE))
-            .map_err(Failure::Terminal)?
-        {
-            Came::Bytes => {}
-            Came::Ended => return Ok(line),
-            Came::TimedOut | Came::Interrupted => return Ok(String::new()),
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! `applctl`: the client of the agent's control socket, as a program and as the console's prompt.
 //! Must not: decide anything about the appliance; it asks, shows, and hands over.
 
+mod ask;
 mod bundle;
 mod change;
 mod client;
@@ -24,6 +25,7 @@ mod probe;
 mod put;
 mod reach;
 mod render;
+mod setup;
 mod sound;
 #[cfg(test)]
 mod tests;

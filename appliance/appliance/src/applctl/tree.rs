@@ -43,6 +43,7 @@ pub enum Action {
     Reboot,
     PowerOff,
     FactoryReset,
+    Setup,
     Help,
     Clear,
     Resize,
@@ -275,6 +276,7 @@ mod tests {
                     | Action::Reboot
                     | Action::PowerOff
                     | Action::FactoryReset
+                    | Action::Setup
                     | Action::Help
                     | Action::Clear
                     | Action::Resize

@@ -135,6 +135,9 @@ pub fn menu() -> Told {
     let mut scene = Scene::new(Setting::new(Start::Kernel, marked(QUICK, "first")))?;
     scene.wait_until_serving()?;
     scene.vm().config_put(&marked(QUICK, "second"))?;
+    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    let history = scene.vm().json("config history")?;
+    assert_eq!(history["entries"][0]["number"], 2, "{history:#}");
     scene.cut_power()?;
     scene.power_on()?;
     let menu = open_menu(&mut scene)?;
@@ -142,6 +145,7 @@ pub fn menu() -> Told {
     scene.vm().console.send(b"prev\r")?;
     scene.vm().wait_for("there is no \"prev\" here", BOOT_LIMIT)?;
     scene.vm().console.send(b"previous\r")?;
+    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
     scene.wait_until_serving()?;
     assert!(scene.vm().command("config show")?.starts_with("# first"));
     let status = scene.vm().json("status")?;
@@ -154,6 +158,7 @@ pub fn menu() -> Told {
     scene.power_on()?;
     scene.vm().console.send(b"\x1b[24;80R")?;
     scene.vm().wait_for(r"Boot menu \.+ no Ctrl-O", BOOT_LIMIT)?;
+    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
     scene.wait_until_serving()?;
     assert!(scene.vm().command("config show")?.starts_with("# first"));
     scene.cut_power()?;

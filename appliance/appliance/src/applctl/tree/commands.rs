@@ -347,6 +347,17 @@ pub(super) const COMMANDS: &[Command] = &[
         ..LEAF
     },
     Command {
+        name: "setup",
+        action: Action::Setup,
+        summary: "asks for a first configuration, step by step",
+        about: "Interfaces, addresses, the gateway and a first service: a few questions, each judged as it is answered. `back` goes to the question \
+                before. At the end it shows lb.toml and what it changes, and puts it in force after a `yes`. All else is for `config edit` and \
+                `config set`.",
+        examples: &["setup"],
+        whole: true,
+        ..LEAF
+    },
+    Command {
         name: "factory-reset",
         action: Action::FactoryReset,
         summary: "delete what /config holds and restart as new; asks first",

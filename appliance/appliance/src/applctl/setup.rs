@@ -1,0 +1,134 @@
+//! `setup`: asks the few things that a first lb.toml needs, shows what comes of them, and puts it in force when it is told to.
+//! Must not: judge answers; `lb_core::setup` does.
+
+use lb_core::control::{ConfigText, Request, Response, Terms};
+use lb_core::setup::{Card, Setup};
+
+use super::ask;
+use super::change::difference;
+use super::configure::{may_change, show};
+use super::execute::{Context, Verdict, answer};
+use super::failure::Failure;
+use super::put;
+use super::render::{self, wrap};
+
+const FILE: &str = "lb.toml";
+
+pub fn run(context: &mut Context<'_>) -> Result<Verdict, Failure> {
+    may_change(context)?;
+    let cards = cards(context)?;
+    let before = match show(None, context) {
+        Ok(Response::Config(ConfigText { text, .. })) => text,
+        _ => String::new(),
+    };
+    context.print(&intro(&cards, &before, context.screen.width))?;
+    let mut setup = Setup::new(cards);
+    loop {
+        while let Some(question) = setup.question() {
+            let default = question
+                .default
+                .map_or(String::new(), |default| format!(" [{default}]"));
+            say(&format!("{}{default}", question.text), context)?;
+            context.print("> ")?;
+            let Some(line) = ask::line(context, None)? else {
+                return Err(Failure::GivenUp);
+            };
+            if let Err(why) = setup.answer(&line) {
+                say(&format!("Not yet: {why}."), context)?;
+            }
+        }
+        let text = setup.text();
+        let check = put::check(text.as_bytes(), FILE, context.places.config_directory());
+        context.print(&format!(
+            "\n{}",
+            render::report(
+                &Response::Diff(difference(&before, &text, check)),
+                &context.screen
+            )
+        ))?;
+        say(
+            "Put this in force, and keep it as /config/lb.toml? yes, no, or back",
+            context,
+        )?;
+        context.print("> ")?;
+        match ask::line(context, None)?.as_deref().map(str::trim) {
+            Some("yes") => return put_in_force(text, context),
+            Some("back") => drop(setup.answer("back")),
+            _ => {
+                return Err(Failure::Refused(
+                    "nothing was changed; `setup` begins anew".to_owned(),
+                ));
+            }
+        }
+    }
+}
+
+fn put_in_force(text: String, context: &mut Context<'_>) -> Result<Verdict, Failure> {
+    let terms = Terms {
+        confirm_ms: None,
+        comment: Some("setup".to_owned()),
+        by: context.who.to_owned(),
+    };
+    let response = context.ask(&Request::ConfigPut { text, terms })?;
+    let verdict = answer(response, false, context)?;
+    say(
+        "`status` and `services` show how it is; `config edit` and `config set` change it.",
+        context,
+    )?;
+    Ok(verdict)
+}
+
+fn cards(context: &Context<'_>) -> Result<Vec<Card>, Failure> {
+    let Response::Interfaces(report) = context.ask(&Request::Interfaces)? else {
+        return Err(Failure::Refused("the agent answered something else".to_owned()));
+    };
+    let mut cards: Vec<Card> = report
+        .interfaces
+        .into_iter()
+        .filter_map(|interface| {
+            Some(Card {
+                name: interface.link?,
+                mac: interface.mac,
+                state: interface.state,
+            })
+        })
+        .collect();
+    cards.sort_by(|one, other| one.name.cmp(&other.name));
+    match cards.is_empty() {
+        true => Err(Failure::Refused(
+            "this machine has no network card that its kernel knows; give it one, and begin again".to_owned(),
+        )),
+        false => Ok(cards),
+    }
+}
+
+fn say(text: &str, context: &mut Context<'_>) -> Result<Verdict, Failure> {
+    let width = context.screen.width;
+    context.print(&format!("{}\n", wrap(text, width, 0)))
+}
+
+fn intro(cards: &[Card], before: &str, width: usize) -> String {
+    let what = "A few questions, and lb.toml is there. An empty line takes what stands in brackets; `back` goes to the question before, and \
+                Ctrl-C gives up. Nothing is changed before the end.";
+    let mut text = format!("{}\n", wrap(what, width, 0));
+    if !before.trim().is_empty() {
+        let replaced = "There is an lb.toml already: at the end this would take its place. `config edit` and `config set` change it instead.";
+        text.push_str(&format!("{}\n", wrap(replaced, width, 0)));
+    }
+    text.push('\n');
+    for (place, card) in cards.iter().enumerate() {
+        let mac = card.mac.as_deref().unwrap_or("no MAC address");
+        let state = match card.state.as_str() {
+            "down" => "not switched on yet",
+            "no-carrier" => "no cable, or nobody at the other end",
+            state => state,
+        };
+        text.push_str(&format!(
+            "  {}  {}  {mac}  {state}\n",
+            place + 1,
+            render::clean(&card.name)
+        ));
+    }
+    text.push('\n');
+    text
+}

@@ -1,0 +1,118 @@
+//! `setup`, as somebody with a machine that has nothing goes through it.
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+
+mod stage;
+
+use lb_core::control::*;
+use stage::{FakeAgent, SERIAL, Terminal, answer, encode};
+
+/// An agent of a machine with two cards and no configuration.
+fn bare(request: &Request) -> Vec<u8> {
+    encode(&match request {
+        Request::Interfaces => Response::Interfaces(InterfacesReport {
+            read_at_ms: 0,
+            interfaces: vec![card("eth1", "no-carrier"), card("eth0", "down")],
+        }),
+        Request::ConfigShow { .. } => Response::Error {
+            message: "there is no /config/lb.toml".to_owned(),
+        },
+        other => answer(other),
+    })
+}
+
+fn card(name: &str, state: &str) -> InterfaceReport {
+    InterfaceReport {
+        label: None,
+        link: Some(name.to_owned()),
+        mac: Some(format!("52:54:00:00:00:0{}", name.len())),
+        state: state.to_owned(),
+        mtu: Some(1500),
+        stack: StackReport::default(),
+        addresses: Vec::new(),
+        rx_bytes: 0,
+        rx_packets: 0,
+        rx_errors: 0,
+        rx_dropped: 0,
+        tx_bytes: 0,
+        tx_packets: 0,
+        tx_errors: 0,
+        tx_dropped: 0,
+        rates: None,
+    }
+}
+
+/// Answers the question that begins so.
+fn say(terminal: &mut Terminal, question: &str, line: &str) {
+    terminal.expect(question);
+    terminal.expect("> ");
+    terminal.send(format!("{line}\r"));
+}
+
+#[test]
+fn from_nothing_to_a_service() {
+    let agent = FakeAgent::start(bare);
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("setup\r");
+    terminal.expect("1  eth0  52:54:00:00:00:04  not switched on yet");
+    terminal.expect("2  eth1  52:54:00:00:00:04  no cable");
+    say(&mut terminal, "Interface to the outside", "");
+    say(&mut terminal, "Address of eth0", "192.168.0.1");
+    terminal.expect("Not yet: ");
+    say(&mut terminal, "Address of eth0", "192.168.0.2/24");
+    say(&mut terminal, "Gateway", "back");
+    say(&mut terminal, "Address of eth0", "192.168.0.1/24");
+    say(&mut terminal, "Gateway", "none");
+    say(&mut terminal, "Interface to the servers", "2");
+    say(&mut terminal, "Address of eth1", "172.16.0.2\x7f254/24");
+    say(&mut terminal, "(masquerade)", "yes");
+    say(&mut terminal, "Name of a first service", "web");
+    say(&mut terminal, "Where clients reach it", "");
+    say(&mut terminal, "Its servers", "172.16.0.11:80 172.16.0.12:80");
+    say(&mut terminal, "How they are checked", "http");
+    terminal.expect("address = \"172.16.0.12:80\"");
+    say(&mut terminal, "Put this in force", "yes");
+    terminal.expect("OK. Applied");
+    terminal.prompt();
+    let put = agent.put();
+    assert_eq!(put.len(), 1);
+    for part in [
+        "listen = \"192.168.0.1:80\"",
+        "check = { type = \"http\" }",
+        "addresses = [\"172.16.0.254/24\"]",
+    ] {
+        assert!(put[0].contains(part), "{part}: {}", put[0]);
+    }
+}
+
+#[test]
+fn whoever_gives_up_changes_nothing() {
+    let agent = FakeAgent::start(bare);
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("setup\r");
+    say(&mut terminal, "Interface to the outside", "eth1");
+    terminal.expect("Address of eth1");
+    terminal.send("\x03");
+    terminal.expect("nothing was changed");
+    terminal.prompt();
+    terminal.send("setup\r");
+    for (question, line) in [
+        ("Interface to the out", "1"),
+        ("Address of", "10.0.0.1/8"),
+        ("Gateway", ""),
+        ("Interface to the ser", "1"),
+        ("Name of", ""),
+        ("Put this", "y"),
+    ] {
+        say(&mut terminal, question, line);
+    }
+    terminal.expect("nothing was changed");
+    terminal.prompt();
+    assert!(agent.put().is_empty());
+}
+
+#[test]
+fn a_machine_without_cards_says_so() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    assert!(terminal.command("setup").contains("has no network card"));
+}

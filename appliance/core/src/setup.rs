@@ -1,0 +1,471 @@
+//! The questions that lead from nothing to a first lb.toml, and the text that the answers make. Every answer is judged by the reader of lb.toml itself, on
+//! the text so far. Pure: the console asks. Must not: know rules of its own about what is valid.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use crate::config;
+
+/// A card of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Card {
+    pub name: String,
+    pub mac: Option<String>,
+    /// In a word: `up`, `no-carrier`, `down`.
+    pub state: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    pub text: String,
+    /// What an empty line means.
+    pub default: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Outside,
+    OutsideAddress,
+    Gateway,
+    Inside,
+    InsideAddress,
+    Masquerade,
+    Service,
+    Listen,
+    Servers,
+    Check,
+    Over,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Answers {
+    outside: String,
+    outside_address: String,
+    gateway: Option<String>,
+    inside: Option<String>,
+    inside_address: String,
+    masquerade: bool,
+    service: Option<String>,
+    listen: String,
+    servers: Vec<String>,
+    check: String,
+}
+
+/// Where the questions are.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    cards: Vec<Card>,
+    answers: Answers,
+    step: Step,
+    /// The steps that led here, with what was answered before each.
+    before: Vec<(Step, Answers)>,
+}
+
+const NONE: &str = "none";
+
+impl Setup {
+    pub fn new(cards: Vec<Card>) -> Setup {
+        Setup {
+            cards,
+            answers: Answers::default(),
+            step: Step::Outside,
+            before: Vec::new(),
+        }
+    }
+
+    /// `None`: all was answered.
+    pub fn question(&self) -> Option<Question> {
+        let answers = &self.answers;
+        let (text, default) = match self.step {
+            Step::Outside => {
+                let first = self.cards.first().map(|card| card.name.clone());
+                (
+                    "Interface to the outside, where the clients are".to_owned(),
+                    first,
+                )
+            }
+            Step::OutsideAddress => (
+                format!(
+                    "Address of {} with its prefix length, such as 192.168.0.1/24",
+                    answers.outside
+                ),
+                None,
+            ),
+            Step::Gateway => (
+                "Gateway to everything else, such as 192.168.0.254, or none".to_owned(),
+                Some(NONE.to_owned()),
+            ),
+            Step::Inside => (
+                "Interface to the servers; it may be the same one".to_owned(),
+                self.cards
+                    .iter()
+                    .find(|card| card.name != answers.outside)
+                    .or(self.cards.first())
+                    .map(|card| card.name.clone()),
+            ),
+            Step::InsideAddress => (
+                format!(
+                    "Address of {} with its prefix length; it is the servers' default gateway",
+                    answers.inside.as_deref().unwrap_or_default()
+                ),
+                None,
+            ),
+            Step::Masquerade => (
+                format!(
+                    "May the servers reach the outside, with the address of {} (masquerade)? yes or no",
+                    answers.outside
+                ),
+                Some("yes".to_owned()),
+            ),
+            Step::Service => (
+                "Name of a first service, such as web, or none".to_owned(),
+                Some(NONE.to_owned()),
+            ),
+            Step::Listen => (
+                "Where clients reach it, ADDRESS:PORT".to_owned(),
+                address_of(&answers.outside_address).map(|address| SocketAddr::new(address, 80).to_string()),
+            ),
+            Step::Servers => (
+                "Its servers, each ADDRESS:PORT, with spaces between".to_owned(),
+                None,
+            ),
+            Step::Check => (
+                "How they are checked: tcp, http or https".to_owned(),
+                Some("tcp".to_owned()),
+            ),
+            Step::Over => return None,
+        };
+        Some(Question { text, default })
+    }
+
+    /// Takes a line. The error is what is wrong with it, with the remedy; the same question stands then.
+    pub fn answer(&mut self, line: &str) -> Result<(), String> {
+        let line = line.trim();
+        if line == "back" {
+            return match self.before.pop() {
+                Some((step, answers)) => {
+                    (self.step, self.answers) = (step, answers);
+                    Ok(())
+                }
+                None => Err("this is the first question; Ctrl-C gives up".to_owned()),
+            };
+        }
+        let default = self.question().and_then(|question| question.default);
+        let word = match (line, default) {
+            ("", Some(default)) => default,
+            ("", None) => return Err("this needs an answer; `back` goes to the question before".to_owned()),
+            (line, _) => line.to_owned(),
+        };
+        let answers = self.with(&word)?;
+        let step = next(self.step, &answers);
+        judge(&answers, self.step)?;
+        self.before
+            .push((self.step, std::mem::replace(&mut self.answers, answers)));
+        self.step = step;
+        Ok(())
+    }
+
+    /// The answers with this one.
+    fn with(&self, word: &str) -> Result<Answers, String> {
+        let mut answers = self.answers.clone();
+        let some = || (word != NONE).then(|| word.to_owned());
+        match self.step {
+            Step::Outside => answers.outside = self.card(word)?,
+            Step::OutsideAddress => answers.outside_address = word.to_owned(),
+            Step::Gateway => answers.gateway = some(),
+            Step::Inside => {
+                let inside = self.card(word)?;
+                answers.inside = (inside != answers.outside).then_some(inside);
+            }
+            Step::InsideAddress => answers.inside_address = word.to_owned(),
+            Step::Masquerade => {
+                answers.masquerade = match word {
+                    "yes" | "y" => true,
+                    "no" | "n" => false,
+                    _ => return Err("yes or no, please".to_owned()),
+                }
+            }
+            Step::Service => answers.service = some(),
+            Step::Listen => answers.listen = word.to_owned(),
+            Step::Servers => {
+                let words = word.split([' ', ',']).filter(|word| !word.is_empty());
+                answers.servers = words.map(str::to_owned).collect();
+            }
+            Step::Check => match word {
+                "tcp" | "http" | "https" => word.clone_into(&mut answers.check),
+                _ => {
+                    return Err(
+                        "tcp, http or https here; other kinds later, with `config edit` (`explain check.type`)".to_owned(),
+                    );
+                }
+            },
+            Step::Over => {}
+        }
+        Ok(answers)
+    }
+
+    /// By its name, or its place in the list.
+    fn card(&self, word: &str) -> Result<String, String> {
+        let by_place = word.parse::<usize>().ok().and_then(|place| place.checked_sub(1));
+        let found = self
+            .cards
+            .iter()
+            .find(|card| card.name == word)
+            .or_else(|| self.cards.get(by_place?));
+        found.map(|card| card.name.clone()).ok_or_else(|| {
+            let names: Vec<&str> = self.cards.iter().map(|card| card.name.as_str()).collect();
+            format!("there is no such interface; there are {}", names.join(", "))
+        })
+    }
+
+    /// lb.toml, as far as it has been answered.
+    pub fn text(&self) -> String {
+        text(&self.answers)
+    }
+}
+
+fn next(step: Step, answers: &Answers) -> Step {
+    match step {
+        Step::Outside => Step::OutsideAddress,
+        Step::OutsideAddress => Step::Gateway,
+        Step::Gateway => Step::Inside,
+        Step::Inside if answers.inside.is_some() => Step::InsideAddress,
+        Step::InsideAddress => Step::Masquerade,
+        Step::Inside | Step::Masquerade => Step::Service,
+        Step::Service if answers.service.is_some() => Step::Listen,
+        Step::Listen => Step::Servers,
+        Step::Servers => Step::Check,
+        Step::Service | Step::Check | Step::Over => Step::Over,
+    }
+}
+
+/// The first fault of the text so far, in a sentence.
+fn judge(answers: &Answers, step: Step) -> Result<(), String> {
+    let mut answers = answers.clone();
+    match step {
+        // They are not finished, and the text would lack what is asked for next.
+        Step::Outside | Step::Inside | Step::Service => return Ok(()),
+        // A service without servers is none.
+        Step::Listen => answers.servers = vec![stand_in(&answers.listen)],
+        _ => {}
+    }
+    match config::parse(&text(&answers)) {
+        Ok(_) => Ok(()),
+        Err(faults) => {
+            let text = text(&answers);
+            let first = faults.reports(&text).into_iter().next();
+            Err(first.map_or_else(
+                || "the reader of lb.toml does not take that".to_owned(),
+                |fault| format!("{}: {}", fault.message, fault.help),
+            ))
+        }
+    }
+}
+
+/// Of the same family, from the networks for documentation (RFC 5737, RFC 3849).
+fn stand_in(listen: &str) -> String {
+    match listen.parse::<SocketAddr>() {
+        Ok(SocketAddr::V6(_)) => "[2001:db8::ffff]:80".to_owned(),
+        _ => "192.0.2.255:80".to_owned(),
+    }
+}
+
+fn address_of(with_prefix: &str) -> Option<IpAddr> {
+    with_prefix.parse::<IpNet>().ok().map(|net| net.addr())
+}
+
+fn text(answers: &Answers) -> String {
+    let mut text = format!(
+        "[[interface]]\nname = {}\naddresses = [{}]\n",
+        quoted(&answers.outside),
+        quoted(&answers.outside_address)
+    );
+    if let Some(gateway) = &answers.gateway {
+        text.push_str(&format!("gateway = {}\n", quoted(gateway)));
+    }
+    if let Some(inside) = answers
+        .inside
+        .as_ref()
+        .filter(|_| !answers.inside_address.is_empty())
+    {
+        text.push_str(&format!(
+            "\n[[interface]]\nname = {}\naddresses = [{}]\n",
+            quoted(inside),
+            quoted(&answers.inside_address)
+        ));
+    }
+    if answers.masquerade {
+        let from = answers
+            .inside_address
+            .parse::<IpNet>()
+            .map(|net| net.trunc().to_string());
+        text.push_str(&format!(
+            "\n[[masquerade]]\nfrom = {}\nout = {}\n",
+            quoted(&from.unwrap_or_default()),
+            quoted(&answers.outside)
+        ));
+    }
+    if let Some(service) = answers.service.as_ref().filter(|_| !answers.servers.is_empty()) {
+        text.push_str(&format!(
+            "\n[[virtual_server]]\nname = {}\nlisten = {}\n",
+            quoted(service),
+            quoted(&answers.listen)
+        ));
+        if !answers.check.is_empty() {
+            text.push_str(&format!("check = {{ type = {} }}\n", quoted(&answers.check)));
+        }
+        for server in &answers.servers {
+            text.push_str(&format!(
+                "\n[[virtual_server.real_server]]\naddress = {}\n",
+                quoted(server)
+            ));
+        }
+    }
+    text
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setup(cards: &[&str]) -> Setup {
+        let card = |name: &&str| Card {
+            name: (*name).to_owned(),
+            mac: None,
+            state: "down".to_owned(),
+        };
+        Setup::new(cards.iter().map(card).collect())
+    }
+
+    fn answer_all(setup: &mut Setup, lines: &[&str]) {
+        for line in lines {
+            let question = setup.question().unwrap();
+            assert_eq!(setup.answer(line), Ok(()), "{question:?} {line:?}");
+        }
+    }
+
+    #[test]
+    fn two_interfaces_and_a_service() {
+        let mut setup = setup(&["eth0", "eth1"]);
+        answer_all(
+            &mut setup,
+            &[
+                "",
+                "192.168.0.1/24",
+                "192.168.0.254",
+                "2",
+                "172.16.0.254/24",
+                "",
+                "web",
+                "",
+                "172.16.0.11:30080, 172.16.0.12:30080",
+                "",
+            ],
+        );
+        assert_eq!(setup.question(), None);
+        assert_eq!(
+            setup.text(),
+            r#"[[interface]]
+name = "eth0"
+addresses = ["192.168.0.1/24"]
+gateway = "192.168.0.254"
+
+[[interface]]
+name = "eth1"
+addresses = ["172.16.0.254/24"]
+
+[[masquerade]]
+from = "172.16.0.0/24"
+out = "eth0"
+
+[[virtual_server]]
+name = "web"
+listen = "192.168.0.1:80"
+check = { type = "tcp" }
+
+[[virtual_server.real_server]]
+address = "172.16.0.11:30080"
+
+[[virtual_server.real_server]]
+address = "172.16.0.12:30080"
+"#
+        );
+        assert!(config::parse(&setup.text()).is_ok());
+    }
+
+    #[test]
+    fn one_interface_and_nothing_else() {
+        let mut setup = setup(&["ens3"]);
+        answer_all(&mut setup, &["ens3", "2001:db8::1/64", "none", "", "none"]);
+        assert_eq!(setup.question(), None);
+        assert_eq!(
+            setup.text(),
+            "[[interface]]\nname = \"ens3\"\naddresses = [\"2001:db8::1/64\"]\n"
+        );
+    }
+
+    #[test]
+    fn a_wrong_answer_is_refused_where_it_was_given() {
+        let mut setup = setup(&["eth0", "eth1"]);
+        let mut refuse = |line: &str, part: &str, then: &str| {
+            let question = setup.question().unwrap();
+            let why = setup.answer(line).unwrap_err();
+            assert!(why.contains(part), "{question:?} {line:?}: {why}");
+            assert_eq!(setup.question().unwrap(), question);
+            setup.answer(then).unwrap();
+        };
+        refuse("eth7", "there are eth0, eth1", "eth0");
+        refuse("192.168.0.1", "prefix length", "192.168.0.1/24");
+        refuse("10.0.0.1", "gateway", "192.168.0.254");
+        refuse("3", "no such interface", "eth1");
+        refuse("", "needs an answer", "172.16.0.254/24");
+        refuse("maybe", "yes or no", "no");
+        setup.answer("web").unwrap();
+        let mut refuse = |line: &str, part: &str, then: &str| {
+            let why = setup.answer(line).unwrap_err();
+            assert!(why.contains(part), "{line:?}: {why}");
+            setup.answer(then).unwrap();
+        };
+        refuse("192.168.0.1", "port", "192.168.0.1:80");
+        refuse("172.16.0.11", "port", "172.16.0.11:80");
+        refuse("ping", "tcp, http or https", "http");
+    }
+
+    #[test]
+    fn back_is_the_question_before_with_what_was_known_then() {
+        let mut setup = setup(&["eth0", "eth1"]);
+        assert!(setup.answer("back").is_err());
+        let mut seen = vec![(setup.question(), setup.text())];
+        for line in [
+            "eth1",
+            "10.0.0.1/8",
+            "none",
+            "eth0",
+            "172.16.0.1/16",
+            "yes",
+            "db",
+            "10.0.0.1:5432",
+        ] {
+            setup.answer(line).unwrap();
+            seen.push((setup.question(), setup.text()));
+        }
+        while let Some(before) = seen.pop() {
+            assert_eq!((setup.question(), setup.text()), before);
+            assert_eq!(setup.answer("back").is_ok(), !seen.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_typed_stays_text() {
+        let mut setup = setup(&["eth0"]);
+        answer_all(&mut setup, &["", "192.168.0.1/24", "", "", "a\" \\ b"]);
+        let why = setup.answer("192.168.0.1:80").unwrap_err();
+        assert!(why.contains("name"), "{why}");
+    }
+}
