@@ -107,7 +107,7 @@ impl Checks {
         if let Some(at) = old.next.take() {
             self.turns.remove(&(at, *key));
         }
-        let mut servers = FlatMap::new();
+        let mut speakers = Vec::new();
         for real in service.iter().flat_map(|service| &service.real_servers) {
             let behind = config.checked_through(real);
             let behind = behind.and_then(|at| u32::try_from(at).ok());
@@ -119,8 +119,9 @@ impl Checks {
             let before = old.servers.get(&real.address).copied();
             let known = || adopt(&user).map(|weight| (weight, scale));
             let target = self.speaker(now, real, user, behind, before, known);
-            servers.insert(real.address, target);
+            speakers.push((real.address, target));
         }
+        let servers: FlatMap<RealKey, Option<TargetId>> = speakers.into_iter().collect();
         for (server, target) in &old.servers {
             if let Some(id) = target.filter(|_| servers.get(server) != Some(target)) {
                 let user = ServerKey {
@@ -340,7 +341,7 @@ impl Checks {
     /// Checks of one service, or of all, are due now; how many.
     pub fn check_now(&mut self, now: Instant, only: Option<&VirtualKey>) -> usize {
         let wanted =
-            |target: &Target| only.is_none_or(|key| target.users.iter().any(|user| user.service == *key));
+            |target: &Target| only.is_none_or(|key| target.users().iter().any(|user| user.service == *key));
         self.targets
             .change_all(|target| wanted(target) && target.machine.hurry(now))
     }

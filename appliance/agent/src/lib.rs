@@ -9,6 +9,7 @@ mod by_hand;
 mod checks;
 mod control;
 mod crowd;
+mod deadlines;
 mod departures;
 mod drains;
 mod due;

@@ -1,14 +1,16 @@
 //! What is checked: each target once, however many services it serves, with its machine and when it is due.
 //! Must not: open sockets, read the clock, or know what a result means for a pool.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
 
+use hashbrown::HashTable;
 use lb_core::check::CheckParams;
 use lb_core::health::{Health, Machine, Schedule};
 use lb_core::model::{RealKey, ServerKey};
 
+use crate::deadlines::Deadlines;
 use crate::probe::Route;
 
 /// A target as long as it is one: a result that comes later finds nobody.
@@ -28,35 +30,61 @@ pub struct Target {
     pub behind: Option<u32>,
     /// How a half-open check gets there, once one has.
     pub route: Option<Route>,
-    /// The servers for which it speaks.
-    pub users: Vec<ServerKey>,
+    users: Users,
+}
+
+/// Nearly every target speaks for one server.
+#[derive(Debug, Clone)]
+enum Users {
+    One(ServerKey),
+    Several(Vec<ServerKey>),
 }
 
 impl Target {
+    /// The servers for which it speaks.
+    pub fn users(&self) -> &[ServerKey] {
+        match &self.users {
+            Users::One(user) => std::slice::from_ref(user),
+            Users::Several(users) => users,
+        }
+    }
+
+    fn speak_for(&mut self, user: ServerKey) {
+        if self.users().contains(&user) {
+            return;
+        }
+        match &mut self.users {
+            Users::One(first) => self.users = Users::Several(vec![*first, user]),
+            Users::Several(users) => users.push(user),
+        }
+    }
+
+    /// Whether there is anybody left for whom it speaks.
+    fn desert(&mut self, user: &ServerKey) -> bool {
+        match &mut self.users {
+            Users::One(only) => only != user,
+            Users::Several(users) => {
+                users.retain(|known| known != user);
+                !users.is_empty()
+            }
+        }
+    }
+
     /// It is up, and the next failure takes it down.
     pub fn is_at_its_last(&self) -> bool {
         self.machine.health() == Health::Up && u32::from(self.machine.failures()) >= self.params.retries
     }
 }
 
-/// What tells targets apart: where, and everything about how.
-type Identity = (RealKey, u32);
-
+/// There are as many as servers: nothing is kept twice, and what finds a target by something else knows its place only.
 #[derive(Debug, Clone, Default)]
 pub struct Targets {
     slots: Vec<(u32, Option<Target>)>,
     free: Vec<u32>,
-    known: BTreeMap<Identity, TargetId>,
-    /// The ways of checking, by number; most targets share one.
-    ways: HashMap<Arc<CheckParams>, Way>,
-    next_way: u32,
-    due: BTreeSet<(Instant, TargetId)>,
-}
-
-#[derive(Debug, Clone)]
-struct Way {
-    number: u32,
-    targets: u32,
+    /// Places, by what tells targets apart: where, and everything about how.
+    known: HashTable<u32>,
+    hasher: RandomState,
+    due: Deadlines,
 }
 
 impl Targets {
@@ -68,72 +96,54 @@ impl Targets {
         behind: Option<u32>,
         fresh: impl FnOnce() -> Machine,
     ) -> TargetId {
-        let identity = (checked(user.server, params), self.way(params));
-        if let Some(id) = self.known.get(&identity).copied() {
-            if let Some(target) = self.at_mut(id) {
+        let server = checked(user.server, params);
+        let hash = self.hasher.hash_one((server, params));
+        let same = |place: &u32| {
+            let target = target_at(&self.slots, *place);
+            target.is_some_and(|target| target.server == server && target.params == *params)
+        };
+        if let Some(place) = self.known.find(hash, same).copied() {
+            let (generation, target) = &mut self.slots[place as usize];
+            if let Some(target) = target {
                 target.behind = behind;
-                if !target.users.contains(&user) {
-                    target.users.push(user);
-                }
+                target.speak_for(user);
             }
-            return id;
+            let generation = *generation;
+            return TargetId { place, generation };
         }
-        let target = Target {
-            server: identity.0,
+        let id = self.place(Target {
+            server,
             params: params.clone(),
             machine: fresh(),
             behind,
             route: None,
-            users: vec![user],
+            users: Users::One(user),
+        });
+        let hash_of = |place: &u32| {
+            let target = target_at(&self.slots, *place);
+            target.map_or(0, |target| self.hasher.hash_one((target.server, &target.params)))
         };
-        let due = target.machine.due();
-        let id = self.place(target);
-        self.known.insert(identity, id);
-        if let Some(way) = self.ways.get_mut(params) {
-            way.targets += 1;
-        }
-        self.due.extend(due.map(|at| (at, id)));
+        self.known.insert_unique(hash, id.place, hash_of);
+        self.due.changed(id.place, |place| due_at(&self.slots, place));
         id
     }
 
     /// It no longer speaks for this server; a target that speaks for nobody is gone.
     pub fn leave(&mut self, id: TargetId, user: &ServerKey) {
-        let Some(target) = self.at_mut(id) else {
-            return;
-        };
-        target.users.retain(|known| known != user);
-        if !target.users.is_empty() {
+        if self.at_mut(id).is_none_or(|target| target.desert(user)) {
             return;
         }
-        let Some((generation, slot)) = self.slots.get_mut(id.place as usize) else {
-            return;
-        };
+        let (generation, slot) = &mut self.slots[id.place as usize];
         *generation = generation.wrapping_add(1);
         let Some(target) = slot.take() else {
             return;
         };
+        let hash = self.hasher.hash_one((target.server, &target.params));
+        if let Ok(entry) = self.known.find_entry(hash, |place| *place == id.place) {
+            entry.remove();
+        }
         self.free.push(id.place);
-        if let Some(at) = target.machine.due() {
-            self.due.remove(&(at, id));
-        }
-        if let Some(way) = self.ways.get_mut(&target.params) {
-            way.targets -= 1;
-            let (number, is_last) = (way.number, way.targets == 0);
-            self.known.remove(&(target.server, number));
-            if is_last {
-                self.ways.remove(&target.params);
-            }
-        }
-    }
-
-    fn way(&mut self, params: &Arc<CheckParams>) -> u32 {
-        if let Some(way) = self.ways.get(params) {
-            return way.number;
-        }
-        let number = self.next_way;
-        self.next_way = self.next_way.wrapping_add(1);
-        self.ways.insert(params.clone(), Way { number, targets: 0 });
-        number
+        self.due.changed(id.place, |place| due_at(&self.slots, place));
     }
 
     fn place(&mut self, target: Target) -> TargetId {
@@ -166,10 +176,7 @@ impl Targets {
         let changed = change(target);
         let after = target.machine.due();
         if before != after {
-            if let Some(at) = before {
-                self.due.remove(&(at, id));
-            }
-            self.due.extend(after.map(|at| (at, id)));
+            self.due.changed(id.place, |place| due_at(&self.slots, place));
         }
         Some(changed)
     }
@@ -190,18 +197,21 @@ impl Targets {
 
     /// The same for all that are wanted; how many of them the change has concerned.
     pub fn change_all(&mut self, mut change: impl FnMut(&mut Target) -> bool) -> usize {
-        let ids: Vec<TargetId> = self.known.values().copied().collect();
+        let ids: Vec<TargetId> = self.with_ids().map(|(id, _)| id).collect();
         let changed = ids.into_iter().map(|id| self.change(id, &mut change));
         changed.filter(|changed| *changed == Some(true)).count()
     }
 
     pub fn next_due(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
+        due_at(&self.slots, self.due.first()?)
     }
 
     /// The next one whose check is to start by now, and since when; it is under way from then on.
     pub fn take_due(&mut self, now: Instant) -> Option<(Instant, TargetId, &Target)> {
-        let (at, id) = self.due.first().filter(|(at, _)| *at <= now).copied()?;
+        let place = self.due.first()?;
+        let at = due_at(&self.slots, place).filter(|at| *at <= now)?;
+        let (generation, _) = self.slots[place as usize];
+        let id = TargetId { place, generation };
         self.change(id, |target| target.machine.started());
         Some((at, id, self.at(id)?))
     }
@@ -219,6 +229,14 @@ impl Targets {
     }
 }
 
+fn target_at(slots: &[(u32, Option<Target>)], place: u32) -> Option<&Target> {
+    slots.get(place as usize)?.1.as_ref()
+}
+
+fn due_at(slots: &[(u32, Option<Target>)], place: u32) -> Option<Instant> {
+    target_at(slots, place)?.machine.due()
+}
+
 /// Two servers whose checks go to one port of one machine are one target.
 fn checked(server: RealKey, params: &CheckParams) -> RealKey {
     let target = params.target(server);
@@ -231,4 +249,16 @@ fn checked(server: RealKey, params: &CheckParams) -> RealKey {
 /// Phases follow from what is checked.
 pub fn schedule(epoch: Instant, server: RealKey) -> Schedule {
     Schedule::new(epoch, &server.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is one for each server of the file, and this is most of what the agent keeps.
+    #[test]
+    fn a_target_is_small() {
+        let size = size_of::<(u32, Option<Target>)>();
+        assert!(size <= 240, "{size} bytes");
+    }
 }

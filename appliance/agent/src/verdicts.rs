@@ -47,7 +47,7 @@ impl Engine {
             return;
         };
         if recorded.is_news() {
-            let users = self.checks.at(id).map(|target| target.users.clone());
+            let users = self.checks.at(id).map(|target| target.users().to_vec());
             self.spread(&users.unwrap_or_default(), &recorded, &result.outcome);
         }
     }

@@ -217,7 +217,7 @@ fn one_target_is_checked_once_and_speaks_for_all_its_services() {
     assert_eq!(addresses(&asked), ["10.1.0.1"]);
     let recorded = checks.record(asked[0].0, &pass(now), &Links::new()).unwrap();
     assert!(recorded.is_news());
-    assert_eq!(checks.at(asked[0].0).unwrap().users, [key(80, 1), key(81, 1)]);
+    assert_eq!(checks.at(asked[0].0).unwrap().users(), [key(80, 1), key(81, 1)]);
     assert!(checks.is_up(&key(80, 1)) && checks.is_up(&key(81, 1)));
     // One of them leaves: it is checked for the other. A third one joins and need not wait.
     let others = config(&[(81, &[1]), (82, &[1])]);

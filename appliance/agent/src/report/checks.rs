@@ -16,7 +16,7 @@ impl Engine {
             Err(message) => return Response::Error { message },
         };
         let wanted = |target: &&Target| {
-            let mut users = target.users.iter();
+            let mut users = target.users().iter();
             only.is_none_or(|only| users.any(|user| user.service == only))
         };
         let now = Instant::now();
@@ -45,7 +45,7 @@ impl Engine {
             health: machine.word(),
             since_ms: ms(now.saturating_duration_since(machine.since())),
             last_check: last_check(machine, &params.kind, now),
-            servers: target.users.iter().map(named).collect(),
+            servers: target.users().iter().map(named).collect(),
             standing: checked(target, now),
         }
     }

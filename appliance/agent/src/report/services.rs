@@ -199,7 +199,7 @@ pub(super) fn checked(target: &Target, now: Instant) -> StandingReport {
         next_check_in_ms: machine.due().map(until),
         flaps: flaps.count.into(),
         flaps_over_ms: ms(now.saturating_duration_since(flaps.since)),
-        check_shared_by: u32::try_from(target.users.len()).unwrap_or(u32::MAX),
+        check_shared_by: u32::try_from(target.users().len()).unwrap_or(u32::MAX),
         ..StandingReport::default()
     }
 }
