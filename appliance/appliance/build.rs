@@ -2,7 +2,6 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    // Half a megabyte of relocations, which each process reads when it starts and then has resident, becomes some kilobytes
-    // (DT_RELR; glibc from 2.36 on).
-    println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    // Fixed addresses: relocated tables would be half a megabyte of each process's own memory (docs/decisions/0022).
+    println!("cargo::rustc-link-arg-bins=-no-pie");
 }
