@@ -25,6 +25,8 @@ const LATE_POLL: Duration = Duration::from_secs(1);
 const BLIND_POLL: Duration = Duration::from_millis(100);
 /// A fault that comes back at once must not take the processor from the traffic.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
+/// What something took that happened is given back so much later: what follows from it has happened as well.
+const SETTLED: Duration = Duration::from_secs(5);
 /// Lines of the kernel's log at the rescue prompt.
 const LOG_LINES: usize = 40;
 
@@ -34,6 +36,7 @@ pub struct Init {
     boot: Boot<Machine>,
     signals: Option<Signals>,
     give_back: GiveBack,
+    give_back_at: Option<Instant>,
 }
 
 type Part = fn(&mut Init);
@@ -67,6 +70,7 @@ impl Init {
             boot: Boot::new(STAGES),
             signals,
             give_back,
+            give_back_at: None,
         }
     }
 
@@ -114,13 +118,26 @@ impl Init {
             self.machine.start_consoles(now);
         }
         if self.boot.is_over() {
-            // From here on init does little, and most of its text was for the boot.
-            (self.give_back)();
+            self.something_happened();
+        }
+    }
+
+    /// Most of init's text is for the boot, and for what seldom happens.
+    fn something_happened(&mut self) {
+        if self.give_back_at.is_none() {
+            self.give_back_at = Some(Instant::now() + SETTLED);
         }
     }
 
     fn serve_events(&mut self) {
-        for source in self.wait() {
+        let sources = self.wait();
+        if !sources.is_empty() {
+            self.something_happened();
+        } else if self.give_back_at.is_some_and(|at| at <= Instant::now()) {
+            self.give_back_at = None;
+            (self.give_back)();
+        }
+        for source in sources {
             self.serve(source);
         }
     }
@@ -187,6 +204,7 @@ impl Init {
         let next = starts
             .chain(machine.agent.next_start())
             .chain(machine.consoles_due)
+            .chain(self.give_back_at)
             .min();
         let mut waits: Vec<Duration> = next
             .map(|next| next.saturating_duration_since(now))
