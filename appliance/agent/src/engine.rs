@@ -48,6 +48,9 @@ const TOGETHER: Duration = Duration::from_millis(10);
 const JUST_BOOTED_S: u64 = 60;
 /// A configuration is read and planned by then; while it is still being carried out, so much is waited for again.
 const SETTLED: Duration = Duration::from_secs(3);
+/// After so much, what followed from a look at the kernel or from a request has followed. Giving back takes about a
+/// hundredth of the work that such a look is.
+const LOOKED: Duration = Duration::from_secs(2);
 /// Events that may wait for the loop; who sends more waits too.
 const QUEUE: usize = 1024;
 
@@ -314,7 +317,10 @@ impl Engine {
                 self.checked(id, server, result);
             }
             Event::Counted(counted) => self.counted(&counted),
-            Event::Observed(scope, observed) => self.on_observed(scope, observed),
+            Event::Observed(scope, observed) => {
+                self.on_observed(scope, observed);
+                self.give_back_soon();
+            }
             Event::Applied(purpose, outcomes) => self.on_applied(purpose, outcomes),
             Event::LinksChanged => {
                 self.checks.forget_routes();
@@ -340,7 +346,17 @@ impl Engine {
                 activity,
                 wire,
                 reply,
-            } => self.answer(request, &activity.unwrap_or_default(), &wire, reply),
+            } => {
+                self.answer(request, &activity.unwrap_or_default(), &wire, reply);
+                self.give_back_soon();
+            }
+        }
+    }
+
+    /// What a look at the kernel takes, or an answer, is many times what checks need: it is given back in between.
+    fn give_back_soon(&mut self) {
+        if self.give_back_at.is_none() {
+            self.give_back_at = Some(Instant::now() + LOOKED);
         }
     }
 
