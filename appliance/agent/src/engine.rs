@@ -48,9 +48,8 @@ const TOGETHER: Duration = Duration::from_millis(10);
 const JUST_BOOTED_S: u64 = 60;
 /// A configuration is read and planned by then; while it is still being carried out, so much is waited for again.
 const SETTLED: Duration = Duration::from_secs(3);
-/// After so much, what followed from a look at the kernel or from a request has followed. Giving back takes about a
-/// hundredth of the work that such a look is.
-const LOOKED: Duration = Duration::from_secs(2);
+/// By then what follows from a look at the kernel or from a request has followed.
+const LOOKED: Duration = Duration::from_millis(200);
 /// Events that may wait for the loop; who sends more waits too.
 const QUEUE: usize = 1024;
 
