@@ -26,7 +26,7 @@ const BLIND_POLL: Duration = Duration::from_millis(100);
 /// A fault that comes back at once must not take the processor from the traffic.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
 /// What something took that happened is given back so much later: what follows from it has happened as well.
-const SETTLED: Duration = Duration::from_secs(5);
+const SETTLED: Duration = Duration::from_secs(2);
 /// Lines of the kernel's log at the rescue prompt.
 const LOG_LINES: usize = 40;
 

@@ -43,14 +43,13 @@ pub fn small_memory() -> Told {
     scene.wait_until_serving()?;
     settle(&mut scene)?;
     scene.rows_1_to_5()?;
-    let status = scene.vm().json("status")?;
-    let resident = |field: &str| status["agent"][field].as_u64().unwrap_or(u64::MAX);
-    let together = resident("resident_kb").saturating_add(resident("init_resident_kb"));
-    // Of the tests' profile, whose executable is a third larger than the release's; most of it are pages of that, counted twice.
-    assert!(
-        together <= 13_500,
-        "init and agent have {together} kB resident: {status:#}"
-    );
+    // Of the tests' profile, whose executable is a third larger than the release's. What a start took is given back within seconds.
+    scene.wait_for_report("status", Duration::from_secs(20), |status| {
+        let resident = |field: &str| status["agent"][field].as_u64().unwrap_or(u64::MAX);
+        let together = resident("resident_kb").saturating_add(resident("init_resident_kb"));
+        println!("init and agent: {together} kB resident");
+        together <= 11_000
+    })?;
     Ok(())
 }
 
