@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::Loaded;
 use crate::by_hand::{Asker, ByHand};
+use crate::carriers::Carriers;
 use crate::checks::Checks;
 use crate::control::SharedActivity;
 use crate::crowd::Crowd;
@@ -132,6 +133,7 @@ pub struct Engine {
     jobs: std_mpsc::Sender<Job>,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) activity: SharedActivity,
+    pub carriers: Carriers,
     pub departures: Departures,
     pub paces: Paces,
     pub history: History,
@@ -227,6 +229,7 @@ impl Engine {
             jobs,
             events,
             activity,
+            carriers: Carriers::default(),
             departures: Departures::default(),
             paces: Paces::default(),
             history,

@@ -6,6 +6,7 @@ mod apply;
 mod archive;
 mod boot_choice;
 mod by_hand;
+mod carriers;
 mod checks;
 mod control;
 mod crowd;

@@ -246,6 +246,7 @@ impl Engine {
         if self.observed.links != observed.links {
             self.checks.forget_routes();
         }
+        self.carriers.seen(&observed.links, Instant::now());
         self.links_seen(&observed);
         self.defence_seen(&observed);
         self.observed = observed;

@@ -608,6 +608,25 @@ fn neighbours_and_routes_are_read_without_the_agent() {
     assert_eq!(document["without_entry"][0], "172.16.0.11");
 }
 
+#[test]
+fn links_are_read_without_the_agent() {
+    let output = applctl(&FakeAgent::absent(), &["link", "lo", "--rate", "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let link = &document["links"][0];
+    assert_eq!((&link["link"], &link["kind"]), (&"lo".into(), &"loopback".into()));
+    assert!(
+        link["rx_bytes"].is_u64() && link["rates"]["over_ms"].is_u64(),
+        "{link}"
+    );
+    let output = applctl(&FakeAgent::absent(), &["link", "eth77"]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = text_of(&output);
+    assert!(
+        error.contains("no link is called `eth77`; names of lb.toml are known while"),
+        "{error}"
+    );
+}
+
 /// In a network namespace of its own, where echoes are allowed; as root, or where user namespaces are allowed.
 fn alone(line: &str) -> Output {
     let mut unshare = Command::new("unshare");

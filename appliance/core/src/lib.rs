@@ -21,6 +21,7 @@ pub mod history;
 pub mod icmp;
 pub mod import;
 pub mod lateness;
+pub mod link;
 pub mod link_kind;
 pub mod listing;
 pub mod mirror;

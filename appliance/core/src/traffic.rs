@@ -32,7 +32,7 @@ pub struct TrafficRates {
 }
 
 /// What a link has counted since it exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LinkCounters {
     pub rx_bytes: u64,
     pub rx_packets: u64,
@@ -145,7 +145,7 @@ impl Traffic {
 }
 
 impl LinkCounters {
-    fn lost(&self) -> u64 {
+    pub fn lost(&self) -> u64 {
         [self.rx_errors, self.rx_dropped, self.tx_errors, self.tx_dropped]
             .into_iter()
             .fold(0, u64::saturating_add)

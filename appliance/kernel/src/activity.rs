@@ -158,7 +158,7 @@ impl ActivityPort for KernelActivity {
 }
 
 /// Counts on while the machine is suspended, and starts at 0 only with the kernel, as its counters do.
-fn since_boot_ms() -> u64 {
+pub(crate) fn since_boot_ms() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds * 1000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000

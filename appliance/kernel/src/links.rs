@@ -2,6 +2,7 @@
 //! Must not: touch routes without our protocol number, or IPv6's link-local addresses.
 
 mod connection;
+mod detail;
 mod made;
 mod monitor;
 mod read;

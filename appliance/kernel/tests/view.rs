@@ -70,6 +70,36 @@ isolated! {
         assert_eq!((silent.mac, silent.confirmed_ms), (None, None));
     }
 
+    /// A bridge with a link in it, and a carrier that goes. Bonds and VLANs need a kernel that has them: the stories ask for these.
+    fn links_are_those_of_ip_link() {
+        let _peer = beside();
+        sh("ip link add br0 type bridge; ip link add lan0 type veth peer name far0; ip link set far0 up");
+        sh("ip link set lan0 up mtu 1400 master br0; ip link set br0 up; ip address add 10.7.0.1/24 dev br0");
+        eventually("the bridge's carrier", || sh("cat /sys/class/net/br0/carrier").trim() == "1");
+        let mut view = NetworkView::open().unwrap();
+        let report = view.links().unwrap();
+        let link = |name: &str| report.links.iter().find(|l| l.link == name).unwrap_or_else(|| panic!("{report:?}"));
+
+        let bridge = link("br0");
+        let members = &bridge.stack.bridge.as_ref().unwrap().links;
+        assert_eq!((bridge.stack.kind.as_str(), bridge.mtu), ("bridge", 1400));
+        assert_eq!(members.iter().map(|m| (m.link.as_str(), m.state.as_str())).collect::<Vec<_>>(), [("lan0", "up")]);
+        assert!(bridge.addresses.contains(&"10.7.0.1/24".to_owned()), "{bridge:?}");
+        assert_eq!(link("lan0").stack.master.as_deref(), Some("br0"));
+        assert_eq!(link("lo").stack.kind, "loopback");
+        let card = link("eth0");
+        assert_eq!((card.speed_mbit, card.duplex.as_deref()), (Some(10_000), Some("full")), "a veth says so");
+        assert_eq!((card.driver.as_deref(), card.rx_queues > 0), (None, true));
+
+        let changes = card.carrier_changes.unwrap();
+        sh("ip link set eth0 down");
+        let down = view.links().unwrap();
+        let card = down.links.iter().find(|l| l.link == "eth0").unwrap();
+        assert_eq!((card.state.as_str(), card.carrier_changes), ("down", Some(changes + 1)));
+        let file = sh("cat /sys/class/net/eth0/statistics/tx_packets");
+        assert_eq!(card.counters.tx_packets.to_string(), file.trim());
+    }
+
     /// The table, and the one that decides.
     fn the_route_to_an_address_is_the_kernels() {
         let _peer = beside();

@@ -1,6 +1,8 @@
 //! Links as reports: those that the file names, in its order, then the others, with what each has counted.
 //! Must not: change anything or format for humans.
 
+use std::time::Instant;
+
 use lb_core::control::*;
 use lb_core::observed::{Activity, ObservedLink};
 
@@ -49,6 +51,7 @@ impl Engine {
                 tx_errors: counters.tx_errors,
                 tx_dropped: counters.tx_dropped,
                 rates: None,
+                carrier_age: seen.and_then(|link| self.carriers.age(link.index, Instant::now())),
             }
         });
         InterfacesReport {

@@ -23,6 +23,7 @@ use super::help;
 use super::import;
 use super::input::Input;
 use super::interrupt::Interrupt;
+use super::link;
 use super::log::{Log, Wanted};
 use super::parse::{Invocation, Parsed, command_of};
 use super::power::{self, Power};
@@ -149,6 +150,7 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         | Action::ConfigDiff
         | Action::ConfigHistory
         | Action::ConfigRollback => configure::run(invocation, context)?,
+        Action::Link => return link::link(invocation, LINK_WINDOW, context),
         Action::Arp => return reach::arp(invocation, context),
         Action::Route => return reach::route(invocation, context),
         Action::Probe => return probe::probe(invocation, context),

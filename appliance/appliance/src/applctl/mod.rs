@@ -17,6 +17,7 @@ mod input;
 mod interrupt;
 mod kmsg;
 mod line;
+mod link;
 mod log;
 mod parse;
 mod paste;

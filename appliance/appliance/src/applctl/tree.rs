@@ -16,6 +16,7 @@ pub enum Action {
     Interfaces,
     Gateway,
     Connections,
+    Link,
     Arp,
     Route,
     Probe,

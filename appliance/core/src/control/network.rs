@@ -34,6 +34,16 @@ pub struct InterfaceReport {
     pub tx_dropped: u64,
     /// `null`: not asked for, or counted anew since the reading before.
     pub rates: Option<LinkRates>,
+    /// How long its carrier is as it is; `null` for a link that is missing.
+    pub carrier_age: Option<CarrierAge>,
+}
+
+/// How long a link has had its carrier, or has been without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarrierAge {
+    pub ms: u64,
+    /// Whether the agent saw it change; else it has been so since before the agent began.
+    pub change_seen: bool,
 }
 
 impl InterfaceReport {

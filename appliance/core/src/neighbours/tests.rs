@@ -51,6 +51,7 @@ fn interface(label: &str, link: &str) -> InterfaceReport {
         tx_errors: 0,
         tx_dropped: 0,
         rates: None,
+        carrier_age: None,
     }
 }
 

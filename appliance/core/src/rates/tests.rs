@@ -65,6 +65,7 @@ fn link(label: Option<&str>, link: Option<&str>, rx_bytes: u64) -> InterfaceRepo
         tx_errors: 0,
         tx_dropped: 0,
         rates: None,
+        carrier_age: None,
     }
 }
 

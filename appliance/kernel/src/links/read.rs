@@ -93,7 +93,7 @@ pub(super) fn mac(message: &LinkMessage) -> Option<MacAddress> {
 }
 
 /// `None`: a name that no configuration can hold.
-fn name(message: &LinkMessage) -> Option<IfName> {
+pub(super) fn name(message: &LinkMessage) -> Option<IfName> {
     message.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::IfName(text) => text.parse().ok(),
         _ => None,

@@ -30,7 +30,7 @@ const CLONED: u32 = 0x200;
 
 /// Reads over a socket of its own.
 #[derive(Debug)]
-pub struct NetworkView(Connection);
+pub struct NetworkView(pub(super) Connection);
 
 type LinkNames = BTreeMap<u32, String>;
 

@@ -5,7 +5,7 @@ use lb_core::control::{
     ForwardReport, GatewayReport, InterfaceReport, InterfacesReport, MemberReport, StackReport,
     TranslationReport,
 };
-use lb_core::traffic::Tracking;
+use lb_core::traffic::{LinkCounters, LinkRates, Tracking};
 
 use super::table::{Cell, line, total, widths};
 use super::text::{Screen, Tone, clean, labelled, width, wrap};
@@ -41,18 +41,26 @@ fn interface(interface: &InterfaceReport, screen: &Screen) -> String {
     if interface.link.is_none() {
         return text;
     }
+    text.push_str(&counter_rows(&interface.counters(), screen));
+    text.push_str(&pace(interface.rates.as_ref(), screen));
+    text
+}
+
+/// What was received and sent, a line each.
+pub fn counter_rows(counted: &LinkCounters, screen: &Screen) -> String {
     let received = [
-        interface.rx_bytes,
-        interface.rx_packets,
-        interface.rx_errors,
-        interface.rx_dropped,
+        counted.rx_bytes,
+        counted.rx_packets,
+        counted.rx_errors,
+        counted.rx_dropped,
     ];
     let sent = [
-        interface.tx_bytes,
-        interface.tx_packets,
-        interface.tx_errors,
-        interface.tx_dropped,
+        counted.tx_bytes,
+        counted.tx_packets,
+        counted.tx_errors,
+        counted.tx_dropped,
     ];
+    let mut text = String::new();
     let rows = [counters("received", received), counters("sent", sent)];
     let columns = widths(rows.iter().map(Vec::as_slice));
     for row in &rows {
@@ -65,28 +73,33 @@ fn interface(interface: &InterfaceReport, screen: &Screen) -> String {
         };
         text.push_str(&format!("  {counters}\n"));
     }
-    if let Some(rates) = &interface.rates {
-        let now = format!(
-            "in {}bit/s, {} packets/s; out {}bit/s, {} packets/s; lost {}/s",
-            prefixed(rates.rx_bits_per_second),
-            rate(rates.rx_packets_per_second),
-            prefixed(rates.tx_bits_per_second),
-            rate(rates.tx_packets_per_second),
-            rate(rates.lost_packets_per_second)
-        );
-        text.push_str(&format!("  now        {}\n", wrap(&now, screen.width - 13, 13)));
-    }
     text
 }
 
+/// What goes through now; nothing where that is not known.
+pub fn pace(rates: Option<&LinkRates>, screen: &Screen) -> String {
+    let Some(rates) = rates else {
+        return String::new();
+    };
+    let now = format!(
+        "in {}bit/s, {} packets/s; out {}bit/s, {} packets/s; lost {}/s",
+        prefixed(rates.rx_bits_per_second),
+        rate(rates.rx_packets_per_second),
+        prefixed(rates.tx_bits_per_second),
+        rate(rates.tx_packets_per_second),
+        rate(rates.lost_packets_per_second)
+    );
+    format!("  now        {}\n", wrap(&now, screen.width - 13, 13))
+}
+
 /// `8.1 M` as it is, `512` with a blank behind it: a unit follows.
-fn prefixed(value: f64) -> String {
+pub fn prefixed(value: f64) -> String {
     let text = rate(value);
     if text.contains(' ') { text } else { text + " " }
 }
 
 /// What it stands on and what it belongs to, a line each.
-fn built(stack: &StackReport, screen: &Screen) -> String {
+pub fn built(stack: &StackReport, screen: &Screen) -> String {
     let mut text = String::new();
     let mut add = |name: &str, value: String| {
         let value = wrap(&clean(&value), screen.width - 13, 13);

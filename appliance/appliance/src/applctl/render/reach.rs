@@ -49,7 +49,7 @@ fn cells(neighbour: &Neighbour) -> Vec<Cell> {
 }
 
 /// Rows with a remark each, which stands behind where all fits, and below where it does not.
-fn table(names: &[&str], rows: &[(Vec<Cell>, String)], screen: &Screen) -> String {
+pub fn table(names: &[&str], rows: &[(Vec<Cell>, String)], screen: &Screen) -> String {
     let Some((first, _)) = rows.first() else {
         return String::new();
     };

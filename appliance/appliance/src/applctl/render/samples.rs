@@ -238,6 +238,7 @@ pub fn interfaces() -> InterfacesReport {
         tx_errors: 0,
         tx_dropped: 0,
         rates: None,
+        carrier_age: None,
     };
     InterfacesReport {
         read_at_ms: 11_100_000,
@@ -597,7 +598,9 @@ pub fn no_diff() -> DiffReport {
         ..diff()
     }
 }
+mod link;
 mod reach;
+pub use link::{links, rate_links};
 pub use reach::*;
 mod sound;
 pub use sound::*;

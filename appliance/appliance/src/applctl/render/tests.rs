@@ -122,6 +122,27 @@ fn narrow_and_wide_screens_are_filled_and_not_passed() {
 }
 
 #[test]
+fn links_read_as_they_should() {
+    let report = samples::links();
+    let mut rated = report.clone();
+    samples::rate_links(&mut rated);
+    for width in [40, 60, 80, 100, 120] {
+        let screen = Screen::plain(width);
+        let each: Vec<String> = rated.links.iter().map(|l| link(l, &screen)).collect();
+        for (name, text) in [
+            ("link.txt", links(&report, &screen)),
+            ("link-rated.txt", links(&rated, &screen)),
+            ("link-each.txt", each.join("\n")),
+        ] {
+            fits(&text, width);
+            if width == 80 {
+                golden(name, &text);
+            }
+        }
+    }
+}
+
+#[test]
 fn neighbours_and_routes_read_as_they_should() {
     let (near, ways) = (samples::neighbours(), samples::routes());
     let none = lb_core::neighbours::NeighboursReport {

@@ -185,6 +185,7 @@ pub(super) const COMMANDS: &[Command] = &[
         examples: &["connections", "connections --limit 1000 --json"],
         ..LEAF
     },
+    reach::LINK,
     reach::ARP,
     reach::ROUTE,
     reach::PROBE,

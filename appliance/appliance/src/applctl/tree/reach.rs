@@ -2,6 +2,25 @@
 
 use super::*;
 
+pub(super) const LINK: Command = Command {
+    name: "link",
+    action: Action::Link,
+    summary: "links as the kernel has them: carrier, speed, driver, losses",
+    about: "A line for each, or with NAME all about one: what it is made of and belongs to, which link of a bond is active, the carrier, \
+            for how long it is as it is and how often it has changed, speed and duplex, driver and queues, addresses, MAC \
+            addresses, counters and kinds of errors. FOR is the time since the carrier came or went; `>` is a time that began before the agent. \
+            IN and OUT are what was received and sent, LOST is errors and drops. `-` is what the kernel or the driver does not say. It works without the agent, then without names and FOR.",
+    arguments: &[Argument {
+        name: "NAME",
+        values: Values::Interfaces,
+        many: false,
+        needed: false,
+    }],
+    options: RATE_AND_JSON,
+    examples: &["link", "link eth0", "link bond0 --rate"],
+    ..LEAF
+};
+
 pub(super) const ARP: Command = Command {
     name: "arp",
     action: Action::Arp,
