@@ -639,6 +639,68 @@ fn alone(line: &str) -> Output {
     unshare.output().unwrap()
 }
 
+/// What the line prints, with its exit status, while the loopback is pinged.
+fn while_pinged(line: &str) -> Output {
+    alone(&format!(
+        "(sleep 0.3; for i in 1 2 3; do applctl ping 127.0.0.1 --count 1 --size 500 > /dev/null; done) & {line}"
+    ))
+}
+
+#[test]
+fn packets_are_captured_as_lines_and_as_a_file() {
+    let output = while_pinged("applctl capture lo icmp and host 127.0.0.1 --count 4");
+    let lines = text(&output.stdout);
+    let all: Vec<&str> = lines.lines().collect();
+    assert_eq!(all.len(), 5, "{lines} {}", text_of(&output));
+    assert!(
+        all[0].contains(" lo out   icmp 127.0.0.1 > 127.0.0.1 echo request "),
+        "{lines}"
+    );
+    assert!(all[4].starts_with("4 packets in "), "{lines}");
+
+    let output = while_pinged("applctl capture icmp --count 2 --json");
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["packets"][0]["interface"], "lo");
+    assert_eq!(document["packets"][0]["bytes"], 542);
+    assert_eq!(document["account"]["packets"], 2);
+
+    // The file, turned back as the text says.
+    let (dir, script) = (
+        tempfile::tempdir().unwrap(),
+        "cd DIR; applctl capture lo icmp --count 2 --whole --pcap > session.log; \
+        sed -n '/ sed /,/ sha256sum /p' session.log > back; sh -e back; od -An -tx1 lb.pcap | tr -d ' \\n'",
+    );
+    let output = while_pinged(&script.replace("DIR", &dir.path().display().to_string()));
+    let printed = text(&output.stdout);
+    assert!(
+        printed.starts_with("lb.pcap: OK\nd4c3b2a1"),
+        "{printed} {}",
+        text_of(&output)
+    );
+    assert_eq!(
+        printed.trim().len(),
+        2 * (24 + 2 * (16 + 542)) + "lb.pcap: OK\n".len()
+    );
+    assert!(
+        printed.contains("5ec2e75ec2e7"),
+        "what a packet carries is in the file"
+    );
+}
+
+#[test]
+fn what_cannot_be_captured_says_why() {
+    for (line, says) in [
+        ("applctl capture eth77", "no link is called `eth77`"),
+        ("applctl capture lo tpc", "`tpc` is no part of a filter"),
+        ("applctl capture not port 22", "`not` is not known here"),
+        ("applctl capture tcp and udp", "no packet is both tcp and udp"),
+    ] {
+        let output = alone(line);
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        assert!(text_of(&output).contains(says), "{}", text_of(&output));
+    }
+}
+
 #[test]
 fn echoes_are_sent_and_accounted_for() {
     let output = alone("applctl ping 127.0.0.1 --count 2");

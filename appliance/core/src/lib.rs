@@ -3,6 +3,7 @@
 
 pub mod boot_menu;
 pub mod bundle;
+pub mod capture;
 pub mod certificates;
 pub mod check;
 pub mod config;

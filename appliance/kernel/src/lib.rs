@@ -4,6 +4,7 @@
 mod activity;
 mod announce;
 mod ask;
+mod capture;
 pub mod ext4;
 mod fault;
 mod ipvs;
@@ -17,6 +18,7 @@ mod sysctl;
 pub use activity::KernelActivity;
 pub use ask::echo::EchoSocket;
 pub use ask::hop::HopProbe;
+pub use capture::CaptureSocket;
 pub use ipvs::{Ipvs, IpvsTable};
 pub use kernel::{Kernel, Parts};
 pub use links::{LinkMonitor, NetworkView};

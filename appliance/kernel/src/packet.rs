@@ -35,7 +35,7 @@ fn bound(kind: Type, index: u32, ethertype: u16) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn link_address(index: u32, ethertype: u16) -> SockAddr {
+pub(crate) fn link_address(index: u32, ethertype: u16) -> SockAddr {
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: sockaddr_ll is one of the addresses that a sockaddr_storage is made for, and any bytes are valid for it.
     let address: &mut libc::sockaddr_ll = unsafe { storage.view_as() };

@@ -73,6 +73,8 @@ isolated! {
     /// A bridge with a link in it, and a carrier that goes. Bonds and VLANs need a kernel that has them: the stories ask for these.
     fn links_are_those_of_ip_link() {
         let _peer = beside();
+        // Of this namespace.
+        sh("mount -t sysfs none /sys");
         sh("ip link add br0 type bridge; ip link add lan0 type veth peer name far0; ip link set far0 up");
         sh("ip link set lan0 up mtu 1400 master br0; ip link set br0 up; ip address add 10.7.0.1/24 dev br0");
         eventually("the bridge's carrier", || sh("cat /sys/class/net/br0/carrier").trim() == "1");

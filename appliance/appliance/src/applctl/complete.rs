@@ -4,6 +4,7 @@
 use lb_core::control::KeptName;
 use std::collections::BTreeSet;
 
+use lb_core::capture::Filter;
 use lb_core::config::check_types;
 use lb_core::config::edit;
 use lb_core::config::keys::{CHECK, Place, places};
@@ -256,6 +257,12 @@ fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
             edit::assignments(typed.argument(0), &given, &typed.word)
         }
         Values::Interfaces => fitting(names.interfaces(), &typed.word),
+        Values::Captured => {
+            let filter = Filter::WORDS.iter().map(|word| (*word).to_owned());
+            let first = typed.argument(0).is_empty();
+            let links = if first { names.interfaces() } else { Vec::new() };
+            fitting(links.into_iter().chain(filter).collect(), &typed.word)
+        }
         Values::Reach => {
             let all = names.services().into_iter().chain(names.interfaces());
             fitting(all.chain(names.servers()).collect(), &typed.word)
@@ -384,6 +391,9 @@ mod tests {
         assert_eq!(candidates("config check /co"), ["/config/"]);
         assert_eq!(candidates("drain 1"), ["172.16.0.11 ", "172.16.0.11:80 "]);
         assert_eq!(candidates("drain 172.16.0.11 n"), ["nginx "]);
+        assert_eq!(candidates("capture e"), ["eth0 ", "eth1 "]);
+        assert_eq!(candidates("capture eth0 po"), ["port "]);
+        assert_eq!(candidates("capture eth0 --s"), ["--seconds "]);
         assert_eq!(candidates("probe n"), ["nginx ", "none "]);
         assert_eq!(
             candidates("probe nginx 172.16.0.11"),

@@ -14,6 +14,7 @@ use lb_core::traffic::TRAFFIC_WINDOW_MS;
 use serde::Serialize;
 
 use super::bundle;
+use super::capture;
 use super::client::{AskError, ask};
 use super::configure::{self, pending_for};
 use super::console::size;
@@ -151,6 +152,7 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         | Action::ConfigHistory
         | Action::ConfigRollback => configure::run(invocation, context)?,
         Action::Link => return link::link(invocation, LINK_WINDOW, context),
+        Action::Capture => return capture::run(invocation, context),
         Action::Arp => return reach::arp(invocation, context),
         Action::Route => return reach::route(invocation, context),
         Action::Probe => return probe::probe(invocation, context),

@@ -3,6 +3,7 @@
 
 mod ask;
 mod bundle;
+mod capture;
 mod change;
 mod client;
 mod complete;

@@ -17,6 +17,7 @@ pub enum Action {
     Gateway,
     Connections,
     Link,
+    Capture,
     Arp,
     Route,
     Probe,
@@ -100,6 +101,8 @@ pub enum Values {
     Assignments,
     /// Names of interfaces.
     Interfaces,
+    /// Names of interfaces, and words of a filter.
+    Captured,
     /// Services, interfaces and servers.
     Reach,
     /// Services, and types of check.
@@ -162,6 +165,9 @@ pub const ONCE: &str = "--once";
 pub const DRY_RUN: &str = "--dry-run";
 pub const CONFIRM: &str = "--confirm";
 pub const LIST: &str = "--list";
+pub const SECONDS: &str = "--seconds";
+pub const PCAP: &str = "--pcap";
+pub const WHOLE: &str = "--whole";
 pub const COMMENT: &str = "--comment";
 
 const JSON_CHOICE: Choice = Choice {

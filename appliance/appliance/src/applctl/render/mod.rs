@@ -1,6 +1,7 @@
 //! Reports as text for humans: aligned, at most as wide as the screen, coloured where that is wanted.
 //! Must not: ask for anything, or print.
 
+mod capture;
 mod changes;
 mod checks;
 mod config;
@@ -27,6 +28,7 @@ mod why;
 
 use lb_core::control::Response;
 
+pub use capture::{captured, not_shown, packet};
 pub use changes::reminder;
 pub use contents::contents;
 pub use explain::explain;

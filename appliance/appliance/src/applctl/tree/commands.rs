@@ -191,6 +191,7 @@ pub(super) const COMMANDS: &[Command] = &[
     reach::PROBE,
     reach::PING,
     reach::TRACE,
+    reach::CAPTURE,
     Command {
         name: "top",
         action: Action::Top,

@@ -130,6 +130,62 @@ pub(super) const TRACE: Command = Command {
     ..LEAF
 };
 
+pub(super) const CAPTURE: Command = Command {
+    name: "capture",
+    action: Action::Capture,
+    summary: "packets of the links, as lines or as a file",
+    about: "Of INTERFACE, or of all. FILTER is host ADDRESS, net PREFIX, port NUMBER, tcp, udp, sctp, icmp, arp, ip or ip6, joined by \
+            `and`; a packet matches in either direction. A line has time (UTC), interface, direction, VLAN, protocol, from whom to whom, \
+            flags and bytes carried; never what they are. A terminal is given 50 lines a second, the others are counted. With --pcap \
+            it is a file for tcpdump or Wireshark, as base64 with its SHA-256, 750 kB at most; with that and --json it ends \
+            after 1,000 packets or 10 s, unless told otherwise. Of each packet 128 bytes are kept, which may show some of what it carries. Ctrl-C ends it. \
+            A packet is seen on each link that it passes. It works without the agent.",
+    arguments: &[
+        Argument {
+            name: "INTERFACE",
+            values: Values::Captured,
+            many: false,
+            needed: false,
+        },
+        Argument {
+            name: "FILTER",
+            values: Values::Captured,
+            many: true,
+            needed: false,
+        },
+    ],
+    options: &[
+        Choice {
+            name: COUNT,
+            summary: "end after N packets",
+            takes: Takes::Number(1, 1_000_000, ""),
+        },
+        Choice {
+            name: SECONDS,
+            summary: "end after N seconds",
+            takes: Takes::Number(1, 86_400, "s"),
+        },
+        Choice {
+            name: PCAP,
+            summary: "a file, as text to be saved, instead of lines",
+            takes: Takes::Nothing,
+        },
+        Choice {
+            name: WHOLE,
+            summary: "all of each packet in the file, instead of 128 bytes",
+            takes: Takes::Nothing,
+        },
+        JSON_CHOICE,
+    ],
+    examples: &[
+        "capture eth0",
+        "capture eth1 host 172.16.0.11 and port 30080 --count 20",
+        "capture arp --seconds 30",
+        "capture eth0 tcp port 443 --pcap --whole",
+    ],
+    ..LEAF
+};
+
 pub(super) const PROBE: Command = Command {
     name: "probe",
     action: Action::Probe,
