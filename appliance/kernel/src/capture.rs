@@ -53,7 +53,7 @@ impl CaptureSocket {
     }
 
     /// The next one; `None`: there is none now.
-    pub fn next(&mut self) -> io::Result<Option<Frame>> {
+    pub fn take(&mut self) -> io::Result<Option<Frame>> {
         loop {
             match self.receive() {
                 Ok(frame) => return Ok(Some(frame)),

@@ -22,9 +22,9 @@ fn taken(socket: &mut CaptureSocket, least: usize) -> Vec<Frame> {
     let end = Instant::now() + Duration::from_secs(5);
     let mut frames = Vec::new();
     while frames.len() < least && Instant::now() < end {
-        frames.extend(socket.next().unwrap());
+        frames.extend(socket.take().unwrap());
     }
-    frames.extend(std::iter::from_fn(|| socket.next().unwrap()));
+    frames.extend(std::iter::from_fn(|| socket.take().unwrap()));
     frames
 }
 

@@ -173,7 +173,7 @@ impl Capture {
                 if self.account.packets >= self.most {
                     return self.end();
                 }
-                match self.socket.next().map_err(refused)? {
+                match self.socket.take().map_err(refused)? {
                     Some(frame) => self.take(&frame, context)?,
                     None => break,
                 }
