@@ -38,6 +38,7 @@ fn card(name: &str, state: &str) -> InterfaceReport {
         tx_errors: 0,
         tx_dropped: 0,
         rates: None,
+        carrier_age: None,
     }
 }
 
