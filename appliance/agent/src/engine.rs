@@ -59,6 +59,8 @@ pub enum Event {
     /// Of servers that leave.
     Counted(Counted),
     Observed(Scope, Result<Observed, KernelError>),
+    /// An audit has found everything as it is known.
+    AsKnown,
     Applied(Purpose, Outcomes),
     LinksChanged,
     /// A configuration has its number in the history, or why it has none.
@@ -126,7 +128,8 @@ pub struct Engine {
     /// Whether the machines are those of the configuration in force.
     pub checks_configured: bool,
     pub network: Network,
-    pub observed: Observed,
+    /// Shared with an audit that compares the kernel with it.
+    pub observed: Arc<Observed>,
     pub reconcile: Reconcile,
     /// Fed by whoever asks, first by the console when it starts.
     pub drops: DropWatch,
@@ -222,7 +225,7 @@ impl Engine {
             certificates: Certificates::default(),
             checks_configured: false,
             network: Network::default(),
-            observed: Observed::default(),
+            observed: Arc::default(),
             reconcile: Reconcile::default(),
             drops: DropWatch::default(),
             places,
@@ -323,6 +326,7 @@ impl Engine {
                 self.on_observed(scope, observed);
                 self.give_back_soon();
             }
+            Event::AsKnown => self.on_as_known(),
             Event::Applied(purpose, outcomes) => self.on_applied(purpose, outcomes),
             Event::LinksChanged => {
                 self.checks.forget_routes();

@@ -3,6 +3,7 @@
 //! forwarding is not switched on when the filter was refused.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread;
 
@@ -22,6 +23,8 @@ pub enum Job {
         oneshot::Sender<Result<Observed, KernelError>>,
     ),
     Observe(BTreeSet<SysctlName>, Scope),
+    /// Reads everything back if it is not what is known.
+    Audit(BTreeSet<SysctlName>, Arc<Observed>),
     Apply(Purpose, Vec<Step>),
 }
 
@@ -85,6 +88,10 @@ pub fn start(
                     let observed = writer.observe(&sysctls, scope, &todo);
                     writer.tell(Event::Observed(scope, observed))
                 }
+                Job::Audit(sysctls, known) => {
+                    let event = writer.audit(&sysctls, known, &todo);
+                    writer.tell(event)
+                }
                 Job::Apply(purpose, steps) => {
                     let outcomes = writer.apply(steps);
                     writer.tell(Event::Applied(purpose, outcomes))
@@ -128,18 +135,62 @@ impl Writer {
         for service in services {
             let servers = self.kernel.observe_servers(&service)?;
             observed.take_servers(&service, servers);
-            while let Ok(job) = todo.try_recv() {
-                let Job::Apply(purpose, steps) = job else {
-                    self.aside.push_back(job);
-                    continue;
-                };
-                let outcomes = self.apply(steps);
-                outcomes.done().for_each(|step| observed.assume(step));
-                // The loop's end is seen at the end of this job.
-                let _ = self.tell(Event::Applied(purpose, outcomes));
-            }
+            self.meanwhile(todo, |step| observed.assume(step));
         }
         Ok(observed)
+    }
+
+    /// What the loop is told of an audit: mostly that nothing is other than it knows.
+    fn audit(
+        &mut self,
+        sysctls: &BTreeSet<SysctlName>,
+        known: Arc<Observed>,
+        todo: &std_mpsc::Receiver<Job>,
+    ) -> Event {
+        match self.is_as_known(sysctls, known, todo) {
+            Ok(true) => Event::AsKnown,
+            Ok(false) => {
+                let observed = self.observe(sysctls, Scope::Everything, todo);
+                Event::Observed(Scope::Everything, observed)
+            }
+            Err(error) => Event::Observed(Scope::Everything, Err(error)),
+        }
+    }
+
+    /// Service by service, as [`observe`](Self::observe) does.
+    fn is_as_known(
+        &mut self,
+        sysctls: &BTreeSet<SysctlName>,
+        mut known: Arc<Observed>,
+        todo: &std_mpsc::Receiver<Job>,
+    ) -> Result<bool, KernelError> {
+        if !self.kernel.frame_is(sysctls, &known)? {
+            return Ok(false);
+        }
+        let services: Vec<VirtualKey> = known.virtual_servers.keys().copied().collect();
+        for service in services {
+            if let Some(seen) = known.virtual_servers.get(&service)
+                && !self.kernel.servers_are(&service, &seen.servers)?
+            {
+                return Ok(false);
+            }
+            self.meanwhile(todo, |step| Arc::make_mut(&mut known).assume(step));
+        }
+        Ok(true)
+    }
+
+    /// Carries out the changes that have arrived; `done` takes each step that was.
+    fn meanwhile(&mut self, todo: &std_mpsc::Receiver<Job>, mut done: impl FnMut(&Step)) {
+        while let Ok(job) = todo.try_recv() {
+            let Job::Apply(purpose, steps) = job else {
+                self.aside.push_back(job);
+                continue;
+            };
+            let outcomes = self.apply(steps);
+            outcomes.done().for_each(&mut done);
+            // The loop's end is seen at the end of this job.
+            let _ = self.tell(Event::Applied(purpose, outcomes));
+        }
     }
 
     fn apply(&mut self, steps: Vec<Step>) -> Outcomes {
@@ -186,136 +237,4 @@ fn not_without_filter(step: &Step) -> KernelError {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use super::*;
-    use lb_core::desired::DesiredReal;
-    use lb_core::fake::FakeKernel;
-    use lb_core::flat::FlatMap;
-    use lb_core::model::{Forward, Limit, RealKey, Scheduler, Weight};
-    use lb_core::observed::ObservedReal;
-
-    /// Refuses the filter, and hands in a job while servers are read.
-    struct Special {
-        kernel: FakeKernel,
-        sender: Option<std_mpsc::Sender<Job>>,
-        meanwhile: Arc<Mutex<Vec<Step>>>,
-    }
-
-    impl Special {
-        fn writer(
-            sender: Option<std_mpsc::Sender<Job>>,
-            meanwhile: Vec<Step>,
-        ) -> (Writer, mpsc::Receiver<Event>) {
-            let (events, inbox) = mpsc::channel(8);
-            let kernel = Special {
-                kernel: FakeKernel::with_links(&["eth0"]),
-                sender,
-                meanwhile: Arc::new(Mutex::new(meanwhile)),
-            };
-            let kernel = Box::new(kernel);
-            (
-                Writer {
-                    kernel,
-                    events,
-                    aside: VecDeque::new(),
-                },
-                inbox,
-            )
-        }
-    }
-
-    impl KernelPort for Special {
-        fn observe_frame(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError> {
-            self.kernel.observe_frame(sysctls)
-        }
-        fn observe_servers(
-            &mut self,
-            service: &VirtualKey,
-        ) -> Result<Option<FlatMap<RealKey, ObservedReal>>, KernelError> {
-            let steps = std::mem::take(&mut *self.meanwhile.lock().unwrap());
-            if let Some(jobs) = self.sender.as_ref().filter(|_| !steps.is_empty()) {
-                jobs.send(Job::Apply(Purpose::Services, steps)).unwrap();
-            }
-            self.kernel.observe_servers(service)
-        }
-        fn apply(&mut self, step: &Step) -> Result<(), KernelError> {
-            match step {
-                Step::ReplaceRuleset(_) => Err(KernelError {
-                    action: step.to_string(),
-                    fault: KernelFault {
-                        errno: Some(1),
-                        text: "EPERM".to_owned(),
-                    },
-                }),
-                other => self.kernel.apply(other),
-            }
-        }
-    }
-
-    #[test]
-    fn without_a_filter_nothing_is_forwarded() {
-        let (mut writer, _inbox) = Special::writer(None, vec![]);
-        let forward = |value: &str| Step::SetSysctl {
-            name: FORWARDING[0].to_owned(),
-            value: value.to_owned(),
-        };
-        let asked = [FORWARDING[0].to_owned()].into();
-        writer.kernel.observe_frame(&asked).unwrap();
-        let steps = vec![Step::ReplaceRuleset(Box::default()), forward("1"), forward("0")];
-        let outcomes = writer.apply(steps);
-        let refused: Vec<usize> = outcomes.refused.iter().map(|(at, _)| *at).collect();
-        assert_eq!(refused, [0, 1]);
-        assert_eq!(outcomes.done().collect::<Vec<_>>(), [&forward("0")]);
-    }
-
-    #[test]
-    fn a_change_does_not_wait_for_a_read_back_and_is_seen_by_it() {
-        let service = |port: u16| format!("10.0.0.1:{port}/tcp").parse::<VirtualKey>().unwrap();
-        let server: RealKey = RealKey {
-            address: "10.1.0.1".parse().unwrap(),
-            port: 80,
-        };
-        let add = |port, weight: u32| Step::AddReal {
-            service: service(port),
-            server,
-            real: DesiredReal {
-                weight: Weight::new(weight).unwrap(),
-                forward: Forward::Nat,
-                limit: Limit::default(),
-            },
-        };
-        let open = |port| Step::AddVirtual {
-            service: service(port),
-            settings: Scheduler::Rr.into(),
-        };
-        // While the first service is read: the first and the last lose theirs, and there is another one.
-        let lose = |port| Step::DeleteReal {
-            service: service(port),
-            server,
-        };
-        let meanwhile = vec![
-            lose(1),
-            lose(3),
-            open(4),
-            add(4, 5),
-            Step::DeleteVirtual(service(2)),
-        ];
-        let (jobs, todo) = std_mpsc::channel();
-        let (mut writer, mut inbox) = Special::writer(Some(jobs), meanwhile);
-        let before = vec![open(1), add(1, 1), open(2), add(2, 1), open(3), add(3, 1)];
-        assert_eq!(writer.apply(before).refused, []);
-        let seen = writer
-            .observe(&BTreeSet::new(), Scope::Everything, &todo)
-            .unwrap();
-        assert!(matches!(
-            inbox.try_recv(),
-            Ok(Event::Applied(Purpose::Services, _))
-        ));
-        let truth = writer.kernel.observe(&BTreeSet::new()).unwrap();
-        assert_eq!(seen, truth);
-        let weights: Vec<_> = seen.virtual_servers.values().map(|v| v.servers.len()).collect();
-        assert_eq!(weights, [0, 0, 1]);
-    }
-}
+mod tests;

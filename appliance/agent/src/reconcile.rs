@@ -1,8 +1,9 @@
 //! Passes: read back, plan, apply, read back again, until nothing is left to do or the kernel keeps refusing. The servers of
-//! the services are read back at a start, at the pace of the audit, and when the kernel has refused something; otherwise
-//! they are known. What concerns single services takes the short way (`short_way`).
+//! the services are read back at a start, when an audit (`audit`) finds that something differs, and when the kernel has refused
+//! something; otherwise they are known. What concerns single services takes the short way (`short_way`).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lb_core::control::{ApplyReport, Response};
@@ -19,13 +20,12 @@ use crate::engine::Engine;
 use crate::kernel_thread::{Job, Outcomes, Purpose, Scope};
 use crate::short_way::ShortWay;
 
+mod audit;
 #[cfg(test)]
 mod tests;
 
-/// Everything is read back at this pace; a table that is long to read, less often: reading takes at most a twentieth of the time.
-const AUDIT_INTERVAL: Duration = Duration::from_secs(10);
-const AUDIT_SHARE: u32 = 20;
-const AUDIT_INTERVAL_MAX: Duration = Duration::from_mins(1);
+use audit::Audits;
+
 /// A pass that has not settled after so many rounds is left to the next audit.
 const ROUNDS: u32 = 4;
 
@@ -82,9 +82,7 @@ pub struct Reconcile {
     pub last_full: Option<Instant>,
     /// When the neighbours are told of addresses whose services are not all open: no longer than first checks take.
     announce_at: Option<Instant>,
-    /// The last time that everything was read back, and how long that may stand.
-    last_audit: Option<Instant>,
-    audit_interval: Duration,
+    audits: Audits,
     /// Waiters of the pass that runs, and of the one after it.
     current: Vec<Waiter>,
     next: Vec<Waiter>,
@@ -94,10 +92,6 @@ pub struct Reconcile {
 }
 
 impl Reconcile {
-    pub fn next_audit(&self, started: Instant) -> Instant {
-        self.last_audit.unwrap_or(started) + self.audit_interval.max(AUDIT_INTERVAL)
-    }
-
     /// When the loop has to come back, at the latest; `None` while only an event can bring it on.
     pub fn deadline(&self, started: Instant) -> Option<Instant> {
         let idle = self.phase == Phase::Idle;
@@ -150,12 +144,6 @@ impl Reconcile {
         self.last_full.is_some()
     }
 
-    /// Everything has been read back, from `since` to `now`.
-    fn audited(&mut self, since: Instant, now: Instant) {
-        self.last_audit = Some(now);
-        self.audit_interval = ((now - since) * AUDIT_SHARE).min(AUDIT_INTERVAL_MAX);
-    }
-
     pub fn is_applying(&self) -> bool {
         matches!(self.phase, Phase::Applying { .. })
     }
@@ -192,9 +180,10 @@ impl Engine {
         let waiters = std::mem::take(&mut self.reconcile.next);
         self.reconcile.current = waiters;
         let doubtful = std::mem::take(&mut self.reconcile.doubtful);
-        let audit =
-            doubtful || self.reconcile.last_audit.is_none() || now >= self.reconcile.next_audit(self.started);
-        self.observe(if audit { Scope::Everything } else { Scope::Frame });
+        match doubtful || self.reconcile.audits.is_due(self.started, now) {
+            true => self.audit(doubtful, now),
+            false => self.observe(Scope::Frame),
+        }
     }
 
     fn observe(&mut self, scope: Scope) {
@@ -240,7 +229,7 @@ impl Engine {
         };
         let now = Instant::now();
         match scope {
-            Scope::Everything => self.reconcile.audited(since, now),
+            Scope::Everything => self.reconcile.audits.read_whole(since, now),
             Scope::Frame => self.keep_servers(&mut observed),
         }
         if self.observed.links != observed.links {
@@ -249,7 +238,7 @@ impl Engine {
         self.carriers.seen(&observed.links, Instant::now());
         self.links_seen(&observed);
         self.defence_seen(&observed);
-        self.observed = observed;
+        self.observed = Arc::new(observed);
         if !self.checks_configured {
             self.configure_checks(now);
         }
@@ -261,6 +250,7 @@ impl Engine {
         self.reconcile.expected = std::mem::take(&mut self.reconcile.dirty);
         let all_asked = names(self.network.sysctls.keys()).is_subset(&asked);
         let settled = steps.is_empty() && all_asked;
+        self.reconcile.audits.settled = settled;
         if settled || self.reconcile.round > ROUNDS || self.only_refused_again(&steps, all_asked) {
             return self.end_pass();
         }
@@ -273,8 +263,9 @@ impl Engine {
 
     /// The servers were not read: they are as they are known.
     fn keep_servers(&mut self, observed: &mut Observed) {
+        let known = Arc::make_mut(&mut self.observed);
         for (key, seen) in &mut observed.virtual_servers {
-            if let Some(known) = self.observed.virtual_servers.get_mut(key) {
+            if let Some(known) = known.virtual_servers.get_mut(key) {
                 std::mem::swap(&mut seen.servers, &mut known.servers);
             }
         }
@@ -447,12 +438,13 @@ impl Engine {
     fn assume_applied(&mut self, outcomes: &Outcomes) {
         // Of links the read-back tells, which is on its way.
         let known = |step: &&Step| !self.checking || step.service().is_some();
+        let observed = Arc::make_mut(&mut self.observed);
         for step in outcomes.done().filter(known) {
-            self.observed.assume(step);
+            observed.assume(step);
             let Step::SetLinkUp(name) = step else {
                 continue;
             };
-            let links = &mut self.observed.links;
+            let links = &mut observed.links;
             let parent = |link: &ObservedLink| link.kind.as_ref().and_then(LinkKind::parent).cloned();
             let carrier = match links.get(name) {
                 Some(link) if link.kind.is_none() => true,

@@ -2,6 +2,7 @@
 //! it changes, however many others there are. A server whose health has changed takes it, and so does a new configuration
 //! that changes services only. Must not: change links, addresses or routes.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lb_core::config::{Changed, Config, changed, unseen_by_the_kernel};
@@ -145,7 +146,7 @@ impl Engine {
             self.reconcile.opening = false;
             self.network = self.wanted_network(&self.observed);
             let rules = &self.network.ruleset;
-            if self.observed.ruleset.as_ref() != Some(rules) {
+            if self.observed.ruleset.as_deref() != Some(rules) {
                 steps.push(Step::ReplaceRuleset(Box::new(rules.clone())));
                 steps.extend(plan::announce_opened(&self.network, &self.observed));
             }
@@ -163,7 +164,7 @@ impl Engine {
     /// What was applied is known; after a refusal only a read-back tells, and who waits waits for that.
     pub fn short_way_applied(&mut self, outcomes: &Outcomes) {
         for step in outcomes.done() {
-            self.observed.assume(step);
+            Arc::make_mut(&mut self.observed).assume(step);
         }
         let waiters = self.reconcile.short.current.take().unwrap_or_default();
         self.reconcile.short.doors_moved(Instant::now());

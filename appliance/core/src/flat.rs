@@ -23,7 +23,12 @@ impl<K: Ord, V> FlatMap<K, V> {
     }
 
     pub fn get(&self, key: &K) -> Option<&V> {
-        self.position(key).map(|at| &self.0[at].1)
+        self.find(key).map(|(_, value)| value)
+    }
+
+    /// The entry with its place in the order of all.
+    pub fn find(&self, key: &K) -> Option<(usize, &V)> {
+        self.position(key).map(|at| (at, &self.0[at].1))
     }
 
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {

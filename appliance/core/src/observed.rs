@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -25,8 +26,9 @@ pub struct Observed {
     /// Those that were asked for and that the kernel has.
     pub sysctls: BTreeMap<SysctlName, String>,
     pub links: BTreeMap<IfName, ObservedLink>,
-    /// The table `inet lb`; `None` when the kernel has no such table.
-    pub ruleset: Option<Ruleset>,
+    /// The table `inet lb`; `None` when the kernel has no such table. Shared, since it can have thousands of elements and is
+    /// mostly the one that was read before.
+    pub ruleset: Option<Arc<Ruleset>>,
     pub virtual_servers: BTreeMap<VirtualKey, ObservedVirtual>,
     /// `None` where there is no IPVS.
     pub ipvs_timeouts: Option<IpvsTimeouts>,
@@ -35,6 +37,21 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Whether both are the same but for the servers of the services.
+    pub fn has_frame_of(&self, other: &Observed) -> bool {
+        let services = |observed: &'_ Observed| -> Vec<_> {
+            let services = observed.virtual_servers.iter();
+            services.map(|(key, seen)| (*key, seen.settings)).collect()
+        };
+        self.hostname == other.hostname
+            && self.sysctls == other.sysctls
+            && self.links == other.links
+            && self.ruleset == other.ruleset
+            && self.ipvs_timeouts == other.ipvs_timeouts
+            && self.foreign_services == other.foreign_services
+            && services(self) == services(other)
+    }
+
     /// Takes what was read of one service; `None`: there is no such service.
     pub fn take_servers(&mut self, service: &VirtualKey, servers: Option<FlatMap<RealKey, ObservedReal>>) {
         match servers {

@@ -95,7 +95,7 @@ pub fn follow(
     let from = packet.from.map_or(String::new(), |from| format!(" from {from}"));
     let mut walk = Walk {
         facts,
-        rules: facts.observed.ruleset.as_ref().unwrap_or(&nothing),
+        rules: facts.observed.ruleset.as_deref().unwrap_or(&nothing),
         protocol,
         to: packet.to,
         from: packet.from,

@@ -37,6 +37,22 @@ pub trait KernelPort: Send {
         Ok(observed)
     }
 
+    /// Whether [`observe_frame`](Self::observe_frame) would tell just what is known. The known servers of the services are not
+    /// looked at.
+    fn frame_is(&mut self, sysctls: &BTreeSet<SysctlName>, known: &Observed) -> Result<bool, KernelError> {
+        Ok(self.observe_frame(sysctls)?.has_frame_of(known))
+    }
+
+    /// Whether [`observe_servers`](Self::observe_servers) would tell just what is known. A kernel may know a cheaper way than to
+    /// read them; where it is not sure, it says no.
+    fn servers_are(
+        &mut self,
+        service: &VirtualKey,
+        known: &FlatMap<RealKey, ObservedReal>,
+    ) -> Result<bool, KernelError> {
+        Ok(self.observe_servers(service)?.as_ref() == Some(known))
+    }
+
     /// Carries out one step. An error leaves the kernel as it was before this step.
     fn apply(&mut self, step: &Step) -> Result<(), KernelError>;
 

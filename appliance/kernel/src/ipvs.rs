@@ -3,6 +3,7 @@
 
 mod connection;
 mod counted;
+mod plain;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,18 +11,19 @@ use std::fmt::Debug;
 
 use lb_core::flat::FlatMap;
 use lb_core::model::{RealKey, ServerKey, VirtualKey};
-use lb_core::observed::{IpvsTimeouts, ObservedReal, ServerActivity, ServiceActivity};
+use lb_core::observed::{IpvsTimeouts, Observed, ObservedReal, ServerActivity, ServiceActivity};
 use lb_core::plan::Step;
 use lb_core::ports::{KernelError, KernelFault};
 use lb_wire::ipvs::{
-    DestEntry, EntryError, FAMILY_NAME, IpvsAttribute, IpvsMessage, ListedDest, ServiceEntry, ServiceKey,
-    Timeouts,
+    DestEntry, EntryError, FAMILY_NAME, IpvsAttribute, IpvsMessage, ListedDest, ListedServer, ListedService,
+    Service, ServiceEntry, ServiceKey, Timeouts,
 };
 use netlink_packet_core::ParseableParametrized;
 use netlink_packet_generic::GenlHeader;
 
 use crate::fault;
 use connection::{Connection, ExchangeError};
+use plain::Plain;
 pub use table::IpvsTable;
 
 /// How often a list is asked for again while something keeps changing under it.
@@ -35,6 +37,7 @@ const ROW: usize = 64;
 pub struct Ipvs {
     /// `None` after an exchange that left the socket in doubt; the next one opens another.
     link: Option<Link>,
+    plain: Plain,
 }
 
 #[derive(Debug)]
@@ -52,7 +55,10 @@ impl Ipvs {
     /// Fails with ENOENT if the kernel has no IPVS.
     pub fn open() -> Result<Ipvs, KernelError> {
         let link = Link::open().map_err(|fault| fault::during("open IPVS", fault))?;
-        Ok(Ipvs { link: Some(link) })
+        Ok(Ipvs {
+            link: Some(link),
+            plain: Plain::default(),
+        })
     }
 
     /// The whole table: one list of services, and one list of servers for each service that can be ours. The kernel does
@@ -67,17 +73,25 @@ impl Ipvs {
 
     /// The table without the servers.
     pub fn services(&mut self) -> Result<IpvsTable, KernelError> {
-        let listed: Vec<IpvsMessage> = self
+        let mut seen = table::observed(&self.listed_services()?);
+        seen.timeouts = Some(self.timeouts()?);
+        Ok(seen)
+    }
+
+    /// Whether [`services`](Self::services) would tell just what is known.
+    pub fn services_are(&mut self, known: &Observed) -> Result<bool, KernelError> {
+        let listed = self.listed_services()?;
+        Ok(table::services_are(&listed, known) && Some(self.timeouts()?) == known.ipvs_timeouts)
+    }
+
+    fn listed_services(&mut self) -> Result<Vec<Service>, KernelError> {
+        let listed: Vec<ListedService> = self
             .list(&IpvsMessage::dump_services())
             .map_err(|fault| fault::during("list IPVS", fault))?;
-        let services = listed.iter().filter_map(service_entry);
-        let entries: Vec<Entry> = services.map(|service| (service, Vec::new())).collect();
-        let mut seen = table::observed(&entries);
-        seen.timeouts = Some(
-            self.timeouts()
-                .map_err(|fault| fault::during("read IPVS timeouts", fault))?,
-        );
-        Ok(seen)
+        let listed = listed.into_iter().filter_map(|listed| listed.0);
+        Ok(listed
+            .filter_map(|service| sensible("service", service))
+            .collect())
     }
 
     /// The servers of one service; none if there is no such service.
@@ -85,8 +99,21 @@ impl Ipvs {
         let listed = self
             .list(&IpvsMessage::dump_dests(&table::service_key(service)))
             .map_err(|fault| fault::during(format!("list the servers of {service}"), fault))?;
-        let entries = listed.into_iter().filter_map(dest_entry);
-        Ok(entries.map(|entry| table::observed_real(&entry)).collect())
+        let listed = listed.into_iter().filter_map(|ListedServer(listed)| listed);
+        let dests = listed.filter_map(|dest| sensible("server", dest));
+        Ok(dests.map(|dest| table::observed_real(&dest)).collect())
+    }
+
+    /// Whether [`servers`](Self::servers) would tell just what is known.
+    pub fn servers_are(
+        &mut self,
+        service: &VirtualKey,
+        known: &FlatMap<RealKey, ObservedReal>,
+    ) -> Result<bool, KernelError> {
+        match self.plain.servers_are(service, known) {
+            Some(answer) => Ok(answer),
+            None => Ok(self.servers(service)? == *known),
+        }
     }
 
     /// What every service that can be ours has counted, and the servers of those that are `opened`. The kernel adds up
@@ -148,8 +175,9 @@ impl Ipvs {
         refused
     }
 
-    fn timeouts(&mut self) -> Result<IpvsTimeouts, KernelFault> {
-        let answer = self.exchange(|link| link.connection.ask(IpvsMessage::get_config(), link.family))?;
+    fn timeouts(&mut self) -> Result<IpvsTimeouts, KernelError> {
+        let answer = self.exchange(|link| link.connection.ask(IpvsMessage::get_config(), link.family));
+        let answer = answer.map_err(|error| fault::during("read IPVS timeouts", error.into()))?;
         let timeouts = answer.first().map(Timeouts::from_message).unwrap_or_default();
         Ok(IpvsTimeouts {
             tcp_s: timeouts.tcp_s,

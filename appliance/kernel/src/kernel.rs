@@ -2,17 +2,20 @@
 //! Must not: choose, retry a change, or know more of a step than which part it belongs to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use lb_core::flat::FlatMap;
-use lb_core::model::{RealKey, VirtualKey};
-use lb_core::observed::{Observed, ObservedReal, SysctlName};
+use lb_core::model::{IfName, RealKey, VirtualKey};
+use lb_core::observed::{Observed, ObservedLink, ObservedReal, SysctlName};
 use lb_core::plan::Step;
 use lb_core::ports::{KernelError, KernelFault, KernelPort, apply_one_by_one};
+use lb_core::ruleset::Ruleset;
 
 use crate::fault::{self, during};
 use crate::ipvs::{Ipvs, IpvsTable};
 use crate::links::Links;
 use crate::{announce, nft, sysctl};
+use nft::Filter;
 
 /// What of the kernel is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Kernel {
     links: Links,
+    filter: Filter,
     ipvs: Option<Ipvs>,
 }
 
@@ -33,6 +37,7 @@ impl Kernel {
     pub fn open(parts: Parts) -> Result<Kernel, KernelError> {
         Ok(Kernel {
             links: Links::open().map_err(|fault| during("open rtnetlink", fault))?,
+            filter: Filter::default(),
             ipvs: parts.ipvs.then(Ipvs::open).transpose()?,
         })
     }
@@ -72,6 +77,17 @@ impl Kernel {
         }
     }
 
+    fn links(&mut self) -> Result<BTreeMap<IfName, ObservedLink>, KernelError> {
+        let links = self.links.observe();
+        links.map_err(|fault| during("list links, addresses and routes", fault))
+    }
+
+    fn ruleset(&mut self) -> Result<Option<Arc<Ruleset>>, KernelError> {
+        self.filter
+            .read()
+            .map_err(|fault| during("read table inet lb", fault))
+    }
+
     fn change_ipvs(&mut self, step: &Step) -> Result<(), KernelFault> {
         match &mut self.ipvs {
             Some(ipvs) => ipvs.apply(step).map_err(|error| error.fault),
@@ -82,11 +98,8 @@ impl Kernel {
 
 impl KernelPort for Kernel {
     fn observe_frame(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError> {
-        let links = self
-            .links
-            .observe()
-            .map_err(|fault| during("list links, addresses and routes", fault))?;
-        let ruleset = nft::read().map_err(|fault| during("read table inet lb", fault))?;
+        let links = self.links()?;
+        let ruleset = self.ruleset()?;
         let ipvs = match &mut self.ipvs {
             Some(ipvs) => ipvs.services()?,
             None => IpvsTable::default(),
@@ -109,6 +122,29 @@ impl KernelPort for Kernel {
         match &mut self.ipvs {
             Some(ipvs) => ipvs.servers(service).map(Some),
             None => Ok(None),
+        }
+    }
+
+    fn frame_is(&mut self, sysctls: &BTreeSet<SysctlName>, known: &Observed) -> Result<bool, KernelError> {
+        let is_known = self.links()? == known.links
+            && self.ruleset()? == known.ruleset
+            && sysctl::hostname() == known.hostname
+            && read_sysctls(sysctls)? == known.sysctls;
+        match &mut self.ipvs {
+            Some(ipvs) if is_known => ipvs.services_are(known),
+            Some(_) => Ok(false),
+            None => Ok(is_known && IpvsTable::default().is_of(known)),
+        }
+    }
+
+    fn servers_are(
+        &mut self,
+        service: &VirtualKey,
+        known: &FlatMap<RealKey, ObservedReal>,
+    ) -> Result<bool, KernelError> {
+        match &mut self.ipvs {
+            Some(ipvs) => ipvs.servers_are(service, known),
+            None => Ok(false),
         }
     }
 

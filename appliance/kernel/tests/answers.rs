@@ -66,7 +66,8 @@ fn answer(rules: &mut Ruleset, server: &str, (first, last): (u16, u16), service:
 }
 
 fn seen(network: &mut Network) -> Option<Ruleset> {
-    network.kernel.observe(&BTreeSet::new()).unwrap().ruleset
+    let seen = network.kernel.observe(&BTreeSet::new()).unwrap().ruleset;
+    seen.map(std::sync::Arc::unwrap_or_clone)
 }
 
 /// A datagram as bytes with its checksum, or 0 instead: so the far end's kernel has to look at it.

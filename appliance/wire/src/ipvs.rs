@@ -19,14 +19,14 @@ use netlink_packet_generic::{GenlFamily, GenlHeader};
 
 pub use command::Command;
 pub use dest::{
-    Dest, DestAttribute, DestEntry, DestKey, ForwardMethod, ListedDest, TUNNEL_F_CSUM, TUNNEL_GUE,
-    TUNNEL_IPIP, TunnelSettings,
+    Dest, DestAttribute, DestEntry, DestKey, ForwardMethod, ListedDest, ListedServer, TUNNEL_F_CSUM,
+    TUNNEL_GUE, TUNNEL_IPIP, TunnelSettings,
 };
 pub use entry::{EntryError, Family};
 pub use info::{Info, Timeouts};
 pub use service::{
-    SVC_F_HASHED, SVC_F_ONEPACKET, SVC_F_PERSISTENT, Service, ServiceAttribute, ServiceEntry, ServiceFlags,
-    ServiceKey,
+    ListedService, SVC_F_HASHED, SVC_F_ONEPACKET, SVC_F_PERSISTENT, Service, ServiceAttribute, ServiceEntry,
+    ServiceFlags, ServiceKey,
 };
 pub use stats::Stats;
 

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use lb_wire::genl;
 use lb_wire::ipvs::{
-    Dest, DestEntry, DestKey, Family, IpvsAttribute, IpvsMessage, ListedDest, Service, ServiceEntry,
-    ServiceKey, Timeouts, TunnelSettings,
+    Dest, DestEntry, DestKey, Family, IpvsAttribute, IpvsMessage, ListedDest, ListedServer, ListedService,
+    Service, ServiceEntry, ServiceKey, Timeouts, TunnelSettings,
 };
 use netlink_packet_core::{NLM_F_ACK, NetlinkPayload};
 use proptest::prelude::*;
@@ -92,14 +92,34 @@ fn pass(message: &IpvsMessage) -> IpvsMessage {
     }
 }
 
-/// Decodes all there is, down to the typed views; a server read straight from the bytes is the same.
+/// The next message as it is read straight from the bytes.
+fn straight<A: std::fmt::Debug>(received: Option<genl::Received<A>>) -> A {
+    match received.unwrap().payload {
+        Ok(NetlinkPayload::InnerMessage(seen)) => seen.payload,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Decodes all there is, down to the typed views; a server or service read straight from the bytes is the same.
 fn devour(datagram: &[u8]) {
-    let mut listed = genl::decode::<ListedDest>(datagram).flatten();
+    let mut dests = genl::decode::<ListedDest>(datagram).flatten();
+    let mut servers = genl::decode::<ListedServer>(datagram).flatten();
+    let mut services = genl::decode::<ListedService>(datagram).flatten();
     for received in genl::decode::<IpvsMessage>(datagram).flatten() {
-        let straight = listed.next().unwrap();
+        let (listed, server, service) = (dests.next(), servers.next(), services.next());
         let Ok(NetlinkPayload::InnerMessage(inner)) = received.payload else {
             continue;
         };
+        let found = inner
+            .payload
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                IpvsAttribute::Service(nested) => Some(ServiceEntry::from_attributes(nested)),
+                _ => None,
+            });
+        let found = found.map(|entry| entry.map(|entry| entry.service));
+        assert_eq!(straight(service), ListedService(found));
         let dest = inner
             .payload
             .attributes
@@ -108,10 +128,11 @@ fn devour(datagram: &[u8]) {
                 IpvsAttribute::Dest(nested) => Some(DestEntry::from_attributes(nested)),
                 _ => None,
             });
-        match straight.payload {
-            Ok(NetlinkPayload::InnerMessage(seen)) => assert_eq!(seen.payload, ListedDest(dest)),
-            other => panic!("{other:?}"),
-        }
+        assert_eq!(
+            straight(server),
+            ListedServer(dest.map(|entry| entry.map(|entry| entry.dest)))
+        );
+        assert_eq!(straight(listed), ListedDest(dest));
         for attribute in &inner.payload.attributes {
             match attribute {
                 IpvsAttribute::Service(nested) => drop(ServiceEntry::from_attributes(nested)),

@@ -1,6 +1,8 @@
 //! What the kernel holds after a step has succeeded, as far as the step itself tells; the next read-back has the last word.
 //! Must not: guess what the kernel does beyond the step.
 
+use std::sync::Arc;
+
 use crate::model::VirtualKey;
 use crate::observed::{Observed, ObservedReal, ObservedVirtual};
 use crate::plan::Step;
@@ -15,7 +17,7 @@ impl Observed {
             Step::SetSysctl { name, value } => {
                 self.sysctls.insert(name.clone(), value.clone());
             }
-            Step::ReplaceRuleset(rules) => self.ruleset = Some(rules.as_ref().clone()),
+            Step::ReplaceRuleset(rules) => self.ruleset = Some(Arc::new(rules.as_ref().clone())),
             Step::DeleteRuleset => self.ruleset = None,
             Step::SetIpvsTimeouts(timeouts) => self.ipvs_timeouts = Some(*timeouts),
             Step::DeleteForeign(foreign) => {

@@ -24,7 +24,7 @@ pub fn diff_network(network: &Network, observed: &Observed) -> Vec<Step> {
     for (name, value) in &network.sysctls {
         steps.extend(set_sysctl(observed, name, value));
     }
-    if observed.ruleset.as_ref() != Some(&network.ruleset) {
+    if observed.ruleset.as_deref() != Some(&network.ruleset) {
         steps.push(Step::ReplaceRuleset(Box::new(network.ruleset.clone())));
     }
     steps.extend(diff_links(network, observed));
@@ -36,7 +36,7 @@ pub fn diff_network(network: &Network, observed: &Observed) -> Vec<Step> {
 
 /// Clients that wait for an address may know of it once its services are open.
 pub fn announce_opened(network: &Network, observed: &Observed) -> Vec<Step> {
-    let (before, after) = (observed.ruleset.as_ref(), &network.ruleset);
+    let (before, after) = (observed.ruleset.as_deref(), &network.ruleset);
     let services = after.services.iter();
     let services = services.filter(|service| !before.is_some_and(|b| b.services.contains(service)));
     // A service has all its ports or none.

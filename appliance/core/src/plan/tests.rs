@@ -149,7 +149,7 @@ fn inflict(kernel: &mut FakeKernel, damage: &Damage) {
         Damage::DropRules => state.ruleset = None,
         Damage::ForeignRule => {
             if let Some(rules) = &mut state.ruleset {
-                rules.push(Chain::Input, Rule::Foreign("accept".to_owned()));
+                Arc::make_mut(rules).push(Chain::Input, Rule::Foreign("accept".to_owned()));
             }
         }
         Damage::LinkDown => {

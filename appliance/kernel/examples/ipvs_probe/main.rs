@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use lb_core::desired::{DesiredReal, DesiredVirtual};
 use lb_core::fake::FakeKernel;
 use lb_core::model::{Forward, Limit, RealKey, Scheduler, ServerKey, VirtualKey, Weight};
-use lb_core::observed::{ForeignService, Wanted};
+use lb_core::observed::{ForeignService, Observed, Wanted};
 use lb_core::plan::{Step, diff_foreign, diff_pools};
 use lb_core::ports::{ActivityPort, KernelPort};
 use lb_kernel::{Ipvs, KernelActivity};
@@ -91,10 +91,30 @@ impl Probe {
             )
             .into());
         }
-        match table.foreign_services == state.foreign_services {
-            true => Ok(()),
-            false => Err(format!("after {after}: foreign services {:?}", table.foreign_services).into()),
+        if table.foreign_services != state.foreign_services {
+            return Err(format!("after {after}: foreign services {:?}", table.foreign_services).into());
         }
+        let known = Observed {
+            ipvs_timeouts: table.timeouts,
+            ..state.clone()
+        };
+        match self.differing(&known)? {
+            None => Ok(()),
+            Some(what) => Err(format!("after {after}: {what} compares as different").into()),
+        }
+    }
+
+    /// What the comparison with the kernel finds first.
+    fn differing(&mut self, known: &Observed) -> Result<Option<String>, Box<dyn Error>> {
+        if !self.ipvs.services_are(known)? {
+            return Ok(Some("the list of services".to_owned()));
+        }
+        for (key, seen) in &known.virtual_servers {
+            if !self.ipvs.servers_are(key, &seen.servers)? {
+                return Ok(Some(key.to_string()));
+            }
+        }
+        Ok(None)
     }
 
     fn step(&mut self, step: Step) -> Outcome {
@@ -204,6 +224,7 @@ impl Probe {
             (service(6, 80), pool(6, &[1, 2])),
         ]);
         self.reconcile(&desired)?;
+        let whole = self.fake.state.virtual_servers[&service(4, 80)].clone();
         let foreign = Saboteur::open()?.everything(service(4, 80), server(4, 1), server(4, 2))?;
         let table = self.ipvs.dump()?;
         if table.foreign_services != foreign {
@@ -213,6 +234,9 @@ impl Probe {
         let (first, second) = (seen.servers[&server(4, 1)], seen.servers[&server(4, 2)]);
         if seen.settings.is_some() || first.limit == Some(Limit::default()) || second.forward.is_some() {
             return Err(format!("the changes do not show: {seen:?}").into());
+        }
+        if self.ipvs.servers_are(&service(4, 80), &whole.servers)? {
+            return Err("the changed servers compare as what they were".into());
         }
         self.reconcile(&desired)?;
         self.agree("repair")

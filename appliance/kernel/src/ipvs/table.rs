@@ -9,15 +9,12 @@ use lb_core::model::{
     Endpoint, Forward, Gue, Limit, MarkKey, Persistence, Protocol, RealKey, Scheduler, Tunnel, VirtualKey,
     VirtualSettings, Weight,
 };
-use lb_core::observed::{ForeignService, IpvsTimeouts, ObservedReal, ObservedVirtual};
+use lb_core::observed::{ForeignService, IpvsTimeouts, Observed, ObservedReal, ObservedVirtual};
 use lb_core::plan::Step;
 use lb_wire::ipvs::{
-    Dest, DestEntry, DestKey, Family, ForwardMethod, IpvsMessage, SVC_F_HASHED, SVC_F_ONEPACKET,
-    SVC_F_PERSISTENT, Service, ServiceEntry, ServiceKey, TUNNEL_F_CSUM, TUNNEL_GUE, TUNNEL_IPIP, Timeouts,
-    TunnelSettings,
+    Dest, DestKey, Family, ForwardMethod, IpvsMessage, SVC_F_HASHED, SVC_F_ONEPACKET, SVC_F_PERSISTENT,
+    Service, ServiceKey, TUNNEL_F_CSUM, TUNNEL_GUE, TUNNEL_IPIP, Timeouts, TunnelSettings,
 };
-
-use super::Entry;
 
 #[cfg(test)]
 mod tests;
@@ -32,13 +29,25 @@ pub struct IpvsTable {
     pub foreign_services: BTreeSet<ForeignService>,
 }
 
-pub(super) fn observed(entries: &[Entry]) -> IpvsTable {
+impl IpvsTable {
+    /// Whether this is what is known.
+    pub(crate) fn is_of(&self, known: &Observed) -> bool {
+        self.virtual_servers == known.virtual_servers
+            && self.timeouts == known.ipvs_timeouts
+            && self.foreign_services == known.foreign_services
+    }
+}
+
+/// The table without the servers.
+pub(super) fn observed(services: &[Service]) -> IpvsTable {
     let mut table = IpvsTable::default();
-    for (entry, servers) in entries {
-        match identity(&entry.service.key) {
+    for service in services {
+        match identity(&service.key) {
             Ok(key) => {
-                let servers = servers.iter().map(observed_real).collect();
-                let seen = observed_virtual(entry, servers);
+                let seen = ObservedVirtual {
+                    settings: settings(service),
+                    servers: FlatMap::new(),
+                };
                 table.virtual_servers.insert(key, seen);
             }
             Err(foreign) => {
@@ -47,6 +56,23 @@ pub(super) fn observed(entries: &[Entry]) -> IpvsTable {
         }
     }
     table
+}
+
+/// Whether the services are those that are known, each of them once. Their servers are not looked at.
+pub(super) fn services_are(services: &[Service], known: &Observed) -> bool {
+    let (mut ours, mut foreign) = (Vec::with_capacity(services.len()), Vec::new());
+    for service in services {
+        match identity(&service.key) {
+            Ok(key) => ours.push((key, service)),
+            Err(key) => foreign.push(key),
+        }
+    }
+    ours.sort_unstable_by_key(|(key, _)| *key);
+    foreign.sort_unstable();
+    let settings = ours.iter().map(|(key, service)| (key, settings(service)));
+    let known_settings = known.virtual_servers.iter();
+    settings.eq(known_settings.map(|(key, seen)| (key, seen.settings)))
+        && foreign.iter().eq(&known.foreign_services)
 }
 
 /// The service as one that a configuration can name, or else as a foreign one.
@@ -82,13 +108,6 @@ pub(super) fn identity(key: &ServiceKey) -> Result<VirtualKey, ForeignService> {
     }
 }
 
-fn observed_virtual(entry: &ServiceEntry, servers: FlatMap<RealKey, ObservedReal>) -> ObservedVirtual {
-    ObservedVirtual {
-        settings: settings(&entry.service),
-        servers,
-    }
-}
-
 /// `None` when our request for the same settings would differ from what is there.
 fn settings(seen: &Service) -> Option<VirtualSettings> {
     let persistence = Persistence {
@@ -121,8 +140,7 @@ fn prefix(service: &Service) -> Option<u8> {
 }
 
 /// A weight above our limit reads as the limit, and as one that nothing fits.
-pub(super) fn observed_real(entry: &DestEntry) -> (RealKey, ObservedReal) {
-    let dest = &entry.dest;
+pub(super) fn observed_real(dest: &Dest) -> (RealKey, ObservedReal) {
     let weight = Weight::new(dest.weight);
     let seen = ObservedReal {
         weight: weight.or(Weight::new(Weight::MAX)).unwrap_or(Weight::ZERO),

@@ -9,6 +9,7 @@ mod expressions;
 mod fast;
 mod maps;
 mod marks;
+mod memory;
 mod message;
 mod proxy;
 mod raw;
@@ -24,6 +25,7 @@ use lb_core::ruleset::{Rule, Ruleset};
 
 use crate::fault;
 use encode::Transaction;
+pub(crate) use memory::Filter;
 use socket::{Answer, Socket};
 
 /// Makes the table be `rules`: all of it, or nothing when the kernel refuses any part. A table whose frame is as made is changed
@@ -47,7 +49,7 @@ pub(crate) fn delete() -> Result<(), KernelFault> {
 }
 
 /// The table as it is; `None` when there is none.
-pub(crate) fn read() -> Result<Option<Ruleset>, KernelFault> {
+fn read() -> Result<Option<Ruleset>, KernelFault> {
     Ok(read::table(&mut open()?)?.map(|held| held.rules))
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lb_core::model::IfName;
 use lb_core::ports::KernelFault;
 use lb_core::ruleset::{Chain, ChainKind, Hook, Rule, Ruleset, TABLE};
 
@@ -46,18 +47,23 @@ pub(super) struct Held {
 }
 
 pub(super) fn table(socket: &mut Socket) -> Result<Option<Held>, KernelFault> {
+    Ok(table_at(socket)?.1)
+}
+
+/// The table, and the generation of which it is.
+pub(super) fn table_at(socket: &mut Socket) -> Result<(u32, Option<Held>), KernelFault> {
     for _ in 0..ATTEMPTS {
         let before = generation(socket)?;
         let seen = attempt(socket);
         if generation(socket)? == before {
-            return seen;
+            return Ok((before, seen?));
         }
     }
     Err(fault::plain("nf_tables kept changing while it was read"))
 }
 
 /// The number of transactions so far, in this network namespace.
-fn generation(socket: &mut Socket) -> Result<u32, KernelFault> {
+pub(super) fn generation(socket: &mut Socket) -> Result<u32, KernelFault> {
     let mut generation = 0;
     socket.ask(Get::Generation, None, |message| {
         generation = Attributes::of_message(message.payload)?.number(NFTA_GEN_ID);
@@ -88,15 +94,28 @@ fn attempt(socket: &mut Socket) -> Result<Option<Held>, KernelFault> {
         seen.foreign(Chain::Input, format!("object {name}"));
         Ok(())
     })?;
-    for_ours(socket, Get::Flowtables, |attributes| {
-        let name = attributes.text(OBJECT_NAME);
-        match fast::flowtable_links(attributes)? {
-            Some(links) => seen.rules.fast.offload.extend(links),
-            None => seen.foreign(Chain::Forward, format!("flowtable {name}")),
+    for flowtable in flowtables(socket)? {
+        match flowtable {
+            Flowtable::Ours(links) => seen.rules.fast.offload.extend(links),
+            Flowtable::Foreign(name) => seen.foreign(Chain::Forward, format!("flowtable {name}")),
         }
+    }
+    Ok(Some(seen))
+}
+
+pub(super) enum Flowtable {
+    Ours(Vec<IfName>),
+    Foreign(String),
+}
+
+pub(super) fn flowtables(socket: &mut Socket) -> Result<Vec<Flowtable>, KernelFault> {
+    let mut seen = Vec::new();
+    for_ours(socket, Get::Flowtables, |attributes| {
+        let name = || Flowtable::Foreign(attributes.text(OBJECT_NAME));
+        seen.push(fast::flowtable_links(attributes)?.map_or_else(name, Flowtable::Ours));
         Ok(())
     })?;
-    Ok(Some(seen))
+    Ok(seen)
 }
 
 impl Held {

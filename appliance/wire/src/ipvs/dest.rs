@@ -13,7 +13,7 @@ use super::stats::Stats;
 
 mod listed;
 
-pub use listed::ListedDest;
+pub use listed::{ListedDest, ListedServer};
 
 const ADDR: u16 = 1;
 const PORT: u16 = 2;
@@ -231,22 +231,25 @@ impl DestEntry {
 }
 
 impl Seen<'_> {
-    fn entry(&self) -> Result<DestEntry, EntryError> {
-        let seen = self;
-        let forward = seen
+    fn dest(&self) -> Result<Dest, EntryError> {
+        let forward = self
             .forward
             .ok_or(EntryError::Missing("IPVS_DEST_ATTR_FWD_METHOD"))?;
-        let dest = Dest {
-            key: seen.key()?,
+        Ok(Dest {
+            key: self.key()?,
             forward: forward.into(),
-            tunnel: seen.tunnel,
-            weight: seen.weight.ok_or(EntryError::Missing("IPVS_DEST_ATTR_WEIGHT"))?,
-            upper_threshold: seen.upper_threshold,
-            lower_threshold: seen.lower_threshold,
-        };
+            tunnel: self.tunnel,
+            weight: self.weight.ok_or(EntryError::Missing("IPVS_DEST_ATTR_WEIGHT"))?,
+            upper_threshold: self.upper_threshold,
+            lower_threshold: self.lower_threshold,
+        })
+    }
+
+    fn entry(&self) -> Result<DestEntry, EntryError> {
+        let seen = self;
         let stats = seen.stats64.or(seen.stats).unwrap_or_default();
         Ok(DestEntry {
-            dest,
+            dest: seen.dest()?,
             active_connections: seen.active,
             inactive_connections: seen.inactive,
             persistent_connections: seen.persistent,

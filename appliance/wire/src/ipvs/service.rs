@@ -1,6 +1,7 @@
 //! A virtual server on the wire: IPVS_SVC_ATTR_* one by one, and the typed view of what they say together.
 //! Identity, settings and counters are three types, so that counters cannot slip into a comparison.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use netlink_packet_core::{
@@ -11,6 +12,10 @@ use netlink_packet_core::{
 use super::entry::{EntryError, Family, address_bytes};
 use super::nested::{ADDRESS_BYTES, emit_text, parse_address, parse_array, parse_text, text_len};
 use super::stats::Stats;
+
+mod listed;
+
+pub use listed::ListedService;
 
 /// IP_VS_SVC_F_*: persistent port, in the kernel's table (set by the kernel itself), one-packet scheduling.
 pub const SVC_F_PERSISTENT: u32 = 0x1;
@@ -166,11 +171,11 @@ struct Seen<'a> {
     address: Option<[u8; ADDRESS_BYTES]>,
     port: Option<u16>,
     fwmark: Option<u32>,
-    scheduler: Option<&'a str>,
+    scheduler: Option<Cow<'a, str>>,
     flags: Option<ServiceFlags>,
     timeout: Option<u32>,
     netmask: Option<[u8; 4]>,
-    pe_name: Option<&'a str>,
+    pe_name: Option<Cow<'a, str>>,
     stats: Option<&'a [u8]>,
     stats64: Option<&'a [u8]>,
 }
@@ -185,11 +190,11 @@ impl<'a> Seen<'a> {
                 ServiceAttribute::Address(value) => seen.address = Some(*value),
                 ServiceAttribute::Port(value) => seen.port = Some(*value),
                 ServiceAttribute::Fwmark(value) => seen.fwmark = Some(*value),
-                ServiceAttribute::SchedulerName(value) => seen.scheduler = Some(value),
+                ServiceAttribute::SchedulerName(value) => seen.scheduler = Some(Cow::Borrowed(value)),
                 ServiceAttribute::Flags(value) => seen.flags = Some(*value),
                 ServiceAttribute::Timeout(value) => seen.timeout = Some(*value),
                 ServiceAttribute::Netmask(value) => seen.netmask = Some(*value),
-                ServiceAttribute::PeName(value) => seen.pe_name = Some(value),
+                ServiceAttribute::PeName(value) => seen.pe_name = Some(Cow::Borrowed(value)),
                 ServiceAttribute::Stats(value) => seen.stats = Some(value),
                 ServiceAttribute::Stats64(value) => seen.stats64 = Some(value),
                 ServiceAttribute::Other(_) => {}
@@ -219,24 +224,27 @@ impl ServiceEntry {
     /// Settings that a dump leaves out count as not set.
     pub fn from_attributes(attributes: &[ServiceAttribute]) -> Result<ServiceEntry, EntryError> {
         let seen = Seen::new(attributes);
-        let key = seen.key()?;
-        let scheduler = seen
+        let stats = Stats::from_nested(seen.stats64.or(seen.stats).unwrap_or_default());
+        let service = seen.service()?;
+        Ok(ServiceEntry { service, stats })
+    }
+}
+
+impl Seen<'_> {
+    fn service(self) -> Result<Service, EntryError> {
+        let key = self.key()?;
+        let scheduler = self
             .scheduler
             .ok_or(EntryError::Missing("IPVS_SVC_ATTR_SCHED_NAME"))?;
-        let service = Service {
+        Ok(Service {
             key,
-            scheduler: scheduler.to_owned(),
-            flags: seen.flags.map_or(0, |f| f.flags & f.mask),
-            timeout_s: seen.timeout.unwrap_or(0),
-            netmask: seen
+            scheduler: scheduler.into_owned(),
+            flags: self.flags.map_or(0, |f| f.flags & f.mask),
+            timeout_s: self.timeout.unwrap_or(0),
+            netmask: self
                 .netmask
                 .unwrap_or_else(|| Service::host_netmask(key.family())),
-            pe_name: seen.pe_name.map(str::to_owned),
-        };
-        let stats = seen.stats64.or(seen.stats).unwrap_or_default();
-        Ok(ServiceEntry {
-            service,
-            stats: Stats::from_nested(stats),
+            pe_name: self.pe_name.map(Cow::into_owned),
         })
     }
 }

@@ -1,7 +1,5 @@
 //! What is dumped and what is asked for mean the same services and servers.
 
-use lb_wire::ipvs::Stats;
-
 use super::*;
 
 const DCCP: u16 = 33;
@@ -18,30 +16,17 @@ fn server(last: u8) -> RealKey {
 }
 
 /// As the kernel dumps a service that we added.
-fn listed(key: ServiceKey, scheduler: &str) -> ServiceEntry {
-    let service = Service {
+fn listed(key: ServiceKey, scheduler: &str) -> Service {
+    Service {
         flags: SVC_F_HASHED,
         ..Service::plain(key, scheduler)
-    };
-    ServiceEntry {
-        service,
-        stats: Stats::default(),
     }
 }
 
-fn listed_server(last: u8, weight: u32) -> DestEntry {
-    DestEntry {
-        dest: Dest {
-            weight,
-            ..dest(&server(last), &of_one(Forward::Nat))
-        },
-        active_connections: 2,
-        inactive_connections: 5,
-        persistent_connections: 0,
-        stats: Stats {
-            connections: 70_000_000_000,
-            ..Stats::default()
-        },
+fn listed_server(last: u8, weight: u32) -> Dest {
+    Dest {
+        weight,
+        ..dest(&server(last), &of_one(Forward::Nat))
     }
 }
 
@@ -53,9 +38,12 @@ fn of_one(forward: Forward) -> DesiredReal {
     }
 }
 
-fn only(entry: ServiceEntry, server: DestEntry) -> ObservedVirtual {
-    let table = observed(&[(entry, vec![server])]);
-    table.virtual_servers.into_values().next().unwrap()
+fn only(service: Service, server: Dest) -> ObservedVirtual {
+    let seen = observed(&[service]).virtual_servers.into_values().next().unwrap();
+    ObservedVirtual {
+        servers: [observed_real(&server)].into(),
+        ..seen
+    }
 }
 
 #[test]
@@ -84,7 +72,7 @@ fn each_foreign_setting_of_a_service_shows() {
     ];
     for change in changes {
         let mut entry = listed(key, "rr");
-        change(&mut entry.service);
+        change(&mut entry);
         assert_eq!(only(entry, listed_server(11, 1)).settings, None);
     }
     let unknown = only(listed(key, "none"), listed_server(11, 1));
@@ -131,7 +119,7 @@ fn each_foreign_setting_of_a_server_shows() {
     let key = service_key(&web());
     let see = |change: fn(&mut Dest)| {
         let mut entry = listed_server(11, 1);
-        change(&mut entry.dest);
+        change(&mut entry);
         only(listed(key, "rr"), entry).servers[&server(11)]
     };
     let limit = |most, resume| Some(Limit { most, resume });
@@ -197,8 +185,8 @@ fn services_outside_our_model_are_foreign_and_can_be_deleted() {
             port: 0,
         },
     ];
-    let entries: Vec<Entry> = keys.map(|key| (listed(key, "rr"), Vec::new())).into();
-    let table = observed(&entries);
+    let services = keys.map(|key| listed(key, "rr"));
+    let table = observed(&services);
     assert!(table.virtual_servers.is_empty());
     assert!(keys.iter().all(|key| identity(key).is_err()));
     let deleted: BTreeSet<ServiceKey> = table.foreign_services.iter().map(foreign_key).collect();
@@ -210,7 +198,7 @@ fn a_mark_of_our_range_is_a_service_of_ours() {
     for text in ["fwmark 0x4c00000a/ipv4", "fwmark 0x4cfffff0/ipv6"] {
         let key: VirtualKey = text.parse().unwrap();
         let listed = listed(service_key(&key), "rr");
-        let seen = observed(&[(listed, Vec::new())]);
+        let seen = observed(&[listed]);
         assert_eq!(seen.virtual_servers[&key].settings, Some(Scheduler::Rr.into()));
         assert!(seen.foreign_services.is_empty());
     }
@@ -264,4 +252,53 @@ fn steps_of_ipvs_are_requests_and_others_are_not() {
     }
     assert_eq!(to.weight, 0);
     assert_eq!(request(&Step::DeleteRuleset), None);
+}
+
+#[test]
+fn services_are_compared_whole_and_each_once() {
+    let mark = ServiceKey::Fwmark {
+        family: Family::V4,
+        mark: 7,
+    };
+    let other = service_key(&"[2001:db8::1]:53/udp".parse().unwrap());
+    let there = vec![
+        listed(service_key(&web()), "rr"),
+        listed(other, "sh"),
+        listed(mark, "rr"),
+    ];
+    let read = |services: &[Service]| {
+        let table = observed(services);
+        Observed {
+            virtual_servers: table.virtual_servers,
+            foreign_services: table.foreign_services,
+            ..Observed::default()
+        }
+    };
+    let known = read(&there);
+    assert!(services_are(&there, &known));
+    assert!(services_are(
+        &[there[2].clone(), there[1].clone(), there[0].clone()],
+        &known
+    ));
+    let changes: [fn(&mut Service); 6] = [
+        |s| s.scheduler = "wrr".to_owned(),
+        |s| s.flags |= SVC_F_ONEPACKET,
+        |s| s.timeout_s = 300,
+        |s| s.netmask = [255, 255, 255, 0],
+        |s| s.pe_name = Some("sip".to_owned()),
+        |s| s.key = service_key(&"192.168.0.1:81/tcp".parse().unwrap()),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut services = there.clone();
+        change(&mut services[0]);
+        assert_ne!(read(&services), known, "change {number}");
+        assert!(!services_are(&services, &known), "change {number}");
+    }
+    for lost in 0..there.len() {
+        let mut services = there.clone();
+        let again = services.remove(lost);
+        assert!(!services_are(&services, &known), "without {lost}");
+        services.extend([again.clone(), again]);
+        assert!(!services_are(&services, &known), "{lost} twice");
+    }
 }

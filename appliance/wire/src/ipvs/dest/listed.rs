@@ -15,27 +15,41 @@ use super::*;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedDest(pub Option<Result<DestEntry, EntryError>>);
 
+/// The same without what it has counted: most who read a table do not ask for that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedServer(pub Option<Result<Dest, EntryError>>);
+
 impl ParseableParametrized<[u8], GenlHeader> for ListedDest {
     fn parse_with_param(buffer: &[u8], _header: GenlHeader) -> Result<Self, DecodeError> {
-        let mut entry = None;
-        for attribute in attributes(buffer) {
-            let (kind, value) = attribute.context("IPVS message")?;
-            if kind == CMD_ATTR_DEST && entry.is_none() {
-                entry = Some(read(value)?);
-            }
-        }
-        Ok(ListedDest(entry))
+        Ok(ListedDest(first(buffer)?.map(|seen| seen.entry())))
     }
 }
 
-fn read(nested: &[u8]) -> Result<Result<DestEntry, EntryError>, DecodeError> {
+impl ParseableParametrized<[u8], GenlHeader> for ListedServer {
+    fn parse_with_param(buffer: &[u8], _header: GenlHeader) -> Result<Self, DecodeError> {
+        Ok(ListedServer(first(buffer)?.map(|seen| seen.dest())))
+    }
+}
+
+fn first(buffer: &[u8]) -> Result<Option<Seen<'_>>, DecodeError> {
+    let mut first = None;
+    for attribute in attributes(buffer) {
+        let (kind, value) = attribute.context("IPVS message")?;
+        if kind == CMD_ATTR_DEST && first.is_none() {
+            first = Some(read(value)?);
+        }
+    }
+    Ok(first)
+}
+
+fn read(nested: &[u8]) -> Result<Seen<'_>, DecodeError> {
     let mut seen = Seen::default();
     for attribute in attributes(nested) {
         let (kind, value) = attribute?;
         seen.take(kind, value)
             .with_context(|| format!("IPVS_DEST_ATTR {kind}"))?;
     }
-    Ok(seen.entry())
+    Ok(seen)
 }
 
 impl<'a> Seen<'a> {
