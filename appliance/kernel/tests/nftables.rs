@@ -469,11 +469,15 @@ isolated! {
         let mut kernel = kernel();
         for (script, foreign) in SABOTAGE {
             replace(&mut kernel, &everything()).unwrap();
+            // It is remembered from here on.
+            let known = kernel.observe(&BTreeSet::new()).unwrap();
+            assert!(kernel.frame_is(&BTreeSet::new(), &known).unwrap());
             let script = script.replace("ICMP_HANDLE", &handle("accept icmp"));
             let script = script.replace("FORWARD_HANDLE", &handle("\"forward tcp"));
             let script = script.replace("POOL_HANDLE", &handle("192.0.2.20-192.0.2.29\""));
             let script = script.replace("CLAMP_HANDLE", &handle("1432 ipv4 out"));
             nft(&script.replace("DROP_HANDLE", &handle("drop new from wan0")));
+            assert!(!kernel.frame_is(&BTreeSet::new(), &known).unwrap(), "{script}");
             let seen = seen(&mut kernel);
             assert_ne!(seen, Some(everything()), "not seen: {script}");
             let all = format!("{seen:?}");
