@@ -95,7 +95,7 @@ async fn answer(request: Request, activity: SharedActivity, events: mpsc::Sender
     let (reply, answer) = oneshot::channel();
     let event = Event::Request {
         request,
-        activity: counted,
+        activity: counted.map(Box::new),
         wire,
         reply,
     };

@@ -85,7 +85,7 @@ pub enum Event {
     },
     Request {
         request: Request,
-        activity: Option<Activity>,
+        activity: Option<Box<Activity>>,
         wire: Wire,
         reply: oneshot::Sender<Response>,
     },
