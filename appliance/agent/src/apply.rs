@@ -272,7 +272,24 @@ pub struct Candidate {
 impl Engine {
     /// `config put`: validate, write, apply. Nothing changes unless the text is valid and has been saved.
     pub fn put(&mut self, text: String, terms: &Terms, reply: oneshot::Sender<Response>) {
-        self.put_bytes(text.into_bytes(), terms, "put", reply);
+        match self.is_still(terms.over) {
+            Ok(()) => self.put_bytes(text.into_bytes(), terms, "put", reply),
+            Err(message) => drop(reply.send(Response::Error { message })),
+        }
+    }
+
+    /// Whether lb.toml is the one that a change began with: two people may be at it.
+    fn is_still(&self, over: Option<u64>) -> Result<(), String> {
+        let Some(over) = over else { return Ok(()) };
+        let on_disk = self.store.read(CONFIG_FILE);
+        let on_disk =
+            on_disk.map_err(|e| format!("nothing was changed: {CONFIG_FILE} cannot be read: {e}"))?;
+        match config::fingerprint(&on_disk.unwrap_or_default()) == over {
+            true => Ok(()),
+            false => Err(format!(
+                "nothing was changed: somebody else has changed {CONFIG_FILE} meanwhile; `config show` shows it, then try again"
+            )),
+        }
     }
 
     /// `config rollback`: a text that is kept, as if it were put.

@@ -29,6 +29,7 @@ fn terms(confirm_ms: u64) -> Terms {
         confirm_ms: Some(confirm_ms),
         comment: Some("a try".to_owned()),
         by: "test".to_owned(),
+        over: None,
     }
 }
 
@@ -426,6 +427,29 @@ fn a_difference_tells_what_a_change_does_and_changes_nothing() {
         drift[0], "add virtual 192.168.0.1:81/tcp scheduler wlc",
         "{drift:?}"
     );
+}
+
+#[test]
+fn a_change_of_a_text_that_is_no_longer_there_is_refused() {
+    let versions: Vec<String> = (1..=3).map(|weight| config(&[(80, &[(1, weight)])])).collect();
+    let appliance = Appliance::start(&versions[0]);
+    let put_over = |text: &str, over: &str| {
+        appliance.ask(&Request::ConfigPut {
+            text: text.to_owned(),
+            terms: Terms {
+                over: Some(lb_core::config::fingerprint(over.as_bytes())),
+                ..Terms::default()
+            },
+        })
+    };
+    assert!(changed(put_over(&versions[1], &versions[0])).applied);
+    // Another console began with the first one.
+    match put_over(&versions[2], &versions[0]) {
+        Response::Error { message } => assert!(message.contains("somebody else"), "{message}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(read(&appliance.file(CONFIG_FILE)), versions[1]);
+    assert!(changed(put_over(&versions[2], &versions[1])).applied);
 }
 
 #[test]

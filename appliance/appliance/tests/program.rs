@@ -535,6 +535,7 @@ fn a_change_is_asked_for_on_its_terms() {
         confirm_ms,
         comment: comment.map(str::to_owned),
         by: "program".to_owned(),
+        over: None,
     };
     let by = || "program".to_owned();
     assert_eq!(

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use lb_agent::text_difference;
-use lb_core::config::Faults;
 use lb_core::config::edit::{Change, EditFault, edit};
+use lb_core::config::{Faults, fingerprint};
 use lb_core::control::{CheckReport, DiffReport, Request, Response, Terms};
 
 use super::configure::{may_change, show};
@@ -18,7 +18,11 @@ use super::tree::{self, Action};
 
 const FILE: &str = "lb.toml";
 
-pub fn run(invocation: &Invocation, terms: Terms, context: &mut Context<'_>) -> Result<Response, Failure> {
+pub fn run(
+    invocation: &Invocation,
+    mut terms: Terms,
+    context: &mut Context<'_>,
+) -> Result<Response, Failure> {
     let dry = invocation.has(tree::DRY_RUN);
     if !dry {
         may_change(context)?;
@@ -41,6 +45,7 @@ pub fn run(invocation: &Invocation, terms: Terms, context: &mut Context<'_>) -> 
         let shown = render::report(&Response::Diff(without_warnings(report)), &context.screen);
         context.print(&shown)?;
     }
+    terms.over = Some(fingerprint(text.as_bytes()));
     context.ask(&Request::ConfigPut { text: edited, terms })
 }
 

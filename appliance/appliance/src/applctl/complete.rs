@@ -346,6 +346,7 @@ mod tests {
                 "show ",
                 "check ",
                 "diff ",
+                "edit ",
                 "set ",
                 "add ",
                 "delete ",
@@ -466,7 +467,7 @@ mod tests {
             hint("conf"),
             some(
                 "ig",
-                "ig show | check | diff | set | add | delete | put | apply | confirm | abort | history | rollback"
+                "ig show | check | diff | edit | set | add | delete | put | apply | confirm | abort | history | rollback"
             )
         );
         assert_eq!(

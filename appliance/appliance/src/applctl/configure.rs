@@ -44,12 +44,13 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Respons
     }
 }
 
-fn terms(invocation: &Invocation, context: &Context<'_>) -> Terms {
+pub fn terms(invocation: &Invocation, context: &Context<'_>) -> Terms {
     let confirm = invocation.time(tree::CONFIRM);
     Terms {
         confirm_ms: confirm.and_then(|time| u64::try_from(time.as_millis()).ok()),
         comment: invocation.text(tree::COMMENT).map(str::to_owned),
         by: context.who.to_owned(),
+        over: None,
     }
 }
 

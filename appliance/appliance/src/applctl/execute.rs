@@ -18,6 +18,7 @@ use super::capture;
 use super::client::{AskError, ask};
 use super::configure::{self, pending_for};
 use super::console::size;
+use super::edit;
 use super::factory;
 use super::failure::Failure;
 use super::help;
@@ -153,6 +154,7 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         | Action::ConfigRollback => configure::run(invocation, context)?,
         Action::Link => return link::link(invocation, LINK_WINDOW, context),
         Action::Capture => return capture::run(invocation, context),
+        Action::ConfigEdit => return edit::run(invocation, configure::terms(invocation, context), context),
         Action::Arp => return reach::arp(invocation, context),
         Action::Route => return reach::route(invocation, context),
         Action::Probe => return probe::probe(invocation, context),
@@ -271,7 +273,7 @@ impl Context<'_> {
         Ok(Verdict::Good)
     }
 
-    fn say(&mut self, sentence: &str) -> Result<Verdict, Failure> {
+    pub fn say(&mut self, sentence: &str) -> Result<Verdict, Failure> {
         let text = wrap(sentence, self.screen.width, 0);
         self.print(&format!("{text}\n"))
     }

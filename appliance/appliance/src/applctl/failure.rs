@@ -68,6 +68,10 @@ pub enum Failure {
     GivenUp,
     #[error("`--json` prints one document and cannot `--follow`; leave one of them out")]
     EndlessJson,
+    #[error(
+        "`config edit` needs a terminal; `config put` reads a whole text from a pipe, and `config set` changes one key"
+    )]
+    NoTerminal,
     #[error("the terminal cannot be used")]
     Terminal(#[source] io::Error),
     #[error("the output cannot be written")]
@@ -80,6 +84,7 @@ impl Failure {
             Failure::Usage(_)
             | Failure::UnknownKey(_)
             | Failure::EndlessJson
+            | Failure::NoTerminal
             | Failure::NoAddress(_)
             | Failure::NoPacket(_)
             | Failure::NoPort { .. }

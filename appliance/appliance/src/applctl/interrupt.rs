@@ -1,20 +1,24 @@
-//! Ctrl-C as something that can be waited for together with a file descriptor.
-//! While one exists, SIGINT does not end the process.
+//! Ctrl-C, or a hangup, as something that can be waited for together with a file descriptor.
+//! While one exists, its signals do not end the process.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::SigId;
-use signal_hook::consts::SIGINT;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 #[derive(Debug)]
 pub struct Interrupt {
     pipe: UnixStream,
-    id: Option<SigId>,
+    ids: Vec<SigId>,
+    /// What holds back the end of the process while this one exists.
+    held: Option<Arc<AtomicBool>>,
 }
 
 /// Why a wait ended.
@@ -27,10 +31,31 @@ pub enum Wake {
 
 impl Interrupt {
     pub fn install() -> io::Result<Interrupt> {
+        Interrupt::of(&[SIGINT])
+    }
+
+    /// The same for what ends a terminal or a process: a hangup, and the order to end.
+    pub fn ending() -> io::Result<Interrupt> {
+        let released = released_signals()?;
+        let mut interrupt = Interrupt::of(&[SIGHUP, SIGTERM])?;
+        released.store(false, Ordering::SeqCst);
+        interrupt.held = Some(released);
+        Ok(interrupt)
+    }
+
+    fn of(signals: &[i32]) -> io::Result<Interrupt> {
         let (pipe, writer) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
-        let id = signal_hook::low_level::pipe::register(SIGINT, writer)?;
-        Ok(Interrupt { pipe, id: Some(id) })
+        let mut interrupt = Interrupt {
+            pipe,
+            ids: Vec::new(),
+            held: None,
+        };
+        for signal in signals {
+            let id = signal_hook::low_level::pipe::register(*signal, writer.try_clone()?)?;
+            interrupt.ids.push(id);
+        }
+        Ok(interrupt)
     }
 
     /// One that comes from the other end of the pair instead of the signal, which a whole process shares.
@@ -38,7 +63,8 @@ impl Interrupt {
     pub fn pair() -> (Interrupt, UnixStream) {
         let (pipe, writer) = UnixStream::pair().unwrap();
         pipe.set_nonblocking(true).unwrap();
-        (Interrupt { pipe, id: None }, writer)
+        let (ids, held) = (Vec::new(), None);
+        (Interrupt { pipe, ids, held }, writer)
     }
 
     /// Forgets a Ctrl-C that came before what starts now.
@@ -100,9 +126,28 @@ impl Interrupt {
     }
 }
 
+/// True: a hangup and the order to end do what they always do. A handler that was installed once stays, so that it is left to
+/// this whether it does anything.
+fn released_signals() -> io::Result<Arc<AtomicBool>> {
+    static RELEASED: Mutex<Option<Arc<AtomicBool>>> = Mutex::new(None);
+    let mut released = RELEASED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(released) = &*released {
+        return Ok(released.clone());
+    }
+    let new = Arc::new(AtomicBool::new(true));
+    for signal in [SIGHUP, SIGTERM] {
+        signal_hook::flag::register_conditional_default(signal, new.clone())?;
+    }
+    *released = Some(new.clone());
+    Ok(new)
+}
+
 impl Drop for Interrupt {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
+        if let Some(released) = &self.held {
+            released.store(true, Ordering::SeqCst);
+        }
+        for id in self.ids.drain(..) {
             signal_hook::low_level::unregister(id);
         }
     }

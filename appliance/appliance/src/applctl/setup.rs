@@ -68,6 +68,7 @@ fn put_in_force(text: String, context: &mut Context<'_>) -> Result<Verdict, Fail
         confirm_ms: None,
         comment: Some("setup".to_owned()),
         by: context.who.to_owned(),
+        over: None,
     };
     let response = context.ask(&Request::ConfigPut { text, terms })?;
     let verdict = answer(response, false, context)?;

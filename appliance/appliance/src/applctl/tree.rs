@@ -27,6 +27,7 @@ pub enum Action {
     Log,
     ConfigShow,
     ConfigCheck,
+    ConfigEdit,
     ConfigSet,
     ConfigAdd,
     ConfigDelete,
@@ -284,6 +285,7 @@ mod tests {
                     | Action::PowerOff
                     | Action::FactoryReset
                     | Action::Setup
+                    | Action::ConfigEdit
                     | Action::Help
                     | Action::Clear
                     | Action::Resize

@@ -17,6 +17,9 @@ pub struct Terms {
     /// Who does it: `console ttyS0`, `program`.
     #[serde(default)]
     pub by: String,
+    /// The fingerprint of the lb.toml that was changed to make the text: it is put only in that one's place.
+    #[serde(default)]
+    pub over: Option<u64>,
 }
 
 /// How a change has ended, so far.

@@ -45,6 +45,21 @@ pub fn establish(input: &mut Input, interrupt: &Interrupt, out: &mut dyn Write) 
     }
 }
 
+/// The terminal's answer; where it gives none, what the kernel knew before.
+pub fn renew(input: &mut Input, interrupt: &Interrupt, out: &mut dyn Write) -> io::Result<Found> {
+    let before = tcgetwinsize(&*input)?;
+    let found = ask(input, interrupt, out)?;
+    if found.answered || before.ws_col == 0 || before.ws_row == 0 {
+        return Ok(found);
+    }
+    tcsetwinsize(&*input, before)?;
+    Ok(Found {
+        columns: before.ws_col,
+        rows: before.ws_row,
+        answered: false,
+    })
+}
+
 /// Asks the terminal, and tells the kernel. What else is typed meanwhile stays pending.
 pub fn ask(input: &mut Input, interrupt: &Interrupt, out: &mut dyn Write) -> io::Result<Found> {
     if !input.is_terminal() {

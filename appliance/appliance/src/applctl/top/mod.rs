@@ -2,8 +2,6 @@
 //! one reading per interval, of services as wholes and of one service's servers at most, and keeps the readings before
 //! by itself. Must not: leave anything on the screen.
 
-mod canvas;
-mod keys;
 mod state;
 mod view;
 
@@ -18,11 +16,10 @@ use super::client::{AskError, ask_within};
 use super::console::size;
 use super::execute::{Context, Verdict};
 use super::failure::Failure;
+use super::fullscreen::{Canvas, Key, keys};
 use super::input::{Came, Typing};
 use super::parse::Invocation;
 use super::tree;
-use canvas::Canvas;
-use keys::Key;
 use state::{Asks, State};
 
 /// Seconds, without `--interval`: the kernel adds its counters up as often.

@@ -4,7 +4,7 @@
 use lb_core::control::{CountersReport, ServerReport, ServiceCounters};
 use lb_core::traffic::TrafficRates;
 
-use super::keys::Key;
+use crate::applctl::fullscreen::Key;
 
 /// What lists are sorted by, largest first; names from A on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,9 @@ impl State {
             Key::End | Key::Character('G') => self.step(report, isize::MAX / 2),
             Key::Enter | Key::Right => return self.open(report),
             Key::Escape | Key::Left | Key::Backspace => return self.close(),
-            Key::Character(_) => {}
+            Key::Top => self.step(report, isize::MIN / 2),
+            Key::Bottom => self.step(report, isize::MAX / 2),
+            Key::Character(_) | Key::Delete | Key::Tab | Key::Control(_) | Key::Paste(_) => {}
         }
         Asks::Picture
     }

@@ -4,8 +4,8 @@
 use lb_core::control::{CountersReport, HealthWord, InterfaceReport, ServerReport, ServiceReport};
 use lb_core::traffic::TrafficRates;
 
-use super::canvas::Canvas;
 use super::state::{Sort, State};
+use crate::applctl::fullscreen::Canvas;
 use crate::applctl::render::{Tone, amount, rate, span};
 
 /// Names are cut to no less than this.

@@ -3,6 +3,7 @@
 
 mod candidates;
 mod change;
+mod completion;
 mod nodes;
 mod path;
 mod splice;
@@ -22,6 +23,7 @@ use super::outline::{Outline, SERVICES};
 use super::render::push_harmless;
 pub use candidates::{assignments, paths, values};
 use change::{Assignment, needed};
+pub use completion::{Completion, completion};
 use nodes::{Step, Tree};
 use path::{At, Chosen, Element, Found, Stop, What};
 

@@ -6,9 +6,9 @@ use std::path::Path;
 use lb_core::control::{BalancedReport, ServiceCounters};
 use lb_core::traffic::{Load, Memory, Processor, Softnet, Tracking};
 
-use super::super::keys::Key;
 use super::super::state::Asks;
 use super::*;
+use crate::applctl::fullscreen::Key;
 use crate::applctl::render::samples;
 
 fn service(name: &str, scale: Option<f64>, up: (usize, usize)) -> ServiceCounters {

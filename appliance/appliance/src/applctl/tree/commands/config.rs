@@ -90,6 +90,20 @@ pub(super) const CONFIG: &[Command] = &[
         ..LEAF
     },
     Command {
+        name: "edit",
+        action: Action::ConfigEdit,
+        summary: "edit lb.toml on the whole screen, and apply it",
+        about: "Arrows, Home, End and pages move. Ctrl-X or Ctrl-S leaves: the text is checked, what would change is shown, and you \
+                choose to apply it, to apply it on trial, to edit on, to throw it away or to leave a draft. While you type, lines \
+                with a fault are marked with `!`, and what is wrong under the cursor is told below; Ctrl-G goes to the next one. \
+                Ctrl-F finds (Ctrl-N again), Ctrl-Z undoes, Ctrl-Y redoes, Ctrl-K cuts the line, Ctrl-U puts it back, Tab \
+                completes a key, a table or a word, Ctrl-L asks the terminal for its size and draws anew. If the line is lost, or \
+                the machine starts anew, the next `config edit` offers the draft.",
+        options: &[CONFIRM_CHOICE, COMMENT_CHOICE],
+        examples: &["config edit", "config edit --comment \"new gateway\""],
+        ..LEAF
+    },
+    Command {
         name: "set",
         action: Action::ConfigSet,
         summary: "change one key of lb.toml, and apply it",

@@ -16,6 +16,15 @@ pub enum Key {
     Enter,
     Escape,
     Backspace,
+    Delete,
+    Tab,
+    /// Ctrl-Home, Ctrl-End: of the whole text.
+    Top,
+    Bottom,
+    /// A terminal says that what follows is pasted (true), or that this is over.
+    Paste(bool),
+    /// Any other letter with Ctrl, in capitals.
+    Control(char),
     /// Ctrl-L.
     Redraw,
     /// Ctrl-C, Ctrl-D.
@@ -41,16 +50,24 @@ pub fn take(bytes: &mut VecDeque<u8>, late: bool) -> Option<Key> {
             }
         }
         bytes.pop_front();
-        match first {
-            b'\r' | b'\n' => return Some(Key::Enter),
-            0x03 | 0x04 => return Some(Key::Leave),
-            0x0c => return Some(Key::Redraw),
-            0x08 | 0x7f => return Some(Key::Backspace),
-            b' '..=b'~' => return Some(Key::Character(char::from(first))),
-            // Noise on the line, and letters that no key has.
-            _ => {}
+        if let Some(key) = single(first) {
+            return Some(key);
         }
     }
+}
+
+/// `None`: noise on the line, and letters that no key has.
+fn single(byte: u8) -> Option<Key> {
+    Some(match byte {
+        b'\r' | b'\n' => Key::Enter,
+        0x03 | 0x04 => Key::Leave,
+        0x0c => Key::Redraw,
+        0x08 | 0x7f => Key::Backspace,
+        b'\t' => Key::Tab,
+        0x01..=0x1a => Key::Control(char::from(byte + 0x40)),
+        b' '..=b'~' => Key::Character(char::from(byte)),
+        _ => return None,
+    })
 }
 
 /// The length of the sequence at the beginning, and its key if it has one. `None`: more must come.
@@ -67,6 +84,11 @@ fn sequence(bytes: &[u8]) -> Option<(usize, Option<Key>)> {
         (b'B', _) => Some(Key::Down),
         (b'C', _) => Some(Key::Right),
         (b'D', _) => Some(Key::Left),
+        (b'H', b"1;5") => Some(Key::Top),
+        (b'F', b"1;5") => Some(Key::Bottom),
+        (b'~', b"3") => Some(Key::Delete),
+        (b'~', b"200") => Some(Key::Paste(true)),
+        (b'~', b"201") => Some(Key::Paste(false)),
         (b'H', _) | (b'~', b"1" | b"7") => Some(Key::Home),
         (b'F', _) | (b'~', b"4" | b"8") => Some(Key::End),
         (b'~', b"5") => Some(Key::PageUp),
@@ -108,6 +130,9 @@ mod tests {
             Leave,
         ];
         assert_eq!(keys(all, false), (expected, 0));
+        let edits = b"\t\x13\x1b[3~\x1b[1;5H\x1b[1;5F\x1b[200~\x1b[201~\x00";
+        let expected = vec![Tab, Control('S'), Delete, Top, Bottom, Paste(true), Paste(false)];
+        assert_eq!(keys(edits, false), (expected, 0));
         assert_eq!(keys(b"\x1b", false), (vec![], 1));
         assert_eq!(keys(b"\x1b[", false), (vec![], 2));
         assert_eq!(keys(b"\x1b", true), (vec![Escape], 0));

@@ -1,0 +1,213 @@
+//! Leaving the editor: the text is checked and compared, it is asked what becomes of it, and that is done. As long as it is not
+//! in force it stays in the editor, or in a draft. Must not: draw.
+
+use lb_core::config::{fingerprint, time};
+use lb_core::confirm::WINDOW;
+use lb_core::control::{CheckReport, Request, Response};
+
+use super::original;
+use super::page::{Page, Question, difference};
+use super::session::{Ended, Session, lossy};
+use super::state::{Editor, Mode, Prompt};
+use crate::applctl::failure::Failure;
+use crate::applctl::input::Typing;
+use crate::applctl::put;
+use crate::applctl::render::{Tone, some};
+
+/// Until a configuration returns, if nobody says another time.
+const WINDOW_OFFERED: &str = "2m";
+
+impl Session<'_, '_> {
+    /// Asks, unless there is nothing to ask.
+    pub fn leave(&mut self) -> Option<Ended> {
+        let text = self.editor.text.bytes();
+        if text == self.original {
+            self.drafts.forget();
+            return Some(Ended::Told("Nothing was changed.".to_owned()));
+        }
+        let page = match original(self.context) {
+            Ok(theirs) if theirs != self.original => self.elsewhere(&theirs),
+            Ok(_) => self.verdict(&text),
+            Err(failure) => {
+                self.editor.say(&failure.sentence());
+                return None;
+            }
+        };
+        self.editor.mode = Mode::Page(page);
+        None
+    }
+
+    /// Somebody else was faster.
+    fn elsewhere(&self, theirs: &[u8]) -> Page {
+        let (lines, more) = lb_agent::text_difference(&lossy(&self.original), &lossy(theirs));
+        let title =
+            "Somebody else has changed lb.toml since you began. Their change, which yours would take back:";
+        Page::new(Question::Elsewhere, title, difference(&lines, more))
+    }
+
+    fn verdict(&self, text: &[u8]) -> Page {
+        let check = put::check(text, "lb.toml", self.context.places.config_directory());
+        if !check.ok {
+            return faulty(&check);
+        }
+        let (lines, more) = lb_agent::text_difference(&lossy(&self.original), &lossy(text));
+        let mut lines = difference(&lines, more);
+        let warnings = check.warnings.into_iter();
+        lines.extend(warnings.map(|warning| (format!("Warning: {warning}"), Tone::Doubtful)));
+        Page::new(Question::Ready, "No faults. What is changed:", lines)
+    }
+
+    pub fn answered(&mut self, question: Question, letter: char) -> Result<Option<Ended>, Failure> {
+        self.editor.message.clear();
+        match (question, letter) {
+            (Question::Draft, 'c') => self.continue_draft(),
+            (Question::Draft, 'l') => {
+                return Ok(Some(Ended::Told(
+                    "Nothing was changed; the draft is kept.".to_owned(),
+                )));
+            }
+            (Question::Draft, _) => self.drop_draft(),
+            (Question::Ready, 'a') => return self.apply(),
+            (Question::Ready, 'c') => {
+                let window = self.window.clone().unwrap_or_else(|| WINDOW_OFFERED.to_owned());
+                self.editor.mode = Mode::Prompt(Prompt::Confirm, window);
+            }
+            (Question::Elsewhere, 'o') => {
+                self.original = original(self.context)?;
+                return Ok(self.leave());
+            }
+            (Question::ThrowAway, 'y') => {
+                self.drafts.forget();
+                return Ok(Some(Ended::Told("Nothing was changed.".to_owned())));
+            }
+            (_, 't') => self.ask_again(),
+            (_, 'd') => return Ok(self.leave_draft()),
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn continue_draft(&mut self) {
+        let Some(draft) = self.draft.take() else { return };
+        self.editor = Editor::new(&draft.text);
+        self.editor.is_draft = true;
+        if draft.over != fingerprint(&self.original) {
+            self.editor.say(
+                "lb.toml has been changed since this draft was begun; leaving shows the whole difference.",
+            );
+        }
+        // From now on it is this terminal's own.
+        if self
+            .drafts
+            .keep(&draft.text, &self.original)
+            .is_ok_and(|path| path != draft.path)
+        {
+            draft.remove();
+        }
+    }
+
+    fn drop_draft(&mut self) {
+        if let Some(draft) = self.draft.take() {
+            draft.remove();
+        }
+        self.editor.say("The draft is gone.");
+    }
+
+    /// What was typed is not thrown away by one letter.
+    fn ask_again(&mut self) {
+        let (lines, more) =
+            lb_agent::text_difference(&lossy(&self.original), &lossy(&self.editor.text.bytes()));
+        let page = Page::new(
+            Question::ThrowAway,
+            "This would be lost:",
+            difference(&lines, more),
+        );
+        self.editor.mode = Mode::Page(page);
+    }
+
+    fn leave_draft(&mut self) -> Option<Ended> {
+        match self.drafts.keep(&self.editor.text.bytes(), &self.original) {
+            Ok(path) => Some(Ended::Told(format!(
+                "Nothing was changed. The draft is kept as {}; `config edit` goes on with it.",
+                path.display()
+            ))),
+            Err(why) => {
+                self.editor.message = format!("The draft cannot be kept: {why}. Edit on, or throw it away.");
+                None
+            }
+        }
+    }
+
+    /// The time that was typed, and with it the text.
+    pub fn confirm(&mut self, words: &str) -> Result<Option<Ended>, Failure> {
+        let window = time(words.trim()).filter(|window| WINDOW.contains(window));
+        let Some(window) = window else {
+            self.editor.message =
+                format!("`{words}` is no time from 1s to 1h, such as 2m; Ctrl-X asks again.");
+            return Ok(None);
+        };
+        self.terms.confirm_ms = u64::try_from(window.as_millis()).ok();
+        self.apply()
+    }
+
+    fn apply(&mut self) -> Result<Option<Ended>, Failure> {
+        let bytes = self.editor.text.bytes();
+        // The draft comes first: applying may cost the way to this terminal.
+        let kept = self.drafts.keep(&bytes, &self.original);
+        self.editor.say("Applying ...");
+        self.paint()?;
+        let mut terms = self.terms.clone();
+        terms.over = Some(fingerprint(&self.original));
+        let request = match put::request(bytes, terms) {
+            Ok(request) => request,
+            Err(report) => {
+                self.editor.mode = Mode::Page(faulty(&report.check));
+                return Ok(None);
+            }
+        };
+        let answer = self.ask(&request)?;
+        self.editor.message.clear();
+        match answer {
+            Ok(Response::Apply(report)) if report.applied => {
+                self.drafts.forget();
+                return Ok(Some(Ended::Applied(report)));
+            }
+            Ok(Response::Apply(report)) => self.editor.mode = Mode::Page(faulty(&report.check)),
+            Ok(_) => self
+                .editor
+                .say("The agent answered something else; edit on, or leave a draft."),
+            Err(failure) => self.refused(&failure),
+        }
+        self.terms.confirm_ms = None;
+        if let Err(why) = kept {
+            self.editor.message.push_str(&format!(" No draft is kept: {why}"));
+        }
+        Ok(None)
+    }
+
+    /// Ctrl-C ends the wait for the answer.
+    fn ask(&mut self, request: &Request) -> Result<Result<Response, Failure>, Failure> {
+        let set = self.context.input.set_typing(Typing::Command);
+        set.map_err(Failure::Terminal)?;
+        self.context.interrupt.clear();
+        let answer = self.context.ask(request);
+        self.take_keys()?;
+        Ok(answer)
+    }
+
+    fn refused(&mut self, failure: &Failure) {
+        if let Ok(theirs) = original(self.context)
+            && theirs != self.original
+        {
+            self.editor.mode = Mode::Page(self.elsewhere(&theirs));
+            return;
+        }
+        self.editor.message = format!("Not applied: {}", failure.sentence());
+    }
+}
+
+fn faulty(check: &CheckReport) -> Page {
+    let title = format!("{}: this cannot be applied.", some(check.faults.len(), "fault"));
+    let lines = check.rendered.lines().map(|line| (line.to_owned(), Tone::Plain));
+    Page::new(Question::Faulty, &title, lines.collect())
+}
