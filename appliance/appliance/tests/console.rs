@@ -6,7 +6,7 @@ mod stage;
 use std::num::NonZero;
 use std::time::{Duration, Instant};
 
-use stage::{FakeAgent, Kind, SCREEN, SERIAL, Terminal, answer, encode, find};
+use stage::{FakeAgent, Kind, SCREEN, SERIAL, Terminal, answer, encode, find, screen, shows};
 
 #[test]
 fn a_serial_line_of_no_size_that_never_answers_gets_24_by_80() {
@@ -406,22 +406,6 @@ fn put_with_json_shows_the_document_only() {
     let document: serde_json::Value = serde_json::from_str(document).unwrap();
     assert_eq!(document["applied"], true);
     assert_eq!(agent.put(), ["hostname = \"x\"\n"]);
-}
-
-/// The screen of 24 by 80 after all that has come so far.
-fn screen(terminal: &Terminal) -> String {
-    let size = |n| NonZero::new(n).unwrap();
-    let mut screen = vt100::Parser::new(size(24), size(80), 0);
-    screen.process(&terminal.output());
-    screen.screen().contents()
-}
-
-fn shows(terminal: &Terminal, what: &str, holds: impl Fn(&str) -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !holds(&screen(terminal)) {
-        assert!(Instant::now() < deadline, "{what}:\n{}", screen(terminal));
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// The first line of the list, which has the marker at first.

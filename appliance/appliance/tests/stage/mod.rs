@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::io::{BufRead, BufReader, Write};
+use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -575,6 +576,22 @@ impl Drop for Terminal {
 
 pub fn prompt() -> String {
     format!("{}> ", rustix::system::uname().nodename().to_string_lossy())
+}
+
+/// The screen of 24 by 80 after all that has come so far.
+pub fn screen(terminal: &Terminal) -> String {
+    let size = |n| NonZero::new(n).unwrap();
+    let mut screen = vt100::Parser::new(size(24), size(80), 0);
+    screen.process(&terminal.output());
+    screen.screen().contents()
+}
+
+pub fn shows(terminal: &Terminal, what: &str, holds: impl Fn(&str) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds(&screen(terminal)) {
+        assert!(Instant::now() < deadline, "{what}:\n{}", screen(terminal));
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 pub fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {

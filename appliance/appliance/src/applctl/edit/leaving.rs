@@ -12,7 +12,7 @@ use super::state::{Editor, Mode, Prompt};
 use crate::applctl::failure::Failure;
 use crate::applctl::input::Typing;
 use crate::applctl::put;
-use crate::applctl::render::{Tone, some};
+use crate::applctl::render::{Tone, some, wrap};
 
 /// Until a configuration returns, if nobody says another time.
 const WINDOW_OFFERED: &str = "2m";
@@ -52,8 +52,10 @@ impl Session<'_, '_> {
         }
         let (lines, more) = lb_agent::text_difference(&lossy(&self.original), &lossy(text));
         let mut lines = difference(&lines, more);
-        let warnings = check.warnings.into_iter();
-        lines.extend(warnings.map(|warning| (format!("Warning: {warning}"), Tone::Doubtful)));
+        for warning in &check.warnings {
+            let wrapped = wrap(&format!("Warning: {warning}"), self.columns(), 2);
+            lines.extend(wrapped.lines().map(|line| (line.to_owned(), Tone::Doubtful)));
+        }
         Page::new(Question::Ready, "No faults. What is changed:", lines)
     }
 

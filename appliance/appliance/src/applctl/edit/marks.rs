@@ -80,7 +80,7 @@ impl Marks {
     /// The next one behind a place, or else the first.
     pub fn after(&self, place: Place) -> Option<&Mark> {
         let behind = |mark: &&Mark| (mark.line, mark.bytes.start) > (place.line, place.byte);
-        self.listed.iter().find(behind).or(self.listed.first())
+        self.iter().find(behind).or(self.listed.first())
     }
 
     /// Lines up to `to` became lines up to `end`: what is marked below moves along.

@@ -260,6 +260,10 @@ impl<'a, 'b> Session<'a, 'b> {
         self.send(&text)
     }
 
+    pub fn columns(&self) -> usize {
+        self.size.0
+    }
+
     fn send(&mut self, text: &str) -> Result<(), Failure> {
         let out = &mut self.context.out;
         out.write_all(text.as_bytes())

@@ -1,0 +1,267 @@
+//! `config edit` on a terminal: what is typed and pasted, what is asked on leaving, and that no text is lost.
+
+mod stage;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use lb_core::config::fingerprint;
+use lb_core::control::{ConfigText, Request, Response};
+use stage::{FakeAgent, Kind, SCREEN, SERIAL, Terminal, answer, encode, find, screen, shows};
+
+const ORIGINAL: &str = "hostname = \"lb\"\n";
+
+/// An appliance whose lb.toml others can change, and which refuses as the agent does.
+fn shared() -> (FakeAgent, Arc<Mutex<String>>) {
+    let file = Arc::new(Mutex::new(ORIGINAL.to_owned()));
+    let text = file.clone();
+    let agent = FakeAgent::start(move |request| {
+        let mut text = text.lock().unwrap();
+        encode(&match request {
+            Request::ConfigShow { .. } => Response::Config(ConfigText {
+                path: "/nowhere/lb.toml".into(),
+                text: text.clone(),
+            }),
+            Request::ConfigPut { terms, .. } if terms.over != Some(fingerprint(text.as_bytes())) => {
+                Response::Error {
+                    message: "somebody else has changed lb.toml meanwhile".into(),
+                }
+            }
+            Request::ConfigPut { text: new, .. } => {
+                new.clone_into(&mut text);
+                answer(request)
+            }
+            other => answer(other),
+        })
+    });
+    (agent, file)
+}
+
+fn edit(kind: Kind, agent: &FakeAgent) -> Terminal {
+    let terminal = Terminal::start(kind, agent);
+    terminal.send("config edit\r");
+    shows(&terminal, "the editor", |screen| screen.starts_with("lb.toml"));
+    terminal
+}
+
+/// Leaves, and applies.
+fn apply(terminal: &mut Terminal) {
+    terminal.send("\x18");
+    shows(terminal, "what is changed", |screen| screen.contains("a apply"));
+    terminal.send("a");
+    terminal.expect("OK. Applied, 1 step.");
+    terminal.prompt();
+}
+
+#[test]
+fn a_fault_is_marked_told_and_mended() {
+    let (agent, _) = shared();
+    let mut terminal = edit(SERIAL, &agent);
+    terminal.send("\x1b[Bhostnam = 1");
+    shows(&terminal, "the fault", |screen| {
+        screen.contains("  2! hostnam = 1") && screen.contains("did you mean `hostname`")
+    });
+    terminal.send("\x18");
+    shows(&terminal, "the faults", |screen| {
+        screen.contains("this cannot be applied") && !screen.contains("a apply")
+    });
+    terminal.send("e");
+    shows(&terminal, "the text", |screen| {
+        screen.starts_with("lb.toml changed")
+    });
+    // Ctrl-K takes the line, and the next one is typed with a completion.
+    terminal.send("\x0b[timeo");
+    shows(&terminal, "what was typed", |screen| {
+        screen.contains("  2  [timeo")
+    });
+    terminal.send("\t");
+    shows(&terminal, "the table", |screen| screen.contains("[timeouts]"));
+    terminal.send("\rtcp = \"900s\"\r");
+    shows(&terminal, "no fault", |screen| {
+        screen.contains("tcp = \"900s\"") && !screen.contains("fault  ") && !screen.contains('!')
+    });
+    apply(&mut terminal);
+    assert_eq!(agent.put(), ["hostname = \"lb\"\n[timeouts]\ntcp = \"900s\"\n"]);
+    assert!(
+        find(&terminal.output(), b"\x1b[?2004h").is_none(),
+        "nobody answered"
+    );
+    assert!(terminal.command("version").contains("0.1.0"));
+}
+
+#[test]
+fn a_thousand_pasted_lines_lose_no_byte() {
+    let text: String = (1..1000)
+        .map(|n| format!("\t# {n}\t\tä€\u{1F600} [[virtual_server]] \"quoted\" \\ {n}\n"))
+        .collect();
+    let typed = text.replace('\n', "\r");
+    let answers = Kind {
+        answer: Some((24, 80)),
+        ..SERIAL
+    };
+    for (kind, sent) in [
+        (SERIAL, typed.clone()),
+        (answers, format!("\x1b[200~{typed}\x1b[201~")),
+    ] {
+        let (agent, _) = shared();
+        let mut terminal = edit(kind, &agent);
+        assert_eq!(
+            find(&terminal.output(), b"\x1b[?2004h").is_some(),
+            kind.answer.is_some()
+        );
+        terminal.send(sent);
+        shows(&terminal, "the end", |screen| screen.contains("line 1000/1001"));
+        apply(&mut terminal);
+        assert!(agent.put() == [format!("{text}{ORIGINAL}")]);
+    }
+}
+
+#[test]
+fn a_lost_line_costs_no_text() {
+    let (agent, file) = shared();
+    let terminal = edit(SCREEN, &agent);
+    terminal.send("# not \x1b[24;80Rlost");
+    shows(&terminal, "the text", |screen| {
+        screen.contains("# not losthostname")
+    });
+    let device = terminal.device.replace("/dev/", "").replace('/', "-");
+    let draft: PathBuf = agent.socket.with_file_name(format!("lb.draft.{device}.toml"));
+    terminal.hang_up();
+    let kept = std::fs::read_to_string(&draft).unwrap();
+    assert!(kept.ends_with("\n# not losthostname = \"lb\"\n"), "{kept}");
+    assert!(lb_core::config::parse(&kept).is_ok());
+    // Another terminal is offered it, and leaves it once.
+    "hostname = \"other\"\n".clone_into(&mut file.lock().unwrap());
+    let mut terminal = Terminal::start(SCREEN, &agent);
+    terminal.send("config edit\r");
+    shows(&terminal, "the offer", |screen| screen.contains("c continue it"));
+    terminal.send("l");
+    terminal.expect("the draft is kept");
+    terminal.prompt();
+    terminal.send("config edit\r");
+    shows(&terminal, "the offer", |screen| screen.contains("+# not lost"));
+    terminal.send("c");
+    shows(&terminal, "the draft", |screen| {
+        screen.starts_with("lb.toml draft") && screen.contains("has been changed since this draft")
+    });
+    terminal.send("\x1b[1;5F# more");
+    apply(&mut terminal);
+    assert_eq!(agent.put(), ["# not losthostname = \"lb\"\n# more"]);
+    let left = std::fs::read_dir(draft.parent().unwrap()).unwrap();
+    let left: Vec<_> = left.flatten().map(|entry| entry.file_name()).collect();
+    assert!(
+        !left.iter().any(|name| name.to_string_lossy().contains("draft")),
+        "{left:?}"
+    );
+}
+
+#[test]
+fn what_somebody_else_has_changed_is_noticed() {
+    let (agent, file) = shared();
+    let mut terminal = edit(SCREEN, &agent);
+    terminal.send("# mine\r");
+    "# theirs\n".clone_into(&mut file.lock().unwrap());
+    terminal.send("\x13");
+    shows(&terminal, "their change", |screen| {
+        screen.contains("Somebody else") && screen.contains("+# theirs")
+    });
+    terminal.send("o");
+    shows(&terminal, "both changes", |screen| {
+        screen.contains("-# theirs") && screen.contains("+# mine")
+    });
+    // Between the question and the answer, too.
+    "# again\n".clone_into(&mut file.lock().unwrap());
+    terminal.send("a");
+    shows(&terminal, "their change", |screen| screen.contains("+# again"));
+    terminal.send("o");
+    shows(&terminal, "both changes", |screen| screen.contains("-# again"));
+    terminal.send("a");
+    terminal.expect("OK. Applied, 1 step.");
+    terminal.prompt();
+    assert_eq!(*file.lock().unwrap(), "# mine\nhostname = \"lb\"\n");
+}
+
+#[test]
+fn it_is_applied_on_trial_left_as_a_draft_or_thrown_away() {
+    let (agent, _) = shared();
+    let mut terminal = edit(SCREEN, &agent);
+    terminal.send("\x18");
+    terminal.expect("Nothing was changed.");
+    terminal.prompt();
+    terminal.send("config edit --comment why\r");
+    shows(&terminal, "the editor", |screen| screen.contains("  1  hostname"));
+    terminal.send("# a\r");
+    shows(&terminal, "the text", |screen| screen.contains("  1  # a"));
+    terminal.send("\x11");
+    shows(&terminal, "what is changed", |screen| {
+        screen.contains("c apply, confirm later")
+    });
+    terminal.send("t");
+    shows(&terminal, "the question", |screen| {
+        screen.contains("This would be lost")
+    });
+    terminal.send("e");
+    shows(&terminal, "the text", |screen| screen.contains("  1  # a"));
+    terminal.send("\x18");
+    shows(&terminal, "what is changed", |screen| {
+        screen.contains("d leave a draft")
+    });
+    terminal.send("d");
+    terminal.expect("`config edit` goes on with it");
+    terminal.prompt();
+    terminal.send("config edit --comment why\r");
+    shows(&terminal, "the offer", |screen| screen.contains("c continue it"));
+    terminal.send("c\x18");
+    shows(&terminal, "what is changed", |screen| {
+        screen.contains("d leave a draft")
+    });
+    terminal.send("c");
+    shows(&terminal, "the time", |screen| {
+        screen.contains("unless confirmed: 2m")
+    });
+    terminal.send("\x7f0s\r");
+    terminal.expect("OK. ");
+    terminal.prompt();
+    let asked = agent.asked().into_iter().rev();
+    let terms = asked.filter_map(|request| match request {
+        Request::ConfigPut { terms, .. } => Some((terms.confirm_ms, terms.comment)),
+        _ => None,
+    });
+    assert_eq!(
+        terms.collect::<Vec<_>>(),
+        [(Some(20_000), Some("why".to_owned()))]
+    );
+    // Thrown away: nothing is put, and no draft is left.
+    terminal.send("config edit\r");
+    shows(&terminal, "the editor", |screen| screen.contains("  2  hostname"));
+    terminal.send("# b\r\x18");
+    shows(&terminal, "what is changed", |screen| {
+        screen.contains("t throw away")
+    });
+    terminal.send("t");
+    shows(&terminal, "the question", |screen| {
+        screen.contains("This would be lost")
+    });
+    terminal.send("y");
+    terminal.expect("Nothing was changed.");
+    terminal.prompt();
+    assert_eq!(agent.put().len(), 1);
+}
+
+#[test]
+fn a_window_that_has_changed_is_asked_for() {
+    let (agent, _) = shared();
+    let small = Kind {
+        answer: Some((10, 40)),
+        ..SERIAL
+    };
+    let terminal = edit(small, &agent);
+    assert_eq!(terminal.size(), (10, 40));
+    assert!(screen(&terminal).contains("^X leave  ^F find  ^Z undo  ^Y redo"));
+    let before = terminal.output().len();
+    terminal.send("\x0c");
+    shows(&terminal, "it is drawn anew", |_| {
+        find(&terminal.output()[before..], b"\x1b[6n").is_some()
+            && find(&terminal.output()[before..], b"\x1b[2J\x1b[1;1Hlb.toml").is_some()
+    });
+}
