@@ -100,7 +100,8 @@ fn marked(screen: &str) -> &str {
         .unwrap_or_default()
 }
 
-fn shows(scene: &mut Scene, what: &str, holds: impl Fn(&str) -> bool) -> Told {
+/// Waits until the screen of the serial line is like this.
+pub fn shows(scene: &mut Scene, what: &str, holds: impl Fn(&str) -> bool) -> Told {
     let started = Instant::now();
     loop {
         let screen = scene.vm().console.screen();

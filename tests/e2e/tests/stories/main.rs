@@ -14,6 +14,7 @@ mod damage;
 mod dead;
 mod drains;
 mod drift;
+mod edits;
 mod fast;
 mod first_boot;
 mod flaps;
@@ -190,6 +191,7 @@ fn main() -> ExitCode {
             machine::power_button_and_ctrl_alt_del,
         ),
         Story::new("console_commands", 180, machine::console_commands),
+        Story::new("edited_at_the_console", 180, edits::edited_at_the_console),
     ];
     story::main(stories, || {
         artifacts::prepare(Path::new(env!("CARGO_BIN_EXE_saboteur")))

@@ -70,7 +70,7 @@ fn after(scene: &mut Scene, end: End) -> Result<String> {
 }
 
 /// lb.toml on the disk, which needs no more than a replay of its journal.
-fn file_on(scene: &Scene) -> Result<String> {
+pub fn file_on(scene: &Scene) -> Result<String> {
     volume::assert_replayable(&scene.disk)?;
     let content = volume::read(&scene.disk, "lb.toml")?
         .ok_or_else(|| LabError::Unexpected("there is no lb.toml any more".into()))?;
