@@ -4,9 +4,9 @@
 mod stage;
 
 use std::num::NonZero;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use stage::{FakeAgent, Kind, SCREEN, SERIAL, Terminal, answer, encode, find, screen, shows};
+use stage::{FakeAgent, Kind, SCREEN, SERIAL, Terminal, answer, encode, find, shows};
 
 #[test]
 fn a_serial_line_of_no_size_that_never_answers_gets_24_by_80() {

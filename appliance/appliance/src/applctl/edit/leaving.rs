@@ -172,7 +172,7 @@ impl Session<'_, '_> {
         match answer {
             Ok(Response::Apply(report)) if report.applied => {
                 self.drafts.forget();
-                return Ok(Some(Ended::Applied(report)));
+                return Ok(Some(Ended::Applied(Box::new(report))));
             }
             Ok(Response::Apply(report)) => self.editor.mode = Mode::Page(faulty(&report.check)),
             Ok(_) => self

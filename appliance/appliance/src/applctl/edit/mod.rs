@@ -38,7 +38,7 @@ pub fn run(invocation: &Invocation, terms: Terms, context: &mut Context<'_>) -> 
     match outcome? {
         Ended::Applied(report) => {
             cleared?;
-            answer(Response::Apply(report), false, context)
+            answer(Response::Apply(*report), false, context)
         }
         Ended::Told(sentence) => {
             cleared?;

@@ -40,7 +40,7 @@ const CLEAR: &str = "\x1b[0m\x1b[H\x1b[2J";
 /// How an edit ended.
 #[derive(Debug)]
 pub enum Ended {
-    Applied(ApplyReport),
+    Applied(Box<ApplyReport>),
     /// Otherwise, in a sentence.
     Told(String),
 }
