@@ -562,6 +562,12 @@ fn one_key_is_set_added_and_deleted_in_the_text_of_the_file() {
     );
     assert!(shown.contains("OK. Applied"), "{shown}");
     assert_eq!(agent.put(), ["hostname = \"box\"\n"]);
+    // Only in the place of the text that it was made of.
+    let over = agent.asked().into_iter().find_map(|request| match request {
+        lb_core::control::Request::ConfigPut { terms, .. } => terms.over,
+        _ => None,
+    });
+    assert_eq!(over, Some(lb_core::config::fingerprint(b"hostname = \"lb\"\n")));
     let shown = terminal.command("config add interface name=eth0 addresses=192.168.0.1/24 --dry-run");
     assert!(
         shown.contains("+[[interface]]") && shown.contains("+addresses = [\"192.168.0.1/24\"]"),

@@ -71,9 +71,7 @@ fn a_fault_is_marked_told_and_mended() {
     });
     // Ctrl-K takes the line, and the next one is typed with a completion.
     terminal.send("\x0b[timeo");
-    shows(&terminal, "what was typed", |screen| {
-        screen.contains("[timeo")
-    });
+    shows(&terminal, "what was typed", |screen| screen.contains("[timeo"));
     terminal.send("\t");
     shows(&terminal, "the table", |screen| screen.contains("[timeouts]"));
     terminal.send("\rtcp = \"900s\"\r");
@@ -120,16 +118,16 @@ fn a_thousand_pasted_lines_lose_no_byte() {
 fn a_lost_line_costs_no_text() {
     let (agent, file) = shared();
     let terminal = edit(SCREEN, &agent);
-    terminal.send("# not \x1b[24;80Rlost");
-    shows(&terminal, "the text", |screen| {
-        screen.contains("# not losthostname")
-    });
+    terminal.send("# not \x1b[24;80Rlost\rhostnam = 1\r");
+    shows(&terminal, "the text", |screen| screen.contains("  3  hostname"));
     let device = terminal.device.replace("/dev/", "").replace('/', "-");
     let draft: PathBuf = agent.socket.with_file_name(format!("lb.draft.{device}.toml"));
     terminal.hang_up();
     let kept = std::fs::read_to_string(&draft).unwrap();
-    assert!(kept.ends_with("\n# not losthostname = \"lb\"\n"), "{kept}");
-    assert!(lb_core::config::parse(&kept).is_ok());
+    assert!(
+        kept.ends_with("\n# not lost\nhostnam = 1\nhostname = \"lb\"\n"),
+        "{kept}"
+    );
     // Another terminal is offered it, and leaves it once.
     "hostname = \"other\"\n".clone_into(&mut file.lock().unwrap());
     let mut terminal = Terminal::start(SCREEN, &agent);
@@ -144,9 +142,13 @@ fn a_lost_line_costs_no_text() {
     shows(&terminal, "the draft", |screen| {
         screen.starts_with("lb.toml draft") && screen.contains("has been changed since this draft")
     });
-    terminal.send("\x1b[1;5F# more");
+    shows(&terminal, "its fault", |screen| {
+        screen.contains("  2! hostnam = 1")
+    });
+    terminal.send("\x1b[B\x0b\x1b[1;5F# more");
+    shows(&terminal, "its end", |screen| screen.contains("# more"));
     apply(&mut terminal);
-    assert_eq!(agent.put(), ["# not losthostname = \"lb\"\n# more"]);
+    assert_eq!(agent.put(), ["# not lost\nhostname = \"lb\"\n# more"]);
     let left = std::fs::read_dir(draft.parent().unwrap()).unwrap();
     let left: Vec<_> = left.flatten().map(|entry| entry.file_name()).collect();
     assert!(

@@ -93,6 +93,7 @@ impl Session<'_, '_> {
         let Some(draft) = self.draft.take() else { return };
         self.editor = Editor::new(&draft.text);
         self.editor.is_draft = true;
+        self.judged = None;
         if draft.over != fingerprint(&self.original) {
             self.editor.say(
                 "lb.toml has been changed since this draft was begun; leaving shows the whole difference.",

@@ -70,7 +70,8 @@ fn greeting(context: &Context<'_>, is_empty: bool) -> String {
             left.as_secs()
         ),
         None if is_empty => {
-            "There is no lb.toml yet. Tab completes keys; `config show` and lb.toml.sample show how one looks.".to_owned()
+            "There is no lb.toml yet. Tab completes keys; `explain KEY` at the prompt tells about each."
+                .to_owned()
         }
         None => String::new(),
     }

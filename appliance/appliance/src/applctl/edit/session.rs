@@ -19,6 +19,7 @@ use crate::applctl::failure::Failure;
 use crate::applctl::fullscreen::Canvas;
 use crate::applctl::input::{Came, Typing};
 use crate::applctl::interrupt::Interrupt;
+use crate::applctl::render::Screen;
 
 /// The line is quiet when nothing has come for so long: two bytes of a paste are nearer at 9,600 baud too.
 const QUIET: Duration = Duration::from_millis(20);
@@ -64,8 +65,8 @@ pub struct Session<'a, 'b> {
     repaint_at: Instant,
     judge_at: Option<Instant>,
     keep_at: Option<Instant>,
-    /// Of the text that was judged last, and of the one that was kept.
-    judged: u64,
+    /// The revision of the text that was judged last, and of the one that was kept.
+    pub judged: Option<u64>,
     kept: u64,
 }
 
@@ -99,7 +100,7 @@ impl<'a, 'b> Session<'a, 'b> {
             repaint_at: Instant::now(),
             judge_at: Some(Instant::now()),
             keep_at: None,
-            judged: u64::MAX,
+            judged: None,
             kept: 0,
         };
         session.offer_draft();
@@ -164,7 +165,9 @@ impl<'a, 'b> Session<'a, 'b> {
     /// All keys that have come.
     fn press_all(&mut self, late: bool) -> Result<Option<Ended>, Failure> {
         while let Some(typed) = self.decoder.take(self.context.input.pending(), late) {
-            self.judge_at = Some(Instant::now() + JUDGE_AFTER);
+            let now = Instant::now();
+            self.judge_at = Some(now + JUDGE_AFTER);
+            self.keep_at.get_or_insert(now + KEEP_AFTER);
             let ended = match self.editor.press(typed) {
                 Asks::Picture => None,
                 Asks::Redraw => {
@@ -227,18 +230,17 @@ impl<'a, 'b> Session<'a, 'b> {
     fn judge(&mut self) {
         self.judge_at = None;
         let revision = self.editor.text.revision();
-        if revision != self.kept && self.keep_at.is_none() {
-            self.keep_at = Some(Instant::now() + KEEP_AFTER);
-        }
-        if revision != self.judged {
-            self.judged = revision;
+        if self.judged.replace(revision) != Some(revision) {
             self.editor.judged(Marks::of(&self.editor.text.bytes()));
         }
     }
 
     fn keep(&mut self) {
         self.keep_at = None;
-        self.kept = self.editor.text.revision();
+        let revision = self.editor.text.revision();
+        if std::mem::replace(&mut self.kept, revision) == revision {
+            return;
+        }
         if !self.editor.is_changed() {
             self.drafts.forget();
         } else if let Err(why) = self.drafts.keep(&self.editor.text.bytes(), &self.original) {
@@ -282,6 +284,7 @@ impl<'a, 'b> Session<'a, 'b> {
 
     /// Leaves an empty screen.
     pub fn end(&mut self) -> Result<(), Failure> {
+        self.context.screen = Screen::terminal(self.size.0, self.context.screen.colour);
         let set = self.context.input.set_typing(Typing::Command);
         if self.announces_pastes {
             self.send(PASTES_OFF)?;
