@@ -1,4 +1,5 @@
 //! `config edit` on a terminal: what is typed and pasted, what is asked on leaving, and that no text is lost.
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 
 mod stage;
 
