@@ -74,7 +74,7 @@ fn continued(scene: &mut Scene) -> Told {
     scene.vm().wait_for("OK. Applied", BOOT_LIMIT)?;
     let history = scene.vm().json("config history")?;
     let newest = &history["entries"][0];
-    assert_eq!(newest["why"], "draft", "{history:#}");
+    assert_eq!(newest["why"], "put: draft", "{history:#}");
     assert_eq!(newest["by"], "console ttyS0", "{history:#}");
     Ok(())
 }
