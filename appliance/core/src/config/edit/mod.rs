@@ -64,11 +64,16 @@ pub enum EditFault {
 
 /// The text with the change made.
 pub fn edit(text: &str, change: &Change) -> Result<String, EditFault> {
-    refuse_broken(text)?;
+    let faults = refuse_broken(text)?;
     let scope = Scope::of(text, change.path());
     let tree = Tree::of(text, scope.range.clone(), first(change.path()));
     let splices = splices(&tree, change, &scope).map_err(|message| EditFault::Words(harmless(&message)))?;
-    Ok(splice::apply(text, splices))
+    let edited = splice::apply(text, splices);
+    match faults {
+        // What is wrong with it stands in the way: tables that would have to be lists, for one.
+        Some(faults) if DeTable::parse(&edited).is_err() => Err(EditFault::Text(faults)),
+        _ => Ok(edited),
+    }
 }
 
 /// Names of the text, and words that were completed from them, are not raw on the terminal.
@@ -78,11 +83,13 @@ fn harmless(message: &str) -> String {
     shown
 }
 
-fn refuse_broken(text: &str) -> Result<(), EditFault> {
+/// The faults of a text that is TOML all the same.
+fn refuse_broken(text: &str) -> Result<Option<Faults>, EditFault> {
     // A text that reads well is read service by service, in little memory.
     match super::parse(text) {
         Err(faults) if DeTable::parse(text).is_err() => Err(EditFault::Text(faults)),
-        _ => Ok(()),
+        Err(faults) => Ok(Some(faults)),
+        Ok(_) => Ok(None),
     }
 }
 

@@ -487,6 +487,13 @@ fn absent() -> impl Strategy<Value = (Change, &'static str)> {
 }
 
 #[test]
+fn a_fault_of_the_text_that_stands_in_the_way_is_told() {
+    let text = "[[virtual_server.real_server]]\n";
+    let change = add("virtual_server", &["name=new", "listen=10.0.0.1:80"]);
+    assert!(matches!(edit(text, &change), Err(EditFault::Text(_))));
+}
+
+#[test]
 fn names_of_the_text_do_not_steer_the_terminal() {
     let text = "[[virtual_server]]\nname = \"\\u001b[31mweb\"\n";
     let message = |change| edit(text, &change).unwrap_err().to_string();
