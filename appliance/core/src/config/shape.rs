@@ -31,7 +31,7 @@ pub(super) static ALL: [&Table; 19] = [
 ];
 
 /// Words that operators bring along, and what they are here.
-const FOREIGN: [(&str, &str); 30] = [
+const FOREIGN: [(&str, &str); 39] = [
     (
         "persistence_timeout",
         "persistence = { timeout = \"5m\" } in [[virtual_server]]",
@@ -51,7 +51,16 @@ const FOREIGN: [(&str, &str); 30] = [
     ),
     ("real_servers", "[[virtual_server.real_server]], once per server"),
     ("servers", "[[virtual_server.real_server]], once per server"),
+    ("server", "[[virtual_server.real_server]], once per server"),
     ("service", "[[virtual_server]], once per service"),
+    ("backend", "[[virtual_server]], once per service"),
+    ("frontend", "[[virtual_server]], once per service"),
+    ("upstream", "[[virtual_server]], once per service"),
+    ("bind", "listen = \"192.168.0.1:80\" in [[virtual_server]]"),
+    ("vip", "listen = \"192.168.0.1:80\" in [[virtual_server]]"),
+    ("balance", "scheduler = \"...\" in [[virtual_server]]"),
+    ("inter", "`interval` of a check"),
+    ("maxconn", "`max_connections` of a server"),
     ("services", "[[virtual_server]], once per service"),
     ("ip", "`address` or `addresses`"),
     ("port", "part of the address: \"192.168.0.1:80\""),

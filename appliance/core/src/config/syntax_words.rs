@@ -84,10 +84,16 @@ fn header(source: &str) -> Wrong {
 fn no_value(source: &str) -> Wrong {
     let line = first_line(source);
     if let Some((key, value)) = line.split_once(':').filter(|(_, value)| !value.trim().is_empty()) {
+        let sign = if value.starts_with('=') { "`:=`" } else { "`:`" };
         let key = key.trim_matches([' ', '\t', '"', '\'', '-']);
-        let example = quoted(&format!("{key} = {}", value.trim().trim_end_matches(',')));
+        let value = value
+            .strip_prefix('=')
+            .unwrap_or(value)
+            .trim()
+            .trim_end_matches(',');
+        let example = quoted(&format!("{key} = {value}"));
         return Wrong::new(
-            "`:` where `=` belongs",
+            format!("{sign} where `=` belongs"),
             format!("write {example}, with text in quotes"),
         );
     }
@@ -150,6 +156,14 @@ fn value(source: &str, span: Range<usize>) -> (Range<usize>, Wrong) {
             format!("{shown} is no value"),
             "text goes in double quotes, such as \"eth0\"".to_owned(),
         )
+    } else if let Some(word) = truth(bare) {
+        (
+            format!("{shown} is text without quotes"),
+            format!(
+                "write {word} if it is a matter of yes or no, and \"{}\" if it is a text",
+                harmless(bare)
+            ),
+        )
     } else {
         (
             format!("{shown} is text without quotes"),
@@ -157,6 +171,15 @@ fn value(source: &str, span: Range<usize>) -> (Range<usize>, Wrong) {
         )
     };
     (place, Wrong::new(message, help))
+}
+
+/// What other languages say for true and false.
+fn truth(word: &str) -> Option<&'static str> {
+    match word.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "enable" | "enabled" => Some("true"),
+        "false" | "no" | "off" | "disable" | "disabled" => Some("false"),
+        _ => None,
+    }
 }
 
 /// The text of [`quoted`], without its marks.
@@ -167,9 +190,9 @@ fn harmless(text: &str) -> String {
 /// What else the parser says, by how it begins; and the same in other words, with the remedy.
 const SAYINGS: [(&str, &str, &str); 8] = [
     (
-        "unexpected key or value",
-        "there is something behind the value",
-        "one KEY = VALUE on a line; a comment begins with #",
+        "extra `=`",
+        "there is one `=` too many",
+        "one `=` stands between a key and its value",
     ),
     (
         "missing escaped value",
@@ -194,9 +217,15 @@ const COMMAS: &str = "elements of a list and keys of an inline table are separat
 
 fn elsewhere(source: &str, span: &Range<usize>, message: &str) -> Wrong {
     if message.starts_with("invalid unquoted key") {
+        if let Some(space) = odd_space(&source[span.clone()]) {
+            return space;
+        }
         let found = quoted(&source[span.clone()]);
         let help = "keys are letters, digits, `_` and `-`, without quotes";
         return Wrong::new(format!("{found} cannot be in a key"), help);
+    }
+    if message.starts_with("unexpected key or value") {
+        return behind(source, span.start);
     }
     if let Some((_, what, help)) = SAYINGS.iter().find(|(start, ..)| message.starts_with(start)) {
         return Wrong::new(*what, *help);
@@ -205,4 +234,44 @@ fn elsewhere(source: &str, span: &Range<usize>, message: &str) -> Wrong {
         Some((what, expected)) => Wrong::new(what, format!("expected: {expected}")),
         None => Wrong::new(message, LINES),
     }
+}
+
+/// A statement goes on where it should be over.
+fn behind(source: &str, start: usize) -> Wrong {
+    let line = source[..start].rfind('\n').map_or(0, |at| at + 1);
+    let before = &source[line..start];
+    if before.trim_end().ends_with("=>") {
+        return Wrong::new("`=>` where `=` belongs", "write KEY = VALUE");
+    }
+    if let Some(space) = odd_space(before.trim_end_matches([' ', '\t'])) {
+        return space;
+    }
+    let rest = first_line(&source[start..]).trim();
+    let what = match rest.chars().next() {
+        Some(';' | ',') if rest.len() == 1 => format!("{} behind the value", quoted(rest)),
+        Some(_) => format!("{} is behind the value", quoted(rest)),
+        None => "there is something behind the value".to_owned(),
+    };
+    let help = match rest.chars().next() {
+        Some(';' | ',') => {
+            "a statement ends with its line; remove it, and what follows goes on a line of its own"
+        }
+        _ => "one KEY = VALUE on a line; a comment begins with #",
+    };
+    Wrong::new(what, help)
+}
+
+/// A text that ends with a space which is none for TOML: web pages and chat programs make such ones.
+fn odd_space(text: &str) -> Option<Wrong> {
+    let space = text
+        .chars()
+        .next_back()
+        .filter(|c| c.is_whitespace() && !c.is_ascii())?;
+    Some(Wrong::new(
+        format!(
+            "the space here is U+{:04X}, which is none for TOML",
+            u32::from(space)
+        ),
+        "type an ordinary space in its place",
+    ))
 }
