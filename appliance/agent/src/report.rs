@@ -143,7 +143,7 @@ impl Engine {
             .is_some_and(|config| config.interfaces.is_empty())
         {
             problems.push(
-                "lb.toml has no [[interface]]: no address, nothing is forwarded; `config put` replaces it"
+                "lb.toml has no [[interface]]: no address, nothing is forwarded; `setup` asks for what is missing, `config put` takes another one"
                     .to_owned(),
             );
         }
