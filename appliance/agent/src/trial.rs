@@ -19,6 +19,9 @@ use crate::report::{chain, ms};
 use crate::store::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, RETURNED_FILE, Store};
 use crate::system;
 
+/// How it begins what is told of a configuration that was given up.
+const RETURNED: &str = "RETURNED to the former configuration";
+
 /// In the runtime directory while a configuration is pending: the deadline, in milliseconds since the kernel's start. The console's
 /// prompt reads it.
 pub const PENDING_MARK: &str = "pending";
@@ -68,7 +71,7 @@ pub fn clear_away(store: &Store) -> Option<String> {
         log::error!("{PENDING_FILE} stays: {}", chain(&error));
     }
     Some(format!(
-        "RETURNED to the former configuration: one was pending when the agent or the machine ended, and was not confirmed; its text is \
+        "{RETURNED}: one was pending when the agent or the machine ended, and was not confirmed; its text is \
          kept as {} (`config show returned`); `config put` or `config apply` puts another one in force",
         store.path(RETURNED_FILE).display()
     ))
@@ -270,7 +273,7 @@ impl Engine {
             ),
             Err(error) => format!("its text is lost: {}", chain(&error)),
         };
-        let told = format!("RETURNED to the former configuration: {why}; {kept}");
+        let told = format!("{RETURNED}: {why}; {kept}");
         self.tell(level, &told);
         self.last_trial = Some((Instant::now(), told.clone()));
         let former = pending.former;
@@ -279,6 +282,9 @@ impl Engine {
         self.source = former.source;
         self.config_since = former.since;
         self.config_problems = former.problems;
+        // Its text has taken the place of one that returned before.
+        self.config_problems
+            .retain(|problem| !problem.starts_with(RETURNED));
         if level == Level::Error {
             // Nobody may have looked when it happened: `status` says it until something else is put in force.
             self.config_problems.push(told);

@@ -102,7 +102,8 @@ fn whoever_gives_up_changes_nothing() {
         ("Gateway", ""),
         ("Interface to the ser", "1"),
         ("Name of", ""),
-        ("Put this", "y"),
+        ("Put this", "what"),
+        ("Put this", "no"),
     ] {
         say(&mut terminal, question, line);
     }

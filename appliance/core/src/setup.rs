@@ -1,7 +1,7 @@
 //! The questions that lead from nothing to a first lb.toml, and the text that the answers make. Every answer is judged by the reader of lb.toml itself, on
 //! the text so far. Pure: the console asks. Must not: know rules of its own about what is valid.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
@@ -124,7 +124,7 @@ impl Setup {
             ),
             Step::Listen => (
                 "Where clients reach it, ADDRESS:PORT".to_owned(),
-                address_of(&answers.outside_address).map(|address| SocketAddr::new(address, 80).to_string()),
+                own_port(answers),
             ),
             Step::Servers => (
                 "Its servers, each ADDRESS:PORT, with spaces between".to_owned(),
@@ -245,7 +245,12 @@ fn judge(answers: &Answers, step: Step) -> Result<(), String> {
     let mut answers = answers.clone();
     match step {
         // They are not finished, and the text would lack what is asked for next.
-        Step::Outside | Step::Inside | Step::Service => return Ok(()),
+        Step::Outside | Step::Inside => return Ok(()),
+        // The name alone: it would be blamed on the next answers.
+        Step::Service => {
+            answers.listen = own_port(&answers).unwrap_or_default();
+            answers.servers = vec![stand_in(&answers.listen)];
+        }
         // A service without servers is none.
         Step::Listen => answers.servers = vec![stand_in(&answers.listen)],
         _ => {}
@@ -271,8 +276,10 @@ fn stand_in(listen: &str) -> String {
     }
 }
 
-fn address_of(with_prefix: &str) -> Option<IpAddr> {
-    with_prefix.parse::<IpNet>().ok().map(|net| net.addr())
+/// Port 80 of the address to the outside.
+fn own_port(answers: &Answers) -> Option<String> {
+    let net: IpNet = answers.outside_address.parse().ok()?;
+    Some(SocketAddr::new(net.addr(), 80).to_string())
 }
 
 fn text(answers: &Answers) -> String {
@@ -464,8 +471,10 @@ address = "172.16.0.12:30080"
     #[test]
     fn what_is_typed_stays_text() {
         let mut setup = setup(&["eth0"]);
-        answer_all(&mut setup, &["", "192.168.0.1/24", "", "", "a\" \\ b"]);
-        let why = setup.answer("192.168.0.1:80").unwrap_err();
-        assert!(why.contains("name"), "{why}");
+        answer_all(&mut setup, &["", "192.168.0.1/24", "", ""]);
+        for name in ["a\" \\ b", "my service"] {
+            let why = setup.answer(name).unwrap_err();
+            assert!(why.contains("name"), "{why}");
+        }
     }
 }

@@ -17,6 +17,8 @@ use super::render;
 use super::tree::{self, Action};
 
 const FILE: &str = "lb.toml";
+/// Of a path in the history (characters); a reason has 200.
+const LONGEST_PATH: usize = 150;
 
 pub fn run(
     invocation: &Invocation,
@@ -46,7 +48,19 @@ pub fn run(
         context.print(&shown)?;
     }
     terms.over = Some(fingerprint(text.as_bytes()));
-    context.ask(&Request::ConfigPut { text: edited, terms })
+    context.ask(&Request::ConfigPut {
+        text: edited,
+        terms: told(terms, invocation),
+    })
+}
+
+/// What the history says where nobody gave a reason. Without the value, which may be a secret.
+fn told(mut terms: Terms, invocation: &Invocation) -> Terms {
+    let path = invocation.arguments.first().map_or("", String::as_str);
+    let path: String = path.chars().take(LONGEST_PATH).collect();
+    let verb = invocation.command.name;
+    terms.comment.get_or_insert_with(|| format!("{verb} {path}"));
+    terms
 }
 
 /// The text of lb.toml, of which every byte is known.

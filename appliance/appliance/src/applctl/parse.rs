@@ -136,7 +136,7 @@ pub enum UsageError {
         name: &'static str,
         usage: String,
     },
-    #[error("`{path}` takes one {name}; `{word}` is too much")]
+    #[error("`{path}` takes one {name}; `{word}` is too much; one with blanks goes in single quotes: '...'")]
     OneArgument {
         path: String,
         name: &'static str,

@@ -46,20 +46,41 @@ pub fn run(context: &mut Context<'_>) -> Result<Verdict, Failure> {
                 &context.screen
             )
         ))?;
-        say(
-            "Put this in force, and keep it as /config/lb.toml? yes, no, or back",
-            context,
-        )?;
-        context.print("> ")?;
-        match ask::line(context, None)?.as_deref().map(str::trim) {
-            Some("yes") => return put_in_force(text, context),
-            Some("back") => drop(setup.answer("back")),
-            _ => {
+        match decide(context)? {
+            Decision::Yes => return put_in_force(text, context),
+            Decision::Back => drop(setup.answer("back")),
+            Decision::No => {
                 return Err(Failure::Refused(
                     "nothing was changed; `setup` begins anew".to_owned(),
                 ));
             }
         }
+    }
+}
+
+enum Decision {
+    Yes,
+    No,
+    Back,
+}
+
+/// Asks until one of the three words comes.
+fn decide(context: &mut Context<'_>) -> Result<Decision, Failure> {
+    loop {
+        say(
+            "Put this in force, and keep it as /config/lb.toml? yes, no, or back",
+            context,
+        )?;
+        context.print("> ")?;
+        let Some(line) = ask::line(context, None)? else {
+            return Err(Failure::GivenUp);
+        };
+        match line.trim().to_ascii_lowercase().as_str() {
+            "yes" | "y" => return Ok(Decision::Yes),
+            "no" | "n" => return Ok(Decision::No),
+            "back" => return Ok(Decision::Back),
+            _ => say("Not yet: yes, no or back, please.", context)?,
+        };
     }
 }
 

@@ -126,7 +126,10 @@ fn every_usage_error_says_what_to_do() {
             "`config rollback` needs a N: config rollback N; `help config rollback` says more",
         ),
         ("status now", "`status` takes no argument; `now` is too much"),
-        ("services a b", "`services` takes one NAME; `b` is too much"),
+        (
+            "services a b",
+            "`services` takes one NAME; `b` is too much; one with blanks goes in single quotes: '...'",
+        ),
         ("poweroff now", "`poweroff` takes no argument; `now` is too much"),
         (
             "power",
