@@ -19,6 +19,8 @@ type Judged<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// e2fsck's bits for "repaired", which is what a replay of the journal is.
 const REPLAYED: i32 = 1 | 2;
+/// The superblock is 1,024 bytes, two sectors: one of which half has arrived is none. ext4 writes it outside its journal.
+const NO_SUPERBLOCK: &str = "superblock could not be read";
 /// The file system is mostly empty.
 const BLOCK: usize = 4096;
 
@@ -46,6 +48,17 @@ pub fn allowed(steps: &[Step], entries: &[Entry], flushed: usize, next: usize) -
     required..=begun.max(required)
 }
 
+/// What a disk is worth to the next start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The promise holds.
+    Holds,
+    /// It holds by the copy outside of the config volume, which is made anew from it: its superblock was torn.
+    Restored,
+    /// What was promised and is not there.
+    Broken(String),
+}
+
 /// Where a disk is laid out to be looked at.
 #[derive(Debug)]
 pub struct Bench {
@@ -57,27 +70,41 @@ impl Bench {
         Bench { directory }
     }
 
-    /// Why this disk breaks the promise, if it does. `settled`: the first configuration was acknowledged, so that its copies exist.
-    pub fn fault(&self, disk: &Disk, steps: &[Step], settled: bool) -> Judged<Option<String>> {
+    /// `settled`: the first configuration was acknowledged, so that its copies exist.
+    pub fn judge(&self, disk: &Disk, steps: &[Step], settled: bool) -> Judged<Verdict> {
         let volume = self.directory.join("config.ext4");
         write_sparse(&volume, disk.config())?;
         let files = self.directory.join("config");
         let _ = fs::remove_dir_all(&files);
         fs::create_dir_all(&files)?;
+        let mirror = self.directory.join("bootctl");
+        fs::write(&mirror, disk.bootctl())?;
         let path = volume.to_string_lossy();
         let replayed = output(&["e2fsck", "-f", "-p", &path], "")?;
         if replayed.code().is_none_or(|code| code & !REPLAYED != 0) {
-            return Ok(Some(format!(
+            let broken = Verdict::Broken(format!(
                 "the file system needs more than a replay: {}",
                 replayed.stdout
-            )));
+            ));
+            return Ok(match replayed.stdout.contains(NO_SUPERBLOCK) {
+                true if has_a_copy(&mirror, steps, settled)? => Verdict::Restored,
+                _ => broken,
+            });
         }
         let dump = format!("rdump / {}", files.display());
         output(&["debugfs", "-R", &dump, &path], "")?;
-        let mirror = self.directory.join("bootctl");
-        fs::write(&mirror, disk.bootctl())?;
-        Ok(look(&files, &mirror, steps, settled)?)
+        let broken = look(&files, &mirror, steps, settled)?;
+        Ok(broken.map_or(Verdict::Holds, Verdict::Broken))
     }
+}
+
+/// Before anything was acknowledged, nothing was promised.
+fn has_a_copy(mirror: &Path, steps: &[Step], settled: bool) -> Judged<bool> {
+    let record = mirror::read_newest(&mut File::open(mirror)?)?;
+    Ok(record.map_or(!settled, |record| {
+        let mark = fingerprint(&record.payload);
+        steps.iter().any(|step| fingerprint(step.text.as_bytes()) == mark)
+    }))
 }
 
 fn look(files: &Path, mirror: &Path, steps: &[Step], settled: bool) -> io::Result<Option<String>> {

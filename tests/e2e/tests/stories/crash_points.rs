@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use lb_core::config::fingerprint;
 use lb_e2e::config::{QUICK, marked};
-use lb_e2e::crash::{Bench, Chance, Step, allowed, write_some};
+use lb_e2e::crash::{Bench, Chance, Step, Verdict, allowed, write_some};
 use lb_e2e::scene::BOOT_LIMIT;
 use lb_e2e::traffic::is_whole;
 use lb_e2e::write_log::{self, Disk, Entry};
@@ -143,6 +143,7 @@ fn judge(
     let epochs = write_log::epochs(entries);
     let chosen: Vec<usize> = (0..boots).map(|_| chance.below(epochs.len())).collect();
     let (mut disk, mut points, mut looked) = (base.clone(), Vec::new(), 0);
+    let mut restored = 0;
     for (number, epoch) in epochs.iter().enumerate() {
         let steps_here = allowed(steps, entries, epoch.start, epoch.end);
         let settled = *steps_here.start() > 0 || epoch.start >= steps[0].acknowledged;
@@ -153,15 +154,15 @@ fn judge(
             if choice > 0 {
                 write_some(&mut some, writes, chance)?;
             }
-            let fault = bench.fault(&some, &steps[steps_here.clone()], settled)?;
-            assert_eq!(
-                fault,
-                None,
-                "flush {number} of {}, choice {choice} of its writes",
+            let verdict = bench.judge(&some, &steps[steps_here.clone()], settled)?;
+            assert!(
+                !matches!(verdict, Verdict::Broken(_)),
+                "{verdict:?}: flush {number} of {}, choice {choice} of its writes",
                 epochs.len()
             );
             looked += 1;
-            if choice == choices && chosen.contains(&number) {
+            restored += usize::from(verdict == Verdict::Restored);
+            if choice == choices && chosen.contains(&number) && verdict == Verdict::Holds {
                 let steps = steps_here.clone();
                 points.push(Point { disk: some, steps });
             }
@@ -169,7 +170,7 @@ fn judge(
         disk.write_all(writes)?;
     }
     println!(
-        "{looked} disks at {} flushes were looked at: {} entries",
+        "{looked} disks at {} flushes were looked at, {restored} of them with a torn superblock: {} entries",
         epochs.len(),
         entries.len()
     );
@@ -193,8 +194,8 @@ fn a_disk_that_lies_is_seen(
         let mut disk = base.clone();
         disk.write_all(&entries[..kept])?;
         write_some(&mut disk, &entries[kept..end], chance)?;
-        let fault = bench.fault(&disk, &steps[number..=number], true)?;
-        seen += usize::from(fault.is_some());
+        let verdict = bench.judge(&disk, &steps[number..=number], true)?;
+        seen += usize::from(matches!(verdict, Verdict::Broken(_)));
     }
     println!("of {LIES} disks that lied about their flushes {seen} were condemned");
     assert!(seen > 0, "a disk that loses what it has flushed was not noticed");
