@@ -191,7 +191,11 @@ fn interface_changes(label: &str, old: &Interface, new: &Interface, changes: &mu
         changes,
     );
     let number = |number: &Option<u32>| number.map_or("the link's own".to_owned(), |n| format!("{n} bytes"));
-    changes.value(&format!("mtu of {label}"), &old.mtu, &new.mtu, number, "");
+    let cost = match new.mtu {
+        None => "the link keeps what it has until the next boot",
+        Some(_) => "",
+    };
+    changes.value(&format!("mtu of {label}"), &old.mtu, &new.mtu, number, cost);
     let clamp = |clamp: &Option<MssClamp>| match clamp {
         None => "none".to_owned(),
         Some(MssClamp::Mtu) => "what fits the MTU".to_owned(),

@@ -109,7 +109,9 @@ pub static INTERFACE: Table = Table {
                 range: &reader::MTU,
                 unit: "bytes",
             },
-            unset: Unset::Said("the link's own; a VLAN's is that of the link below it"),
+            unset: Unset::Said(
+                "the link's own, or until the next boot what was set before; a VLAN's is that of the link below it",
+            ),
             about: "the largest packet; at least 1280 with an IPv6 address",
             example: "mtu = 9000",
             ..KEY

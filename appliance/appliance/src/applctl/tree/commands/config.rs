@@ -123,7 +123,7 @@ pub(super) const CONFIG: &[Command] = &[
         examples: &[
             "config set virtual_server.nginx.scheduler wrr",
             "config set virtual_server.web.real_server.10.0.0.11:80.weight 5",
-            "config set interface.eth0.mtu 9000 --confirm 2m",
+            "config set interface.eth0.gateway 192.168.0.253 --confirm 2m",
             "config set virtual_server.nginx.check.interval 5s --dry-run",
         ],
         ..LEAF
