@@ -1,8 +1,15 @@
 //! Moments as text, in UTC and the Gregorian calendar. Must not: know what time it is.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 const DAY_S: u64 = 86_400;
+/// The end of the year 9999: what is later is a number that was never a time.
+const FAR_S: u64 = 253_402_300_799;
+
+/// So many seconds after 1970 began.
+pub fn of_unix(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(FAR_S))
+}
 
 /// `2026-11-23T21:58:24.250Z` (RFC 3339); a time before 1970 reads as 1970.
 pub fn rfc3339(time: SystemTime) -> String {
@@ -27,7 +34,7 @@ fn time_of_day(time: SystemTime) -> String {
     format!("{hour:02}:{minute:02}:{second:02}")
 }
 
-fn since_1970(time: SystemTime) -> std::time::Duration {
+fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
@@ -50,8 +57,6 @@ fn civil(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -72,5 +77,7 @@ mod tests {
             rfc3339(SystemTime::UNIX_EPOCH - Duration::from_secs(9)),
             "1970-01-01T00:00:00.000Z"
         );
+        assert_eq!(second(of_unix(1_795_471_104)), "2026-11-23 21:58:24");
+        assert_eq!(second(of_unix(u64::MAX)), "9999-12-31 23:59:59");
     }
 }

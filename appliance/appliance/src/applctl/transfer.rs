@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use lb_core::history;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::client::AskError;
 use super::execute::Context;
@@ -33,11 +33,10 @@ pub struct Encoded {
 }
 
 pub fn encode(name: &str, bytes: &[u8]) -> Encoded {
-    let digest = Sha256::digest(bytes);
     Encoded {
         name: name.to_owned(),
         bytes: bytes.len(),
-        sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: history::sha256(bytes),
         base64: STANDARD.encode(bytes),
     }
 }

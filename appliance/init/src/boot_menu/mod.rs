@@ -6,7 +6,7 @@ mod stage;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use lb_core::control::HistoryEntry;
 use lb_core::date;
@@ -25,9 +25,6 @@ const SHOWN: usize = 5;
 const CONFIG_FILE: &str = "lb.toml";
 /// lb.toml may have 8 MiB; a longer one is none that was in force.
 const CONFIG_BYTES: u64 = (8 << 20) + 1;
-/// A clock that is wrong may say anything: the year 9999.
-const FAR_S: u64 = 253_402_300_799;
-
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Menu {
     /// The newest first.
@@ -154,7 +151,7 @@ fn elsewhere(seat: &str) -> String {
 
 /// `   12  2026-11-26 08:46:22  put: new gateway (console ttyS0)`.
 fn shown(entry: &HistoryEntry) -> String {
-    let time = date::second(UNIX_EPOCH + Duration::from_secs(entry.unix_s.min(FAR_S)));
+    let time = date::second(date::of_unix(entry.unix_s));
     let line = format!("  {:>5}  {time}  {} ({})", entry.number, entry.why, entry.by);
     let clean: String = line
         .chars()

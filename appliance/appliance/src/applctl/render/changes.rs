@@ -1,7 +1,7 @@
 //! What a change would do, what is on trial, and what was in force before.
 //! Must not: judge, or find differences.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use lb_core::control::{ChangeReport, DiffReport, HistoryEntry, HistoryReport, PendingReport, Sign};
 use lb_core::date;
@@ -9,9 +9,6 @@ use lb_core::date;
 use super::config;
 use super::text::{Screen, Tone, bullets, clean, labelled, paragraph, wrap};
 use super::units::{bytes, some, span};
-
-/// The year 9999: later times have no four digits.
-const FAR: u64 = 253_402_300_799;
 
 /// What stands before the prompt while a configuration is on trial.
 pub fn reminder(left: Duration, screen: &Screen) -> String {
@@ -71,7 +68,7 @@ pub fn history(report: &HistoryReport, screen: &Screen) -> String {
 
 /// `* 12  2026-11-26 08:46:22  put: new gateway (console ttyS0, 1.2 kB)`.
 fn one(entry: &HistoryEntry, width: usize, screen: &Screen) -> String {
-    let time = date::second(UNIX_EPOCH + Duration::from_secs(entry.unix_s.min(FAR)));
+    let time = date::second(date::of_unix(entry.unix_s));
     let (mark, tone) = match entry.in_force {
         true => ("*", Tone::Good),
         false => (" ", Tone::Plain),

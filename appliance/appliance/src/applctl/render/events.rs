@@ -1,11 +1,9 @@
 //! What has happened, one event after the other, the oldest first. Must not: choose or sort.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use lb_core::control::{EventReport, EventsReport};
+use lb_core::date;
 
 use super::text::{Screen, Tone, clean, width, wrap};
-use lb_core::date::rfc3339;
 
 pub fn events(report: &EventsReport, screen: &Screen) -> String {
     if report.events.is_empty() {
@@ -15,11 +13,8 @@ pub fn events(report: &EventsReport, screen: &Screen) -> String {
 }
 
 fn one(event: &EventReport, screen: &Screen) -> String {
-    let time = rfc3339(UNIX_EPOCH + Duration::from_secs(event.unix_s.min(FAR)));
-    // The day, and the time to the second.
-    let time = time.replace('T', " ");
-    let time = time.split('.').next().unwrap_or(&time).trim_end_matches('Z');
-    let indent = width(time) + 2;
+    let time = date::second(date::of_unix(event.unix_s));
+    let indent = width(&time) + 2;
     let text = wrap(&clean(&event.text), screen.width.saturating_sub(indent), indent);
     let tone = match event.level.as_str() {
         "error" => Tone::Bad,
@@ -28,13 +23,10 @@ fn one(event: &EventReport, screen: &Screen) -> String {
     };
     format!(
         "{}  {}\n",
-        screen.paint(Tone::Faint, time),
+        screen.paint(Tone::Faint, &time),
         screen.paint(tone, &text)
     )
 }
-
-/// Broken JSON can say anything: the last second of the year 9999.
-const FAR: u64 = 253_402_300_799;
 
 #[cfg(test)]
 mod tests {
