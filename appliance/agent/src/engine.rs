@@ -326,7 +326,10 @@ impl Engine {
                 self.on_observed(scope, observed);
                 self.give_back_soon();
             }
-            Event::AsKnown => self.on_as_known(),
+            Event::AsKnown => {
+                self.on_as_known();
+                self.give_back_soon();
+            }
             Event::Applied(purpose, outcomes) => self.on_applied(purpose, outcomes),
             Event::LinksChanged => {
                 self.checks.forget_routes();
@@ -359,7 +362,7 @@ impl Engine {
         }
     }
 
-    /// What a look at the kernel takes, or an answer, is many times what checks need: it is given back in between.
+    /// What a look at the kernel takes, or an answer, is many times what checks need, also of the executable: it is given back in between.
     fn give_back_soon(&mut self) {
         if self.give_back_at.is_none() {
             self.give_back_at = Some(Instant::now() + LOOKED);
