@@ -43,7 +43,7 @@ pub use apply::{Loaded, load};
 pub use archive::Archive;
 pub use drains::DRAINS_FILE;
 pub use preview::text_difference;
-pub use store::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, RETURNED_FILE, SAMPLE_FILE, Store};
+pub use store::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, RETURNED_FILE, SAMPLE_FILE, Store, StoreError};
 pub use trial::PENDING_MARK;
 
 /// Where the agent finds and leaves things.

@@ -2,7 +2,7 @@
 //! the next boot goes on, and nothing starts with what is half gone. Must not: decide that there is one (the console does, or the boot menu).
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use lb_core::mirror;
@@ -12,6 +12,8 @@ use crate::refused::Refused;
 
 /// The operator's file goes behind all others: until then the old machine is whole but for its fallbacks.
 const CONFIG_FILE: &str = "lb.toml";
+/// Files beside the history that a start reads.
+const USED_BY_A_START: [&str; 4] = [CONFIG_FILE, "lb.applied.toml", "lb.pending.toml", "drains.toml"];
 /// ext4's own.
 const LOST_FOUND: &str = "lost+found";
 /// A PEM shows itself by then.
@@ -29,7 +31,7 @@ pub fn carry_out(
     let keep = extent == Extent::KeepIdentity;
     let done = || {
         if marked != Some(extent) {
-            write_mark(&mark, extent).map_err(Refused::to(format!("write {}", mark.display())))?;
+            decide(volume, &mark, extent)?;
         }
         erase_mirror(bootctl)?;
         empty(volume, keep)?;
@@ -45,9 +47,48 @@ pub fn carry_out(
     Some(done().map(|()| said))
 }
 
+/// From here on the reset goes on whatever happens. A full volume is no reason to keep what nobody wants.
+fn decide(volume: &Path, mark: &Path, extent: Extent) -> Result<(), Refused> {
+    let written = match write_mark(mark, extent) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            make_room(volume)?;
+            write_mark(mark, extent)
+        }
+        other => other,
+    };
+    written.map_err(Refused::to(format!("write {}", mark.display())))
+}
+
+/// Deletes what no start uses and the reset takes anyway, so that the old machine is whole until the mark is there.
+fn make_room(volume: &Path) -> Result<(), Refused> {
+    let list = || -> io::Result<Vec<_>> { fs::read_dir(volume)?.collect() };
+    for entry in list().map_err(Refused::to("list the config volume"))? {
+        let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        let is_used = USED_BY_A_START.contains(&name.as_str());
+        if is_file && !is_used && head(&path).is_ok_and(|head| !is_identity(&name, &head)) {
+            fs::remove_file(&path).map_err(Refused::to(format!("remove {name}")))?;
+        }
+    }
+    // What is deleted is room only when the journal has it.
+    File::open(volume)
+        .and_then(|volume| volume.sync_all())
+        .map_err(Refused::to("sync the config volume"))
+}
+
+/// Whole or not at all: one without its word would take the identity too.
 fn write_mark(mark: &Path, extent: Extent) -> io::Result<()> {
-    fs::write(mark, extent.mark())?;
-    File::open(mark)?.sync_all()?;
+    let unfinished = mark.with_extension("new");
+    let written = || -> io::Result<()> {
+        let mut file = File::create(&unfinished)?;
+        file.write_all(extent.mark().as_bytes())?;
+        file.sync_all()
+    };
+    if let Err(error) = written() {
+        let _ = fs::remove_file(&unfinished);
+        return Err(error);
+    }
+    fs::rename(&unfinished, mark)?;
     File::open(mark.parent().unwrap_or(mark))?.sync_all()
 }
 
@@ -180,6 +221,39 @@ mod tests {
             mirror::write_next(&mut device, &mut Cursor::new("new"), |_| Ok(())).unwrap();
             assert!(mirrored(dir.path()));
         }
+    }
+
+    #[test]
+    fn room_is_made_of_what_no_start_uses() {
+        let dir = machine();
+        let volume = dir.path().join("config");
+        fs::write(volume.join("filler"), "x").unwrap();
+        make_room(&volume).unwrap();
+        let left = [
+            "ca.pem",
+            "drains.toml",
+            "history",
+            "lb.applied.toml",
+            "lb.toml",
+            LOST_FOUND,
+        ];
+        assert_eq!(names(dir.path()), left);
+    }
+
+    #[test]
+    fn a_mark_that_cannot_be_written_is_none() {
+        let dir = machine();
+        let volume = dir.path().join("config");
+        let mark = volume.join(MARK);
+        // A directory in its place makes the write fail, also for root.
+        fs::create_dir(mark.with_extension("new")).unwrap();
+        assert!(write_mark(&mark, Extent::KeepIdentity).is_err());
+        assert!(!mark.exists());
+        fs::remove_dir(mark.with_extension("new")).unwrap();
+        write_mark(&mark, Extent::KeepIdentity).unwrap();
+        let left = fs::read_to_string(&mark).unwrap();
+        assert_eq!(Extent::of_mark(&left), Extent::KeepIdentity);
+        assert!(!mark.with_extension("new").exists());
     }
 
     #[test]

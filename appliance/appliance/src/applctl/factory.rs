@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-use lb_agent::Store;
+use lb_agent::{Store, StoreError};
 use lb_core::control::{INIT_REPORT, VolumeState};
 use lb_core::reset::{Extent, MARK};
 
@@ -59,7 +59,13 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict
         .write(MARK, extent.mark().as_bytes())
         .map_err(|error| {
             let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
-            Failure::Refused(format!("nothing was changed: {error}{cause}"))
+            let way = match error {
+                StoreError::Full { .. } => {
+                    "; the boot menu resets a full one, too: Ctrl-O, held down from power-on"
+                }
+                _ => "",
+            };
+            Failure::Refused(format!("nothing was changed: {error}{cause}{way}"))
         })?;
     power::order(Power::FactoryReset, Path::new(INIT_REPORT))?;
     context.print(&format!(
