@@ -26,6 +26,8 @@ use lb_core::traffic::Tracking;
 use crate::engine::Engine;
 use crate::{Places, apply, system};
 
+/// With less on the config volume the next change may not be kept: its text is written up to three times beside the old one.
+const SCARCE_BYTES: u64 = 256 << 10;
 /// The connection tracking table is close to full from this share on, in percent.
 const CONNTRACK_ALARM: u64 = 80;
 
@@ -134,7 +136,14 @@ impl Engine {
         let mut problems: Vec<String> = self.pending_problem().into_iter().collect();
         problems.extend(self.config_problems.iter().cloned());
         problems.extend(self.archive_problem.clone());
-        problems.extend(init.iter().flat_map(|r| r.problems.iter().cloned()));
+        let of_init = init.iter().flat_map(|report| report.problems.iter());
+        // What init has found at the boot may have been mended since.
+        problems.extend(
+            of_init
+                .filter(|problem| !problem.starts_with(VOLUME_FULL))
+                .cloned(),
+        );
+        problems.extend(system::free_bytes(&self.store.path("")).and_then(no_room));
         problems.extend(self.not_persistent());
         problems.extend(self.network.problems.iter().cloned());
         if self
@@ -309,6 +318,16 @@ impl Engine {
     }
 }
 
+/// In a sentence, with the remedy, if so many bytes are too few.
+fn no_room(free: u64) -> Option<String> {
+    (free < SCARCE_BYTES).then(|| {
+        format!(
+            "{VOLUME_FULL}: {} kB are left, and the next change may not be saved; delete files from it on another machine",
+            free / 1000
+        )
+    })
+}
+
 /// The connections that these rules have translated.
 fn counted(rules: &[Rule], activity: &Activity) -> u64 {
     let seen = activity.translated.iter();
@@ -319,4 +338,19 @@ fn counted(rules: &[Rule], activity: &Activity) -> u64 {
 
 pub(crate) fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_with_little_room_is_told_in_time() {
+        assert_eq!(no_room(SCARCE_BYTES), None);
+        let told = no_room(1_500).unwrap();
+        assert!(
+            told.starts_with("the config volume is full: 1 kB are left"),
+            "{told}"
+        );
+    }
 }

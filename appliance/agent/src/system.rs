@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::num::NonZero;
+use std::path::Path;
 use std::thread;
 
 use lb_core::observed::Machine;
@@ -22,6 +23,13 @@ fn memory_bytes() -> u64 {
 /// VmRSS of /proc/PID/status, in kB.
 pub fn resident_kb(pid: u32) -> u64 {
     field_kb(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+/// What can still be written to the file system that holds `path`.
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    // Not `f_bfree`: what a file system keeps for itself is no room.
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Since the kernel started, in milliseconds.
@@ -53,5 +61,7 @@ mod tests {
         assert!(resident_kb(std::process::id()) > 100);
         assert!(uptime_ms() > 0);
         assert_eq!(resident_kb(u32::MAX), 0);
+        assert!(free_bytes(&std::env::temp_dir()).is_some());
+        assert_eq!(free_bytes(Path::new("/nowhere")), None);
     }
 }

@@ -430,6 +430,9 @@ pub enum VolumeState {
     Memory,
 }
 
+/// How what is told of a config volume without room begins, whoever tells it.
+pub const VOLUME_FULL: &str = "the config volume is full";
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct VolumeReport {
     pub state: VolumeState,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use lb_core::control::{VolumeReport, VolumeState};
+use lb_core::control::{VOLUME_FULL, VolumeReport, VolumeState};
 
 /// The file that the operator edits, and the last configuration that was applied successfully.
 pub const CONFIG_FILE: &str = "lb.toml";
@@ -94,7 +94,7 @@ fn footing(state: VolumeState, detail: String, problem: Option<String>) -> Footi
 }
 
 fn full() -> Footing {
-    let detail = "the config volume is full".to_owned();
+    let detail = VOLUME_FULL.to_owned();
     let problem = format!("{detail}: nothing new can be saved; delete files from it on another machine");
     footing(VolumeState::Persistent, detail, Some(problem))
 }
