@@ -502,3 +502,7 @@ fn file_of(name: KeptName) -> &'static str {
         KeptName::Returned => RETURNED_FILE,
     }
 }
+
+#[cfg(test)]
+#[path = "apply_tests.rs"]
+mod tests;
