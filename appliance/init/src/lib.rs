@@ -44,6 +44,12 @@ pub type Grow = fn(device: &Path, mountpoint: &Path) -> Result<(), KernelError>;
 /// Gives back memory that was needed for the boot only.
 pub type GiveBack = fn();
 
+/// What a boot does on the volume at this place, and to the copies outside of it, if a factory reset was begun there: `None` if none was.
+/// For who looks at a disk that no machine runs.
+pub fn go_on_with_reset(volume: &Path, bootctl: &Path) -> Option<Result<&'static str, String>> {
+    reset::carry_out(volume, bootctl, None).map(|done| done.map_err(|refused| refused.to_string()))
+}
+
 /// Runs as PID 1 until the machine goes down, and does not return then. Any other process is told so.
 pub fn run(grow: Grow, give_back: GiveBack) -> ExitCode {
     if std::process::id() != 1 {

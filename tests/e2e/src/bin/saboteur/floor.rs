@@ -28,7 +28,7 @@ const ANSWER: usize = 8 << 10;
 pub fn floor(services: &str, servers: &str) -> io::Result<()> {
     let number = |word: &str| word.parse::<u16>().map_err(io::Error::other);
     let requests = requests(number(services)?, number(servers)?);
-    let socket = socket(AddressFamily::NETLINK, SocketType::RAW, Some(netlink::GENERIC))?;
+    let socket = socket_of_ipvs()?;
     let family = family(&socket)?;
     let datagrams: Vec<Vec<u8>> = requests.chunks(ROW).map(|row| datagram(row, family)).collect();
     let started = Instant::now();
@@ -81,8 +81,16 @@ fn datagram(row: &[IpvsMessage], family: u16) -> Vec<u8> {
     bytes
 }
 
+pub fn socket_of_ipvs() -> io::Result<OwnedFd> {
+    Ok(socket(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        Some(netlink::GENERIC),
+    )?)
+}
+
 /// The error code of the next answer.
-fn acknowledged(socket: &OwnedFd) -> io::Result<i32> {
+pub fn acknowledged(socket: &OwnedFd) -> io::Result<i32> {
     let mut buffer = [0; ANSWER];
     let (length, _) = recv(socket, &mut buffer, RecvFlags::empty())?;
     let mut answers = genl::decode::<IpvsMessage>(&buffer[..length]);
@@ -96,7 +104,8 @@ fn acknowledged(socket: &OwnedFd) -> io::Result<i32> {
     }
 }
 
-fn family(socket: &OwnedFd) -> io::Result<u16> {
+/// IPVS's number with generic netlink.
+pub fn family(socket: &OwnedFd) -> io::Result<u16> {
     let request = GenlCtrl {
         cmd: GenlCtrlCmd::GetFamily,
         nlas: vec![GenlCtrlAttrs::FamilyName(FAMILY_NAME.to_owned())],

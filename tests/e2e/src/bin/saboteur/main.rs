@@ -4,6 +4,7 @@
 //! `{"status":0,"stdout":"","stderr":""}`. `["proc","PATH"]` reads a file of /proc without starting anything, for those who
 //! measure what the machine does. The product has no hook for any of this.
 
+mod agreement;
 mod floor;
 mod orders;
 mod syns;
@@ -41,11 +42,14 @@ fn main() -> ExitCode {
         ["copy", from, to] => fs::copy(from, to).map(drop),
         ["read", path] => fs::read_to_string(path).map(|text| print!("{text}")),
         ["write", path, value] => fs::write(path, value),
+        ["replace", path, text] => replace(path, text),
+        ["remove", path] => fs::remove_file(path),
         ["reload", times, versions @ ..] => orders::reload(times, versions),
         ["kill-agents", times, least, most] => orders::kill_agents(times, least, most),
         ["feed", text, program, arguments @ ..] => orders::feed(text, program, arguments),
         ["resident"] => resident(),
         ["until", a, b, c, d, program, arguments @ ..] => watch::until(&[a, b, c, d], program, arguments),
+        ["agreement"] => agreement::agreement(),
         ["floor", services, servers] => floor::floor(services, servers),
         ["cpu", name] => watch::cpu(name),
         ["weight", service, server, word] => watch::weight(service, server, word),
@@ -189,6 +193,13 @@ fn haunt(role: &str, seconds: &str) -> io::Result<()> {
     }
     println!("{killed}");
     Ok(())
+}
+
+/// As an editor saves a file, one that leaves it to others to have it on the disk.
+fn replace(path: &str, text: &str) -> io::Result<()> {
+    let beside = format!("{path}~");
+    fs::write(&beside, text)?;
+    fs::rename(beside, path)
 }
 
 /// Writes until the file system is full.

@@ -1,13 +1,14 @@
-//! Proves the IPVS part against a live kernel: every step is carried out there and in the fake kernel, and both must
-//! agree on the outcome and on the table. Needs root, a network namespace with loopback up, and an empty IPVS table.
-//! It ends with `ipvs_probe: ok` and 0, or with the first disagreement and 1.
+//! Whether the real IPVS and the fake one of `lb-core` agree: every step is carried out in both, and they accept or refuse it alike and hold the
+//! same table afterwards; what was read back also compares as the same, which is how the appliance looks for what others have changed.
+//! In a network namespace of its own, whose table is empty. Must not: touch what the appliance has in the kernel.
 
-mod saboteur;
+mod stranger;
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use lb_core::desired::{DesiredReal, DesiredVirtual};
@@ -18,23 +19,25 @@ use lb_core::observed::{ForeignService, Observed, ObservedReal, Wanted};
 use lb_core::plan::{Step, diff_foreign, diff_pools};
 use lb_core::ports::{ActivityPort, KernelPort};
 use lb_kernel::{Ipvs, KernelActivity};
-use saboteur::Saboteur;
+use nix::sched::{CloneFlags, unshare};
+
+use stranger::Stranger;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-/// The size that the appliance promises to handle.
-const SERVICES: u16 = 1_000;
+/// Some datagrams full of requests, and answers of many parts.
+const SERVICES: u16 = 300;
 const SERVERS: u8 = 5;
 
-fn main() {
-    let outcome = Probe::new().and_then(|mut probe| probe.run());
-    match outcome {
-        Ok(()) => println!("ipvs_probe: ok"),
-        Err(error) => {
-            println!("ipvs_probe: {error}");
-            std::process::exit(1);
-        }
+/// The error is the first disagreement. What was done is printed.
+pub fn agreement() -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    let up = Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
+    if !up.success() {
+        return Err(io::Error::other(format!("ip link set lo up: {up}")));
     }
+    let agreed = Probe::new().and_then(|mut probe| probe.run());
+    agreed.map_err(|fault| io::Error::other(fault.to_string()))
 }
 
 /// The kernel and what it should hold.
@@ -226,7 +229,7 @@ impl Probe {
         ]);
         self.reconcile(&desired)?;
         let whole = self.fake.state.virtual_servers[&service(4, 80)].clone();
-        let foreign = Saboteur::open()?.everything(service(4, 80), server(4, 1), server(4, 2))?;
+        let foreign = Stranger::open()?.everything(service(4, 80), server(4, 1), server(4, 2))?;
         let table = self.ipvs.dump()?;
         if table.foreign_services != foreign {
             return Err(format!("foreign services: {:?}", table.foreign_services).into());

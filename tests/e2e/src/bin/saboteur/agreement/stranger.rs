@@ -1,60 +1,42 @@
 //! Somebody else at the kernel's IPVS: makes entries that the appliance never makes, straight through the codec.
+//! Must not: repair anything.
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::os::fd::OwnedFd;
 
 use lb_core::model::{Endpoint, RealKey, VirtualKey};
 use lb_core::observed::ForeignService;
 use lb_wire::genl;
 use lb_wire::ipvs::{
-    Dest, DestKey, FAMILY_NAME, Family, ForwardMethod, IpvsMessage, SVC_F_PERSISTENT, Service, ServiceKey,
-    TunnelSettings,
+    Dest, DestKey, Family, ForwardMethod, IpvsMessage, SVC_F_PERSISTENT, Service, ServiceKey, TunnelSettings,
 };
-use netlink_packet_core::{NLM_F_ACK, NetlinkPayload};
-use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
-use netlink_packet_generic::ctrl::{GenlCtrl, GenlCtrlCmd};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
+use netlink_packet_core::NLM_F_ACK;
+use rustix::net::{SendFlags, send};
+
+use crate::floor;
 
 type Fault = Box<dyn Error>;
 
-pub struct Saboteur {
-    socket: Socket,
+pub struct Stranger {
+    socket: OwnedFd,
     family: u16,
 }
 
-impl Saboteur {
-    pub fn open() -> Result<Saboteur, Fault> {
-        let mut socket = Socket::new(NETLINK_GENERIC)?;
-        socket.bind_auto()?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        let request = GenlCtrl {
-            cmd: GenlCtrlCmd::GetFamily,
-            nlas: vec![GenlCtrlAttrs::FamilyName(FAMILY_NAME.to_owned())],
-        };
-        socket.send(&genl::encode(request, 0, 0, 1), 0)?;
-        let (answer, _) = socket.recv_from_full()?;
-        let family = genl::decode::<GenlCtrl>(&answer)
-            .filter_map(|message| message.ok()?.payload.ok())
-            .find_map(|payload| match payload {
-                NetlinkPayload::InnerMessage(inner) => inner.payload.nlas.iter().find_map(|nla| match nla {
-                    GenlCtrlAttrs::FamilyId(id) => Some(*id),
-                    _ => None,
-                }),
-                _ => None,
-            });
-        let family = family.ok_or("no IPVS family")?;
-        Ok(Saboteur { socket, family })
+impl Stranger {
+    pub fn open() -> Result<Stranger, Fault> {
+        let socket = floor::socket_of_ipvs()?;
+        let family = floor::family(&socket)?;
+        Ok(Stranger { socket, family })
     }
 
     fn execute(&self, request: IpvsMessage) -> Result<(), Fault> {
         let text = format!("{request:?}");
-        self.socket
-            .send(&genl::encode(request, self.family, NLM_F_ACK, 2), 0)?;
-        let (answer, _) = self.socket.recv_from_full()?;
-        let message = genl::decode::<IpvsMessage>(&answer).next().ok_or("no answer")??;
-        match message.payload? {
-            NetlinkPayload::Error(error) if error.code.is_none() => Ok(()),
-            other => Err(format!("{text}: {other:?}").into()),
+        let bytes = genl::encode(request, self.family, NLM_F_ACK, 2);
+        send(&self.socket, &bytes, SendFlags::empty())?;
+        match floor::acknowledged(&self.socket)? {
+            0 => Ok(()),
+            code => Err(format!("{text}: {code}").into()),
         }
     }
 
