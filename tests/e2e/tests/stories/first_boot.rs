@@ -100,7 +100,7 @@ pub fn reset_in_power_cuts() -> Told {
     let unanswered = UNANSWERED_MS.map(|moment| (moment, false));
     let answered = ANSWERED_MS.map(|moment| (moment, true));
     for (moment, acknowledged) in unanswered.into_iter().chain(answered) {
-        type_reset(&mut scene, "reset")?;
+        type_reset(&mut scene, "factory-reset", "reset")?;
         if acknowledged {
             scene.vm().wait_for("Resetting", BOOT_LIMIT)?;
         }
@@ -118,9 +118,9 @@ pub fn reset_in_power_cuts() -> Told {
             other => panic!("{moment} ms: {other:?}: {status:#}"),
         }
     }
-    type_reset(&mut scene, "no")?;
+    type_reset(&mut scene, "factory-reset", "no")?;
     scene.vm().wait_for("nothing was changed", BOOT_LIMIT)?;
-    type_reset(&mut scene, "reset")?;
+    type_reset(&mut scene, "factory-reset", "reset")?;
     scene.wait_for_restart()?;
     as_from_the_factory(&mut scene)?;
     scene.cut_power()?;
@@ -130,9 +130,9 @@ pub fn reset_in_power_cuts() -> Told {
     Ok(())
 }
 
-/// With Ctrl-O held down: the configuration before the present one, and the factory.
+/// With Ctrl-O held down: the configuration before the present one, and the factory, which needs no room on /config.
 pub fn menu() -> Told {
-    let mut scene = Scene::new(Setting::new(Start::Kernel, marked(QUICK, "first")))?;
+    let mut scene = Scene::new(Setting::new(Start::Sabotage, marked(QUICK, "first")))?;
     scene.wait_until_serving()?;
     scene.vm().config_put(&marked(QUICK, "second"))?;
     let history = scene.vm().json("config history")?;
@@ -160,6 +160,12 @@ pub fn menu() -> Told {
     scene.vm().wait_for_prompt(BOOT_LIMIT)?;
     scene.wait_until_serving()?;
     assert!(scene.vm().command("config show")?.starts_with("# first"));
+    let saboteur = scene.saboteur()?;
+    saboteur.sh("saboteur fill /config/filler")?;
+    type_reset(&mut scene, "factory-reset", "reset")?;
+    scene
+        .vm()
+        .wait_for("(?s)nothing was changed.*Ctrl-O", BOOT_LIMIT)?;
     scene.cut_power()?;
     scene.power_on()?;
     open_menu(&mut scene)?;
@@ -190,11 +196,12 @@ fn configure(scene: &mut Scene) -> Result<()> {
     scene.wait_until_serving().map(drop)
 }
 
-fn type_reset(scene: &mut Scene, word: &str) -> Result<()> {
+/// `command`, and this word for an answer.
+pub fn type_reset(scene: &mut Scene, command: &str, word: &str) -> Result<()> {
     let console = &scene.vm().console;
     console.reach_prompt("lb> ", BOOT_LIMIT)?;
     console.forget();
-    console.send(b"factory-reset\r")?;
+    console.send(format!("{command}\r").as_bytes())?;
     console.wait_for("anything else", BOOT_LIMIT)?;
     console.wait_for("(?m)^> ", BOOT_LIMIT)?;
     console.send(format!("{word}\r").as_bytes())
