@@ -14,6 +14,7 @@ pub mod sabotage;
 pub mod sabotage_image;
 pub mod scan;
 pub mod scene;
+pub mod screen;
 pub mod sctp;
 pub mod tally;
 pub mod traffic;

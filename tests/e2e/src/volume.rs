@@ -57,6 +57,35 @@ pub fn assert_clean(image: &Path) -> Result<()> {
     Err(LabError::Unexpected(format!("/config is not clean: {said}")))
 }
 
+/// Zeros in the place of the journal's superblock: with its journal the file system cannot be mounted any more.
+pub fn destroy_journal(image: &Path) -> Result<()> {
+    let copy = extract(image)?.to_string_lossy().into_owned();
+    let number = |what: &str, answer: &str| -> Result<u64> {
+        let line = answer.lines().find(|line| line.contains(what));
+        let word = line.and_then(|line| line.split_whitespace().last());
+        word.and_then(|word| word.parse().ok())
+            .ok_or_else(|| LabError::Unexpected(format!("debugfs said: {answer}")))
+    };
+    let size = number("Block size:", &run(&["debugfs", "-R", "stats -h", &copy])?)?;
+    let block = number("", &run(&["debugfs", "-R", "bmap <8> 0", &copy])?)?;
+    let (size, seek) = (
+        format!("bs={size}"),
+        format!("seek={}", CONFIG.start + block * size),
+    );
+    run(&[
+        "dd",
+        "status=none",
+        "conv=notrunc",
+        "oflag=seek_bytes",
+        "count=1",
+        "if=/dev/zero",
+        &size,
+        &seek,
+        &format!("of={}", image.display()),
+    ])
+    .map(drop)
+}
+
 /// The file's content; `None` when it does not exist.
 pub fn read(image: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     match config_volume::read(image, name) {

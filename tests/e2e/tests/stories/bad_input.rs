@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use lb_e2e::config::{QUICK, marked, scenario};
-use lb_e2e::scene::{BOOT_LIMIT, health};
-use lb_e2e::{Scene, Setting, Start, volume};
+use lb_e2e::scene::{BOOT_LIMIT, SERVICE, health};
+use lb_e2e::{Scene, Setting, Start, Stream, volume};
 use lb_image::layout::CONFIG;
+use lb_lab::Result;
 use lb_lab::story::Told;
 use lb_lab::vm::{CLUSTER_MAC, EXTERNAL_MAC};
 
+use crate::power;
 use crate::rows::settle;
 
 const SOON: Duration = Duration::from_secs(30);
+/// What `status` says of it.
+const NO_ROOM: &str = "config volume is full";
 
 /// Boots with this lb.toml, which cannot be used: says `why`, and answers.
 fn refused_at_boot(text: Vec<u8>, why: &str) -> Told {
@@ -45,28 +49,82 @@ pub fn invalid_utf8() -> Told {
     refused_at_boot(text, "utf-8")
 }
 
-/// /config has no room: the new file is refused, the old one stays, also across a reboot.
+/// So /config has to be mounted.
+const MOUNTED: &str = "ext4 rw,nosuid,nodev,noexec,noatime,errors=remount-ro,data=journal";
+
+/// What fills it is the operator's own. Every change says what is wrong and what to do, traffic goes on, the configuration stays, also when the power
+/// fails; and with room again all is as before.
 pub fn volume_full() -> Told {
     let old = scenario(QUICK);
     let mut scene = Scene::new(Setting::new(Start::Sabotage, old.clone()))?;
     scene.wait_until_serving()?;
     let saboteur = scene.saboteur()?;
+    let mounts = saboteur.proc("1/mounts")?;
+    let config = mounts.lines().find(|line| line.contains(" /config "));
+    assert!(config.is_some_and(|line| line.contains(MOUNTED)), "{mounts}");
+    // What lies elsewhere lies in memory.
+    saboteur.sh("saboteur write /etc/left behind")?;
+    let stream = Stream::start("host01", SERVICE);
     saboteur.sh("saboteur fill /config/filler")?;
-    // Too large for what the file system keeps in reserve or finds at the end of a block.
-    let new = format!("{}{}", marked(QUICK, "does not fit"), "# filler\n".repeat(2000));
-    let said = scene.vm().config_put(&new)?;
-    let space = ["no space", "full", "enospc"];
-    assert!(
-        space.iter().any(|word| said.to_lowercase().contains(word)),
-        "{said}"
-    );
-    scene.row_1(5)?;
+    nothing_is_lost_without_room(&mut scene)?;
+    stream.stop().assert_all_pages(20, "while /config was full");
     scene.cut_power()?;
-    let kept = volume::read(&scene.disk, "lb.toml")?;
-    assert_eq!(kept.as_deref(), Some(old.as_bytes()), "the old file is whole");
+    for name in ["lb.toml", "lb.applied.toml"] {
+        let kept = volume::read(&scene.disk, name)?;
+        assert_eq!(kept.as_deref(), Some(old.as_bytes()), "{name} is whole");
+    }
     scene.power_on()?;
     scene.wait_until_serving()?;
     scene.rows_1_to_5()?;
+    assert!(
+        problems(&mut scene)?.contains(NO_ROOM),
+        "status says it after a start"
+    );
+    let saboteur = scene.saboteur()?;
+    let left = saboteur.sh("saboteur read /etc/left");
+    assert!(left.is_err(), "only /config outlives a boot: {left:?}");
+    saboteur.sh("saboteur remove /config/filler")?;
+    let said = scene.vm().config_put(&marked(QUICK, "fits"))?;
+    assert!(said.contains("It is saved and survives a power cut"), "{said}");
+    let left = problems(&mut scene)?;
+    assert!(!left.contains(NO_ROOM) && !left.contains("history"), "{left}");
+    scene.cut_power()?;
+    assert!(power::file_on(&scene)?.starts_with("# fits"));
+    Ok(())
+}
+
+fn problems(scene: &mut Scene) -> Result<String> {
+    Ok(scene.vm().json("status")?["problems"].to_string())
+}
+
+/// Without the ends of the terminal's lines.
+fn unfolded(said: &str) -> String {
+    said.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Each way to change something.
+fn nothing_is_lost_without_room(scene: &mut Scene) -> Told {
+    assert!(problems(scene)?.contains(NO_ROOM), "status says it while it runs");
+    // Too large for what the file system keeps in reserve or finds at the end of a block.
+    let new = format!("{}{}", marked(QUICK, "does not fit"), "# filler\n".repeat(2000));
+    let said = unfolded(&scene.vm().config_put(&new)?);
+    for words in [
+        "Nothing was changed",
+        "could not be saved",
+        NO_ROOM,
+        "delete what is not needed",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    let said = unfolded(&scene.vm().config_put_with("--confirm 60s", &new)?);
+    assert!(
+        said.contains("nothing was changed") && said.contains(NO_ROOM),
+        "{said}"
+    );
+    let shown = scene.vm().command("config show")?;
+    assert_eq!(shown.trim(), scenario(QUICK).trim(), "lb.toml is as it was");
+    let said = scene.vm().command("config apply")?;
+    assert!(said.contains("OK. Applied. Nothing had to change"), "{said}");
     Ok(())
 }
 
@@ -85,9 +143,23 @@ pub fn volume_read_only() -> Told {
     Ok(())
 }
 
-/// The whole /config partition is garbage: the appliance makes a new one and can be configured again.
+/// The ladder of /config on a real disk. Without its journal the file system is read as it is and made anew with all that was in it; when the
+/// whole partition is garbage, with the copy outside of it. Each time the machine serves, and nobody has typed anything.
 pub fn volume_damaged() -> Told {
-    let mut scene = Scene::dark(Setting::unconfigured(Start::Kernel))?;
+    let mut scene = Scene::new(Setting::new(Start::Kernel, marked(QUICK, "version 1")))?;
+    scene.wait_until_serving()?;
+    let kept = marked(QUICK, "version 2");
+    scene.vm().config_put(&kept)?;
+    // In order: with its journal goes what is only in there.
+    scene.vm().console.reach_prompt("lb> ", BOOT_LIMIT)?;
+    scene.vm().console.send(b"poweroff\r")?;
+    scene.vm().wait_until_off(SOON)?;
+    volume::destroy_journal(&scene.disk)?;
+    scene.power_on()?;
+    scene.wait_until_serving()?;
+    made_anew(&mut scene, "lb.toml was rescued", &kept, &[2, 1])?;
+    scene.cut_power()?;
+    volume::assert_replayable(&scene.disk)?;
     lb_lab::command::run(&[
         "dd",
         "status=none",
@@ -100,16 +172,34 @@ pub fn volume_damaged() -> Told {
         &format!("seek={}", CONFIG.start),
     ])?;
     scene.power_on()?;
-    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    scene.wait_until_serving()?;
+    made_anew(
+        &mut scene,
+        "lb.toml is the last configuration that was applied",
+        &kept,
+        &[1],
+    )?;
+    scene.cut_power()?;
+    volume::assert_replayable(&scene.disk)?;
+    assert_eq!(power::file_on(&scene)?, kept, "it is on the disk again");
+    Ok(())
+}
+
+/// `status` says so, and what was in it is there.
+fn made_anew(scene: &mut Scene, source: &str, text: &str, history: &[u64]) -> Told {
     let status = scene.vm().json("status")?;
     let volume = &status["init"]["config_volume"];
     assert_eq!(volume["state"], "restored", "{status:#}");
-    scene.vm().config_put(&scenario(QUICK))?;
-    scene.wait_for_page(SOON)?;
-    scene.cut_power()?;
-    volume::assert_replayable(&scene.disk)?;
-    scene.power_on()?;
-    scene.wait_until_serving()?;
+    assert!(status["problems"].to_string().contains(source), "{status:#}");
+    assert_eq!(status["config"]["source"], "file", "{status:#}");
+    let shown = scene.vm().command("config show")?;
+    assert_eq!(shown.trim(), text.trim());
+    scene.wait_for_report("config history", SOON, |report| {
+        let entries = report["entries"].as_array().into_iter().flatten();
+        entries
+            .map(|entry| entry["number"].as_u64())
+            .eq(history.iter().copied().map(Some))
+    })?;
     Ok(())
 }
 

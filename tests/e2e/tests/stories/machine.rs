@@ -9,8 +9,9 @@ use lb_e2e::{Scene, Setting, Start, volume};
 use lb_lab::story::Told;
 
 use crate::rows::settle;
+use crate::{newcomer, power};
 
-/// From the factory: says what to do, leaves a sample, and the sample is valid.
+/// From the factory: says what to do, leaves a sample, and asks for what it needs. Then it serves. The sample is valid, too.
 pub fn first_boot() -> Told {
     let mut scene = Scene::new(Setting::unconfigured(Start::Bios))?;
     scene.vm().wait_for("lb.toml.sample", BOOT_LIMIT)?;
@@ -18,13 +19,17 @@ pub fn first_boot() -> Told {
     let status = scene.vm().json("status")?;
     assert_eq!(status["config"]["source"], "none", "{status:#}");
     assert_eq!(status["services"], 0, "{status:#}");
+    let none = scene.vm().command("config show")?;
+    assert!(none.contains("/config/lb.toml does not exist"), "{none}");
+    let made = newcomer::sets_up(&mut scene)?;
+    newcomer::looks_around(&mut scene)?;
+    scene.row_1(5)?;
+    scene.row_2()?;
     scene.cut_power()?;
     volume::assert_replayable(&scene.disk)?;
     let sample = volume::read(&scene.disk, "lb.toml.sample")?.expect("the sample was written");
-    assert!(
-        volume::read(&scene.disk, "lb.toml")?.is_none(),
-        "the sample is only a sample"
-    );
+    let kept = power::file_on(&scene)?;
+    assert_eq!(kept.trim(), made.trim(), "what was set up survives a power cut");
     // Taken as it is, it is the scenario.
     volume::write(&scene.disk, "lb.toml", &sample)?;
     scene.power_on()?;

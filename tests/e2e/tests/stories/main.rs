@@ -26,6 +26,7 @@ mod kinds;
 mod lost;
 mod machine;
 mod moves;
+mod newcomer;
 mod one_packet;
 mod outage;
 mod packets;
@@ -182,7 +183,7 @@ fn main() -> ExitCode {
         Story::new("top_follows_the_traffic", 180, counters::top_follows_the_traffic),
         Story::new("boot_stage_fails", 150, rescue::boot_stage_fails),
         Story::new("console_cannot_run", 150, rescue::console_cannot_run),
-        Story::new("first_boot", 150, machine::first_boot),
+        Story::new("first_boot", 180, machine::first_boot),
         Story::new("small_memory", 150, machine::small_memory),
         Story::new("tables_fit_the_memory", 200, machine::tables_fit_the_memory),
         Story::new(

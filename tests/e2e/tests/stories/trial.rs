@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use lb_e2e::config::{QUICK, scenario};
 use lb_e2e::scene::{BOOT_LIMIT, SERVICE};
-use lb_e2e::{Scene, Setting, Start, volume};
+use lb_e2e::screen::since;
+use lb_e2e::{Scene, Setting, Start, Stream, volume};
 use lb_lab::story::Told;
 use lb_lab::{LabError, Result};
 use serde_json::Value;
+
+use crate::counters::shows;
 
 /// What the console takes for a command on a slow machine.
 const SOON: Duration = Duration::from_secs(30);
@@ -136,48 +139,77 @@ pub fn reset_while_pending() -> Told {
     Ok(())
 }
 
+fn version(weight: u32) -> String {
+    let server = "address = \"172.16.0.11:30080\"\n";
+    scenario(QUICK).replace(server, &format!("{server}weight = {weight}\n"))
+}
+
+/// The operator finds in the history what was in force three changes ago, looks at it, and puts it back, on the serial line and while a client asks
+/// without a pause.
 pub fn rollback_three_versions() -> Told {
-    let version = |weight: u32| {
-        let server = "address = \"172.16.0.11:30080\"\n";
-        scenario(QUICK).replace(server, &format!("{server}weight = {weight}\n"))
-    };
     let mut scene = Scene::new(Setting::new(Start::Kernel, version(1)))?;
     scene.wait_until_serving()?;
-    for weight in [2, 3] {
-        scene.vm().config_put(&version(weight))?;
+    let stream = Stream::start("host01", SERVICE);
+    for weight in 2..=5 {
+        let comment = format!("--comment \"a weight of {weight}\"");
+        let said = scene.vm().config_put_with(&comment, &version(weight))?;
+        assert!(
+            said.contains(&format!("number {weight} of the history")),
+            "{said}"
+        );
     }
-    let shown = scene.vm().command("config diff 1")?;
-    assert!(
-        shown.contains("weight of server 172.16.0.11:30080 of nginx 3 -> 1") && shown.contains("-weight = 3"),
-        "{shown}"
-    );
-    let said = scene.vm().command("config rollback 1 --comment \"the first\"")?;
-    assert!(said.contains("number 4 of the history"), "{said}");
-    scene.wait_for_report("services", SOON, |services| {
-        configured_weight(services) == Some(1)
-    })?;
+    looked_at(&mut scene)?;
+    let said = scene
+        .vm()
+        .command("config rollback 2 --comment \"it was better\"")?;
+    assert!(said.contains("number 6 of the history"), "{said}");
+    weighs(&mut scene, 2)?;
     // On trial it is as any other.
-    assert_pending(&scene.vm().command("config rollback 2 --confirm 10m")?);
-    scene.wait_for_report("services", SOON, |services| {
-        configured_weight(services) == Some(2)
-    })?;
+    assert_pending(&scene.vm().command("config rollback 3 --confirm 10m")?);
+    weighs(&mut scene, 3)?;
     let said = scene.vm().command("config abort")?;
     assert!(said.contains("former configuration is in force again"), "{said}");
-    let history = scene.vm().json("config history")?;
-    let entries = history["entries"].as_array().cloned().unwrap_or_default();
-    let whys: Vec<&str> = entries.iter().filter_map(|entry| entry["why"].as_str()).collect();
-    assert_eq!(
-        whys,
-        ["rollback to 1: the first", "put", "put", "boot"],
-        "{history:#}"
-    );
-    assert_eq!(entries[0]["by"], "console ttyS0", "{history:#}");
+    weighs(&mut scene, 2)?;
+    stream.stop().assert_all_pages(20, "while versions came and went");
     scene.reboot()?;
     scene.wait_until_serving()?;
-    let services = scene.vm().json("services")?;
-    assert_eq!(configured_weight(&services), Some(1), "{services:#}");
+    weighs(&mut scene, 2)?;
+    let history = scene.vm().command("config history")?;
+    assert!(history.contains("rollback to 2: it was better"), "{history}");
+    let shown = scene.vm().command("config show")?;
+    assert!(same(&shown, &version(2)), "{shown}");
     scene.row_1(5)?;
     Ok(())
+}
+
+/// `config history`, `show` and `diff` tell which one it is.
+fn looked_at(scene: &mut Scene) -> Told {
+    scene.vm().console.reach_prompt("lb> ", SOON)?;
+    scene.vm().console.send(b"config history\r")?;
+    shows(scene, "the history to its end", |screen| {
+        since(screen, "lb> config history").contains("boot (agent")
+    })?;
+    let screen = scene.vm().console.screen();
+    assert!(
+        since(&screen, "lb> config history").contains("a weight of 5"),
+        "{screen}"
+    );
+    let shown = scene.vm().command("config show 2")?;
+    assert!(same(&shown, &version(2)), "{shown}");
+    let shown = scene.vm().command("config diff 2")?;
+    assert!(
+        shown.contains("weight of server 172.16.0.11:30080 of nginx 5 -> 2"),
+        "{shown}"
+    );
+    Ok(())
+}
+
+fn weighs(scene: &mut Scene, weight: u64) -> Result<()> {
+    scene
+        .wait_for_report("services", SOON, |services| {
+            configured_weight(services) == Some(weight)
+        })
+        .map(drop)
 }
 
 fn configured_weight(services: &Value) -> Option<u64> {
