@@ -32,6 +32,7 @@ use crate::due::Check;
 use crate::history::History;
 use crate::keeper::Keeper;
 use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
+use crate::own_mtus::Remembered;
 use crate::preview::Asked;
 use crate::probe::{TcpChecks, Trust, Way};
 use crate::reconcile::Reconcile;
@@ -128,6 +129,7 @@ pub struct Engine {
     /// Whether the machines are those of the configuration in force.
     pub checks_configured: bool,
     pub network: Network,
+    pub own_mtus: Remembered,
     /// Shared with an audit that compares the kernel with it.
     pub observed: Arc<Observed>,
     pub reconcile: Reconcile,
@@ -195,6 +197,7 @@ impl Engine {
         let (set_aside, problem) = drains::load(&store);
         problems.extend(problem);
         problems.extend(returned.clone());
+        let (own_mtus, forgotten) = Remembered::load(&places.runtime);
         let mut keeper = Keeper::start(store.clone(), places.mirror.clone(), events.clone())?;
         if let Some(text) = unsaved {
             keeper.hold(text, change);
@@ -225,6 +228,7 @@ impl Engine {
             certificates: Certificates::default(),
             checks_configured: false,
             network: Network::default(),
+            own_mtus,
             observed: Arc::default(),
             reconcile: Reconcile::default(),
             drops: DropWatch::default(),
@@ -246,11 +250,8 @@ impl Engine {
             engine.parts = parts;
         }
         engine.unmark_pending();
-        if let Some(replaced) = replaced {
-            engine.tell(log::Level::Warn, &replaced);
-        }
-        if let Some(returned) = returned {
-            engine.tell(log::Level::Warn, &returned);
+        for told in [replaced, returned, forgotten].into_iter().flatten() {
+            engine.tell(log::Level::Warn, &told);
         }
         let up_s = system::uptime_ms() / 1000;
         match up_s < JUST_BOOTED_S {
@@ -472,7 +473,8 @@ impl Engine {
             Request::ConfigPut { text, terms } => return self.put(text, &terms, reply),
             Request::ConfigApply { terms } => return self.apply_file(&terms, reply),
             Request::ConfigRollback { kept, terms } => return self.roll_back(kept, &terms, reply),
-            Request::ConfigDiff { from, to } => return self.diff(from, to, activity, reply),
+            Request::ConfigDiff { text: Some(text), .. } => return self.diff_of(text, activity, reply),
+            Request::ConfigDiff { from, to, text: None } => return self.diff(from, to, activity, reply),
             Request::ConfigConfirm { by } => return self.confirm(&by, reply),
             Request::ConfigAbort { by } => return self.abort(&by, reply),
             Request::Probe { words } => return self.probe(&words, reply),

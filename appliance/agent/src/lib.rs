@@ -20,6 +20,7 @@ mod history;
 mod keeper;
 mod kernel_thread;
 mod links;
+mod own_mtus;
 mod preview;
 mod probe;
 mod reconcile;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lb_core::config::{self, Config, changed};
 use lb_core::control::{DiffReport, Kept, Response};
 use lb_core::desired;
-use lb_core::difference::difference;
+use lb_core::difference::{Known, difference};
 use lb_core::model::ServerKey;
 use lb_core::observed::{Activity, Observed, ServerActivity};
 use lb_core::plan::{self, Step};
@@ -60,15 +60,23 @@ impl Engine {
             Some(kept) => (kept.to_string(), self.kept_text(kept)),
             None => (CONFIG_FILE.to_owned(), self.file()),
         };
-        let text = match text {
-            Ok(text) => text,
-            Err(message) => return refuse(message, reply),
-        };
+        match text {
+            Ok(text) => self.diff_to(&name, text, activity, reply),
+            Err(message) => refuse(message, reply),
+        }
+    }
+
+    /// Of a text that is nowhere yet.
+    pub fn diff_of(&self, text: String, activity: &Activity, reply: oneshot::Sender<Response>) {
+        self.diff_to("lb.toml as edited", text.into_bytes(), activity, reply);
+    }
+
+    fn diff_to(&self, name: &str, text: Vec<u8>, activity: &Activity, reply: oneshot::Sender<Response>) {
         let in_force = match &self.pending {
             Some(_) => "in force, PENDING",
             None => "in force",
         };
-        let mut report = between(in_force, &name);
+        let mut report = between(in_force, name);
         let (read, check) = apply::check(&text, self.in_force());
         report.check = check;
         let Some(read) = read else {
@@ -112,7 +120,15 @@ impl Engine {
         let mut report = asked.report;
         let (config, _) = asked.read;
         let counted = |key: &ServerKey| asked.connections.get(key).map_or(0, ServerActivity::connections);
-        report.changes = difference(self.config.as_ref(), &config, &counted);
+        let links = observed
+            .as_ref()
+            .map_or(&self.observed.links, |observed| &observed.links);
+        let then = desired::wanted_links(Some(&config), links, &self.own_mtus.own);
+        let known = Known {
+            connections: &counted,
+            mtus: (&|label| self.network.mtu_of(label), &|label| then.mtu_of(label)),
+        };
+        report.changes = difference(self.config.as_ref(), &config, known);
         match observed {
             Ok(mut observed) => {
                 let drift = self.drift(&observed);
@@ -154,7 +170,8 @@ impl Engine {
             _ => checks.configure(now, &config, adopt),
         }
         let open = |service: &config::VirtualServer| checks.is_open(service);
-        let network = desired::network(Some(&config), &observed.links, self.machine, open);
+        let own = &self.own_mtus.own;
+        let network = desired::network(Some(&config), &observed.links, own, self.machine, open);
         let mut services: Vec<_> = config.services().collect();
         services.sort_by_key(|service| service.key);
         let pools = services

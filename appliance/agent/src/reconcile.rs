@@ -206,9 +206,14 @@ impl Engine {
     }
 
     pub fn wanted_network(&self, observed: &Observed) -> Network {
-        desired::network(self.config.as_ref(), &observed.links, self.machine, |service| {
-            self.checks.is_open(service)
-        })
+        let own = &self.own_mtus.own;
+        desired::network(
+            self.config.as_ref(),
+            &observed.links,
+            own,
+            self.machine,
+            |service| self.checks.is_open(service),
+        )
     }
 
     pub fn on_observed(&mut self, scope: Scope, observed: Result<Observed, KernelError>) {
@@ -238,6 +243,10 @@ impl Engine {
         self.carriers.seen(&observed.links, Instant::now());
         self.links_seen(&observed);
         self.defence_seen(&observed);
+        // Before any step for them leaves.
+        if let Some(told) = self.own_mtus.see(&observed) {
+            self.tell(log::Level::Warn, &told);
+        }
         self.observed = Arc::new(observed);
         if !self.checks_configured {
             self.configure_checks(now);

@@ -359,7 +359,7 @@ fn what_the_file_asserts_confirms_it_or_is_named() {
 
 fn diff(appliance: &Appliance, from: Option<u64>, to: Option<u64>) -> DiffReport {
     let (from, to) = (from.map(Kept::Number), to.map(Kept::Number));
-    match appliance.ask(&Request::ConfigDiff { from, to }) {
+    match appliance.ask(&Request::ConfigDiff { from, to, text: None }) {
         Response::Diff(report) => report,
         other => panic!("{other:?}"),
     }

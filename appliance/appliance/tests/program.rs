@@ -556,7 +556,8 @@ fn a_change_is_asked_for_on_its_terms() {
             Request::ConfigAbort { by: by() },
             Request::ConfigDiff {
                 from: Some(Kept::Number(12)),
-                to: Some(Kept::Number(14))
+                to: Some(Kept::Number(14)),
+                text: None,
             },
             Request::ConfigHistory,
             Request::ConfigShow {

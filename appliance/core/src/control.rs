@@ -106,10 +106,13 @@ pub enum Request {
     ConfigAbort {
         by: String,
     },
-    /// What would change: lb.toml against what is in force; the text `from` against that; or two texts that are kept.
+    /// What would change: lb.toml against what is in force; the kept text `from`, or the given `text`, against that; or two texts that
+    /// are kept.
     ConfigDiff {
         from: Option<Kept>,
         to: Option<Kept>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
     },
     /// The configurations that were applied.
     ConfigHistory,

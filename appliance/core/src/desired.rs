@@ -12,6 +12,7 @@ use crate::flat::FlatMap;
 use crate::link_kind::LinkKind;
 use crate::model::{Forward, IfName, Limit, RealKey, VirtualKey, VirtualSettings, Weight};
 use crate::observed::{IpvsTimeouts, Machine, ObservedLink, SysctlName};
+use crate::own_mtu::OwnMtus;
 use crate::ruleset::{Chain, Rule, Ruleset, Way};
 
 mod answers;
@@ -23,6 +24,7 @@ mod fast_tests;
 mod gateway;
 mod groups;
 mod links;
+mod mtus;
 mod proxy;
 mod steering;
 mod sysctl;
@@ -58,6 +60,7 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DesiredLink {
     pub up: bool,
+    /// `None`: whatever it has; only where it is not known what the card came with.
     pub mtu: Option<u32>,
     pub addresses: BTreeSet<IpNet>,
     pub routes: BTreeSet<Route>,
@@ -113,30 +116,26 @@ impl fmt::Display for DesiredReal {
 pub type Pools = BTreeMap<VirtualKey, DesiredVirtual>;
 
 /// Links, addresses, routes, rules and sysctls. `config: None` is an appliance without configuration: it answers
-/// nobody and forwards nothing. `machine` sizes the tables. A service that is not `open` yet
+/// nobody and forwards nothing. `own` is what cards have where the file names no MTU. `machine` sizes the tables. A service that is not `open` yet
 /// is left out of the input filter: its clients' SYNs are dropped, and sent again a second later, instead of refused.
 pub fn network(
     config: Option<&Config>,
     links: &BTreeMap<IfName, ObservedLink>,
+    own: &OwnMtus,
     machine: impl Into<Machine>,
     open: impl Fn(&VirtualServer) -> bool,
 ) -> Network {
-    let mut network = Network {
-        hostname: "lb".to_owned(),
-        ..Network::default()
-    };
-    links::unnamed(links, &mut network);
+    let mut network = wanted_links(config, links, own);
     if let Some(config) = config {
         network.hostname = config.hostname.as_str().to_owned();
         network.forwarding = true;
-        links::named(config, links, &mut network);
-        network.ruleset = ruleset(config, &network.resolved, links, &open);
+        network.ruleset = ruleset(config, &network, links, &open);
         let services = config.services();
         let closed = services.filter(|service| !network.ruleset.admits(&service.key));
         let ranges = closed.flat_map(|service| &service.listen);
         network.quiet = ranges.map(|range| range.address).collect();
     } else {
-        network.ruleset = ruleset(&Config::empty(), &BTreeMap::new(), links, open);
+        network.ruleset = ruleset(&Config::empty(), &network, links, open);
     }
     network.timeouts = config.map_or(IpvsTimeouts::DEFAULT, |config| config.timeouts);
     let machine = machine.into();
@@ -145,7 +144,30 @@ pub fn network(
     network
 }
 
+/// Only the links with what is on them.
+pub fn wanted_links(
+    config: Option<&Config>,
+    links: &BTreeMap<IfName, ObservedLink>,
+    own: &OwnMtus,
+) -> Network {
+    let mut network = Network {
+        hostname: "lb".to_owned(),
+        ..Network::default()
+    };
+    links::unnamed(links, &mut network);
+    if let Some(config) = config {
+        links::named(config, links, &mut network);
+    }
+    mtus::settle(&mut network, links, own);
+    network
+}
+
 impl Network {
+    /// The MTU that the link of this interface is to have, if it is there.
+    pub fn mtu_of(&self, label: &str) -> Option<u32> {
+        self.links.get(self.resolved.get(label)?.as_ref()?)?.mtu
+    }
+
     /// The link that holds an address.
     pub fn holder(&self, address: IpAddr) -> Option<&IfName> {
         let mut links = self.links.iter();
@@ -158,11 +180,11 @@ impl Network {
 /// What the box itself answers, what it forwards, and whom it hides behind its own address.
 fn ruleset(
     config: &Config,
-    resolved: &BTreeMap<String, Option<IfName>>,
+    wanted: &Network,
     links: &BTreeMap<IfName, ObservedLink>,
     open: impl Fn(&VirtualServer) -> bool,
 ) -> Ruleset {
-    let link = |label: &str| resolved.get(label).cloned().flatten();
+    let link = |label: &str| wanted.resolved.get(label).cloned().flatten();
     let mut outside: Vec<IfName> = Vec::new();
     let mut postrouting = hairpins(config, link);
     postrouting.extend(gateway::hairpins(config, link));
@@ -209,7 +231,8 @@ fn ruleset(
         let interfaces = config.interfaces.iter();
         let clamps = interfaces.filter_map(move |interface| {
             let name = link(&interface.label)?;
-            let mtu = interface.mtu.or(links.get(&name).map(|seen| seen.mtu));
+            let wanted = wanted.links.get(&name).and_then(|wanted| wanted.mtu);
+            let mtu = wanted.or(links.get(&name).map(|seen| seen.mtu));
             Some(gateway::clamps(interface, &name, mtu, way))
         });
         clamps.flatten()

@@ -1,6 +1,7 @@
 //! What one configuration would change of another, in sentences with what each costs those who are connected.
 //! Must not: know the steps that the kernel takes (that is `plan`), or count connections.
 
+mod mtu;
 mod network;
 #[cfg(test)]
 mod tests;
@@ -17,12 +18,30 @@ use crate::pool::Tier;
 /// How many connections a server has now, in every state.
 pub type Connections<'c> = &'c dyn Fn(&ServerKey) -> u64;
 
+/// The MTU of an interface's link by the interface's label, whether the file names it or not; `None`: it is not known.
+pub type Mtus<'m> = &'m dyn Fn(&str) -> Option<u32>;
+
+/// What the machine knows and the files do not say.
+#[derive(Clone, Copy)]
+pub struct Known<'k> {
+    pub connections: Connections<'k>,
+    /// As it is by what is in force, and as it would be.
+    pub mtus: (Mtus<'k>, Mtus<'k>),
+}
+
+impl std::fmt::Debug for Known<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Known")
+    }
+}
+
 /// `old`: what is in force, if anything is. The network first, then the services in the order of what they listen on.
-pub fn difference(old: Option<&Config>, new: &Config, connections: Connections<'_>) -> Vec<ChangeReport> {
+pub fn difference(old: Option<&Config>, new: &Config, known: Known<'_>) -> Vec<ChangeReport> {
     let nothing = Config::empty();
     let old = old.unwrap_or(&nothing);
+    let connections = known.connections;
     let mut changes = Changes::default();
-    network::compare(old, new, &mut changes);
+    network::compare(old, new, known.mtus, &mut changes);
     let before: BTreeMap<VirtualKey, &VirtualServer> = old.services().map(|v| (v.key, v)).collect();
     let after: BTreeMap<VirtualKey, &VirtualServer> = new.services().map(|v| (v.key, v)).collect();
     for (key, service) in &before {

@@ -12,6 +12,7 @@ use crate::observed::{
     Activity, ConnectionTable, IpvsTimeouts, Observed, ObservedLink, ObservedReal, ObservedVirtual,
     ServerActivity, SysctlName, Wanted, WayBack,
 };
+use crate::own_mtu::OwnMtus;
 use crate::plan::Step;
 use crate::ports::{ActivityPort, KernelError, KernelFault, KernelPort};
 
@@ -20,6 +21,8 @@ pub struct FakeKernel {
     pub state: Observed,
     /// Every step that was carried out, in order.
     pub applied: Vec<Step>,
+    /// What its cards came with.
+    pub own: OwnMtus,
 }
 
 type Errno = &'static str;
@@ -42,6 +45,7 @@ impl FakeKernel {
                 .links
                 .insert(name.parse().expect("a test names links as the kernel does"), link);
         }
+        kernel.own.see(&kernel.state.links);
         kernel.state.hostname = "(none)".to_owned();
         // The kernel's own (ip_vs_proto_tcp.c, ip_vs_proto_udp.c).
         kernel.state.ipvs_timeouts = Some(IpvsTimeouts {

@@ -29,6 +29,7 @@ pub mod mirror;
 pub mod model;
 pub mod neighbours;
 pub mod observed;
+pub mod own_mtu;
 pub mod path;
 pub mod plan;
 pub mod pool;

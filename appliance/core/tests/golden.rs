@@ -44,7 +44,7 @@ fn pool_of(service: &VirtualServer, up: &BTreeSet<String>) -> desired::DesiredVi
 }
 
 fn plan(kernel: &mut FakeKernel, config: &Config, up: &BTreeSet<String>) -> (Network, Vec<Step>) {
-    let network = desired::network(Some(config), &kernel.state.links, MEMORY, |_| true);
+    let network = desired::network(Some(config), &kernel.state.links, &kernel.own, MEMORY, |_| true);
     let names = network
         .sysctls
         .keys()

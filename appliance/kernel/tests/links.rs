@@ -13,6 +13,7 @@ use lb_core::desired;
 use lb_core::link_kind::{BridgeSettings, LinkKind};
 use lb_core::model::{IfName, RealKey};
 use lb_core::observed::{ObservedLink, WayBack};
+use lb_core::own_mtu::OwnMtus;
 use lb_core::plan::{self, Step};
 use lb_core::ports::{ActivityPort, KernelPort, LinkEvents};
 use lb_kernel::{Kernel, LinkMonitor, Parts};
@@ -94,6 +95,10 @@ fn set_master(link: &str, master: &str) -> Step {
 
 /// The steps about links that lead to this configuration; they are carried out, and then there are none.
 fn settle(kernel: &mut Kernel, text: &str) -> Vec<String> {
+    settle_with(kernel, text, &OwnMtus::default())
+}
+
+fn settle_with(kernel: &mut Kernel, text: &str, own: &OwnMtus) -> Vec<String> {
     let config = lb_core::config::parse(text).unwrap();
     let links = |steps: Vec<Step>| -> Vec<Step> {
         let others = |step: &Step| {
@@ -109,7 +114,7 @@ fn settle(kernel: &mut Kernel, text: &str) -> Vec<String> {
     };
     let plan = |kernel: &mut Kernel| {
         let observed = kernel.observe(&BTreeSet::new()).unwrap();
-        let network = desired::network(Some(&config), &observed.links, 1 << 30, |_| true);
+        let network = desired::network(Some(&config), &observed.links, own, 1 << 30, |_| true);
         links(plan::diff_network(&network, &observed))
     };
     let steps = plan(kernel);
@@ -373,6 +378,43 @@ isolated! {
         assert_eq!(settle(&mut kernel, plain)[0], "delete link br0");
         let lan0 = seen(&mut kernel, "lan0");
         assert!(lan0.admin_up && lan0.master.is_none(), "{lan0:?}");
+    }
+
+    fn an_mtu_goes_back_to_what_the_card_came_with() {
+        sh("ip link add lan0 mtu 1450 type veth peer name far0; ip link add lan1 type veth peer name far1");
+        let mut kernel = kernel();
+        let mut own = OwnMtus::default();
+        let see = |own: &mut OwnMtus| own.see(&self::kernel().observe(&BTreeSet::new()).unwrap().links);
+        assert!(see(&mut own) && !see(&mut own));
+        let mtus = |links: &[&str]| -> Vec<u32> { links.iter().map(|link| seen(&mut self::kernel(), link).mtu).collect() };
+        let set = "[[interface]]\nname = \"lan0\"\nmtu = 1400\n";
+        let plain = set.replace("mtu = 1400\n", "");
+        settle_with(&mut kernel, set, &own);
+        assert_eq!((mtus(&["lan0"]), see(&mut own)), (vec![1400], false));
+        assert_eq!(settle_with(&mut kernel, &plain, &own), ["set link lan0 mtu 1450"]);
+        // What somebody sets by hand goes the same way.
+        sh("ip link set lan0 mtu 1234");
+        assert_eq!(settle_with(&mut kernel, &plain, &own), ["set link lan0 mtu 1450"]);
+        // A card that nobody names any more.
+        settle_with(&mut kernel, set, &own);
+        assert_eq!(settle_with(&mut kernel, "", &own), ["set link lan0 mtu 1450", "set link lan0 down"]);
+
+        let bridge = "[[interface]]\nname = \"br0\"\nbridge = { links = [\"lan0\", \"lan1\"] }\nmtu = 1300\n\
+                      [[interface]]\nname = \"lan0\"\n[[interface]]\nname = \"lan1\"\n";
+        settle_with(&mut kernel, bridge, &own);
+        assert_eq!(mtus(&["br0", "lan0", "lan1"]), [1300; 3]);
+        // The kernel takes the smallest of the links only as long as nobody has set one.
+        settle_with(&mut kernel, &bridge.replace("mtu = 1300\n", ""), &own);
+        assert_eq!(mtus(&["br0", "lan0", "lan1"]), [1450, 1450, 1500]);
+        settle_with(&mut kernel, bridge, &own);
+        settle_with(&mut kernel, "", &own);
+        assert_eq!(mtus(&["lan0", "lan1", "far0"]), [1450, 1500, 1500]);
+
+        // Another card under the same name.
+        sh("ip link del lan0; ip link add lan0 mtu 1420 type veth peer name far0");
+        assert!(see(&mut own));
+        settle_with(&mut kernel, set, &own);
+        assert_eq!(settle_with(&mut kernel, &plain, &own), ["set link lan0 mtu 1420"]);
     }
 
     fn changes_are_told_once_and_silence_is_waited_for() {

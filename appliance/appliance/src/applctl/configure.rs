@@ -34,6 +34,7 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Respons
         Action::ConfigDiff => context.ask(&Request::ConfigDiff {
             from: kept(0),
             to: kept(1),
+            text: None,
         }),
         Action::ConfigHistory => context.ask(&Request::ConfigHistory),
         Action::ConfigRollback => context.ask(&Request::ConfigRollback {

@@ -16,7 +16,7 @@ fn rules_of(inside: &str, services: &str) -> Ruleset {
     );
     let config = crate::config::parse(&text).expect("the test's configuration is right");
     let kernel = FakeKernel::with_links(&["eth0", "eth1"]);
-    network(Some(&config), &kernel.state.links, 1 << 30, |_| true).ruleset
+    network(Some(&config), &kernel.state.links, &kernel.own, 1 << 30, |_| true).ruleset
 }
 
 /// `172.16.0.11:5353/udp as 192.168.0.1:53`

@@ -16,7 +16,7 @@ fn rules_of(inside: &str, services: &str, open: impl Fn(&VirtualServer) -> bool)
     );
     let config = crate::config::parse(&text).expect("the test's configuration is right");
     let kernel = FakeKernel::with_links(&["eth0", "eth1"]);
-    network(Some(&config), &kernel.state.links, 1 << 30, open).ruleset
+    network(Some(&config), &kernel.state.links, &kernel.own, 1 << 30, open).ruleset
 }
 
 pub(super) fn service(name: &str, listen: &str, more: &str, servers: &[&str]) -> String {
@@ -173,7 +173,8 @@ fn a_link_that_is_still_to_be_made_has_no_part_yet() {
     );
     let config = crate::config::parse(&text).expect("the test's configuration is right");
     let mut kernel = FakeKernel::with_links(&["eth0", "eth1"]);
-    let wanted = |kernel: &FakeKernel| network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
+    let wanted =
+        |kernel: &FakeKernel| network(Some(&config), &kernel.state.links, &kernel.own, 1 << 30, |_| true);
     let before = wanted(&kernel);
     assert!(before.ruleset.rules(Chain::Raw).is_empty() && before.ruleset.fast.services.is_empty());
     assert!(!before.ruleset.fast.offload.contains(&"inside".parse().unwrap()));

@@ -12,9 +12,9 @@ use crate::link_kind::{BondSettings, BridgeSettings, LinkKind};
 use crate::model::IfName;
 use crate::observed::ObservedLink;
 
-type Seen = BTreeMap<IfName, ObservedLink>;
+pub(super) type Seen = BTreeMap<IfName, ObservedLink>;
 
-/// The loopback; and links that the file does not name: they hold nothing of ours and stay switched off. What we have made
+/// The loopback; and links that the file does not name: they hold nothing of ours, not even an MTU, and stay switched off. What we have made
 /// and nobody names any more is left out.
 pub(super) fn unnamed(seen: &Seen, network: &mut Network) {
     for (name, link) in seen {
@@ -60,17 +60,10 @@ pub(super) fn named(config: &Config, seen: &Seen, network: &mut Network) {
             found.insert(name.clone(), &interface.label);
             let mut wanted = desired_link(interface);
             wanted.members = members(interface, network);
-            wanted.mtu = wanted
-                .mtu
-                .or_else(|| network.links.get(kind.as_ref()?.parent()?)?.mtu);
             (wanted.kind, wanted.rank) = (kind, rank);
             for member in &wanted.members {
                 if let Some(member) = network.links.get_mut(member) {
                     member.master = Some(name.clone());
-                    // A VLAN cannot carry more than what is below it.
-                    if member.kind.as_ref().and_then(LinkKind::parent).is_none() {
-                        member.mtu = member.mtu.or(wanted.mtu);
-                    }
                 }
             }
             network.links.insert(name.clone(), wanted);

@@ -41,6 +41,7 @@ fn an_interface_is_found_by_its_mac_and_used_by_its_label() {
     let network = network(
         Some(&config(by_mac("wan", "52:54:00:00:00:02"))),
         &kernel.state.links,
+        &kernel.own,
         1 << 30,
         |_| true,
     );
@@ -64,6 +65,7 @@ fn a_missing_card_is_a_problem_and_the_rest_goes_on() {
     let network = network(
         Some(&config(by_mac("wan", "52:54:00:00:00:09"))),
         &kernel.state.links,
+        &kernel.own,
         1 << 30,
         |_| true,
     );
@@ -85,7 +87,7 @@ fn of_two_cards_with_one_mac_only_one_that_holds_the_addresses_is_used() {
         link.permanent_mac = link.mac;
     }
     let config = config(by_mac("wan", "52:54:00:00:00:01"));
-    let neither = network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
+    let neither = network(Some(&config), &kernel.state.links, &kernel.own, 1 << 30, |_| true);
     assert_eq!(neither.resolved["wan"], None);
     assert!(
         neither.problems[0].contains("none is used"),
@@ -94,7 +96,7 @@ fn of_two_cards_with_one_mac_only_one_that_holds_the_addresses_is_used() {
     );
     let holder = kernel.state.links.get_mut(&"eth1".parse().unwrap()).unwrap();
     holder.addresses.insert("192.168.0.1/24".parse().unwrap());
-    let kept = network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
+    let kept = network(Some(&config), &kernel.state.links, &kernel.own, 1 << 30, |_| true);
     assert_eq!(kept.resolved["wan"].as_ref().unwrap().as_str(), "eth1");
     assert!(kept.problems[0].contains("eth1 is kept"), "{}", kept.problems[0]);
 }
@@ -137,7 +139,7 @@ fn clients_beside_their_servers_are_hidden_unless_packets_stay_whole() {
              [[virtual_server.real_server]]\naddress = \"172.16.0.11:80\"\n"
         );
         let config = crate::config::parse(&text).unwrap();
-        let network = network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
+        let network = network(Some(&config), &kernel.state.links, &kernel.own, 1 << 30, |_| true);
         let rules = network.ruleset.rules(Chain::Postrouting).iter();
         rules.map(ToString::to_string).collect::<Vec<_>>()
     };
@@ -190,7 +192,7 @@ fn services_of_several_ports_are_marked_and_let_in_when_open() {
              [[virtual_server.real_server]]\naddress = \"172.16.0.11\"\n"
         );
         let config = crate::config::parse(&text).unwrap();
-        network(Some(&config), &kernel.state.links, 1 << 30, |_| open)
+        network(Some(&config), &kernel.state.links, &kernel.own, 1 << 30, |_| open)
     };
     let lines = |rules: &[Rule]| rules.iter().map(ToString::to_string).collect::<Vec<_>>();
     let open = rules("nat", true);
@@ -230,7 +232,7 @@ fn a_pool_is_one_rule_where_it_can_be_and_segments_are_limited_both_ways() {
     kernel.state.links.get_mut(&"eth0".parse().unwrap()).unwrap().mtu = 1500;
     let text = include_str!("../../../../tests/configs/good/gateway.toml");
     let config = crate::config::parse(text).unwrap();
-    let network = network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
+    let network = network(Some(&config), &kernel.state.links, &kernel.own, 1 << 30, |_| true);
     let rules = |chain| {
         let rules = network.ruleset.rules(chain).iter();
         rules.map(ToString::to_string).collect::<Vec<_>>()
@@ -264,7 +266,7 @@ fn forwarded_ports_are_let_through_for_their_clients_and_hide_neighbours_only() 
     let kernel = FakeKernel::with_links(&["eth0", "eth1"]);
     let text = include_str!("../../../../tests/configs/good/port-forward.toml");
     let config = crate::config::parse(text).unwrap();
-    let network = network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
+    let network = network(Some(&config), &kernel.state.links, &kernel.own, 1 << 30, |_| true);
     let rules = |chain| {
         let rules = network.ruleset.rules(chain).iter();
         rules.map(ToString::to_string).collect::<Vec<_>>()
@@ -307,7 +309,7 @@ fn a_card_in_a_bond_is_still_known_by_its_own_mac() {
     let eth1 = kernel.state.links.get_mut(&"eth1".parse().unwrap()).unwrap();
     eth1.mac = "52:54:00:00:00:77".parse().ok();
     let config = crate::config::parse(BOND).unwrap();
-    let network = network(Some(&config), &kernel.state.links, 1 << 30, |_| true);
+    let network = network(Some(&config), &kernel.state.links, &kernel.own, 1 << 30, |_| true);
     assert_eq!(network.problems, [""; 0]);
     assert_eq!(network.resolved["inside"].as_ref().unwrap().as_str(), "eth1");
     let link = |name: &str| &network.links[&name.parse().unwrap()];
@@ -326,8 +328,9 @@ fn a_card_in_a_bond_is_still_known_by_its_own_mac() {
 fn what_a_link_stands_on_has_to_be_there_and_its_name_free() {
     let mut kernel = FakeKernel::with_links(&["eth0", "eth1", "bond0"]);
     let config = crate::config::parse(BOND).unwrap();
-    let problems =
-        |kernel: &FakeKernel| network(Some(&config), &kernel.state.links, 1 << 30, |_| true).problems;
+    let problems = |kernel: &FakeKernel| {
+        network(Some(&config), &kernel.state.links, &kernel.own, 1 << 30, |_| true).problems
+    };
     assert_eq!(
         problems(&kernel),
         [
@@ -362,7 +365,7 @@ fn what_a_link_stands_on_has_to_be_there_and_its_name_free() {
         kind: vlan.into(),
     });
     let config = crate::config::parse("[[interface]]\nname = \"old\"\n").unwrap();
-    let network = network(Some(&config), &plain.state.links, 1 << 30, |_| true);
+    let network = network(Some(&config), &plain.state.links, &plain.own, 1 << 30, |_| true);
     assert!(
         network.problems[0].contains("no such link (it has: eth0)"),
         "{:?}",

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use super::{Changes, seconds};
+use super::{Changes, Mtus, mtu, seconds};
 use crate::config::{Config, Interface, MssClamp, PortForward};
 
-pub(super) fn compare(old: &Config, new: &Config, changes: &mut Changes) {
+pub(super) fn compare(old: &Config, new: &Config, mtus: (Mtus<'_>, Mtus<'_>), changes: &mut Changes) {
     let host = |name: &crate::config::HostName| name.as_str().to_owned();
     changes.value("hostname", &old.hostname, &new.hostname, host, "");
     for (key, old, new) in [
@@ -22,7 +22,7 @@ pub(super) fn compare(old: &Config, new: &Config, changes: &mut Changes) {
     if old.confirm != new.confirm {
         changes.changed("what [confirm] asserts".to_owned());
     }
-    interfaces(old, new, changes);
+    interfaces(old, new, mtus, changes);
     let shown = |config: &Config| -> Vec<String> {
         let entries = config.masquerades.iter();
         entries
@@ -87,7 +87,7 @@ fn set(what: &str, old: &[String], new: &[String], cost: &str, changes: &mut Cha
     }
 }
 
-fn interfaces(old: &Config, new: &Config, changes: &mut Changes) {
+fn interfaces(old: &Config, new: &Config, mtus: (Mtus<'_>, Mtus<'_>), changes: &mut Changes) {
     let by_label = |config: &Config| -> BTreeMap<String, Interface> {
         let all = config.interfaces.iter();
         all.map(|interface| (interface.label.clone(), interface.clone()))
@@ -102,8 +102,9 @@ fn interfaces(old: &Config, new: &Config, changes: &mut Changes) {
                 _ => "it is deleted",
             };
             changes.removed(format!(
-                "interface {label} ({kind}) with {}: {cost}, and what goes through it ends",
-                addresses(interface)
+                "interface {label} ({kind}) with {}: {cost}, and what goes through it ends{}",
+                addresses(interface),
+                behind(interface, new)
             ));
         }
     }
@@ -116,8 +117,34 @@ fn interfaces(old: &Config, new: &Config, changes: &mut Changes) {
                     addresses(interface)
                 ));
             }
-            Some(old) => interface_changes(label, old, interface, changes),
+            Some(former) => {
+                interface_changes(label, former, interface, changes);
+                let before = mtu::Link::of(former, old, mtus.0(label));
+                let after = mtu::Link::of(interface, new, mtus.1(label));
+                changes.0.extend(mtu::change(label, &before, &after));
+                clamp_changes(label, former, interface, changes);
+            }
         }
+    }
+}
+
+/// More services than these are counted.
+const NAMED: usize = 3;
+
+/// Which services have servers on the networks of an interface that goes.
+fn behind(interface: &Interface, new: &Config) -> String {
+    let networks = interface.networks();
+    let is_there = |address: &std::net::IpAddr| networks.iter().any(|network| network.contains(address));
+    let services = new.services().filter(|service| {
+        let mut servers = service.of_file();
+        servers.any(|real| is_there(&real.address.address))
+    });
+    let names: Vec<&str> = services.map(|service| service.name.as_str()).collect();
+    let listed = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        _ if names.is_empty() => String::new(),
+        0 => format!("; servers of {listed} are behind it"),
+        more => format!("; servers of {listed} and {more} more are behind it"),
     }
 }
 
@@ -190,12 +217,9 @@ fn interface_changes(label: &str, old: &Interface, new: &Interface, changes: &mu
         "packets take another way at once",
         changes,
     );
-    let number = |number: &Option<u32>| number.map_or("the link's own".to_owned(), |n| format!("{n} bytes"));
-    let cost = match new.mtu {
-        None => "the link keeps what it has until the next boot",
-        Some(_) => "",
-    };
-    changes.value(&format!("mtu of {label}"), &old.mtu, &new.mtu, number, cost);
+}
+
+fn clamp_changes(label: &str, old: &Interface, new: &Interface, changes: &mut Changes) {
     let clamp = |clamp: &Option<MssClamp>| match clamp {
         None => "none".to_owned(),
         Some(MssClamp::Mtu) => "what fits the MTU".to_owned(),

@@ -1,5 +1,7 @@
 use super::*;
 use crate::config::parse;
+use crate::desired;
+use crate::fake::FakeKernel;
 
 const BASE: &str = r#"
 [[interface]]
@@ -36,7 +38,14 @@ fn shown(from: &str, to: &str) -> Vec<String> {
         _ if key.server.address.to_string().ends_with(".11") => 143,
         _ => 0,
     };
-    let changes = difference(Some(&from), &to, &connections);
+    let kernel = FakeKernel::with_links(&["eth0", "eth1", "eth2"]);
+    let wanted = |config| desired::wanted_links(Some(config), &kernel.state.links, &kernel.own);
+    let (before, after) = (wanted(&from), wanted(&to));
+    let known = Known {
+        connections: &connections,
+        mtus: (&|label| before.mtu_of(label), &|label| after.mtu_of(label)),
+    };
+    let changes = difference(Some(&from), &to, known);
     let lines = changes
         .iter()
         .map(|change| format!("{}{}", change.sign.as_str(), change.text));
@@ -116,6 +125,49 @@ fn services_come_and_go_at_their_price() {
     assert_eq!(changed("\"none\"", "\"icmp\"").len(), 1);
 }
 
+/// Where the key goes the link gets back what it had, and what stands on it follows.
+#[test]
+fn an_mtu_that_goes_is_told_with_what_comes_instead() {
+    let with = |eth1: &str, bond: &str| {
+        let links = BASE.replace("\"172.16.0.254/24\"]", &format!("\"172.16.0.254/24\"]\n{eth1}"));
+        format!(
+            "{links}[[interface]]\nname = \"bond0\"\nbond = {{ links = [\"eth2\"] }}\n{bond}\
+             [[interface]]\nname = \"eth2\"\n[[interface]]\nname = \"v7\"\nvlan = {{ link = \"bond0\", id = 7 }}\n"
+        )
+    };
+    let more =
+        "packets may be lost for a moment; a neighbour on that link that takes less does not get larger ones";
+    assert_eq!(
+        shown(&with("mtu = 1400", "mtu = 1300\n"), &with("", "")),
+        [
+            format!("~mtu of bond0 1300 bytes -> 1500 bytes, a bond's own: {more}"),
+            format!("~mtu of eth1 1400 bytes -> 1500 bytes, the link's own: {more}"),
+            format!("~mtu of eth2 1300 bytes, that of bond0 -> 1500 bytes, that of bond0: {more}"),
+            format!("~mtu of v7 1300 bytes, that of bond0 -> 1500 bytes, that of bond0: {more}"),
+        ]
+    );
+    assert_eq!(
+        shown(&with("mtu = 1500", ""), &with("", "")),
+        ["~mtu of eth1 1500 bytes -> 1500 bytes, the link's own: the link stays as it is"]
+    );
+}
+
+/// Who is asked before an interface goes wants to know what is behind it.
+#[test]
+fn an_interface_that_goes_is_told_with_the_services_behind_it() {
+    let without = BASE.replace(
+        "[[interface]]\nname = \"eth1\"\naddresses = [\"172.16.0.254/24\"]\n",
+        "",
+    );
+    assert_eq!(
+        shown(BASE, &without),
+        [
+            "-interface eth1 (card) with 172.16.0.254/24: it is switched off, and what goes through it ends; \
+             servers of nginx, dns are behind it"
+        ]
+    );
+}
+
 #[test]
 fn the_network_is_told_first() {
     assert_eq!(
@@ -127,7 +179,8 @@ fn the_network_is_told_first() {
         [
             "-address 172.16.0.254/24 of eth1: who is connected to it, or through it, is cut off",
             "+address 172.16.0.253/24 of eth1",
-            "~mtu of eth1 the link's own -> 1400 bytes"
+            "~mtu of eth1 1500 bytes, the link's own -> 1400 bytes: packets may be lost for a moment; \
+             who sends larger ones learns of it by ICMP, and hangs where that is filtered"
         ]
     );
     assert_eq!(
@@ -141,7 +194,11 @@ fn the_network_is_told_first() {
             "+masquerade 172.16.0.0/16 through eth0"
         ]
     );
-    let first = difference(None, &parse(BASE).unwrap(), &|_| 0);
+    let known = Known {
+        connections: &|_| 0,
+        mtus: (&|_| None, &|_| None),
+    };
+    let first = difference(None, &parse(BASE).unwrap(), known);
     assert!(first.iter().all(|change| change.sign == Sign::Added), "{first:?}");
     assert_eq!(first.len(), 5);
 }

@@ -62,7 +62,7 @@ fn machine(config: &Config) -> Observed {
     let now = std::time::Instant::now();
     for _ in 0..2 {
         let links = kernel.state.links.clone();
-        let network = desired::network(Some(config), &links, 128 << 20, |service| {
+        let network = desired::network(Some(config), &links, &kernel.own, 128 << 20, |service| {
             service.name != "closed"
         });
         let names = network

@@ -16,6 +16,7 @@ use crate::model::{
     Endpoint, Forward, Limit, Persistence, Protocol, RealKey, Scheduler, VirtualSettings, Weight,
 };
 use crate::observed::{ForeignService, ObservedReal, ObservedVirtual};
+use crate::own_mtu::OwnMtus;
 use crate::pool::{self, PoolRules, Tier};
 use crate::ports::KernelPort;
 use crate::ruleset::{Chain, Rule};
@@ -212,8 +213,12 @@ fn inflict(kernel: &mut FakeKernel, damage: &Damage) {
 }
 
 /// A plan with the inputs that it was made from: health is a bit per host.
-fn plan_for(config: &Config, healthy: u8, observed: &Observed) -> Vec<Step> {
-    let network = desired::network(Some(config), &observed.links, MEMORY, |_| true);
+fn plan_for(config: &Config, healthy: u8, kernel: &FakeKernel) -> Vec<Step> {
+    plan_on(config, healthy, &kernel.state, &kernel.own)
+}
+
+fn plan_on(config: &Config, healthy: u8, observed: &Observed, own: &OwnMtus) -> Vec<Step> {
+    let network = desired::network(Some(config), &observed.links, own, MEMORY, |_| true);
     let pools: Pools = config
         .virtual_servers
         .iter()
@@ -239,7 +244,7 @@ fn is_healthy(healthy: u8, key: RealKey) -> bool {
 fn converge(kernel: &mut FakeKernel, config: &Config, healthy: u8) -> Vec<Step> {
     let mut all = Vec::new();
     for _round in 0..3 {
-        let network = desired::network(Some(config), &kernel.state.links, MEMORY, |_| true);
+        let network = desired::network(Some(config), &kernel.state.links, &kernel.own, MEMORY, |_| true);
         let names = network
             .sysctls
             .keys()
@@ -247,7 +252,7 @@ fn converge(kernel: &mut FakeKernel, config: &Config, healthy: u8) -> Vec<Step> 
             .chain(FORWARDING.map(str::to_owned))
             .collect();
         let observed = kernel.observe(&names).unwrap();
-        let steps = plan_for(config, healthy, &observed);
+        let steps = plan_on(config, healthy, &observed, &kernel.own);
         if steps.is_empty() {
             return all;
         }
@@ -279,7 +284,7 @@ proptest! {
             inflict(&mut kernel, d);
         }
         converge(&mut kernel, &second, healthy[1]);
-        prop_assert!(plan_for(&second, healthy[1], &kernel.state).is_empty());
+        prop_assert!(plan_for(&second, healthy[1], &kernel).is_empty());
     }
 
     #[test]
@@ -295,7 +300,7 @@ proptest! {
         converge(&mut kernel, &with(&before), healthy[0]);
         let key = with(&after).virtual_servers[0].key;
         let lived = live(kernel.state.virtual_servers.get(&key));
-        let steps = plan_for(&with(&after), healthy[1], &kernel.state);
+        let steps = plan_for(&with(&after), healthy[1], &kernel);
         let mut trial = kernel.clone();
         steps.iter().for_each(|s| trial.apply(s).unwrap());
         if lived && live(trial.state.virtual_servers.get(&key)) {
@@ -389,7 +394,7 @@ fn a_defence_that_ipvs_has_raised_is_left_alone() {
     for name in desired::IPVS_DEFENCES {
         assert_eq!(kernel.state.sysctls[name], "1");
         kernel.state.sysctls.insert(name.to_owned(), "2".to_owned());
-        assert_eq!(plan_for(&Config::empty(), 0, &kernel.state), []);
+        assert_eq!(plan_for(&Config::empty(), 0, &kernel), []);
         for other in ["0", "3"] {
             kernel.state.sysctls.insert(name.to_owned(), other.to_owned());
             let steps = converge(&mut kernel, &Config::empty(), 0);
@@ -408,7 +413,7 @@ fn without_a_configuration_forwarding_is_off_and_goes_first() {
         .state
         .sysctls
         .insert(FORWARDING[0].to_owned(), "1".to_owned());
-    let network = desired::network(None, &kernel.state.links, MEMORY, |_| true);
+    let network = desired::network(None, &kernel.state.links, &kernel.own, MEMORY, |_| true);
     let steps = diff(&network, &BTreeMap::new(), &kernel.state);
     assert_eq!(steps[0].to_string(), "set sysctl net/ipv4/ip_forward 0");
 }
@@ -460,7 +465,7 @@ fn an_address_is_announced_when_a_service_is_open_there() {
     };
     let mut kernel = FakeKernel::with_links(&["eth0"]);
     let announced = |kernel: &mut FakeKernel, open: bool| -> Vec<String> {
-        let network = desired::network(Some(&config), &kernel.state.links, MEMORY, |_| open);
+        let network = desired::network(Some(&config), &kernel.state.links, &kernel.own, MEMORY, |_| open);
         let steps = diff(&network, &BTreeMap::new(), &kernel.state);
         for step in &steps {
             let _ = kernel.apply(step);

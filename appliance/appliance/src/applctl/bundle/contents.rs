@@ -146,7 +146,11 @@ impl Gathering<'_, '_> {
             last: EVENTS,
             about: None,
         };
-        let differences = Request::ConfigDiff { from: None, to: None };
+        let differences = Request::ConfigDiff {
+            from: None,
+            to: None,
+            text: None,
+        };
         for (name, about, request) in [
             ("version.txt", "versions, and the slot", Request::Version),
             (

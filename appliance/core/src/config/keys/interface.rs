@@ -110,7 +110,7 @@ pub static INTERFACE: Table = Table {
                 unit: "bytes",
             },
             unset: Unset::Said(
-                "the link's own, or until the next boot what was set before; a VLAN's is that of the link below it",
+                "what the card came with; of a VLAN that of the link below it, of a bond 1500, of a bridge the smallest of its links",
             ),
             about: "the largest packet; at least 1280 with an IPv6 address",
             example: "mtu = 9000",
