@@ -52,6 +52,22 @@ pub struct LinkReport {
     pub rates: Option<LinkRates>,
 }
 
+/// What the kernel makes for each kind of tunnel that it knows, by itself (fb_tunnel_dev; net/core/sysctl_net_core.c).
+const FALLBACK_TUNNELS: [&str; 7] = [
+    "tunl0", "sit0", "ip6tnl0", "gre0", "ip6gre0", "ip_vti0", "ip6_vti0",
+];
+
+impl LinkReport {
+    /// A device for tunnels that the kernel has made for itself, and that nobody uses.
+    pub fn is_unused_fallback(&self) -> bool {
+        FALLBACK_TUNNELS.contains(&self.link.as_str())
+            && self.state == "down"
+            && self.mac.is_none()
+            && self.interface.is_none()
+            && self.addresses.is_empty()
+    }
+}
+
 impl LinksReport {
     /// Takes over what only the agent knows.
     pub fn name(&mut self, interfaces: &[InterfaceReport]) {
@@ -134,6 +150,26 @@ mod tests {
         after.rate_since(&before);
         assert_eq!(after.links[0].rates.unwrap().rx_bits_per_second, 8_000.0);
         assert_eq!(after.links[1].rates, None, "made anew");
+    }
+
+    #[test]
+    fn a_tunnel_that_somebody_uses_is_a_link_as_others() {
+        let unused = LinkReport {
+            state: "down".to_owned(),
+            ..link("tunl0", 2, 0)
+        };
+        assert!(unused.is_unused_fallback());
+        let change = |change: fn(&mut LinkReport)| {
+            let mut link = unused.clone();
+            change(&mut link);
+            link.is_unused_fallback()
+        };
+        assert!(!change(|link| link.state = "up".to_owned()));
+        assert!(!change(|link| link.interface = Some("tunnel".to_owned())));
+        assert!(!change(|link| link.addresses.push("192.0.2.1/32".to_owned())));
+        // A card may be called so.
+        assert!(!change(|link| link.mac = Some("52:54:00:00:00:01".to_owned())));
+        assert!(!change(|link| link.link = "tunl1".to_owned()));
     }
 
     /// The file may call one link what the kernel calls another.

@@ -15,9 +15,24 @@ const NAME: usize = 13;
 const MANY_CHANGES: u32 = 3;
 
 pub fn links(report: &LinksReport, screen: &Screen) -> String {
-    let rows: Vec<(Vec<Cell>, String)> = report.links.iter().map(|l| (cells(l), remark(l))).collect();
+    let (unused, shown): (Vec<&LinkReport>, Vec<&LinkReport>) =
+        report.links.iter().partition(|link| link.is_unused_fallback());
+    let rows: Vec<(Vec<Cell>, String)> = shown.into_iter().map(|l| (cells(l), remark(l))).collect();
     let heads = ["INTERFACE", "STATE", "FOR", "SPEED", "IN", "OUT", "LOST"];
-    table(&heads, &rows, screen)
+    table(&heads, &rows, screen) + &left_out(&unused, screen)
+}
+
+/// What is no interface for anybody here, and would only be wondered at in the table.
+fn left_out(unused: &[&LinkReport], screen: &Screen) -> String {
+    if unused.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = unused.iter().map(|link| link.link.as_str()).collect();
+    let sentence = format!(
+        "Left out: {}. The kernel makes them by itself, for tunnels; nothing uses them.",
+        names.join(", ")
+    );
+    format!("{}\n", wrap(&clean(&sentence), screen.width, 0))
 }
 
 fn cells(link: &LinkReport) -> Vec<Cell> {

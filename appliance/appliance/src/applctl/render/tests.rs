@@ -128,7 +128,8 @@ fn links_read_as_they_should() {
     samples::rate_links(&mut rated);
     for width in [40, 60, 80, 100, 120] {
         let screen = Screen::plain(width);
-        let each: Vec<String> = rated.links.iter().map(|l| link(l, &screen)).collect();
+        let shown = rated.links.iter().filter(|link| !link.is_unused_fallback());
+        let each: Vec<String> = shown.map(|l| link(l, &screen)).collect();
         for (name, text) in [
             ("link.txt", links(&report, &screen)),
             ("link-rated.txt", links(&rated, &screen)),

@@ -107,10 +107,27 @@ fn loopback() -> LinkReport {
     link
 }
 
+/// The kernel's own.
+fn tunnel(link: &str, kind: &str) -> LinkReport {
+    let mut tunnel = loopback();
+    tunnel.link = link.into();
+    tunnel.stack.kind = kind.into();
+    tunnel.addresses.clear();
+    tunnel
+}
+
 pub fn links() -> LinksReport {
     LinksReport {
         read_at_ms: 11_100_000,
-        links: vec![loopback(), card("eth0", Some("eth0")), of_bond(), bond(), vlan()],
+        links: vec![
+            loopback(),
+            card("eth0", Some("eth0")),
+            tunnel("tunl0", "ipip"),
+            tunnel("ip6tnl0", "ip6tnl"),
+            of_bond(),
+            bond(),
+            vlan(),
+        ],
     }
 }
 
