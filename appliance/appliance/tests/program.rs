@@ -791,3 +791,94 @@ fn explain_tells_packets_from_keys() {
         assert!(error.contains(says), "{error}");
     }
 }
+
+const TWO_LINKS: &str = "[[interface]]\nname = \"eth0\"\nmtu = 1400\naddresses = [\"192.0.2.1/24\"]\n\n\
+    [[interface]]\nname = \"eth1\"\naddresses = [\"198.51.100.1/24\"]\n";
+const COST: &str = "interface eth1 (card) with 198.51.100.1/24: it is switched off";
+
+/// An agent whose file has two interfaces, and that knows what one costs.
+fn two_links() -> FakeAgent {
+    FakeAgent::start(|request| {
+        encode(&match (request, stage::answer(request)) {
+            (Request::ConfigShow { .. }, _) => Response::Config(ConfigText {
+                path: "/config/lb.toml".into(),
+                text: TWO_LINKS.into(),
+            }),
+            (Request::ConfigDiff { text: Some(text), .. }, Response::Diff(mut report)) => {
+                assert!(!text.contains("eth1"), "{text}");
+                report.changes.push(ChangeReport {
+                    sign: Sign::Removed,
+                    text: COST.into(),
+                });
+                Response::Diff(report)
+            }
+            (_, answer) => answer,
+        })
+    })
+}
+
+#[test]
+fn a_whole_interface_goes_after_its_cost_was_seen_and_a_yes() {
+    let delete = ["config", "delete", "interface.eth1"];
+    for (more, input, done) in [
+        (&[][..], &b"yes\n"[..], true),
+        (&[], b"Y\n", true),
+        (&[], b"no\n", false),
+        (&[], b"", false),
+        (&["--yes"], b"", true),
+        (&["--confirm", "2m"], b"", true),
+        (&["--dry-run"], b"", true),
+    ] {
+        let agent = two_links();
+        let words = [&delete[..], more].concat();
+        let output = fed(&agent, &words, input);
+        let shown: String = text(&output.stdout)
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        let code = if done { 0 } else { 1 };
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {shown}");
+        let put = agent.put().len();
+        assert_eq!(put, usize::from(done && more != ["--dry-run"]), "{words:?}");
+        assert!(shown.contains("-name = \"eth1\""), "{words:?}: {shown}");
+        if more != ["--dry-run"] {
+            assert!(shown.contains(COST), "{words:?}: {shown}");
+            assert_eq!(shown.contains("Type yes"), more.is_empty(), "{words:?}: {shown}");
+        }
+        if !done {
+            let said = text_of(&output);
+            assert!(
+                said.contains("nothing was changed") && said.contains("--yes"),
+                "{said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn with_json_nobody_is_asked() {
+    let agent = two_links();
+    let delete = ["config", "delete", "interface.eth1", "--json"];
+    let output = applctl(&agent, &delete);
+    assert_eq!(output.status.code(), Some(1));
+    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(said.contains("nobody is asked; --yes does it"), "{said}");
+    assert!(agent.put().is_empty());
+    let output = applctl(&agent, &[&delete[..], &["--yes"]].concat());
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&document["applied"], agent.put().len()), (&Value::Bool(true), 1));
+}
+
+/// A single key is as before: it is shown, and done.
+#[test]
+fn a_key_is_deleted_without_a_question() {
+    let agent = two_links();
+    let output = applctl(&agent, &["config", "delete", "interface.eth0.mtu"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    assert!(
+        !text(&output.stdout).contains("Type yes"),
+        "{}",
+        text(&output.stdout)
+    );
+    assert_eq!(agent.put().len(), 1);
+}

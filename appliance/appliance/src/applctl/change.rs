@@ -2,12 +2,14 @@
 //! Must not: decide what the text becomes; `lb_core::config::edit` does.
 
 use std::path::Path;
+use std::time::Duration;
 
 use lb_agent::text_difference;
 use lb_core::config::edit::{Change, EditFault, edit};
-use lb_core::config::{Faults, fingerprint};
-use lb_core::control::{CheckReport, DiffReport, Request, Response, Terms};
+use lb_core::config::{self, Faults, fingerprint};
+use lb_core::control::{ChangeReport, CheckReport, DiffReport, Request, Response, Terms};
 
+use super::ask;
 use super::configure::{may_change, show};
 use super::execute::Context;
 use super::failure::Failure;
@@ -19,6 +21,8 @@ use super::tree::{self, Action};
 const FILE: &str = "lb.toml";
 /// Of a path in the history (characters); a reason has 200.
 const LONGEST_PATH: usize = 150;
+/// Somebody who has gone away has not said yes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn run(
     invocation: &Invocation,
@@ -43,7 +47,10 @@ pub fn run(
     if dry {
         return Ok(Response::Diff(report));
     }
-    if !invocation.json() {
+    let deletes = invocation.command.action == Action::ConfigDelete;
+    if deletes && takes_links_or_services(&text, &edited) {
+        may_cut_off(&edited, report, invocation, context)?;
+    } else if !invocation.json() {
         let shown = render::report(&Response::Diff(without_warnings(report)), &context.screen);
         context.print(&shown)?;
     }
@@ -52,6 +59,65 @@ pub fn run(
         text: edited,
         terms: told(terms, invocation),
     })
+}
+
+/// Whether it has fewer interfaces or services. Of a text with faults it is not known what it had.
+fn takes_links_or_services(old: &str, new: &str) -> bool {
+    let (Ok(old), Ok(new)) = (config::parse(old), config::parse(new)) else {
+        return true;
+    };
+    new.interfaces.len() < old.interfaces.len() || new.virtual_servers.len() < old.virtual_servers.len()
+}
+
+/// Shows what it costs, and asks, unless the command says that nobody is to be asked.
+fn may_cut_off(
+    edited: &str,
+    lines: DiffReport,
+    invocation: &Invocation,
+    context: &mut Context<'_>,
+) -> Result<(), Failure> {
+    let asks = !invocation.has(tree::YES) && invocation.time(tree::CONFIRM).is_none();
+    if invocation.json() {
+        return match asks {
+            true => Err(Failure::Refused(format!(
+                "nothing was changed: this may take a whole interface or service away, and with --json nobody is asked; {} does it, {} shows it",
+                tree::YES,
+                tree::DRY_RUN
+            ))),
+            false => Ok(()),
+        };
+    }
+    let report = DiffReport {
+        changes: costs(edited, context)?,
+        ..lines
+    };
+    context.print(&render::report(&Response::Diff(report), &context.screen))?;
+    if !asks {
+        return Ok(());
+    }
+    context.say("Put this in force at once, and keep it as /config/lb.toml? Type yes to go on; anything else changes nothing.")?;
+    context.print("> ")?;
+    let answer = ask::line(context, Some(PATIENCE))?.unwrap_or_default();
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "yes" | "y" => Ok(()),
+        _ => Err(Failure::Refused(format!(
+            "nothing was changed: the answer was not yes; {} goes without the question",
+            tree::YES
+        ))),
+    }
+}
+
+/// What the agent says that it would change, in sentences.
+fn costs(edited: &str, context: &Context<'_>) -> Result<Vec<ChangeReport>, Failure> {
+    let request = Request::ConfigDiff {
+        from: None,
+        to: None,
+        text: Some(edited.to_owned()),
+    };
+    match context.ask(&request)? {
+        Response::Diff(report) => Ok(report.changes),
+        _ => Err(Failure::Refused("the agent answered something else".to_owned())),
+    }
 }
 
 /// What the history says where nobody gave a reason. Without the value, which may be a secret.

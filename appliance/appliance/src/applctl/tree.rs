@@ -164,6 +164,7 @@ pub const KEEP_IDENTITY: &str = "--keep-identity";
 pub const PORT: &str = "--port";
 pub const ONCE: &str = "--once";
 pub const DRY_RUN: &str = "--dry-run";
+pub const YES: &str = "--yes";
 pub const CONFIRM: &str = "--confirm";
 pub const LIST: &str = "--list";
 pub const SECONDS: &str = "--seconds";

@@ -24,11 +24,20 @@ const COMMENT_CHOICE: Choice = Choice {
     takes: Takes::Text,
 };
 
+const DRY_CHOICE: Choice = Choice {
+    name: DRY_RUN,
+    summary: "show the changed lines, and change nothing",
+    takes: Takes::Nothing,
+};
+
 /// How a change of single keys is made.
-const EDIT_TERMS: &[Choice] = &[
+const EDIT_TERMS: &[Choice] = &[DRY_CHOICE, CONFIRM_CHOICE, COMMENT_CHOICE, JSON_CHOICE];
+
+const DELETE_TERMS: &[Choice] = &[
+    DRY_CHOICE,
     Choice {
-        name: DRY_RUN,
-        summary: "show the changed lines, and change nothing",
+        name: YES,
+        summary: "do not ask, also for a whole interface or service",
         takes: Takes::Nothing,
     },
     CONFIRM_CHOICE,
@@ -155,11 +164,13 @@ pub(super) const CONFIG: &[Command] = &[
         action: Action::ConfigDelete,
         summary: "take a key or a table out of lb.toml, and apply it",
         about: "A key has its default then. A table goes with all that is in it and with the comment right above it; a table that \
-                has nothing else goes with its last key.",
+                has nothing else goes with its last key. Where a whole interface or service goes, what that costs is shown first, and \
+                nothing happens without a `yes`; --yes goes without the question, and so does --confirm, which comes back by itself.",
         arguments: &[PATH],
-        options: EDIT_TERMS,
+        options: DELETE_TERMS,
         examples: &[
             "config delete virtual_server.web.real_server.172.16.0.13:80",
+            "config delete interface.eth2 --yes",
             "config delete interface.eth0.mtu --dry-run",
         ],
         ..LEAF
