@@ -65,10 +65,12 @@ pub fn cluster_behind_a_bond() -> Told {
         "{interfaces:#}"
     );
 
+    seen_as_a_link(&mut scene)?;
     a_cable_is_pulled_out(&mut scene)?;
     let saboteur = scene.saboteur()?;
     repaired(&mut scene, &saboteur)?;
     another_vlan(&mut scene, &saboteur)?;
+    an_mtu_is_that_of_all(&mut scene, &saboteur)?;
     other_modes(&mut scene, &saboteur)?;
 
     scene.reboot()?;
@@ -99,6 +101,66 @@ fn fast_over_links_of_ours(scene: &mut Scene, saboteur: &Saboteur) -> Told {
     assert!(errors.is_empty(), "{errors:#?}");
     let status = scene.vm().json("status")?;
     assert_eq!(status["problems"], serde_json::json!([]), "{status:#}");
+    Ok(())
+}
+
+/// `link` says what the bond is made of, and what stands on it.
+fn seen_as_a_link(scene: &mut Scene) -> Told {
+    let report = scene.vm().json("link bond0")?;
+    let bond = &report["links"][0];
+    assert_eq!(
+        (&bond["link"], &bond["kind"], &bond["state"]),
+        (&json!("bond0"), &json!("bond"), &json!("up")),
+        "{report:#}"
+    );
+    assert_eq!(bond["bond"]["mode"], "active-backup", "{report:#}");
+    let links = json!([{ "link": "eth1", "state": "up" }, { "link": "eth2", "state": "up" }]);
+    assert_eq!(bond["bond"]["links"], links, "{report:#}");
+    assert_eq!(bond["vlans"], json!(["cluster"]), "{report:#}");
+    // The first card's address is the bond's.
+    assert_eq!(bond["mac"], CLUSTER_MAC, "{report:#}");
+    let shown = scene.vm().command("link bond0")?;
+    for part in ["bond0", "active-backup", "eth1", "eth2", "VLANs cluster"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    // By the file's name; its own address, not the one that the bond has lent it.
+    let second = scene.vm().command("link second")?;
+    for part in ["is eth2", SECOND_MAC] {
+        assert!(second.contains(part), "{part}: {second}");
+    }
+    Ok(())
+}
+
+/// The bond's is that of its cards and of the VLAN; it goes with the key, and cards that leave have their own again.
+fn an_mtu_is_that_of_all(scene: &mut Scene, saboteur: &Saboteur) -> Told {
+    let mtus = || -> lb_lab::Result<Vec<String>> {
+        let text = saboteur.sh("ip -o link show")?;
+        let of = |link: &str| {
+            let line = text
+                .lines()
+                .find(|line| line.split([':', '@']).nth(1).map(str::trim) == Some(link))?;
+            line.split_whitespace()
+                .skip_while(|word| *word != "mtu")
+                .nth(1)
+                .map(str::to_owned)
+        };
+        let links = ["bond0", "cluster", "eth1", "eth2"];
+        Ok(links
+            .iter()
+            .map(|link| of(link).unwrap_or_else(|| "-".to_owned()))
+            .collect())
+    };
+    let bond = "name = \"bond0\"\n";
+    let narrow = stacked(VLAN).replacen(bond, &format!("{bond}mtu = 1400\n"), 1);
+    scene.vm().config_put(&narrow)?;
+    assert_eq!(mtus()?, ["1400"; 4]);
+    scene.vm().config_put(&stacked(VLAN))?;
+    assert_eq!(mtus()?, ["1500"; 4]);
+    scene.vm().config_put(&narrow)?;
+    scene.vm().config_put(&scenario(QUICK))?;
+    assert_eq!(mtus()?, ["-", "-", "1500", "1500"]);
+    scene.vm().config_put(&stacked(VLAN))?;
+    scene.wait_for_page(SOON)?;
     Ok(())
 }
 

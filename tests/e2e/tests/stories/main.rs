@@ -27,6 +27,7 @@ mod lost;
 mod machine;
 mod moves;
 mod newcomer;
+mod mtu;
 mod one_packet;
 mod outage;
 mod packets;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         Story::new("drift_is_repaired", 420, drift::is_repaired),
         Story::new("flows_take_the_fast_path", 300, fast::flows_take_the_fast_path),
         Story::new("packets_are_steered", 150, drift::packets_are_steered),
+        Story::new("mtu_goes_back", 240, mtu::goes_back),
         Story::new("cluster_behind_a_bond", 420, bonds::cluster_behind_a_bond),
         Story::new("rows_original_timing", 240, rows::original_timing),
         Story::new("agent_killed_during_requests", 180, agent::killed_during_requests),
