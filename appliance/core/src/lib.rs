@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod check;
 pub mod config;
 pub mod confirm;
+pub mod console;
 pub mod control;
 pub mod date;
 pub mod desired;

@@ -58,6 +58,11 @@ fn mirror() {
 }
 
 #[test]
+fn password() {
+    short("password", 2_000);
+}
+
+#[test]
 fn seed() {
     short("seed", 500);
 }

@@ -5,16 +5,18 @@ mod control;
 mod file;
 mod import;
 mod mirror;
+mod password;
 mod seed;
 
 use crate::run::Target;
 
-pub const ALL: [Target; 6] = [
+pub const ALL: [Target; 7] = [
     file::TARGET,
     control::TARGET,
     import::KEEPALIVED,
     import::HAPROXY,
     mirror::TARGET,
+    password::TARGET,
     seed::TARGET,
 ];
 
