@@ -40,7 +40,7 @@ use crate::report::ToAsk;
 use crate::store::Store;
 use crate::targets::TargetId;
 use crate::trial::Pending;
-use crate::{Places, Ports, apply, control, links, system};
+use crate::{Places, Ports, apply, console, control, links, system};
 
 /// A check that came to nothing because the network was being changed is made again after this.
 pub(crate) const REPEAT_AFTER: Duration = Duration::from_millis(20);
@@ -252,6 +252,9 @@ impl Engine {
         engine.unmark_pending();
         for told in [replaced, returned, forgotten].into_iter().flatten() {
             engine.tell(log::Level::Warn, &told);
+        }
+        if let Some(forgotten) = console::forgotten(&engine.places.runtime) {
+            engine.tell(log::Level::Warn, &forgotten);
         }
         let up_s = system::uptime_ms() / 1000;
         match up_s < JUST_BOOTED_S {
@@ -483,6 +486,7 @@ impl Engine {
             Request::Undrain { server, service } => self.drain(&server, service, true, activity),
             Request::Drains => Response::Drains(self.drains_report(activity)),
             Request::Doctor { name } => self.doctor(name.as_deref(), activity, wire),
+            Request::Console { console, news } => self.console_news(&console, news),
             other => {
                 if activity.read_at_ms > 0 {
                     self.drops

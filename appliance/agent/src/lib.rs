@@ -8,6 +8,7 @@ mod boot_choice;
 mod by_hand;
 mod carriers;
 mod checks;
+mod console;
 mod control;
 mod crowd;
 mod deadlines;

@@ -24,7 +24,7 @@ use lb_core::ruleset::{Chain, Rule};
 use lb_core::traffic::Tracking;
 
 use crate::engine::Engine;
-use crate::{Places, apply, system};
+use crate::{Places, apply, console, system};
 
 /// With less on the config volume the next change may not be kept: its text is written up to three times beside the old one.
 const SCARCE_BYTES: u64 = 256 << 10;
@@ -75,6 +75,7 @@ impl Engine {
             }),
             Request::CheckNow { .. }
             | Request::Probe { .. }
+            | Request::Console { .. }
             | Request::Drain { .. }
             | Request::Undrain { .. }
             | Request::Drains
@@ -127,6 +128,7 @@ impl Engine {
             },
             conntrack_count: activity.tracking.count,
             conntrack_max: activity.tracking.max,
+            console: console::report(&self.store),
             init,
         }
     }
@@ -168,6 +170,7 @@ impl Engine {
             ));
         }
         problems.extend(self.drains_problem());
+        problems.extend(console::report(&self.store).problem());
         problems.extend(self.checks.unchecked_problem());
         problems.extend(self.lateness.problem(Instant::now()));
         problems.extend(self.certificates.problems(SystemTime::now()));

@@ -82,7 +82,7 @@ fn mistakes_are_explained() {
     let mut terminal = Terminal::start(SERIAL, &agent);
     assert!(terminal.command("statsu").contains("did you mean `status`?"));
     assert!(terminal.command("conf shwo").contains("did you mean `show`?"));
-    assert!(terminal.command("con").contains("connections or config"));
+    assert!(terminal.command("con").contains("connections, config or console"));
     assert!(
         terminal
             .command("services nowhere")

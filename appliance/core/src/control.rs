@@ -3,6 +3,7 @@
 //! same report structs. Must not: format for humans, or know the socket.
 
 mod changes;
+mod console;
 mod counters;
 mod explain;
 mod kept;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::path::{Packet, PathReport};
 use crate::traffic::{Traffic, TrafficRates};
 pub use changes::*;
+pub use console::*;
 pub use counters::*;
 pub use explain::*;
 pub use kept::*;
@@ -121,6 +123,11 @@ pub enum Request {
         kept: Kept,
         terms: Terms,
     },
+    /// Something has happened at a console (`console ttyS0`) that belongs on record.
+    Console {
+        console: String,
+        news: ConsoleNews,
+    },
     Version,
 }
 
@@ -149,6 +156,7 @@ pub enum Response {
     Apply(ApplyReport),
     Diff(DiffReport),
     History(HistoryReport),
+    Console(ConsoleReport),
     Version(VersionReport),
     /// The request could not be carried out; one sentence with the remedy.
     Error {
@@ -196,6 +204,9 @@ pub struct StatusReport {
     pub agent: AgentStatus,
     pub conntrack_count: u64,
     pub conntrack_max: u64,
+    /// Whether consoles have a password.
+    #[serde(default)]
+    pub console: ConsoleReport,
     /// `None` when the agent does not run under our init.
     pub init: Option<InitReport>,
 }

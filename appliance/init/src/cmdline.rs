@@ -1,5 +1,6 @@
 //! The kernel's command line: the few words of it that init reads. Must not: read the file (the caller does).
 
+use lb_core::console;
 use lb_core::reset::CMDLINE_WORD;
 use log::LevelFilter;
 
@@ -11,14 +12,18 @@ pub struct Cmdline {
     pub log: Option<LevelFilter>,
     /// `lb.factory-reset`: this boot resets the machine.
     pub factory_reset: bool,
+    /// `lb.no-console-password`: this boot removes the consoles' password.
+    pub no_console_password: bool,
     /// `console=`, without their options, in their order.
     pub consoles: Vec<String>,
 }
 
 impl Cmdline {
     pub fn parse(text: &str) -> Cmdline {
+        let has = |wanted: &str| text.split_whitespace().any(|word| word == wanted);
         let mut cmdline = Cmdline {
-            factory_reset: text.split_whitespace().any(|word| word == CMDLINE_WORD),
+            factory_reset: has(CMDLINE_WORD),
+            no_console_password: has(console::CMDLINE_WORD),
             ..Cmdline::default()
         };
         for (key, value) in text.split_whitespace().filter_map(|word| word.split_once('=')) {
@@ -52,7 +57,8 @@ mod tests {
         assert_eq!(cmdline.slot.as_deref(), Some("b"));
         assert_eq!(cmdline.log, Some(LevelFilter::Debug));
         assert_eq!(cmdline.consoles, ["tty0", "ttyS0"]);
-        assert!(!cmdline.factory_reset);
+        assert!(!cmdline.factory_reset && !cmdline.no_console_password);
+        assert!(Cmdline::parse("ro lb.no-console-password quiet").no_console_password);
         assert!(Cmdline::parse("quiet lb.factory-reset lb.slot=a").factory_reset);
     }
 

@@ -12,6 +12,7 @@ mod kernel_log;
 pub mod kmsg;
 mod machine;
 mod mounts;
+mod password;
 mod pipe;
 mod program;
 mod refused;

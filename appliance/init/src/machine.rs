@@ -12,6 +12,7 @@ use crate::Grow;
 use crate::boot_menu::Menu;
 use crate::button::Button;
 use crate::cmdline::Cmdline;
+use crate::password::{self, Gate};
 use crate::program::Program;
 use crate::seat::{self, Mode, Seat};
 
@@ -237,9 +238,20 @@ impl Machine {
 
 fn rescue_at(seat: &mut Seat, reason: &str) {
     log::warn!("{}: rescue prompt: {reason}", seat.name);
-    seat.rescue(reason);
-    seat.say(&crate::rescue::banner(reason));
-    seat.say(crate::rescue::PROMPT);
+    let stored = password::stored();
+    let gate = Gate::new(&stored, Instant::now());
+    let is_locked = gate.is_some();
+    seat.rescue(reason, gate);
+    if is_locked {
+        // What failed is no secret; what can be typed is for those who know the password.
+        seat.say(&format!(
+            "\n*** This machine needs help: {reason}\n{}",
+            Gate::text(&stored)
+        ));
+    } else {
+        seat.say(&crate::rescue::banner(reason));
+        seat.say(crate::rescue::PROMPT);
+    }
 }
 
 /// Breaks a line between words so that a screen does not break it inside one.

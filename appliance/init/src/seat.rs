@@ -15,6 +15,7 @@ use rustix::io::ioctl_fionbio;
 use rustix::termios::{InputModes, LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr};
 
 use crate::cmdline::Cmdline;
+use crate::password::Gate;
 use crate::pipe::Lines;
 use crate::program::Program;
 
@@ -51,6 +52,8 @@ pub struct Seat {
     pub name: String,
     pub mode: Mode,
     pub console: Program,
+    /// The rescue prompt is locked.
+    pub gate: Option<Gate>,
     tty: File,
     quick_ends: u32,
     typed: Lines,
@@ -94,6 +97,7 @@ impl Seat {
             name: name.to_owned(),
             mode: Mode::Lines,
             console: Program::new(format!("console {name}"), &arguments),
+            gate: None,
             tty,
             quick_ends: 0,
             typed: Lines::default(),
@@ -123,10 +127,12 @@ impl Seat {
         }
     }
 
-    /// Shows the rescue prompt. The console program may have left the terminal raw.
-    pub fn rescue(&mut self, reason: &str) {
+    /// Shows the rescue prompt. The console program may have left the terminal raw. Behind a gate nothing that is typed is shown.
+    pub fn rescue(&mut self, reason: &str, gate: Option<Gate>) {
         self.console.unwant();
         self.make_sane();
+        self.show_typing(gate.is_none());
+        self.gate = gate;
         self.typed = Lines::default();
         self.mode = Mode::Rescue {
             reason: reason.to_owned(),
@@ -204,6 +210,21 @@ impl Seat {
                 self.run_console(now);
             }
             Err(_) => self.mode = Mode::Gone { until: now + REOPEN },
+        }
+    }
+
+    /// The password was typed.
+    pub fn open_gate(&mut self) {
+        self.gate = None;
+        self.show_typing(true);
+    }
+
+    fn show_typing(&self, shown: bool) {
+        if let Ok(mut settings) = tcgetattr(&self.tty) {
+            settings
+                .local_modes
+                .set(LocalModes::ECHO | LocalModes::ECHOE, shown);
+            let _ = tcsetattr(&self.tty, OptionalActions::Now, &settings);
         }
     }
 

@@ -43,7 +43,10 @@ pub fn go_down(machine: &mut Machine, order: Order) -> ! {
         // Returns only when it fails.
         let refused = reboot(order.command());
         machine.say_everywhere(&format!("reboot(2): {refused:?}"));
-        let key = if order == Order::Reboot { "b" } else { "o" };
+        let key = match order {
+            Order::Reboot | Order::CtrlAltDel => "b",
+            Order::PowerOff | Order::Halt => "o",
+        };
         let _ = fs::write("/proc/sysrq-trigger", key);
         thread::sleep(Duration::from_secs(5));
     }

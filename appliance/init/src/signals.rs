@@ -14,6 +14,8 @@ use signal_hook::iterator::exfiltrator::SignalOnly;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     Reboot,
+    /// The keys of the screen ask for it; the others have had to unlock a console first, or own the machine.
+    CtrlAltDel,
     PowerOff,
     Halt,
 }
@@ -22,7 +24,7 @@ impl Order {
     /// What is said on the consoles.
     pub fn announcement(self) -> &'static str {
         match self {
-            Order::Reboot => "Rebooting.",
+            Order::Reboot | Order::CtrlAltDel => "Rebooting.",
             Order::PowerOff => "Powering off.",
             Order::Halt => "Halting.",
         }
@@ -30,7 +32,7 @@ impl Order {
 
     pub fn command(self) -> RebootCommand {
         match self {
-            Order::Reboot => RebootCommand::Restart,
+            Order::Reboot | Order::CtrlAltDel => RebootCommand::Restart,
             Order::PowerOff => RebootCommand::PowerOff,
             Order::Halt => RebootCommand::Halt,
         }
@@ -40,7 +42,8 @@ impl Order {
 /// SIGINT is what the kernel sends for Ctrl-Alt-Del once that is off (reboot(2)).
 fn order(signal: i32) -> Option<Order> {
     match signal {
-        SIGTERM | SIGINT => Some(Order::Reboot),
+        SIGTERM => Some(Order::Reboot),
+        SIGINT => Some(Order::CtrlAltDel),
         SIGUSR2 => Some(Order::PowerOff),
         SIGUSR1 => Some(Order::Halt),
         _ => None,
@@ -62,9 +65,12 @@ impl Signals {
         })
     }
 
-    /// The last order among the signals since the last call. Children are reaped at each turn, whoever woke it.
+    /// The last order among the signals since the last call; the keys, which may be refused, hide no other. Children are reaped at each turn,
+    /// whoever woke it.
     pub fn take_order(&mut self) -> Option<Order> {
-        self.delivery.pending().filter_map(order).last()
+        let mut orders: Vec<Order> = self.delivery.pending().filter_map(order).collect();
+        orders.sort_by_key(|order| *order != Order::CtrlAltDel);
+        orders.pop()
     }
 }
 
@@ -84,7 +90,7 @@ mod tests {
         assert_eq!(signals.take_order(), None);
         for (signal, expected) in [
             (SIGTERM, Some(Order::Reboot)),
-            (SIGINT, Some(Order::Reboot)),
+            (SIGINT, Some(Order::CtrlAltDel)),
             (SIGUSR2, Some(Order::PowerOff)),
             (SIGUSR1, Some(Order::Halt)),
             (SIGHUP, None),

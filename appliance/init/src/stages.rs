@@ -17,8 +17,10 @@ use crate::cmdline::Cmdline;
 use crate::machine::{AGENT_READY, Machine};
 use crate::refused::Refused;
 use crate::seat::Seat;
-use crate::{boot_menu, clock, kmsg, mounts, refused, reset, seat, seed, volume};
+use crate::{boot_menu, clock, kmsg, mounts, password, refused, reset, seat, seed, volume};
 
+/// See sysrq.rst of the kernel's documentation.
+const SYSRQ: &str = "/proc/sys/kernel/sysrq";
 /// Before the configuration gives another name.
 const HOSTNAME: &[u8] = b"lb";
 /// Sockets of the checks, with room to spare.
@@ -106,6 +108,12 @@ fn mount_all(machine: &mut Machine) -> Result {
         setrlimit(Resource::Nofile, limit),
     );
     warn("set the hostname", sethostname(HOSTNAME));
+    // A BREAK on a serial line, or two keys of the screen, and one letter more would end programs or restart the machine, password or not. What is written
+    // to /proc/sysrq-trigger counts all the same.
+    warn(
+        "switch SysRq off for keyboards and serial lines",
+        write_setting(SYSRQ, "0"),
+    );
     // Ctrl-Alt-Del becomes SIGINT: a clean shutdown.
     warn("take over Ctrl-Alt-Del", reboot(RebootCommand::CadOff));
     match clock::raise_to_floor() {
@@ -121,6 +129,12 @@ fn mount_all(machine: &mut Machine) -> Result {
             .collect::<Vec<_>>()
             .join("; ")),
     }
+}
+
+/// A file of /proc/sys.
+fn write_setting(path: &str, value: &str) -> rustix::io::Result<()> {
+    fs::write(path, value)
+        .map_err(|error| rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO))
 }
 
 /// None of these is worth holding the boot.
@@ -160,11 +174,30 @@ fn prepare_volume(machine: &mut Machine) -> Result {
         .into_iter()
         .for_each(|problem| machine.problem(problem));
     let ordered = machine.cmdline.factory_reset.then_some(Extent::All);
-    Ok(Progress::Done(if reset(machine, ordered) {
-        "reset"
-    } else {
-        word
-    }))
+    let was_reset = reset(machine, ordered);
+    if machine.cmdline.no_console_password {
+        forget_password(machine, "by the kernel's command line");
+    }
+    Ok(Progress::Done(if was_reset { "reset" } else { word }))
+}
+
+/// Somebody has forgotten the consoles' password, and could restart the machine. Loudly: whoever comes next must see that it is gone.
+pub fn forget_password(machine: &mut Machine, by: &str) -> bool {
+    match password::forget(Path::new(volume::CONFIG), by) {
+        Ok(false) => false,
+        Ok(true) => {
+            machine.problem(format!(
+                "the password of the consoles was removed {by}: no console is locked; `console password set` sets a new one"
+            ));
+            true
+        }
+        Err(refused) => {
+            machine.problem(format!(
+                "the password of the consoles is still there: {refused}; `reset --keep-identity` at the boot menu may remove it"
+            ));
+            false
+        }
+    }
 }
 
 /// A factory reset, if somebody wants one. Whether it is done.

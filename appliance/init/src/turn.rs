@@ -6,10 +6,13 @@ use std::panic::{self, AssertUnwindSafe};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lb_core::console::password::Stored;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use zeroize::Zeroizing;
 
 use crate::boot::Boot;
 use crate::machine::Machine;
+use crate::password::{self, Tried};
 use crate::rescue::{self, Command};
 use crate::seat::Mode;
 use crate::shutdown::go_down;
@@ -231,15 +234,29 @@ impl Init {
             Source::AgentOutput => self.machine.agent.forward_output(),
             Source::ConsoleOutput(n) => self.machine.seats[n].console.forward_output(),
             Source::Typed(n) => {
-                for line in self.machine.seats[n].typed(Instant::now()) {
-                    self.obey(n, &line);
+                for line in self.machine.seats[n]
+                    .typed(Instant::now())
+                    .into_iter()
+                    .map(Zeroizing::new)
+                {
+                    if self.machine.seats[n].gate.is_some() {
+                        self.try_gate(n, &line);
+                    } else {
+                        self.obey(n, &line);
+                    }
                 }
             }
         }
     }
 
     fn obey_signals(&mut self) {
-        if let Some(order) = self.signals.as_mut().and_then(Signals::take_order) {
+        let order = self.signals.as_mut().and_then(Signals::take_order);
+        if order == Some(Order::CtrlAltDel) && password::stored() != Stored::None {
+            // Behind a restart is the boot menu, which removes the password.
+            log::warn!("Ctrl-Alt-Del was pressed, and does nothing while the consoles have a password");
+            return;
+        }
+        if let Some(order) = order {
             go_down(&mut self.machine, order);
         }
     }
@@ -254,6 +271,24 @@ impl Init {
                 self.machine.buttons.remove(n);
             }
             _ => {}
+        }
+    }
+
+    /// A line at a rescue prompt that is locked.
+    fn try_gate(&mut self, n: usize, line: &str) {
+        let seat = &mut self.machine.seats[n];
+        let (Some(gate), Mode::Rescue { reason }) = (&mut seat.gate, &seat.mode) else {
+            return;
+        };
+        let stored = password::stored();
+        match gate.tried(line.as_bytes(), &stored, &seat.name, Instant::now()) {
+            Tried::Locked(text) => seat.say(&format!("\n{text}")),
+            Tried::Open => {
+                let banner = rescue::banner(reason);
+                seat.open_gate();
+                seat.say(&banner);
+                seat.say(rescue::PROMPT);
+            }
         }
     }
 

@@ -47,6 +47,11 @@ pub fn line(context: &mut Context<'_>, patience: Option<Duration>) -> Result<Opt
             .map_err(Failure::Terminal)?
         {
             Came::Bytes => {}
+            Came::Unlocked => {
+                let typed =
+                    format!("Unlocked. The question before is still open; Ctrl-C gives it up.\n> {line}");
+                context.print(&typed)?;
+            }
             Came::Ended if !line.is_empty() && !shows => return Ok(Some(line)),
             Came::Ended | Came::TimedOut | Came::Interrupted => return Ok(None),
         }

@@ -10,6 +10,7 @@ use lb_core::config::edit;
 use lb_core::config::keys::{CHECK, Place, places};
 
 use super::line::{quote, split};
+use super::password::WORDS;
 use super::tree::{Command, ROOT, Takes, Values};
 
 /// Where names come from that the tree does not hold.
@@ -272,6 +273,8 @@ fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
             fitting(names.services().into_iter().chain(types).collect(), &typed.word)
         }
         Values::CheckKeys => check_keys(&typed.word),
+        Values::Password => fitting(WORDS.map(str::to_owned).to_vec(), &typed.word),
+        Values::Time => Vec::new(),
         Values::File => {
             let whole = |path: &String| {
                 if path.ends_with('/') {

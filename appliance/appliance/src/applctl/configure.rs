@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lb_core::config::MAX_BYTES;
 use lb_core::confirm::refusal;
+use lb_core::console::password;
 use lb_core::control::{ConfigText, Kept, Request, Response, Terms};
 
 use super::change;
@@ -91,6 +92,13 @@ fn check(file: Option<&String>, context: &Context<'_>) -> Result<Response, Failu
 
 /// Of a file that is too large only so much is read that it can be seen to be.
 pub fn read_config(path: &Path) -> Result<Vec<u8>, Failure> {
+    // It would be shown, line by line, as a configuration with faults.
+    let real = path.canonicalize().ok();
+    if real.is_some_and(|path| path.file_name().is_some_and(|name| name == password::FILE)) {
+        return Err(Failure::Refused(
+            "this file has the hash of the consoles' password, and is shown nowhere".to_owned(),
+        ));
+    }
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
     match read {

@@ -28,6 +28,7 @@ use super::interrupt::Interrupt;
 use super::link;
 use super::log::{Log, Wanted};
 use super::parse::{Invocation, Parsed, command_of};
+use super::password;
 use super::power::{self, Power};
 use super::probe;
 use super::reach;
@@ -53,7 +54,7 @@ pub struct Places {
 
 impl Places {
     /// The appliance's own; init's report lies beside the agent's socket.
-    pub fn new(socket: Option<PathBuf>) -> Places {
+    pub fn new(socket: Option<PathBuf>, volume: Option<PathBuf>) -> Places {
         let socket = socket.unwrap_or_else(|| PathBuf::from(SOCKET));
         let init_report = match socket.parent().zip(Path::new(INIT_REPORT).file_name()) {
             Some((directory, name)) => directory.join(name),
@@ -62,13 +63,18 @@ impl Places {
         Places {
             socket,
             init_report,
-            config_file: PathBuf::from("/config/lb.toml"),
+            config_file: volume.unwrap_or_else(|| PathBuf::from("/config")).join("lb.toml"),
         }
     }
 
     /// While a configuration is on trial: until when. It lies beside the agent's socket.
     pub fn pending_mark(&self) -> PathBuf {
         self.socket.with_file_name(lb_agent::PENDING_MARK)
+    }
+
+    /// Where lb.toml is, and what must not be lost.
+    pub fn volume(&self) -> &Path {
+        self.config_file.parent().unwrap_or(Path::new("/config"))
     }
 
     /// The directory of lb.toml, and of the certificates that it names, if there is one.
@@ -177,6 +183,9 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         Action::ImportKeepalived | Action::ImportHaproxy => return import::run(invocation, context),
         Action::Reboot => return end(Power::Reboot, context),
         Action::PowerOff => return end(Power::Off, context),
+        Action::ConsolePassword => return password::password(invocation, context),
+        Action::ConsoleIdle => return password::idle(invocation, context),
+        Action::ConsoleLock => return password::lock_now(context),
         Action::Setup => return setup::run(context),
         Action::FactoryReset => return factory::run(invocation, context),
         Action::Help => return help_for(&invocation.arguments, context),
@@ -307,6 +316,7 @@ pub fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Resu
             Response::Apply(report) => context.print_json(report),
             Response::Diff(report) => context.print_json(report),
             Response::History(report) => context.print_json(report),
+            Response::Console(report) => context.print_json(report),
             Response::Version(report) => context.print_json(report),
             Response::Error { message } => return Err(Failure::Refused(message.clone())),
         }?;

@@ -72,6 +72,14 @@ pub enum Failure {
         "`config edit` needs a terminal; `config put` reads a whole text from a pipe, and `config set` changes one key"
     )]
     NoTerminal,
+    #[error(
+        "the password is asked for at a terminal, where nothing is shown of it, and never taken from a script; type `console password` on the console"
+    )]
+    NoPasswordTerminal,
+    #[error(
+        "`console lock` locks the console that it is typed at, and this is none; other consoles lock when they are left alone (`console idle`)"
+    )]
+    NoConsole,
     #[error("the terminal cannot be used")]
     Terminal(#[source] io::Error),
     #[error("the output cannot be written")]
@@ -85,6 +93,8 @@ impl Failure {
             | Failure::UnknownKey(_)
             | Failure::EndlessJson
             | Failure::NoTerminal
+            | Failure::NoPasswordTerminal
+            | Failure::NoConsole
             | Failure::NoAddress(_)
             | Failure::NoPacket(_)
             | Failure::NoPort { .. }

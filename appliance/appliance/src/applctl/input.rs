@@ -1,11 +1,12 @@
 //! The one reader of the console's terminal (or of a program's standard input). Bytes that came ahead of their time stay
-//! here in order, until whoever they are for takes them. Must not: give bytes a meaning.
+//! here in order, until whoever they are for takes them. A console has its guard here: whoever waits for keys, it is the one that locks.
+//! Must not: give bytes a meaning.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, read, write};
@@ -13,10 +14,16 @@ use rustix::termios::{
     LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, isatty, tcgetattr, tcsetattr,
 };
 
+use zeroize::{Zeroize, Zeroizing};
+
 use super::interrupt::{Interrupt, Wake};
+use super::lock::Guard;
 
 /// Larger than what a terminal's line discipline holds.
 const CHUNK: usize = 64 << 10;
+
+/// Of what is typed and not shown.
+const SECRET_CHUNK: usize = 256;
 
 /// A terminal that can be written to takes at least this much (WAKEUP_CHARS of the kernel's line discipline).
 const SHOWN_AT_ONCE: usize = 128;
@@ -29,6 +36,9 @@ pub struct Input {
     before: Option<Termios>,
     /// A program in the background must not touch the terminal without need (SIGTTOU).
     changed: Cell<bool>,
+    typing: Cell<Option<Typing>>,
+    /// Of a console; a program has none.
+    guard: Option<Guard>,
 }
 
 /// What a wait for input ended with.
@@ -40,6 +50,8 @@ pub enum Came {
     Ended,
     TimedOut,
     Interrupted,
+    /// The console was locked, and is open again. What stood on the screen is gone, and so is what was typed ahead.
+    Unlocked,
 }
 
 /// How a terminal treats what is typed.
@@ -65,6 +77,8 @@ impl Input {
             pending: VecDeque::new(),
             before,
             changed: Cell::new(false),
+            typing: Cell::new(None),
+            guard: None,
         })
     }
 
@@ -91,6 +105,7 @@ impl Input {
             modes.local_modes |= LocalModes::ISIG;
         }
         self.changed.set(true);
+        self.typing.set(Some(typing));
         Ok(tcsetattr(&self.source, OptionalActions::Now, &modes)?)
     }
 
@@ -106,8 +121,84 @@ impl Input {
         &mut self.pending
     }
 
-    /// Waits until something more has come than what is pending.
+    /// From now on the console locks.
+    pub fn watch(&mut self, guard: Guard) {
+        self.guard = Some(guard);
+    }
+
+    pub fn guard(&mut self) -> Option<&mut Guard> {
+        self.guard.as_mut()
+    }
+
+    /// How long may be waited before the lock has to be looked at; nothing is left: it has to be held.
+    pub fn until_lock(&mut self) -> Option<Duration> {
+        self.guard.as_mut().map(|guard| guard.left(Instant::now()))
+    }
+
+    pub fn must_lock(&mut self) -> bool {
+        self.until_lock().is_some_and(|left| left.is_zero())
+    }
+
+    /// Locked until the password was typed (`Unlocked`), or something else ends it; then it is still locked.
+    pub fn hold(&mut self, interrupt: &Interrupt) -> io::Result<Came> {
+        let Some(mut guard) = self.guard.take() else {
+            return Ok(Came::Unlocked);
+        };
+        // What somebody typed ahead before is not what somebody else means now.
+        self.pending.clear();
+        let before = self.typing.get();
+        let held = self
+            .set_typing(Typing::Keys)
+            .and_then(|()| guard.hold(self, interrupt));
+        self.guard = Some(guard);
+        if let Some(before) = before {
+            self.set_typing(before)?;
+        }
+        held
+    }
+
+    /// Waits until something more has come than what is pending. The console may lock meanwhile.
     pub fn more(&mut self, interrupt: &Interrupt, limit: Option<Duration>) -> io::Result<Came> {
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        loop {
+            let until_lock = self.until_lock();
+            if until_lock.is_some_and(|left| left.is_zero()) {
+                return self.hold(interrupt);
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let wait = left.into_iter().chain(until_lock).min();
+            match self.wait(interrupt, wait)? {
+                Came::TimedOut if deadline.is_none_or(|deadline| Instant::now() < deadline) => {}
+                came => return Ok(came),
+            }
+        }
+    }
+
+    /// What is typed and must not stay in memory; the lock is not looked at.
+    pub fn read_secretly(
+        &mut self,
+        interrupt: &Interrupt,
+        limit: Option<Duration>,
+        into: &mut Zeroizing<Vec<u8>>,
+    ) -> io::Result<Came> {
+        if !self.pending.is_empty() {
+            into.extend(self.pending.iter());
+            self.pending.make_contiguous().zeroize();
+            self.pending.clear();
+            return Ok(Came::Bytes);
+        }
+        match interrupt.wait_readable(self.source.as_fd(), limit)? {
+            Wake::Interrupted => return Ok(Came::Interrupted),
+            Wake::TimedOut => return Ok(Came::TimedOut),
+            Wake::Ready => {}
+        }
+        let mut chunk = Zeroizing::new([0; SECRET_CHUNK]);
+        let (came, length) = self.read_into(&mut *chunk)?;
+        into.extend_from_slice(&chunk[..length]);
+        Ok(came)
+    }
+
+    fn wait(&mut self, interrupt: &Interrupt, limit: Option<Duration>) -> io::Result<Came> {
         match interrupt.wait_readable(self.source.as_fd(), limit)? {
             Wake::Interrupted => Ok(Came::Interrupted),
             Wake::TimedOut => Ok(Came::TimedOut),
@@ -118,14 +209,22 @@ impl Input {
     /// Reads what there is.
     pub fn read(&mut self) -> io::Result<Came> {
         let mut chunk = vec![0; CHUNK];
-        match read(&self.source, &mut chunk) {
+        let (came, length) = self.read_into(&mut chunk)?;
+        self.pending.extend(&chunk[..length]);
+        Ok(came)
+    }
+
+    fn read_into(&mut self, chunk: &mut [u8]) -> io::Result<(Came, usize)> {
+        match read(&self.source, chunk) {
             // EIO is what a terminal that has hung up says.
-            Ok(0) | Err(Errno::IO) => Ok(Came::Ended),
+            Ok(0) | Err(Errno::IO) => Ok((Came::Ended, 0)),
             Ok(length) => {
-                self.pending.extend(&chunk[..length]);
-                Ok(Came::Bytes)
+                if let Some(guard) = &mut self.guard {
+                    guard.key(Instant::now());
+                }
+                Ok((Came::Bytes, length))
             }
-            Err(Errno::INTR | Errno::AGAIN) => Ok(Came::TimedOut),
+            Err(Errno::INTR | Errno::AGAIN) => Ok((Came::TimedOut, 0)),
             Err(error) => Err(error.into()),
         }
     }
@@ -148,7 +247,7 @@ impl Input {
             self.pending.clear();
             match self.more(interrupt, Some(quiet)) {
                 Ok(Came::Bytes | Came::Interrupted) => {}
-                Ok(Came::TimedOut | Came::Ended) | Err(_) => return,
+                Ok(Came::TimedOut | Came::Ended | Came::Unlocked) | Err(_) => return,
             }
         }
     }

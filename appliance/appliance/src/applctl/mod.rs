@@ -21,8 +21,10 @@ mod interrupt;
 mod kmsg;
 mod line;
 mod link;
+mod lock;
 mod log;
 mod parse;
+mod password;
 mod paste;
 mod power;
 mod probe;
@@ -55,6 +57,8 @@ use rustix::termios::{isatty, tcgetwinsize};
 /// The environment's name for another socket than the appliance's.
 const SOCKET_VARIABLE: &str = "LB_CONTROL_SOCKET";
 const SOCKET_OPTION: &str = "--socket";
+/// The same for the directory of lb.toml.
+const VOLUME_VARIABLE: &str = "LB_CONFIG_DIRECTORY";
 
 /// Runs one command, or the console. `words` are those after the program's name.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -70,9 +74,10 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         socket = Some(PathBuf::from(&words[1]));
         words.drain(..2);
     }
-    let places = Places::new(socket);
+    let places = Places::new(socket, env::var_os(VOLUME_VARIABLE).map(PathBuf::from));
     match words.split_first() {
-        Some((first, rest)) if first == "console" => console::run(rest, &places),
+        // Other words behind it are commands.
+        Some((first, rest)) if first == "console" && console::is_meant(rest) => console::run(rest, &places),
         _ => ExitCode::from(program(&words, &places)),
     }
 }

@@ -55,7 +55,7 @@ pub fn receive(
         }
         Came::Ended if input.is_terminal() => return Ok(Received::GivenUp),
         Came::Ended => paste.end(),
-        Came::Bytes | Came::TimedOut => {}
+        Came::Bytes | Came::TimedOut | Came::Unlocked => {}
     }
     if let Some(say) = say {
         let lines = some(usize::try_from(paste.lines()).unwrap_or(usize::MAX), "line");
@@ -82,6 +82,12 @@ fn fill(paste: &mut Paste, input: &mut Input, interrupt: &Interrupt, show: bool)
         }
         match input.more(interrupt, None)? {
             Came::Bytes | Came::TimedOut => {}
+            Came::Unlocked => {
+                let lines = some(usize::try_from(paste.lines()).unwrap_or(usize::MAX), "line");
+                input.show_if_ready(
+                    format!("Go on with the text: {lines} are here. Ctrl-C gives up.\n").as_bytes(),
+                );
+            }
             end => return Ok(end),
         }
     }

@@ -46,6 +46,9 @@ pub enum Action {
     Reboot,
     PowerOff,
     FactoryReset,
+    ConsolePassword,
+    ConsoleIdle,
+    ConsoleLock,
     Setup,
     Help,
     Clear,
@@ -110,6 +113,10 @@ pub enum Values {
     Probed,
     /// `KEY=` of a check.
     CheckKeys,
+    /// What can be done with the password.
+    Password,
+    /// `10m`.
+    Time,
     /// Words of this tree.
     Commands,
     File,
@@ -209,6 +216,7 @@ const LEAF: Command = Command {
 };
 
 mod commands;
+mod console;
 mod import;
 mod reach;
 
@@ -286,6 +294,7 @@ mod tests {
                     | Action::PowerOff
                     | Action::FactoryReset
                     | Action::Setup
+                    | Action::ConsoleLock
                     | Action::ConfigEdit
                     | Action::Help
                     | Action::Clear
@@ -299,7 +308,7 @@ mod tests {
     #[test]
     fn abbreviations_stop_short_of_what_cannot_be_undone() {
         assert_eq!(ROOT.matching("serv")[0].name, "services");
-        assert_eq!(ROOT.matching("con").len(), 2);
+        assert_eq!(ROOT.matching("con").len(), 3);
         assert!(ROOT.matching("power").is_empty());
         assert!(ROOT.matching("re").iter().all(|c| c.name == "resize"));
         assert_eq!(ROOT.matching("reboot").len(), 1);

@@ -74,6 +74,11 @@ impl FakeAgent {
         std::fs::write(path, serde_json::to_vec(report).unwrap()).unwrap();
     }
 
+    /// What stands for /config; not there unless a test makes it.
+    pub fn volume(&self) -> PathBuf {
+        self.socket.with_file_name("config")
+    }
+
     pub fn asked(&self) -> Vec<Request> {
         self.asked.lock().unwrap().clone()
     }
@@ -119,6 +124,7 @@ pub fn encode(response: &Response) -> Vec<u8> {
 
 pub fn answer(request: &Request) -> Response {
     match request {
+        Request::Console { .. } => Response::Console(ConsoleReport::default()),
         Request::Status => Response::Status(status()),
         Request::Services { name: None } => Response::Services(services()),
         Request::Services { name: Some(name) } => {
@@ -248,6 +254,7 @@ pub fn status() -> StatusReport {
         },
         conntrack_count: 1,
         conntrack_max: 65_536,
+        console: ConsoleReport::default(),
         init: None,
     }
 }
@@ -400,6 +407,18 @@ pub const SCREEN: Kind = Kind {
 impl Terminal {
     /// Starts `applctl console --tty` as init does, and waits for the first prompt.
     pub fn start(kind: Kind, agent: &FakeAgent) -> Terminal {
+        let line = if kind.answer.is_some() {
+            "help"
+        } else {
+            "Type `help`"
+        };
+        let mut terminal = Terminal::begin(kind, agent, line);
+        terminal.prompt();
+        terminal
+    }
+
+    /// The same up to where this is shown.
+    pub fn begin(kind: Kind, agent: &FakeAgent, first: &str) -> Terminal {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -418,6 +437,7 @@ impl Terminal {
         let mut command = Command::new(APPLIANCE);
         command.args(["applctl", "console", "--tty", &device]);
         command.env_clear().env("LB_CONTROL_SOCKET", &agent.socket);
+        command.env("LB_CONFIG_DIRECTORY", agent.volume());
         if !kind.colour {
             command.env("NO_COLOR", "1");
         }
@@ -442,14 +462,8 @@ impl Terminal {
             mark: 0,
         };
         terminal.watch(kind.answer);
-        let line = if kind.answer.is_some() {
-            "help"
-        } else {
-            "Type `help`"
-        };
-        terminal.expect(line);
+        terminal.expect(first);
         drop(far);
-        terminal.prompt();
         terminal
     }
 

@@ -8,12 +8,15 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::time::Duration;
 
+use lb_core::console::FORGET;
 use lb_core::control::HistoryEntry;
 use lb_core::date;
 use lb_core::history::{self, LINE_BYTES, read_first_line};
 use lb_core::reset::Extent;
 
 pub use stage::{ask, look_for_key};
+
+use crate::password;
 
 const PROMPT: &str = "boot> ";
 /// The stage's word when nobody has opened it: it names the key.
@@ -32,6 +35,8 @@ pub struct Menu {
     previous: Option<u64>,
     /// A reset was asked for, and has to be asked for once more.
     doubted: Option<Extent>,
+    /// Consoles have a password, or a file that should be one.
+    pub password: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +46,8 @@ pub enum Answer {
     GoOn,
     Start(u64),
     Reset(Extent),
+    /// Removes the consoles' password; the menu stays.
+    Forget,
     Reboot,
     PowerOff,
 }
@@ -64,6 +71,7 @@ impl Menu {
             previous: history::previous(&entries, present.as_deref()).map(|entry| entry.number),
             entries,
             doubted: None,
+            password: password::is_there(volume),
         }
     }
 
@@ -80,6 +88,9 @@ impl Menu {
             PATIENCE.as_secs()
         );
         text.extend(self.entries.iter().take(SHOWN).map(shown));
+        if self.password {
+            text.push_str("forget-password         remove the password of the consoles, and nothing else\n");
+        }
         text + "\
 reset                   factory reset: all of /config is deleted, and its copy
 reset --keep-identity   the same, but certificates and keys stay
@@ -100,6 +111,8 @@ reboot, poweroff        restart the machine, switch it off
             },
             "reset" => self.reset(Extent::All, doubted),
             "reset --keep-identity" => self.reset(Extent::KeepIdentity, doubted),
+            FORGET if self.password => Answer::Forget,
+            FORGET => Answer::Say("there is no password to forget; `go` boots\n".to_owned()),
             "reboot" => Answer::Reboot,
             "poweroff" => Answer::PowerOff,
             "" | "help" | "?" => Answer::Say(self.text()),
@@ -254,6 +267,21 @@ reboot, poweroff        restart the machine, switch it off
                 "{line:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_password_that_is_there_can_be_forgotten() {
+        let volume = volume();
+        let mut menu = Menu::read(volume.path());
+        assert!(matches!(menu.typed("forget-password"), Answer::Say(text) if text.contains("no password")));
+        fs::write(volume.path().join(lb_core::console::password::FILE), "damaged").unwrap();
+        let mut menu = Menu::read(volume.path());
+        let line = "forget-password         remove the password of the consoles, and nothing else\n";
+        assert!(menu.text().contains(line), "{}", menu.text());
+        assert!(menu.text().lines().all(|line| line.chars().count() <= 79));
+        assert_eq!(menu.typed(" Forget-Password\r"), Answer::Forget);
+        menu.password = false;
+        assert!(!menu.text().contains("forget"));
     }
 
     #[test]

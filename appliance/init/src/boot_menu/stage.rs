@@ -13,7 +13,7 @@ use crate::machine::{Machine, Open};
 use crate::seat::Mode;
 use crate::shutdown::go_down;
 use crate::signals::Order;
-use crate::stages::{Result, reset};
+use crate::stages::{Result, forget_password, reset};
 use crate::volume;
 
 /// Nobody is waited for: the key must have been typed by now.
@@ -41,16 +41,20 @@ pub fn look_for_key(machine: &mut Machine) -> Result {
 pub fn ask(machine: &mut Machine, _: Duration) -> Result {
     let now = Instant::now();
     let place = machine.seats.iter().position(|seat| seat.mode == Mode::BootMenu);
-    let (Some(open), Some(place)) = (&mut machine.menu, place) else {
+    let (Some(open), Some(place)) = (&machine.menu, place) else {
         return close(machine, "left");
     };
     if now >= open.until {
         return close(machine, "no answer");
     }
     for line in machine.seats[place].typed(now) {
+        let Some(open) = &mut machine.menu else {
+            break;
+        };
         open.until = now + PATIENCE;
         match open.menu.typed(&line) {
             Answer::Say(text) => machine.seats[place].say(&(text + PROMPT)),
+            Answer::Forget => forget_and_stay(machine, place),
             Answer::GoOn => return close(machine, "go"),
             Answer::Start(number) => return start_with(machine, number),
             Answer::Reset(extent) => {
@@ -66,6 +70,20 @@ pub fn ask(machine: &mut Machine, _: Duration) -> Result {
         }
     }
     Ok(Progress::Waiting)
+}
+
+/// An earlier configuration can be chosen as well.
+fn forget_and_stay(machine: &mut Machine, place: usize) {
+    let forgotten = forget_password(machine, "at the boot menu");
+    if let Some(open) = &mut machine.menu {
+        open.menu.password = !forgotten;
+    }
+    let told = if forgotten {
+        "The password of the consoles is removed; `go` boots.\n"
+    } else {
+        ""
+    };
+    machine.seats[place].say(&format!("{told}{PROMPT}"));
 }
 
 /// The agent finds the choice when it starts.

@@ -14,6 +14,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use lb_core::console::password;
 use lb_core::control::INIT_REPORT;
 use lb_core::seed::{DIRECTORY, FILES, NOTE, SeedNote, is_plain_name};
 
@@ -134,7 +135,10 @@ fn read_entries(root: &Path, content: impl Fn(&Path) -> PathBuf) -> Found {
         };
         let (is_config, at) = (name == CONFIG_FILE, content(&path));
         let regular = fs::symlink_metadata(&at).is_ok_and(|data| data.is_file());
-        if !regular || !is_plain_name(&name) || (found.files.len() >= MOST_FILES && !is_config) {
+        // A configuration that comes with the machine sets no password.
+        let is_password = name.eq_ignore_ascii_case(password::FILE);
+        if !regular || !is_plain_name(&name) || is_password || (found.files.len() >= MOST_FILES && !is_config)
+        {
             continue;
         }
         let most = if is_config { CONFIG_BYTES } else { FILE_BYTES };
@@ -224,6 +228,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("LB.TOML"), "text").unwrap();
         fs::write(dir.path().join("two words"), "no").unwrap();
+        fs::write(dir.path().join("CONSOLE.PASSWORD"), "no").unwrap();
         fs::create_dir(dir.path().join("directory")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("ca.pem")).unwrap();
         let found = read_directory(dir.path());

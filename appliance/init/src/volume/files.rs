@@ -1,8 +1,9 @@
 //! The files of a config volume as a whole: read with every error told, read as far as they can be, and written back.
 //! Bounded: a damaged directory must not fill the memory. Must not: follow links or leave the volume.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::ladder::Files;
@@ -57,7 +58,13 @@ fn write_one(path: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    let mut file = File::create(path)?;
+    // Among them are keys, and the consoles' password.
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }

@@ -28,7 +28,7 @@ use rustyline::{
     EventHandler, Helper, KeyCode, KeyEvent, Modifiers, RepeatCount,
 };
 
-use super::feed::{feed, open_pair};
+use super::feed::{Fed, feed, open_pair};
 use crate::applctl::client::ask_within;
 use crate::applctl::complete::{Continuation, Names, complete, hint};
 use crate::applctl::input::{Input, Typing};
@@ -52,6 +52,8 @@ pub enum Typed {
     EndOfFile,
     /// The terminal has gone.
     HungUp,
+    /// Nothing was typed for so long that the console locks; what stood in the line is gone.
+    MustLock,
 }
 
 pub struct LineEditor {
@@ -103,14 +105,15 @@ impl LineEditor {
     pub fn read_line(&mut self, prompt: &str, input: &mut Input) -> Result<Typed, String> {
         input.set_typing(Typing::Keys).map_err(|e| e.to_string())?;
         let had_keys = self.keys.is_some();
-        let line = if had_keys {
-            self.read_fed(prompt, input)
+        let (line, fed) = if had_keys {
+            self.read_fed(prompt, input).map_err(|e| e.to_string())?
         } else {
-            Ok(self.editor.readline(prompt))
+            (self.editor.readline(prompt), Fed::Enough)
         };
         let hung_up = had_keys && self.keys.is_none();
-        match line.map_err(|e| e.to_string())? {
+        match line {
             _ if hung_up => Ok(Typed::HungUp),
+            _ if fed == Fed::MustLock => Ok(Typed::MustLock),
             Ok(line) => {
                 self.faults = 0;
                 if !line.trim().is_empty() {
@@ -132,7 +135,7 @@ impl LineEditor {
     }
 
     /// Reads a line while a second thread hands over the keys.
-    fn read_fed(&mut self, prompt: &str, input: &mut Input) -> io::Result<rustyline::Result<String>> {
+    fn read_fed(&mut self, prompt: &str, input: &mut Input) -> io::Result<(rustyline::Result<String>, Fed)> {
         let (stop, complete) = UnixStream::pair()?;
         let (editor, keys, seen) = (&mut self.editor, &mut self.keys, &mut self.seen);
         thread::scope(|scope| {
@@ -141,7 +144,7 @@ impl LineEditor {
             let line = editor.readline(prompt);
             drop(complete);
             match feeder.join() {
-                Ok(fed) => fed.map(|()| line),
+                Ok(fed) => fed.map(|fed| (line, fed)),
                 Err(_) => Err(io::Error::other("the keys cannot be read")),
             }
         })

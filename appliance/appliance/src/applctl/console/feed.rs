@@ -25,6 +25,19 @@ const KEY_PATIENCE: Duration = Duration::from_millis(200);
 /// completions), then this is a pause.
 const LINE_PATIENCE: Duration = Duration::from_millis(100);
 
+/// The key that gives up a line, and how often it is pressed: in a list or a search it may end only that.
+const GIVE_UP: u8 = 0x03;
+const PRESSES: usize = 5;
+
+/// Why no more keys are handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fed {
+    /// The line is complete, or the input has ended.
+    Enough,
+    /// The console has to lock; the line was given up.
+    MustLock,
+}
+
 /// Keys that can end a line: carriage return, line feed, Ctrl-C, Ctrl-D.
 fn may_end_line(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n' | 0x03 | 0x04)
@@ -54,12 +67,17 @@ pub fn feed(
     to: &mut Option<OwnedFd>,
     stop: &UnixStream,
     seen: &Receiver<()>,
-) -> io::Result<()> {
+) -> io::Result<Fed> {
     loop {
+        let until_lock = input.until_lock();
+        if until_lock.is_some_and(|left| left.is_zero()) {
+            give_up(to, stop)?;
+            return Ok(Fed::MustLock);
+        }
         let batch = next_batch(input.pending());
         if !batch.is_empty() {
             let Some(master) = to.as_ref() else {
-                return Ok(());
+                return Ok(Fed::Enough);
             };
             seen.try_iter().for_each(drop);
             let sent = hand_over(&batch, master.as_fd(), stop)?;
@@ -73,18 +91,35 @@ pub fn feed(
                 wait(stop, None, Some(LINE_PATIENCE))? == Wait::Stopped
             };
             if stopped || sent < batch.len() {
-                return Ok(());
+                return Ok(Fed::Enough);
             }
             continue;
         }
-        if wait(stop, Some((input.as_fd(), PollFlags::IN)), None)? == Wait::Stopped {
-            return Ok(());
+        match wait(stop, Some((input.as_fd(), PollFlags::IN)), until_lock)? {
+            Wait::Stopped => return Ok(Fed::Enough),
+            Wait::TimedOut => continue,
+            Wait::Ready => {}
         }
         if input.read()? == Came::Ended {
             *to = None;
+            return Ok(Fed::Enough);
+        }
+    }
+}
+
+/// Ends the line that is being read. An editor that does not let go of it loses its terminal, and the console begins anew, locked.
+fn give_up(to: &mut Option<OwnedFd>, stop: &UnixStream) -> io::Result<()> {
+    for _ in 0..PRESSES {
+        let Some(master) = to.as_ref() else {
+            return Ok(());
+        };
+        hand_over(&[GIVE_UP], master.as_fd(), stop)?;
+        if wait(stop, None, Some(KEY_PATIENCE))? == Wait::Stopped {
             return Ok(());
         }
     }
+    *to = None;
+    Ok(())
 }
 
 /// Takes keys up to the end of a line. What is no character (noise on the line) and answers to a question that is no

@@ -17,20 +17,27 @@ use lb_core::control::{Request, Response, StatusReport};
 use super::client::ask_within;
 use super::execute::{Context, Places, execute, explain, explain_json};
 use super::failure::{EXIT_FAILED, Failure};
-use super::input::{Input, Typing};
+use super::input::{Came, Input, Typing};
 use super::interrupt::Interrupt;
+use super::lock::Guard;
 use super::render::{self, Screen, Tone};
 use super::{colours_allowed, line, parse, tree, usage_fault};
 use editor::{LineEditor, Typed};
 
+const TTY: &str = "--tty";
 /// The banner does not wait longer for the agent.
 const BANNER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether these words begin a session; others are commands about consoles.
+pub fn is_meant(words: &[String]) -> bool {
+    words.first().is_none_or(|word| word == TTY)
+}
 
 /// `console` on its standard input, or `console --tty DEVICE`: takes the device as its terminal first.
 pub fn run(words: &[String], places: &Places) -> ExitCode {
     let outcome = match words {
         [] => Session::begin(places).and_then(|mut session| session.converse()),
-        [option, device] if option == "--tty" => {
+        [option, device] if option == TTY => {
             attach::attach(device, &places.socket).map_err(|e| e.to_string())
         }
         _ => return usage_fault("`console` takes nothing, or `--tty DEVICE`"),
@@ -76,6 +83,7 @@ impl<'a> Session<'a> {
         let found = size::establish(&mut input, &interrupt, &mut io::stdout()).map_err(fault)?;
         let screen = Screen::terminal(usize::from(found.columns), colours_allowed());
         let editor = LineEditor::new(places.socket.clone(), screen.colour)?;
+        input.watch(Guard::new(places, hostname(), &who, screen));
         Ok(Session {
             places,
             interrupt,
@@ -88,10 +96,13 @@ impl<'a> Session<'a> {
 
     /// Until the terminal has gone.
     fn converse(&mut self) -> Result<(), String> {
-        if self.show(&self.banner()).is_err() {
+        if self.lock()? == Next::End || self.show(&self.banner()).is_err() {
             return Ok(());
         }
         loop {
+            if self.lock()? == Next::End {
+                return Ok(());
+            }
             let prompt = format!("{}> ", hostname());
             let typed = self.editor.read_line(&prompt, &mut self.input)?;
             self.input
@@ -105,11 +116,27 @@ impl<'a> Session<'a> {
                     self.show("There is nothing to log out of; `reboot` and `poweroff` end the machine.\n"),
                 ),
                 Typed::HungUp => Next::End,
+                // Held before the next prompt.
+                Typed::MustLock => Next::Prompt,
             };
             if next == Next::End {
                 return Ok(());
             }
         }
+    }
+
+    /// Holds the lock if it is its time. A signal does not open it.
+    fn lock(&mut self) -> Result<Next, String> {
+        while self.input.must_lock() {
+            self.interrupt.clear();
+            let held = self.input.hold(&self.interrupt);
+            match held.map_err(|e| format!("the terminal cannot be used: {e}"))? {
+                Came::Ended => return Ok(Next::End),
+                Came::Unlocked => return Ok(self.next_after(self.show(&self.reminder()))),
+                Came::Bytes | Came::TimedOut | Came::Interrupted => {}
+            }
+        }
+        Ok(Next::Prompt)
     }
 
     fn banner(&self) -> String {

@@ -191,6 +191,13 @@ impl<'a, 'b> Session<'a, 'b> {
             Came::Ended | Came::Interrupted => {
                 Err(Failure::Output(io::Error::other("the terminal has gone")))
             }
+            Came::Unlocked => {
+                self.redraw()?;
+                if self.announces_pastes {
+                    self.send(PASTES_ON)?;
+                }
+                Ok(Came::Bytes)
+            }
             came => Ok(came),
         }
     }

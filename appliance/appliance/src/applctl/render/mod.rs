@@ -65,6 +65,7 @@ pub fn report(response: &Response, screen: &Screen) -> String {
         Response::Apply(report) => config::apply(report, screen),
         Response::Diff(report) => changes::diff(report, screen),
         Response::History(report) => changes::history(report, screen),
+        Response::Console(report) => status::console(report, screen),
         Response::Version(report) => status::version(report, screen),
         Response::Error { message } => format!("{}\n", wrap(&clean(message), screen.width, 0)),
     }

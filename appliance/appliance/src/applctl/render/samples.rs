@@ -184,6 +184,7 @@ pub fn status() -> StatusReport {
         },
         conntrack_count: 42,
         conntrack_max: 65_536,
+        console: ConsoleReport::default(),
         init: Some(init()),
     }
 }

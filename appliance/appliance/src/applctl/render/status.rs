@@ -1,7 +1,7 @@
 //! The state of the appliance as a whole: what is wrong first, then what is in force. The banner is its short form.
 //! Must not: judge; a problem is what the agent or init calls one.
 
-use lb_core::control::{ConfigSource, InitReport, StatusReport, VersionReport};
+use lb_core::control::{ConfigSource, ConsoleReport, InitReport, PasswordState, StatusReport, VersionReport};
 
 use super::changes;
 use super::network::tracked;
@@ -27,6 +27,7 @@ pub fn status(report: &StatusReport, screen: &Screen) -> String {
         span(report.uptime_ms)
     );
     text.push_str(&labelled("Appliance", &machine, Tone::Plain, screen));
+    text.push_str(&console(&report.console, screen));
     if let Some(init) = &report.init {
         text.push_str(&boot(init, screen));
     }
@@ -228,6 +229,15 @@ pub fn version(report: &VersionReport, screen: &Screen) -> String {
         text.push_str(&labelled("Slot", slot, Tone::Plain, screen));
     }
     text
+}
+
+/// Whether consoles lock.
+pub fn console(report: &ConsoleReport, screen: &Screen) -> String {
+    let tone = match report.password {
+        PasswordState::Damaged => Tone::Bad,
+        PasswordState::None | PasswordState::Set => Tone::Plain,
+    };
+    labelled("Console", &report.to_string(), tone, screen)
 }
 
 /// What the console shows before its first prompt.

@@ -222,6 +222,7 @@ impl<'a, 'b> Live<'a, 'b> {
         match came.map_err(Failure::Terminal)? {
             Came::Ended => Err(Failure::Output(io::Error::other("the terminal has gone"))),
             Came::Interrupted => Ok(Asks::Leave),
+            Came::Unlocked => Ok(Asks::Redraw),
             Came::TimedOut if begun => match keys::take(self.context.input.pending(), true) {
                 Some(key) => Ok(self.press(key, lines)),
                 None => Ok(Asks::Picture),

@@ -263,6 +263,12 @@ pub(super) const COMMANDS: &[Command] = &[
         ..LEAF
     },
     Command {
+        name: "console",
+        summary: "the password of the consoles, and when they lock",
+        children: console::CONSOLE,
+        ..LEAF
+    },
+    Command {
         name: "import",
         summary: "another balancer's configuration as lb.toml",
         children: import::IMPORT,

@@ -1,0 +1,54 @@
+//! What is on record of the consoles' locks: news of the consoles as events, and what init did about a forgotten password. Must not: lock or open
+//! anything; consoles do that by themselves, also without an agent.
+
+use std::fs;
+use std::path::Path;
+
+use lb_core::console::FORGOTTEN;
+use lb_core::console::password::{FILE, Stored};
+use lb_core::control::{ConsoleNews, ConsoleReport, Response};
+use log::Level;
+
+use crate::engine::Engine;
+use crate::store::Store;
+
+/// A terminal's name is no longer than this (characters).
+const LONGEST_NAME: usize = 40;
+
+impl Engine {
+    pub fn console_news(&mut self, console: &str, news: ConsoleNews) -> Response {
+        let plain = console.chars().filter(|c| !c.is_control());
+        let console: String = plain.take(LONGEST_NAME).collect();
+        self.tell(Level::Warn, &news.sentence(&console));
+        Response::Console(report(&self.store))
+    }
+}
+
+pub fn report(store: &Store) -> ConsoleReport {
+    ConsoleReport::of(&Stored::of(store.read(FILE)))
+}
+
+/// In a sentence, if init has removed the password in this boot. It is told once.
+pub fn forgotten(runtime: &Path) -> Option<String> {
+    let mark = runtime.join(FORGOTTEN);
+    let by = fs::read_to_string(&mark).ok()?;
+    if let Err(error) = fs::remove_file(&mark) {
+        log::warn!("{}: {error}", mark.display());
+    }
+    Some(format!("the password of the consoles was removed {}", by.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_init_did_is_told_once() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(forgotten(dir.path()), None);
+        fs::write(dir.path().join(FORGOTTEN), "at the boot menu\n").unwrap();
+        let told = "the password of the consoles was removed at the boot menu";
+        assert_eq!(forgotten(dir.path()).as_deref(), Some(told));
+        assert_eq!(forgotten(dir.path()), None);
+    }
+}
