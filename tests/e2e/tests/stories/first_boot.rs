@@ -178,7 +178,7 @@ pub fn menu() -> Told {
 }
 
 /// Holds the key down until the menu is there; what it shows.
-fn open_menu(scene: &mut Scene) -> Result<String> {
+pub fn open_menu(scene: &mut Scene) -> Result<String> {
     let deadline = Instant::now() + BOOT_LIMIT;
     loop {
         scene.vm().console.send(b"\x0f")?;

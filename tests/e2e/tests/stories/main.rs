@@ -31,6 +31,7 @@ mod mtu;
 mod one_packet;
 mod outage;
 mod packets;
+mod password;
 mod power;
 mod protocols;
 mod quorum;
@@ -115,6 +116,7 @@ fn main() -> ExitCode {
         ),
         Story::new("seed_by_fw_cfg", 240, first_boot::by_fw_cfg),
         Story::new("boot_menu", 240, first_boot::menu),
+        Story::new("forgotten_password", 420, password::forgotten_password),
         Story::new("seed_by_disk", 180, first_boot::by_disk),
         Story::new(
             "factory_reset_in_power_cuts",
