@@ -156,8 +156,8 @@ fn mistakes_are_explained() {
             .contains("forget-password")
     );
     terminal.send("console password \t");
-    terminal.expect("remove");
     terminal.expect("set");
+    terminal.expect("remove");
 }
 
 #[test]
@@ -317,5 +317,6 @@ fn a_damaged_file_locks_and_says_the_way_back() {
     terminal.expect(LOCK);
     terminal.expect(QUESTION);
     assert!(find(&terminal.output(), b"IPVS").is_none());
-    assert!(terminal.hang_up().success());
+    // A lost line ends it; the next one begins locked.
+    terminal.hang_up();
 }
