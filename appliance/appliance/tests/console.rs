@@ -305,11 +305,10 @@ fn without_the_agent_the_console_works_and_says_why() {
     assert!(terminal.command("help").contains("config put"));
     let log = terminal.command("log --all --last 5");
     assert!(log.lines().count() >= 5, "{log}");
-    assert!(
-        terminal
-            .command("config show")
-            .contains("there is no /config/lb.toml")
-    );
+    assert!(terminal.command("config show").contains(&format!(
+        "there is no {}",
+        agent.volume().join("lb.toml").display()
+    )));
     agent.arrive();
     assert!(terminal.command("status").contains("OK. 2 services"));
 }
