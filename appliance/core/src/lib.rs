@@ -16,6 +16,7 @@ pub mod difference;
 pub mod doctor;
 pub mod drops;
 pub mod echo;
+pub mod export;
 pub mod fake;
 pub mod flat;
 pub mod health;

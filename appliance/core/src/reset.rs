@@ -33,13 +33,14 @@ impl Extent {
 /// On the kernel's command line it means [`Extent::All`].
 pub const CMDLINE_WORD: &str = "lb.factory-reset";
 
-/// Whether a file of the config volume is a certificate or a key: PEM, and no configuration that has one in it.
+/// Whether a file of the config volume is a certificate or a key: PEM, and neither a configuration that has one in it nor a hidden file of ours, such
+/// as an import that is carried out.
 pub fn is_identity(name: &str, content: &[u8]) -> bool {
     let pem = content.windows(11).any(|part| part == b"-----BEGIN ");
     let text_of_ours = [".toml", ".sample", ".log", ".new"]
         .iter()
         .any(|end| name.ends_with(end));
-    pem && !text_of_ours
+    pem && !text_of_ours && !name.starts_with('.')
 }
 
 #[cfg(test)]
@@ -53,6 +54,7 @@ mod tests {
         for (name, content) in [
             ("lb.toml", &pem[..]),
             (".ca.pem.new", pem),
+            (".import", pem),
             ("events.log", pem),
             ("note", b"BEGIN "),
         ] {

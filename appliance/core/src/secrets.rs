@@ -30,7 +30,7 @@ const SECRET_KEYS: [&str; 4] = ["headers", "client_key", "send", "send_hex"];
 /// Shorter texts are found everywhere by chance, and so are words such as `Bearer` or `PING`.
 const SHORTEST: usize = 4;
 const LONGEST_WORD: usize = 8;
-const KEY_BEGINS: &str = "PRIVATE KEY-----";
+pub(crate) const KEY_BEGINS: &str = "PRIVATE KEY-----";
 /// Hashes of passwords (PHC string format).
 const HASH_BEGINS: &str = "$argon2";
 

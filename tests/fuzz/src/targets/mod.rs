@@ -2,6 +2,7 @@
 //! Must not: make inputs.
 
 mod control;
+mod export;
 mod file;
 mod import;
 mod mirror;
@@ -18,6 +19,7 @@ pub const ALL: [Target; 7] = [
     mirror::TARGET,
     password::TARGET,
     seed::TARGET,
+    export::TARGET,
 ];
 
 /// The promise, if it was not kept.
