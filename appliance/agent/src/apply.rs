@@ -17,7 +17,7 @@ use crate::reconcile::Waiter;
 use crate::report::chain;
 use crate::store::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, RETURNED_FILE, SAMPLE_FILE, Store};
 use crate::trial::Origin;
-use crate::{Places, boot_choice, report, seed, trial};
+use crate::{Places, boot_choice, journal, report, seed, trial};
 
 /// What a start finds.
 #[derive(Debug)]
@@ -48,11 +48,13 @@ pub struct Replaced {
     pub problem: Option<String>,
 }
 
-/// A choice of the boot menu, or else a seed, if it is its time, becomes lb.toml first. Then lb.toml; if that has faults or is missing, the last applied one; then the mirror; then the history; then nothing. What was on trial
+/// An import that was decided is completed, whatever comes. A choice of the boot menu, or else a seed, if it is its time, becomes lb.toml first. Then lb.toml; if that has faults or is missing, the last applied one; then the mirror; then the history; then nothing. What was on trial
 /// when the agent before ended is none of them.
 pub fn load(store: &Store, places: &Places) -> Loaded {
+    let completed = journal::resume(store);
     let returned = trial::clear_away(store);
-    let replaced = replace(store, places);
+    journal::forget_pending(store);
+    let replaced = replace(store, places).or(completed);
     let mut loaded = load_file(store, places);
     if let Some(problem) = replaced.problem {
         log::error!("{problem}");
@@ -231,15 +233,15 @@ pub fn check(bytes: &[u8], before: Option<Before<'_>>) -> (Option<Read>, CheckRe
 pub fn verdict(bytes: &[u8], before: Option<Before<'_>>, store: &Store) -> CheckReport {
     let (read, mut report) = check(bytes, before);
     if let Some((config, _)) = read {
-        report.warnings = warnings(&config, store);
+        report.warnings = warnings(&config, |name| store.path(name).is_file());
     }
     report
 }
 
 /// What is allowed and hardly meant, also of files that are not beside lb.toml.
-pub fn warnings(config: &Config, store: &Store) -> Vec<String> {
+pub fn warnings(config: &Config, is_there: impl Fn(&str) -> bool) -> Vec<String> {
     let mut warnings = config::warnings(config);
-    warnings.extend(config::missing_files(config, |name| store.path(name).is_file()));
+    warnings.extend(config::missing_files(config, is_there));
     warnings
 }
 
@@ -269,6 +271,17 @@ pub struct Candidate {
     pub change: Change,
 }
 
+impl Replaced {
+    /// What came last counts; what is wrong with either is told.
+    fn or(self, before: Replaced) -> Replaced {
+        Replaced {
+            taken: self.taken.or(before.taken),
+            change: self.change.or(before.change),
+            problem: self.problem.or(before.problem),
+        }
+    }
+}
+
 impl Engine {
     /// `config put`: validate, write, apply. Nothing changes unless the text is valid and has been saved.
     pub fn put(&mut self, text: String, terms: &Terms, reply: oneshot::Sender<Response>) {
@@ -279,7 +292,7 @@ impl Engine {
     }
 
     /// Whether lb.toml is the one that a change began with: two people may be at it.
-    fn is_still(&self, over: Option<u64>) -> Result<(), String> {
+    pub fn is_still(&self, over: Option<u64>) -> Result<(), String> {
         let Some(over) = over else { return Ok(()) };
         let on_disk = self.store.read(CONFIG_FILE);
         let on_disk =
@@ -411,7 +424,8 @@ impl Engine {
         }
     }
 
-    fn enact(&mut self, candidate: Candidate, reply: oneshot::Sender<Response>) {
+    /// What a start would use is this text already.
+    pub fn enact(&mut self, candidate: Candidate, reply: oneshot::Sender<Response>) {
         let (config, parts) = candidate.read;
         let services = config.virtual_servers.len();
         self.tell(
@@ -463,7 +477,7 @@ impl Engine {
 const COMMENT_CHARACTERS: usize = 200;
 
 /// As it stands in the history.
-fn change(terms: &Terms, what: &str) -> Change {
+pub fn change(terms: &Terms, what: &str) -> Change {
     let comment = terms
         .comment
         .as_deref()
@@ -479,7 +493,7 @@ fn change(terms: &Terms, what: &str) -> Change {
     }
 }
 
-fn refuse(check: CheckReport, persisted: bool, fault: Option<String>, reply: oneshot::Sender<Response>) {
+pub fn refuse(check: CheckReport, persisted: bool, fault: Option<String>, reply: oneshot::Sender<Response>) {
     // The client may have gone: nobody misses the answer.
     let _ = reply.send(Response::Apply(ApplyReport {
         applied: false,

@@ -114,6 +114,7 @@ async fn wanted(request: &Request, events: &mpsc::Sender<Event>) -> Option<Wante
         | Request::Undrain { .. }
         | Request::Drains
         | Request::ConfigDiff { .. }
+        | Request::ConfigImportDiff { .. }
         | Request::Path(_)
         | Request::Doctor { .. } => Some(Wanted::Servers),
         Request::Counters { service: None } => Some(Wanted::Services(None)),

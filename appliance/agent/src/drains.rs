@@ -62,7 +62,7 @@ pub fn load(store: &Store) -> (Drains, Option<String>) {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Drains, String> {
+pub fn parse(bytes: &[u8]) -> Result<Drains, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
     let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
     let mut drains = Drains::default();
@@ -74,7 +74,8 @@ fn parse(bytes: &[u8]) -> Result<Drains, String> {
     Ok(drains)
 }
 
-fn written(drains: &Drains) -> String {
+/// As the file has it.
+pub fn written(drains: &Drains) -> String {
     let drain = drains.iter().map(|(target, drain)| Entry {
         server: target.server(),
         service: target.service.clone(),
@@ -114,6 +115,13 @@ impl Engine {
         if !undo {
             self.checks.drains.add(target.clone(), unix_now());
         }
+        if let Some(former) = self.former_drains_mut() {
+            // An import on trial may return: what the operator does meanwhile stays.
+            match undo {
+                true => drop(former.remove(&target)),
+                false => drop(former.add(target.clone(), unix_now())),
+            }
+        }
         let fault = self.keep_drains();
         let services: Vec<VirtualKey> = self.targeted(&target).map(|(service, _)| service.key).collect();
         let named = self.named_services(&services);
@@ -140,6 +148,24 @@ impl Engine {
         report.persist_fault = fault;
         report.warnings = self.emptied(&served);
         Response::Drains(report)
+    }
+
+    /// Sets aside what these say, and nothing else; what was set aside until then.
+    pub fn replace_drains(&mut self, drains: Drains) -> Drains {
+        let former = std::mem::replace(&mut self.checks.drains, drains);
+        let drains = &self.checks.drains;
+        let moves = |service: &VirtualServer| {
+            let mut servers = service.of_file();
+            servers.any(|real| {
+                let is = |drains: &Drains| drains.of(&service.name, real.address).is_some();
+                is(drains) != is(&former)
+            })
+        };
+        let services = self.config.iter().flat_map(Config::services);
+        let moved: Vec<VirtualKey> = services.filter(|service| moves(service)).map(|v| v.key).collect();
+        self.paces.clear();
+        self.settle(&moved);
+        former
     }
 
     /// By their names, as many as fit into a line.
@@ -229,7 +255,7 @@ impl Engine {
 
     /// Why it would not survive a reboot, if so.
     fn keep_drains(&self) -> Option<String> {
-        let text = written(&self.checks.drains);
+        let text = written(self.former_drains().unwrap_or(&self.checks.drains));
         match self.store.write(DRAINS_FILE, text.as_bytes()) {
             Ok(()) => self.not_persistent(),
             Err(error) => {

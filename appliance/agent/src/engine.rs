@@ -478,6 +478,8 @@ impl Engine {
             Request::ConfigRollback { kept, terms } => return self.roll_back(kept, &terms, reply),
             Request::ConfigDiff { text: Some(text), .. } => return self.diff_of(text, activity, reply),
             Request::ConfigDiff { from, to, text: None } => return self.diff(from, to, activity, reply),
+            Request::ConfigImport { text, terms } => return self.import(&text, &terms, reply),
+            Request::ConfigImportDiff { text } => return self.import_diff(&text, activity, reply),
             Request::ConfigConfirm { by } => return self.confirm(&by, reply),
             Request::ConfigAbort { by } => return self.abort(&by, reply),
             Request::Probe { words } => return self.probe(&words, reply),

@@ -4,18 +4,21 @@
 use std::time::{Duration, Instant};
 
 use lb_core::config::{self, Config, changed};
-use lb_core::control::{DiffReport, Kept, Response};
+use lb_core::control::{ChangeReport, DiffReport, Kept, Response};
 use lb_core::desired;
 use lb_core::difference::{Known, difference};
+use lb_core::export::FILE;
 use lb_core::model::ServerKey;
 use lb_core::observed::{Activity, Observed, ServerActivity};
 use lb_core::plan::{self, Step};
+use lb_core::pool::Drains;
 use lb_core::ports::KernelError;
 use similar::TextDiff;
 use tokio::sync::oneshot;
 
 use crate::apply::{self, Read};
 use crate::engine::{Engine, Event, by_listen, find};
+use crate::import::Incoming;
 use crate::kernel_thread::Job;
 use crate::reconcile::serving;
 use crate::store::CONFIG_FILE;
@@ -35,6 +38,10 @@ pub struct Asked {
     report: DiffReport,
     texts: Option<(Vec<u8>, Vec<u8>)>,
     connections: std::collections::BTreeMap<ServerKey, ServerActivity>,
+    /// What else would change with it.
+    besides: Vec<ChangeReport>,
+    /// What would be set aside then, if that changes with it.
+    drains: Option<Drains>,
     reply: oneshot::Sender<Response>,
 }
 
@@ -82,7 +89,7 @@ impl Engine {
         let Some(read) = read else {
             return answer(report, None, reply);
         };
-        report.check.warnings = apply::warnings(&read.0, &self.store);
+        report.check.warnings = apply::warnings(&read.0, |name| self.trust.has(name));
         let texts = self.text_in_force().map(|former| (former, text));
         if texts.is_none() {
             report.text_fault = Some(match self.config.is_some() {
@@ -99,6 +106,32 @@ impl Engine {
             report,
             texts,
             connections,
+            besides: Vec::new(),
+            drains: None,
+            reply,
+        });
+    }
+
+    /// The same of an import.
+    pub fn diff_import(&self, incoming: Incoming, activity: &Activity, reply: oneshot::Sender<Response>) {
+        let mut report = between("in force", FILE);
+        let files = &incoming.export.files;
+        let has = |name: &str| files.contains_key(name) || self.trust.has(name);
+        report.check.warnings = incoming.remarks.clone();
+        report
+            .check
+            .warnings
+            .extend(apply::warnings(&incoming.read.0, has));
+        let besides = self.changed_besides(&incoming);
+        let former = self.text_in_force();
+        let texts = former.map(|former| (former, incoming.export.configuration.into_bytes()));
+        self.look(Asked {
+            read: incoming.read,
+            report,
+            texts,
+            connections: activity.servers.clone(),
+            besides,
+            drains: Some(incoming.drains),
             reply,
         });
     }
@@ -129,11 +162,12 @@ impl Engine {
             mtus: (&|label| self.network.mtu_of(label), &|label| then.mtu_of(label)),
         };
         report.changes = difference(self.config.as_ref(), &config, known);
+        report.changes.extend(asked.besides);
         match observed {
             Ok(mut observed) => {
                 let drift = self.drift(&observed);
                 drift.iter().for_each(|step| observed.assume(step));
-                report.steps = self.shown(&self.steps_to(config, &observed));
+                report.steps = self.shown(&self.steps_to(config, asked.drains, &observed));
                 // Steps of a change that is under way are none of somebody else's.
                 report.drift = (!self.reconcile.is_changing()).then(|| self.shown(&drift));
             }
@@ -154,14 +188,16 @@ impl Engine {
     }
 
     /// The steps that would be carried out at once if this were put in force now.
-    fn steps_to(&self, mut config: Config, observed: &Observed) -> Vec<Step> {
+    fn steps_to(&self, mut config: Config, drains: Option<Drains>, observed: &Observed) -> Vec<Step> {
         let now = Instant::now();
         self.stay_on(&mut config, now);
         // What would be known of the servers then, tried out on a copy.
         let mut checks = self.checks.clone();
+        let others_drained = drains.as_ref().is_some_and(|drains| *drains != checks.drains);
+        checks.drains = drains.unwrap_or(checks.drains);
         let adopt = |key: &ServerKey| serving(observed, key);
         match self.config.as_ref().map(|old| changed(old, &config)) {
-            Some(changed) if !changed.network => {
+            Some(changed) if !changed.network && !others_drained => {
                 let by_listen = by_listen(&config.virtual_servers);
                 for key in &changed.services {
                     checks.configure_one(now, &config, key, find(&config, &by_listen, key), adopt);

@@ -489,13 +489,15 @@ impl Engine {
             return waiters;
         }
         let config = self.config.as_ref();
-        let mut warnings = config.map_or_else(Vec::new, |config| apply::warnings(config, &self.store));
+        let has = |name: &str| self.trust.has(name);
+        let mut warnings = config.map_or_else(Vec::new, |config| apply::warnings(config, has));
         // What this machine cannot give of what the file asks for.
         warnings.extend(self.network.problems.iter().cloned());
         let told = |mut waiter: Waiter| {
             waiter.report.steps = steps.to_vec();
             waiter.report.failed = failed.to_vec();
-            waiter.report.check.warnings.clone_from(&warnings);
+            // Behind what is to be said of the change itself.
+            waiter.report.check.warnings.extend(warnings.iter().cloned());
             waiter
         };
         waiters.into_iter().map(told).collect()

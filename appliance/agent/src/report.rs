@@ -60,6 +60,7 @@ impl Engine {
             Request::Path(packet) => Response::Path(self.path(*packet, activity)),
             Request::Counters { service } => self.counters(service.as_deref(), activity),
             Request::ConfigShow { kept } => self.config_text(*kept),
+            Request::ConfigExport { without_keys } => self.export(*without_keys),
             Request::ConfigHistory => Response::History(self.history_report()),
             Request::ConfigCheck { text: Some(text) } => {
                 Response::Check(apply::verdict(text.as_bytes(), self.in_force(), &self.store))
@@ -86,6 +87,8 @@ impl Engine {
             | Request::ConfigConfirm { .. }
             | Request::ConfigAbort { .. }
             | Request::ConfigDiff { .. }
+            | Request::ConfigImportDiff { .. }
+            | Request::ConfigImport { .. }
             | Request::ConfigRollback { .. } => Response::Error {
                 message: "this request is answered elsewhere".to_owned(),
             },

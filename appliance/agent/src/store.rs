@@ -129,6 +129,12 @@ impl Store {
         rename().map_err(|source| self.fault(name, source))
     }
 
+    /// What was staged is not wanted.
+    pub fn unstage(&self, name: &str) {
+        // What cannot be removed is replaced by the next write.
+        let _ = fs::remove_file(self.temporary(name));
+    }
+
     /// Takes the place of another file, in one step that survives a power cut.
     pub fn rename(&self, name: &str, to: &str) -> Result<(), StoreError> {
         let rename = || -> io::Result<()> {

@@ -2,6 +2,7 @@
 //! what was in force before; the candidate waits beside it, and takes its place in one step when it is confirmed.
 //! Must not: decide when a trial ends (that is `lb_core::confirm`).
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use lb_core::config::{self, Config, Parts};
@@ -14,6 +15,8 @@ use crate::apply::{self, Candidate};
 use crate::archive::{Archive, Change};
 use crate::engine::Engine;
 use crate::evidence::Evidence;
+use crate::import::Tried;
+use crate::journal;
 use crate::reconcile::Waiter;
 use crate::report::{chain, ms};
 use crate::store::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, RETURNED_FILE, Store};
@@ -21,6 +24,10 @@ use crate::system;
 
 /// How it begins what is told of a configuration that was given up.
 const RETURNED: &str = "RETURNED to the former configuration";
+
+/// Of an import.
+const NOT_KEPT: &str =
+    ", but neither its certificates and keys nor what it sets aside: import it again to try it once more";
 
 /// In the runtime directory while a configuration is pending: the deadline, in milliseconds since the kernel's start. The console's
 /// prompt reads it.
@@ -42,6 +49,8 @@ pub struct Pending {
     pub evidence: Evidence,
     change: Change,
     former: Former,
+    /// If it was imported.
+    pub import: Option<Tried>,
 }
 
 /// All that is to be as it was.
@@ -70,9 +79,13 @@ pub fn clear_away(store: &Store) -> Option<String> {
     if let Err(error) = store.rename(PENDING_FILE, RETURNED_FILE) {
         log::error!("{PENDING_FILE} stays: {}", chain(&error));
     }
+    let not_kept = match journal::forget_pending(store) {
+        true => NOT_KEPT,
+        false => "",
+    };
     Some(format!(
         "{RETURNED}: one was pending when the agent or the machine ended, and was not confirmed; its text is \
-         kept as {} (`config show returned`); `config put` or `config apply` puts another one in force",
+         kept as {} (`config show returned`){not_kept}; `config put` or `config apply` puts another one in force",
         store.path(RETURNED_FILE).display()
     ))
 }
@@ -133,6 +146,7 @@ impl Engine {
             evidence,
             change: candidate.change,
             former,
+            import: None,
         });
         let mut report = self.changed_report(candidate.check, ChangeState::Pending);
         report.persisted = false;
@@ -220,11 +234,14 @@ impl Engine {
             let _ = reply.send(self.nothing_pending());
             return Ok(());
         };
-        let renamed = self
-            .store
-            .rename(PENDING_FILE, CONFIG_FILE)
-            .map_err(|error| chain(&error));
-        let text = renamed.and_then(|()| self.file());
+        let kept = match &pending.import {
+            Some(tried) => self.keep_import(tried),
+            None => self
+                .store
+                .rename(PENDING_FILE, CONFIG_FILE)
+                .map_err(|error| chain(&error)),
+        };
+        let text = kept.and_then(|()| self.file());
         let text = match text {
             Ok(text) => text,
             Err(why) => {
@@ -240,6 +257,7 @@ impl Engine {
         };
         let change = pending.change.clone();
         self.pending = None;
+        self.trust.lend(BTreeMap::new());
         self.unmark_pending();
         let told = format!("CONFIRMED by {by}: the configuration is kept");
         self.tell(Level::Warn, &told);
@@ -273,6 +291,11 @@ impl Engine {
             ),
             Err(error) => format!("its text is lost: {}", chain(&error)),
         };
+        let import = pending.import.map(|tried| self.give_up_import(tried));
+        let kept = match import {
+            Some(_) => format!("{kept}{NOT_KEPT}"),
+            None => kept,
+        };
         let told = format!("{RETURNED}: {why}; {kept}");
         self.tell(level, &told);
         self.last_trial = Some((Instant::now(), told.clone()));
@@ -291,6 +314,9 @@ impl Engine {
         }
         let report = self.changed_report(apply::faultless(), ChangeState::Returned);
         self.replace_config(former.config, Waiter { report, reply });
+        if let Some(drains) = import {
+            self.replace_drains(drains);
+        }
     }
 
     /// When the loop has to look at the trial again.

@@ -10,6 +10,7 @@ mod kept;
 mod network;
 mod pools;
 mod probe;
+mod transfer;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,7 @@ pub use kept::*;
 pub use network::*;
 pub use pools::*;
 pub use probe::*;
+pub use transfer::*;
 
 /// Where the agent listens.
 pub const SOCKET: &str = "/run/lb/control.sock";
@@ -100,6 +102,19 @@ pub enum Request {
     ConfigApply {
         terms: Terms,
     },
+    /// The whole state as one text, with or without private keys.
+    ConfigExport {
+        without_keys: bool,
+    },
+    /// What an import of this text would change.
+    ConfigImportDiff {
+        text: String,
+    },
+    /// Puts the whole state in force that `ConfigExport` has given.
+    ConfigImport {
+        text: String,
+        terms: Terms,
+    },
     /// Keeps the configuration that is pending.
     ConfigConfirm {
         by: String,
@@ -157,6 +172,7 @@ pub enum Response {
     Diff(DiffReport),
     History(HistoryReport),
     Console(ConsoleReport),
+    Export(ExportReport),
     Version(VersionReport),
     /// The request could not be carried out; one sentence with the remedy.
     Error {

@@ -1,7 +1,7 @@
 //! Who may answer over TLS, by rustls: one client configuration for each kind of trust of the file, made when it is first
 //! asked for. TLS 1.2 and 1.3, with what ring offers. Must not: know what is said over the connection.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,6 +58,8 @@ struct Kind {
 pub struct Trust {
     /// Where files are that the configuration names.
     store: Store,
+    /// Those of an import on trial, which are not on the disk; they come first.
+    lent: Mutex<BTreeMap<String, Vec<u8>>>,
     provider: Arc<CryptoProvider>,
     made: Mutex<HashMap<Kind, Arc<ClientConfig>>>,
     sessions: Sessions,
@@ -67,6 +69,7 @@ impl Trust {
     pub fn new(store: Store) -> Trust {
         Trust {
             store,
+            lent: Mutex::default(),
             provider: Arc::new(rustls::crypto::ring::default_provider()),
             made: Mutex::default(),
             sessions: Sessions::default(),
@@ -77,6 +80,17 @@ impl Trust {
     pub fn forget(&self) {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.sessions.clear();
+    }
+
+    /// These files are there as well, or instead of those on the disk, until others are lent.
+    pub fn lend(&self, files: BTreeMap<String, Vec<u8>>) {
+        *self.lent.lock().unwrap_or_else(PoisonError::into_inner) = files;
+    }
+
+    /// Whether there is a file of this name.
+    pub fn has(&self, name: &str) -> bool {
+        let lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        lent.contains_key(name) || self.store.path(name).is_file()
     }
 
     /// The next handshake with this server is a whole one.
@@ -182,6 +196,15 @@ impl Trust {
             Pem::Text(text) => Ok((text.clone().into_bytes(), format!("`{key}`"))),
             Pem::File(name) => {
                 let shown = self.store.path(name).display().to_string();
+                let lent = self
+                    .lent
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get(name)
+                    .cloned();
+                if let Some(lent) = lent {
+                    return Ok((lent, shown));
+                }
                 let read = self
                     .store
                     .read(name)

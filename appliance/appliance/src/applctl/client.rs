@@ -52,7 +52,9 @@ pub fn ask(path: &Path, request: &Request, interrupt: &Interrupt) -> Result<Resp
         | Request::ConfigRollback { .. }
         | Request::ConfigConfirm { .. }
         | Request::ConfigAbort { .. }
-        | Request::ConfigDiff { .. } => APPLY_PATIENCE,
+        | Request::ConfigDiff { .. }
+        | Request::ConfigImportDiff { .. }
+        | Request::ConfigImport { .. } => APPLY_PATIENCE,
         Request::Probe { .. } => PROBE_PATIENCE,
         _ => REPORT_PATIENCE,
     };

@@ -355,6 +355,8 @@ mod tests {
                 "delete ",
                 "put ",
                 "apply ",
+                "export ",
+                "import ",
                 "confirm ",
                 "abort ",
                 "history ",

@@ -115,7 +115,8 @@ fn put(json: bool, terms: Terms, context: &mut Context<'_>) -> Result<Response, 
     // The agent would refuse it, after all was pasted.
     may_change(context)?;
     let say: Option<&mut dyn Write> = if json { None } else { Some(&mut *context.remarks) };
-    let received = put::receive(context.input, context.interrupt, say).map_err(Failure::Terminal)?;
+    let received =
+        put::receive(put::CONFIGURATION, context.input, context.interrupt, say).map_err(Failure::Terminal)?;
     let text = match received {
         Received::Text(text) => text,
         Received::TooLong(bytes) => return Err(Failure::TooLong(bytes)),

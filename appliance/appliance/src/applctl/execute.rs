@@ -19,6 +19,7 @@ use super::client::{AskError, ask};
 use super::configure::{self, pending_for};
 use super::console::size;
 use super::edit;
+use super::export;
 use super::factory;
 use super::failure::Failure;
 use super::help;
@@ -33,6 +34,7 @@ use super::power::{self, Power};
 use super::probe;
 use super::reach;
 use super::render::{self, Figures, Screen, wrap};
+use super::restore;
 use super::setup;
 use super::sound;
 use super::top;
@@ -160,6 +162,10 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         | Action::ConfigRollback => configure::run(invocation, context)?,
         Action::Link => return link::link(invocation, LINK_WINDOW, context),
         Action::Capture => return capture::run(invocation, context),
+        Action::ConfigExport => return export::run(invocation, context),
+        Action::ConfigImport => {
+            return restore::run(invocation, configure::terms(invocation, context), context);
+        }
         Action::ConfigEdit => return edit::run(invocation, configure::terms(invocation, context), context),
         Action::Arp => return reach::arp(invocation, context),
         Action::Route => return reach::route(invocation, context),
@@ -317,6 +323,7 @@ pub fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Resu
             Response::Diff(report) => context.print_json(report),
             Response::History(report) => context.print_json(report),
             Response::Console(report) => context.print_json(report),
+            Response::Export(report) => context.print_json(report),
             Response::Version(report) => context.print_json(report),
             Response::Error { message } => return Err(Failure::Refused(message.clone())),
         }?;

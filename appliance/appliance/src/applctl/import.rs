@@ -57,7 +57,9 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict
 
 fn pasted(json: bool, context: &mut Context<'_>) -> Result<Vec<u8>, Failure> {
     let say: Option<&mut dyn Write> = if json { None } else { Some(&mut *context.remarks) };
-    match put::receive(context.input, context.interrupt, say).map_err(Failure::Terminal)? {
+    match put::receive(put::CONFIGURATION, context.input, context.interrupt, say)
+        .map_err(Failure::Terminal)?
+    {
         Received::Text(text) => Ok(text),
         Received::TooLong(bytes) => Err(Failure::TooLong(bytes)),
         Received::GivenUp => Err(Failure::GivenUp),

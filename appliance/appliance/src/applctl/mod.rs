@@ -11,6 +11,7 @@ mod configure;
 mod console;
 mod edit;
 mod execute;
+mod export;
 mod factory;
 mod failure;
 mod fullscreen;
@@ -31,6 +32,7 @@ mod probe;
 mod put;
 mod reach;
 mod render;
+mod restore;
 mod setup;
 mod sound;
 #[cfg(test)]

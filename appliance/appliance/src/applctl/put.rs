@@ -1,5 +1,5 @@
 //! `config put`: takes the text in, without a line editor in its way, and has it judged before the agent sees it where
-//! JSON could not carry it (bytes that are not UTF-8, too many bytes). Must not: write files.
+//! JSON could not carry it (bytes that are not UTF-8, too many bytes). Others take in what is pasted by it. Must not: write files.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -16,6 +16,9 @@ use super::render::{count, some};
 /// After Ctrl-C the rest of a paste must not reach the prompt as commands; it has ended when nothing comes for so long.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// What is asked for.
+pub const CONFIGURATION: &str = "configuration";
+
 /// How receiving ended.
 #[derive(Debug)]
 pub enum Received {
@@ -28,7 +31,9 @@ pub enum Received {
 
 /// Takes the text in. What follows the line with the dot stays pending. On a terminal the end of input before the dot
 /// is an accident; from a pipe it is the usual end. Without `say` nothing is shown, not even what is typed.
+/// `what`: is to be pasted.
 pub fn receive(
+    what: &str,
     input: &mut Input,
     interrupt: &Interrupt,
     say: Option<&mut dyn Write>,
@@ -38,7 +43,7 @@ pub fn receive(
     if let Some(say) = &mut say {
         writeln!(
             say,
-            "Paste the configuration; end it with a line that holds one dot. Ctrl-C gives up."
+            "Paste the {what}; end it with a line that holds one dot. Ctrl-C gives up."
         )?;
         say.flush()?;
     }

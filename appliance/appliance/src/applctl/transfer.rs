@@ -46,7 +46,17 @@ pub fn send(name: &str, bytes: &[u8], context: &mut Context<'_>) -> Result<(), F
     let file = encode(name, bytes);
     let name = clean(name).into_owned();
     context.print(&head(&file, &name, context.screen.width))?;
-    let lines: Vec<&str> = lines(&file.base64).collect();
+    send_lines(lines(&file.base64), context)?;
+    context.print(&format!("=== END {name}\n"))?;
+    Ok(())
+}
+
+/// Lines as they are; Ctrl-C ends it, with a line that says so.
+pub fn send_lines<'l>(
+    lines: impl Iterator<Item = &'l str>,
+    context: &mut Context<'_>,
+) -> Result<(), Failure> {
+    let lines: Vec<&str> = lines.collect();
     for some in lines.chunks(LINES) {
         context.print(&format!("{}\n", some.join("\n")))?;
         if !context
@@ -58,8 +68,16 @@ pub fn send(name: &str, bytes: &[u8], context: &mut Context<'_>) -> Result<(), F
             return Err(AskError::Interrupted.into());
         }
     }
-    context.print(&format!("=== END {name}\n"))?;
     Ok(())
+}
+
+/// `61,234 bytes of text, about 6 s over a serial line of 115,200 baud.`
+pub fn duration(length: usize) -> String {
+    let seconds = length as u64 / LINE_RATE + 1;
+    format!(
+        "{} of text, about {seconds} s over a serial line of 115,200 baud.",
+        some(length, "byte")
+    )
 }
 
 fn lines(base64: &str) -> impl Iterator<Item = &str> {
@@ -74,11 +92,9 @@ fn lines(base64: &str) -> impl Iterator<Item = &str> {
 /// The commands are not wrapped: they are to be copied.
 fn head(file: &Encoded, name: &str, width: usize) -> String {
     let length = file.base64.len() + file.base64.len() / COLUMNS;
-    let seconds = length as u64 / LINE_RATE + 1;
     let sentence = format!(
-        "{} of text, about {seconds} s over a serial line of 115,200 baud. Save what the terminal shows as session.log, and \
-         there:",
-        some(length, "byte")
+        "{} Save what the terminal shows as session.log, and there:",
+        duration(length)
     );
     format!(
         "{}\n\n  sed '1,/^=== BEGIN {name}/d;/^=== END/,$d' session.log | tr -d '\\r' | base64 -d > {name}\n  \

@@ -32,6 +32,8 @@ pub enum Action {
     ConfigAdd,
     ConfigDelete,
     ConfigPut,
+    ConfigExport,
+    ConfigImport,
     ConfigApply,
     ImportKeepalived,
     ImportHaproxy,
@@ -178,6 +180,8 @@ pub const SECONDS: &str = "--seconds";
 pub const PCAP: &str = "--pcap";
 pub const WHOLE: &str = "--whole";
 pub const COMMENT: &str = "--comment";
+pub const WITHOUT_KEYS: &str = "--without-keys";
+pub const DISK: &str = "--disk";
 
 const JSON_CHOICE: Choice = Choice {
     name: JSON,

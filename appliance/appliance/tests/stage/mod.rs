@@ -161,6 +161,7 @@ pub fn answer(request: &Request) -> Response {
         Request::Undrain { .. } | Request::Drains => Response::Drains(DrainsReport::default()),
         Request::ConfigPut { .. }
         | Request::ConfigApply { .. }
+        | Request::ConfigImport { .. }
         | Request::ConfigRollback { .. }
         | Request::ConfigConfirm { .. }
         | Request::ConfigAbort { .. } => Response::Apply(ApplyReport {
@@ -180,7 +181,8 @@ pub fn answer(request: &Request) -> Response {
             text: "hostname = \"lb\"\n".into(),
         }),
         Request::ConfigHistory => Response::History(HistoryReport::default()),
-        Request::ConfigDiff { .. } => Response::Diff(DiffReport {
+        Request::ConfigExport { .. } => Response::Export(export()),
+        Request::ConfigDiff { .. } | Request::ConfigImportDiff { .. } => Response::Diff(DiffReport {
             from: "in force".into(),
             to: "lb.toml".into(),
             check: check(),
@@ -216,6 +218,32 @@ pub fn answer(request: &Request) -> Response {
         Request::Gateway | Request::Version => Response::Error {
             message: "not in this script".into(),
         },
+    }
+}
+
+/// Of a machine with a private key.
+pub fn export() -> ExportReport {
+    let key = b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".to_vec();
+    let export = lb_core::export::Export {
+        origin: lb_core::export::Origin {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: "lb".to_owned(),
+            made: "2026-11-26 19:05:00 UTC".to_owned(),
+        },
+        configuration: "hostname = \"lb\"\n# \tfine\n".to_owned(),
+        drains: "# Written by `drain` and `undrain`.\n".to_owned(),
+        files: [("client.key".to_owned(), key)].into(),
+        left_out: ["ca.pem".to_owned()].into(),
+    };
+    let text = export.text().unwrap();
+    ExportReport {
+        name: "lb.export".into(),
+        bytes: text.len(),
+        sha256: lb_core::history::sha256(text.as_bytes()),
+        holds: vec!["lb.toml".into(), "no drains".into(), "key client.key".into()],
+        secrets: vec!["the private key client.key".into()],
+        remarks: vec!["ca.pem is left out: it is not on this machine".into()],
+        text,
     }
 }
 

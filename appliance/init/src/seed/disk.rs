@@ -8,7 +8,7 @@ use lb_core::seed::LABEL;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::label::{self, Kind};
-use super::{Seed, read_directory};
+use super::{Seed, read, read_directory};
 use crate::mounts::make_dir;
 use crate::refused::Refused;
 
@@ -21,20 +21,52 @@ const FLAGS: MountFlags = MountFlags::RDONLY
 
 /// The seed of the one disk with the label, if there is one.
 pub fn find(sysfs: &Path, dev: &Path) -> Result<Option<Seed>, String> {
+    let Some(disk) = the_one(sysfs, dev, "reboot")? else {
+        return Ok(None);
+    };
+    let files = disk.mounted(read_directory)?;
+    Ok(Some(Seed::of(disk.source(), files)))
+}
+
+/// A file in the root of that disk, of which no more is read than shows that it is longer than `most`; case does not count.
+pub fn file(sysfs: &Path, dev: &Path, name: &str, most: u64) -> Result<Vec<u8>, String> {
+    let Some(disk) = the_one(sysfs, dev, "try again")? else {
+        return Err(format!(
+            "there is no disk labelled {LABEL}; `mkfs.fat -n {LABEL}` makes one, with {name} in its root"
+        ));
+    };
+    let found = disk.mounted(|root| {
+        let entries = fs::read_dir(root).into_iter().flatten().flatten();
+        let mut names = entries.map(|entry| entry.file_name());
+        let found = names.find(|found| found.eq_ignore_ascii_case(name));
+        found.map(|found| read(&root.join(found), most + 1))
+    })?;
+    match found {
+        Some(Ok(bytes)) => Ok(bytes),
+        Some(Err(error)) => Err(format!("{name} of {} cannot be read: {error}", disk.source())),
+        None => Err(format!("there is no {name} in the root of {}", disk.source())),
+    }
+}
+
+struct Disk {
+    device: PathBuf,
+    kind: Kind,
+}
+
+/// `then`: what is to be done when one of two was taken away.
+fn the_one(sysfs: &Path, dev: &Path, then: &str) -> Result<Option<Disk>, String> {
     let mut labelled = labelled(sysfs, dev);
     let Some((device, kind)) = labelled.pop() else {
         return Ok(None);
     };
-    if let Some((other, _)) = labelled.last() {
-        return Err(format!(
-            "{} and {} are both labelled {LABEL}, and none of them is taken; leave one and reboot",
+    match labelled.last() {
+        None => Ok(Some(Disk { device, kind })),
+        Some((other, _)) => Err(format!(
+            "{} and {} are both labelled {LABEL}, and none of them is taken; leave one and {then}",
             other.display(),
             device.display()
-        ));
+        )),
     }
-    let source = format!("the disk {LABEL} ({})", device.display());
-    let files = mounted(&device, kind).map_err(|refused| format!("{source} cannot be read: {refused}"))?;
-    Ok(Some(Seed::of(source, files)))
 }
 
 /// In order of names; a device that cannot be read has no label.
@@ -53,19 +85,32 @@ fn labelled(sysfs: &Path, dev: &Path) -> Vec<(PathBuf, Kind)> {
     kinds.collect()
 }
 
-fn mounted(device: &Path, kind: Kind) -> Result<super::Found, Refused> {
-    make_dir(MOUNTPOINT, 0o700)?;
-    let name = match kind {
-        Kind::Fat => c"vfat",
-        Kind::Iso9660 => c"iso9660",
-    };
-    mount(device, MOUNTPOINT, name, FLAGS, c"")
-        .map_err(Refused::to(format!("mount {}", device.display())))?;
-    let files = read_directory(Path::new(MOUNTPOINT));
-    if unmount(MOUNTPOINT, UnmountFlags::empty()).is_err() {
-        let _ = unmount(MOUNTPOINT, UnmountFlags::DETACH);
+impl Disk {
+    /// In the operator's words.
+    fn source(&self) -> String {
+        format!("the disk {LABEL} ({})", self.device.display())
     }
-    Ok(files)
+
+    /// What `look` finds while it is mounted.
+    fn mounted<T>(&self, look: impl FnOnce(&Path) -> T) -> Result<T, String> {
+        self.try_mounted(look)
+            .map_err(|refused| format!("{} cannot be read: {refused}", self.source()))
+    }
+
+    fn try_mounted<T>(&self, look: impl FnOnce(&Path) -> T) -> Result<T, Refused> {
+        make_dir(MOUNTPOINT, 0o700)?;
+        let name = match self.kind {
+            Kind::Fat => c"vfat",
+            Kind::Iso9660 => c"iso9660",
+        };
+        mount(&self.device, MOUNTPOINT, name, FLAGS, c"")
+            .map_err(Refused::to(format!("mount {}", self.device.display())))?;
+        let found = look(Path::new(MOUNTPOINT));
+        if unmount(MOUNTPOINT, UnmountFlags::empty()).is_err() {
+            let _ = unmount(MOUNTPOINT, UnmountFlags::DETACH);
+        }
+        Ok(found)
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +131,8 @@ mod tests {
         // Without a medium.
         fs::write(sysfs.join("class/block/sr0"), "").unwrap();
         assert_eq!(find(&sysfs, &dev), Ok(None));
+        let none = file(&sysfs, &dev, "lb.export", 100).unwrap_err();
+        assert!(none.contains("no disk labelled LBSEED"), "{none}");
         for name in ["vdb", "vdc"] {
             fs::write(sysfs.join("class/block").join(name), "").unwrap();
             fs::write(dev.join(name), &iso).unwrap();
@@ -95,5 +142,7 @@ mod tests {
             fault.contains("vdb and ") && fault.contains("vdc are both labelled LBSEED"),
             "{fault}"
         );
+        let fault = file(&sysfs, &dev, "lb.export", 100).unwrap_err();
+        assert!(fault.ends_with("leave one and try again"), "{fault}");
     }
 }

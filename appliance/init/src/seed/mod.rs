@@ -85,6 +85,14 @@ pub fn prepare() -> (&'static str, Vec<String>) {
     ("found", problems)
 }
 
+/// A file in the root of the disk labelled LBSEED, for who asks for it at the console. As for a seed, a disk that does not answer is given up.
+pub fn file_of_disk(name: &str, most: u64) -> Result<Vec<u8>, String> {
+    let name = name.to_owned();
+    within(LIMIT, move || {
+        disk::file(Path::new("/sys"), Path::new("/dev"), &name, most)
+    })
+}
+
 /// What the hypervisor gives without a disk.
 fn from_machine(sysfs: &Path) -> Result<Option<Seed>, String> {
     let opt = sysfs.join(FW_CFG);
@@ -179,10 +187,10 @@ fn lay_down(seed: &Seed, directory: &Path) -> io::Result<()> {
 }
 
 /// In a thread of its own, which is left behind if it does not come back.
-fn within(
+fn within<T: Send + 'static>(
     limit: Duration,
-    find: impl FnOnce() -> Result<Option<Seed>, String> + Send + 'static,
-) -> Result<Option<Seed>, String> {
+    find: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
     let (sender, receiver) = mpsc::channel();
     let run = move || {
         // Whoever waited may have given up.
@@ -244,7 +252,7 @@ mod tests {
     fn a_disk_that_does_not_answer_is_given_up() {
         let hang = || {
             thread::sleep(Duration::from_secs(3600));
-            Ok(None)
+            Ok(())
         };
         assert!(
             within(Duration::from_millis(50), hang)

@@ -74,11 +74,11 @@ fn every_usage_error_says_what_to_do() {
         ("con", "`con` can be connections or config; type more of it"),
         (
             "config",
-            "`config` needs one of show, check, diff, edit, set, add, delete, put, apply, confirm, abort, history or rollback after it",
+            "`config` needs one of show, check, diff, edit, set, add, delete, put, apply, export, import, confirm, abort, history or rollback after it",
         ),
         (
             "config shwo",
-            "`config` has no `shwo`, did you mean `show`? it has show, check, diff, edit, set, add, delete, put, apply, confirm, abort, history or rollback",
+            "`config` has no `shwo`, did you mean `show`? it has show, check, diff, edit, set, add, delete, put, apply, export, import, confirm, abort, history or rollback",
         ),
         (
             "status --jsno",

@@ -66,6 +66,7 @@ pub fn report(response: &Response, screen: &Screen) -> String {
         Response::Diff(report) => changes::diff(report, screen),
         Response::History(report) => changes::history(report, screen),
         Response::Console(report) => status::console(report, screen),
+        Response::Export(report) => report.text.clone(),
         Response::Version(report) => status::version(report, screen),
         Response::Error { message } => format!("{}\n", wrap(&clean(message), screen.width, 0)),
     }

@@ -45,6 +45,23 @@ const DELETE_TERMS: &[Choice] = &[
     JSON_CHOICE,
 ];
 
+/// How an import is made.
+const IMPORT_TERMS: &[Choice] = &[
+    Choice {
+        name: DISK,
+        summary: "take lb.export from the disk labelled LBSEED",
+        takes: Takes::Nothing,
+    },
+    Choice {
+        name: DRY_RUN,
+        summary: "show what would change, and change nothing",
+        takes: Takes::Nothing,
+    },
+    CONFIRM_CHOICE,
+    COMMENT_CHOICE,
+    JSON_CHOICE,
+];
+
 const PATH: Argument = Argument {
     name: "PATH",
     values: Values::Path,
@@ -195,6 +212,42 @@ pub(super) const CONFIG: &[Command] = &[
                 is put back meanwhile to what was in force before, so that a restart uses that.",
         options: TERMS,
         examples: &["config apply", "config apply --confirm 2m"],
+        ..LEAF
+    },
+    Command {
+        name: "export",
+        action: Action::ConfigExport,
+        summary: "lb.toml, drains, certificates and keys as one text",
+        about: "What makes this machine what it is, to be kept, or for another machine: lb.toml, what is set aside, and the certificates \
+                and keys that lb.toml names. It is plain text, with the SHA-256 of each part and of the whole; `config import` takes \
+                it. Who has it has the private keys that are in it: on a terminal you are asked before it is sent. History, events \
+                and passwords of the console are never in it. As a program it prints the text and nothing else.",
+        options: &[
+            Choice {
+                name: WITHOUT_KEYS,
+                summary: "leave out files that hold a private key",
+                takes: Takes::Nothing,
+            },
+            JSON_CHOICE,
+        ],
+        examples: &["config export", "config export --without-keys"],
+        ..LEAF
+    },
+    Command {
+        name: "import",
+        action: Action::ConfigImport,
+        summary: "put the whole state of a `config export` in force",
+        about: "Paste the export, then type a line that holds one dot; or give it on a disk or CD labelled LBSEED, as lb.export. It is \
+                verified first: one that is cut, edited or damaged is refused, and nothing changes. Then it is shown what would change, \
+                and you are asked. lb.toml, drains, certificates and keys change as one: a power cut leaves the old state or the new \
+                one. Drains of servers that its lb.toml does not have are left out, and said. With --confirm all of it returns \
+                unless it is confirmed. As a program it reads its standard input, and does not ask.",
+        options: IMPORT_TERMS,
+        examples: &[
+            "config import",
+            "config import --confirm 2m",
+            "config import --disk --dry-run",
+        ],
         ..LEAF
     },
     Command {

@@ -1,0 +1,297 @@
+//! `config import`: the whole state of a machine out of one text, verified before anything is changed, and then in force as any other configuration,
+//! with its certificates, keys and drains. Must not: know how it comes to the disk (that is `journal`).
+
+use std::collections::BTreeMap;
+
+use lb_core::config::{self, Config};
+use lb_core::control::{ChangeReport, CheckReport, Response, Sign, Terms};
+use lb_core::export::{Export, PENDING, holds_key, read};
+use lb_core::observed::Activity;
+use lb_core::pool::{DrainTarget, Drains};
+use log::Level;
+use tokio::sync::oneshot;
+
+use crate::apply::{self, Candidate, Read};
+use crate::drains::{self, DRAINS_FILE};
+use crate::engine::Engine;
+use crate::journal::{self, VERSION, origin};
+use crate::report::chain;
+use crate::trial::Origin;
+
+/// An import that can be carried out.
+pub struct Incoming {
+    /// With the drains that are left.
+    pub export: Export,
+    pub read: Read,
+    pub drains: Drains,
+    /// What is to be known of it, one sentence each.
+    pub remarks: Vec<String>,
+}
+
+/// An import on trial: nothing of it is on the disk as a start would use it.
+#[derive(Debug)]
+pub struct Tried {
+    export: Export,
+    former_drains: Drains,
+}
+
+/// Why it cannot be.
+enum Unfit {
+    Said(String),
+    /// Its lb.toml has faults.
+    Faulty(CheckReport),
+}
+
+impl Engine {
+    /// What it would change; nothing is changed.
+    pub fn import_diff(&self, text: &str, activity: &Activity, reply: oneshot::Sender<Response>) {
+        match self
+            .may_change()
+            .map_err(Unfit::Said)
+            .and_then(|()| self.incoming(text))
+        {
+            Ok(incoming) => self.diff_import(incoming, activity, reply),
+            Err(unfit) => unfit.answer(reply),
+        }
+    }
+
+    pub fn import(&mut self, text: &str, terms: &Terms, reply: oneshot::Sender<Response>) {
+        let may = self.may_change().and_then(|()| self.is_still(terms.over));
+        let incoming = match may.map_err(Unfit::Said).and_then(|()| self.incoming(text)) {
+            Ok(incoming) => incoming,
+            Err(unfit) => return unfit.answer(reply),
+        };
+        let Incoming {
+            export,
+            read,
+            drains,
+            remarks,
+        } = incoming;
+        let candidate = Candidate {
+            read,
+            check: CheckReport {
+                warnings: remarks,
+                ..apply::faultless()
+            },
+            text: export.configuration.clone().into_bytes(),
+            change: apply::change(terms, &format!("import {}", origin(&export))),
+        };
+        if let Some(window) = terms.confirm_ms {
+            return self.try_import(export, drains, candidate, window, reply);
+        }
+        if let Err(message) = journal::commit(&self.store, &export) {
+            self.tell(Level::Error, &message);
+            return drop(reply.send(Response::Error { message }));
+        }
+        self.tell_import(&export, &drains);
+        self.enact(candidate, reply);
+        self.replace_drains(drains);
+    }
+
+    fn tell_import(&mut self, export: &Export, drains: &Drains) {
+        let set_aside = drains.iter().count();
+        let files = export.files.len();
+        let told = format!(
+            "an import {} takes the place of the whole configuration: drains: {set_aside}, certificates and keys: {files}",
+            origin(export)
+        );
+        self.tell(Level::Warn, &told);
+    }
+
+    /// Its files are lent to the checks, and its drains are in memory, until it is confirmed.
+    fn try_import(
+        &mut self,
+        export: Export,
+        drains: Drains,
+        candidate: Candidate,
+        window_ms: u64,
+        reply: oneshot::Sender<Response>,
+    ) {
+        let kept = export.text().map_err(|error| error.to_string()).and_then(|text| {
+            self.store
+                .write(PENDING, text.as_bytes())
+                .map_err(|error| chain(&error))
+        });
+        if let Err(why) = kept {
+            let message = format!(
+                "nothing was changed: an import that cannot be kept cannot be confirmed: {why}; without --confirm it is applied all the same, if it \
+                 can be written"
+            );
+            return drop(reply.send(Response::Error { message }));
+        }
+        self.trust.lend(export.files.clone());
+        self.try_out(candidate, Origin::Elsewhere, window_ms, reply);
+        if self.pending.is_none() {
+            // It was refused, and who asked was told why.
+            self.trust.lend(BTreeMap::new());
+            journal::forget_pending(&self.store);
+            return;
+        }
+        self.tell_import(&export, &drains);
+        let former_drains = self.replace_drains(drains);
+        if let Some(pending) = &mut self.pending {
+            pending.import = Some(Tried {
+                export,
+                former_drains,
+            });
+        }
+    }
+
+    /// It is confirmed, with what was set aside meanwhile.
+    pub fn keep_import(&self, tried: &Tried) -> Result<(), String> {
+        let drains = drains::written(&self.checks.drains);
+        let export = Export {
+            drains,
+            ..tried.export.clone()
+        };
+        journal::commit(&self.store, &export)
+    }
+
+    /// It returns; what is to be set aside then.
+    pub fn give_up_import(&self, tried: Tried) -> Drains {
+        self.trust.lend(BTreeMap::new());
+        journal::forget_pending(&self.store);
+        tried.former_drains
+    }
+
+    /// What a start would set aside, while an import is on trial.
+    pub fn former_drains(&self) -> Option<&Drains> {
+        let tried = self.pending.as_ref()?.import.as_ref()?;
+        Some(&tried.former_drains)
+    }
+
+    pub fn former_drains_mut(&mut self) -> Option<&mut Drains> {
+        let tried = self.pending.as_mut()?.import.as_mut()?;
+        Some(&mut tried.former_drains)
+    }
+
+    /// Verifies all of it.
+    fn incoming(&self, text: &str) -> Result<Incoming, Unfit> {
+        let mut export = read(text.as_bytes(), VERSION).map_err(|fault| {
+            Unfit::Said(format!("nothing was changed: the export cannot be used: {fault}"))
+        })?;
+        let read = self.judge(&export)?;
+        let config = &read.0;
+        let named = config::named_files(config);
+        let strange = export
+            .files
+            .keys()
+            .chain(&export.left_out)
+            .find(|name| !named.contains(*name));
+        if let Some(name) = strange {
+            return Err(Unfit::Said(format!(
+                "nothing was changed: the export has {name}, and its lb.toml names no such file; export it again"
+            )));
+        }
+        let drains = drains::parse(export.drains.as_bytes()).map_err(|why| {
+            Unfit::Said(format!(
+                "nothing was changed: {DRAINS_FILE} of the export: {why}; export it again"
+            ))
+        })?;
+        let (drains, lost) = drains_of(config, &drains);
+        export.drains = drains::written(&drains);
+        let mut remarks = Vec::new();
+        if export.origin.version != VERSION {
+            remarks.push(format!(
+                "the export is of version {}, and this is {VERSION}; all of it is understood",
+                export.origin.version
+            ));
+        }
+        remarks.extend(lost.iter().map(|target| {
+            format!("the drain of {target} is left out: the lb.toml of the export has no such server")
+        }));
+        let kept = named
+            .iter()
+            .filter(|name| !export.files.contains_key(*name) && self.store.path(name).is_file());
+        remarks
+            .extend(kept.map(|name| format!("{name} is not in the export; the one on this machine is used")));
+        Ok(Incoming {
+            export,
+            read,
+            drains,
+            remarks,
+        })
+    }
+
+    fn judge(&self, export: &Export) -> Result<Read, Unfit> {
+        let (read, mut check) = apply::check(export.configuration.as_bytes(), self.in_force());
+        let Some(read) = read else {
+            if export.origin.version != VERSION {
+                check.rendered.push_str(&format!(
+                    "The export is of version {}, and this is {VERSION}: import it there, or bring this machine to that version first.\n",
+                    export.origin.version
+                ));
+            }
+            return Err(Unfit::Faulty(check));
+        };
+        match read.0.interfaces.is_empty() {
+            true => Err(Unfit::Said(
+                "nothing was changed: the lb.toml of the export has no [[interface]], and the appliance would lose its addresses".to_owned(),
+            )),
+            false => Ok(read),
+        }
+    }
+
+    /// Certificates, keys and drains that would be others.
+    pub fn changed_besides(&self, incoming: &Incoming) -> Vec<ChangeReport> {
+        let file = |(name, content): (&String, &Vec<u8>)| {
+            let kind = if holds_key(content) { "key" } else { "certificate" };
+            let (sign, what) = match self.store.read(name) {
+                Ok(Some(held)) if held == *content => return None,
+                Ok(None) => (Sign::Added, "new"),
+                _ => (Sign::Changed, "another one"),
+            };
+            Some(ChangeReport {
+                sign,
+                text: format!("{kind} {name}: {what}, {} bytes", content.len()),
+            })
+        };
+        let mut changes: Vec<ChangeReport> = incoming.export.files.iter().filter_map(file).collect();
+        let (before, after) = (&self.checks.drains, &incoming.drains);
+        let only = |one: &Drains, other: &Drains| -> Vec<DrainTarget> {
+            let targets = one.iter().map(|(target, _)| target.clone());
+            targets
+                .filter(|target| other.iter().all(|(known, _)| known != target))
+                .collect()
+        };
+        changes.extend(only(before, after).into_iter().map(|target| ChangeReport {
+            sign: Sign::Removed,
+            text: format!("drain of {target}: it gets new connections again"),
+        }));
+        changes.extend(only(after, before).into_iter().map(|target| ChangeReport {
+            sign: Sign::Added,
+            text: format!("drain of {target}: it gets no new connections"),
+        }));
+        changes
+    }
+}
+
+impl Unfit {
+    fn answer(self, reply: oneshot::Sender<Response>) {
+        match self {
+            // The client may have gone: nobody misses the answer.
+            Unfit::Said(message) => drop(reply.send(Response::Error { message })),
+            Unfit::Faulty(check) => {
+                let fault =
+                    "nothing was written, because the configuration of the export has faults".to_owned();
+                apply::refuse(check, false, Some(fault), reply);
+            }
+        }
+    }
+}
+
+/// Those that set a server of this configuration aside, and the others.
+fn drains_of(config: &Config, drains: &Drains) -> (Drains, Vec<DrainTarget>) {
+    let (mut kept, mut lost) = (Drains::default(), Vec::new());
+    for (target, drain) in drains.iter() {
+        let covered = config.services().any(|service| {
+            let mut servers = service.of_file();
+            servers.any(|real| target.covers(&service.name, real.address))
+        });
+        match covered {
+            true => drop(kept.add(target.clone(), drain.since_unix_s)),
+            false => lost.push(target.clone()),
+        }
+    }
+    (kept, lost)
+}
