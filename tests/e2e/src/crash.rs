@@ -176,6 +176,17 @@ impl Expected<'_> {
     }
 }
 
+impl Expected<'_> {
+    /// What a start uses, and what is set aside then, are of one step: an import changes both.
+    fn is_one(&self, loaded: &lb_agent::Loaded, drained: bool) -> bool {
+        let is_used = |text: &Option<String>| text.as_deref().map(mark) == loaded.mark;
+        let mut steps = self.steps.iter();
+        steps.any(|step| {
+            step.state.drained == drained && (is_used(&step.state.text) || is_used(&step.meanwhile))
+        })
+    }
+}
+
 fn has_a_copy(mirror: &Path, expected: &Expected<'_>) -> Judged<bool> {
     let record = mirror::read_newest(&mut File::open(mirror)?)?;
     Ok(expected.has(record.as_ref().map(|record| record.payload.as_slice())))
@@ -259,8 +270,17 @@ fn look_at_start(files: &Path, mirror: &Path, expected: &Expected<'_>) -> Judged
             mirror: Some(mirror.to_owned()),
         },
     );
+    // A start completes an import.
+    let drains = store.read(DRAINS_FILE)?.unwrap_or_default();
+    let drained = String::from_utf8_lossy(&drains).contains("[[drain]]");
     if expected.starts_with(&loaded) {
-        return Ok(None);
+        let is_one = loaded.mark.is_none() || expected.is_one(&loaded, drained);
+        return Ok((!is_one).then(|| {
+            format!(
+                "a mixture of {:?}: drained is {drained} with the lb.toml of another",
+                expected.names()
+            )
+        }));
     }
     let file = store.read(CONFIG_FILE)?.unwrap_or_default();
     Ok(Some(format!(

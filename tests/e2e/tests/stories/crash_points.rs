@@ -1,14 +1,16 @@
 //! Every write and flush of the disk while configurations are put, applied as somebody has left them in lb.toml, tried out, confirmed,
-//! given up, returned by their deadline and rolled back, servers are drained, and the machine is reset to its factory state.
+//! given up, returned by their deadline, rolled back and imported, servers are drained, and the machine is reset to its factory state.
 //! The disk is built again as it was at each flush, and with seeded choices of the writes between two flushes,
 //! torn ones among them: a start finds the old configuration or the new one, and never the old one once the new one was
 //! acknowledged; so do the copies that it falls back to. Some of these disks are booted.
 //! The same judgement sees a disk that lied about its flushes, and condemns it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use lb_core::export::{Export, Origin};
 use lb_e2e::config::{QUICK, marked};
 use lb_e2e::crash::{Bench, CERTIFICATE, Chance, State, Step, Verdict, allowed, write_some};
 use lb_e2e::scene::BOOT_LIMIT;
@@ -20,6 +22,7 @@ use lb_lab::{LabError, Result, cage};
 use serde_json::Value;
 
 use crate::first_boot::type_reset;
+use crate::transfer;
 
 const SERVER: &str = "172.16.0.12:30080";
 const RESET: &str = "reset but for the identity";
@@ -88,6 +91,7 @@ fn record(scene: &mut Scene, log: &Path, first: String) -> Result<Vec<Step>> {
         }],
     };
     recorder.put_and_tried_out(&first)?;
+    recorder.imported(&first)?;
     recorder.applied_from_the_file()?;
     recorder.reset()?;
     Ok(recorder.steps)
@@ -173,6 +177,19 @@ impl Recorder<'_> {
         self.command("roll back", back, "config rollback 1")
     }
 
+    /// What is set aside changes with lb.toml; there and back again.
+    fn imported(&mut self, first: &str) -> Result<()> {
+        let text = marked(QUICK, "imported");
+        let there = exported(&text, true)?;
+        let change = |state: &mut State| (state.text, state.drained) = (Some(text), true);
+        self.step("import", change, |scene| transfer::import(scene, "", &there))?;
+        let back = exported(first, false)?;
+        let deed = |scene: &mut Scene| transfer::import(scene, " --confirm 60s", &back);
+        self.step("import on trial", |_| {}, deed)?;
+        let change = |state: &mut State| (state.text, state.drained) = (Some(first.to_owned()), false);
+        self.command("confirm the import", change, "config confirm")
+    }
+
     /// lb.toml is edited in its place, and then applied.
     fn applied_from_the_file(&mut self) -> Result<()> {
         let applied = marked(QUICK, "version 4");
@@ -227,6 +244,28 @@ fn edit(scene: &mut Scene, text: &str) -> Result<()> {
         .saboteur()?
         .run(&["saboteur", "replace", "/config/lb.toml", text])
         .map(drop)
+}
+
+/// A whole state, as `config export` gives it.
+fn exported(text: &str, drained: bool) -> Result<String> {
+    let drains = match drained {
+        true => format!("[[drain]]\nserver = \"{SERVER}\"\nsince = 1764134400\n"),
+        false => String::new(),
+    };
+    let export = Export {
+        origin: Origin {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: "lb".to_owned(),
+            made: "2026-11-26 19:05:00 UTC".to_owned(),
+        },
+        configuration: text.to_owned(),
+        drains,
+        files: BTreeMap::new(),
+        left_out: BTreeSet::new(),
+    };
+    export
+        .text()
+        .map_err(|error| LabError::Unexpected(error.to_string()))
 }
 
 /// Looks at every point, and keeps some of them to be booted.

@@ -21,7 +21,7 @@ fn fw_cfg(path: &Path) -> Vec<String> {
 }
 
 /// A FAT disk that QEMU makes of a directory.
-fn seed_disk(directory: &Path) -> Vec<String> {
+pub fn seed_disk(directory: &Path) -> Vec<String> {
     let drive = format!(
         "driver=vvfat,node-name=seed,read-only=on,label=LBSEED,dir={}",
         directory.display()
@@ -207,7 +207,7 @@ pub fn type_reset(scene: &mut Scene, command: &str, word: &str) -> Result<()> {
     console.send(format!("{word}\r").as_bytes())
 }
 
-fn as_from_the_factory(scene: &mut Scene) -> Result<()> {
+pub fn as_from_the_factory(scene: &mut Scene) -> Result<()> {
     let status = scene.vm().json("status")?;
     assert_eq!(status["config"]["source"], "none", "{status:#}");
     let history = scene.vm().json("config history")?;

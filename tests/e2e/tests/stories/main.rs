@@ -39,6 +39,7 @@ mod rescue;
 mod rows;
 mod scale;
 mod surface;
+mod transfer;
 mod trial;
 mod whole;
 
@@ -113,6 +114,11 @@ fn main() -> ExitCode {
             "quorum_backup_sorry_panic",
             180,
             quorum::quorum_backup_sorry_panic,
+        ),
+        Story::new(
+            "a_machine_moves_as_one_text",
+            480,
+            transfer::a_machine_moves_as_one_text,
         ),
         Story::new("seed_by_fw_cfg", 240, first_boot::by_fw_cfg),
         Story::new("boot_menu", 240, first_boot::menu),

@@ -212,7 +212,8 @@ impl Vm {
         self.console.until_prompt(&self.prompt, start, COMMAND_LIMIT)
     }
 
-    fn begin_to_put(&self, command: &str, text: &str) -> Result<usize> {
+    /// The same for every command that takes a paste.
+    pub fn begin_to_put(&self, command: &str, text: &str) -> Result<usize> {
         self.console.reach_prompt(&self.prompt, COMMAND_LIMIT)?;
         let start = self.console.line_start();
         self.console.send(format!("{command}\r").as_bytes())?;
