@@ -11,7 +11,7 @@ mod seed;
 
 use crate::run::Target;
 
-pub const ALL: [Target; 7] = [
+pub const ALL: [Target; 8] = [
     file::TARGET,
     control::TARGET,
     import::KEEPALIVED,
