@@ -342,7 +342,7 @@ mod tests {
     fn words_of_the_tree() {
         assert_eq!(candidates("sta"), ["status "]);
         assert_eq!(complete("applctl sta", &Fixed), (8, vec!["status ".to_owned()]));
-        assert_eq!(candidates("con"), ["connections ", "config "]);
+        assert_eq!(candidates("con"), ["connections ", "config ", "console "]);
         assert_eq!(
             candidates("config "),
             [
@@ -472,7 +472,7 @@ mod tests {
             hint("conf"),
             some(
                 "ig",
-                "ig show | check | diff | edit | set | add | delete | put | apply | confirm | abort | history | rollback"
+                "ig show | check | diff | edit | set | add | delete | put | apply | export | import | confirm | abort | history | rollback"
             )
         );
         assert_eq!(

@@ -55,7 +55,7 @@ pub fn goes_back() -> Told {
 }
 
 fn killed_in_between(scene: &mut Scene, saboteur: &Saboteur) -> Told {
-    let said = scene.vm().command("config set interface.eth0.mtu 1400")?;
+    let said = scene.vm().config_put(&narrow())?;
     assert!(said.contains("OK. Applied"), "{said}");
     wait_for(scene, NARROW)?;
     let killed = saboteur.kill_agent()?;
@@ -67,11 +67,11 @@ fn killed_in_between(scene: &mut Scene, saboteur: &Saboteur) -> Told {
     settle(scene)?;
     wait_for(scene, NARROW)?;
     let begun = Instant::now();
-    let said = scene.vm().command("config delete interface.eth0.mtu")?;
+    let said = scene.vm().config_put(&scenario(QUICK))?;
     assert!(said.contains("OK. Applied"), "{said}");
     let shown = scene.vm().command("link eth0")?;
     assert!(shown.contains("mtu 1500"), "{shown}");
-    println!("deleted and back after {:?}", begun.elapsed());
+    println!("taken out and back after {:?}", begun.elapsed());
     scene.row_1(3)?;
     Ok(())
 }

@@ -97,8 +97,8 @@ lb is locked.
 Type the password of the consoles, and Enter; nothing is shown of it. A console
 locks when no key was typed for 10 minutes. Traffic goes on as ever.
 
-A configuration is PENDING: in 95 s the former one comes back by itself. To
-keep it, unlock, and type `config confirm`.
+A configuration is PENDING: in 95 s the former one comes back by itself. To keep
+it, unlock, and type `config confirm`.
 
 Forgotten? Whoever can restart the machine holds Ctrl-O down while it starts:
 `forget-password` in its boot menu removes the password, and nothing else.
