@@ -71,7 +71,10 @@ fn every_usage_error_says_what_to_do() {
             "[[interface]]",
             "`[[interface]]` is no command; to paste lb.toml, type `config put` first",
         ),
-        ("con", "`con` can be connections, config or console; type more of it"),
+        (
+            "con",
+            "`con` can be connections, config or console; type more of it",
+        ),
         (
             "config",
             "`config` needs one of show, check, diff, edit, set, add, delete, put, apply, export, import, confirm, abort, history or rollback after it",
