@@ -95,7 +95,8 @@ impl Input {
         let mut modes = before.clone();
         modes.make_raw();
         modes.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
-        modes.special_codes[SpecialCodeIndex::VMIN] = 1;
+        // Ctrl-C empties the queue between the word that there is something and the read, which must not wait for more then.
+        modes.special_codes[SpecialCodeIndex::VMIN] = u8::from(typing == Typing::Keys);
         modes.special_codes[SpecialCodeIndex::VTIME] = 0;
         for index in [SpecialCodeIndex::VQUIT, SpecialCodeIndex::VSUSP] {
             modes.special_codes[index] = 0;
@@ -216,6 +217,7 @@ impl Input {
 
     fn read_into(&mut self, chunk: &mut [u8]) -> io::Result<(Came, usize)> {
         match read(&self.source, chunk) {
+            Ok(0) if self.is_terminal() && !self.has_hung_up() => Ok((Came::TimedOut, 0)),
             // EIO is what a terminal that has hung up says.
             Ok(0) | Err(Errno::IO) => Ok((Came::Ended, 0)),
             Ok(length) => {
@@ -227,6 +229,12 @@ impl Input {
             Err(Errno::INTR | Errno::AGAIN) => Ok((Came::TimedOut, 0)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn has_hung_up(&self) -> bool {
+        let mut fds = [PollFd::new(&self.source, PollFlags::IN)];
+        let told = poll(&mut fds, Some(&Timespec::default()));
+        told.is_err() || fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
 
     /// Writes to the terminal as much as it takes without waiting; the rest is not shown. Whoever takes in a paste must
