@@ -74,7 +74,6 @@ pub fn is_repaired() -> Told {
     let agreed = saboteur.sh("saboteur agreement")?;
     print!("{agreed}");
     assert!(agreed.contains("agreed with the fake kernel"), "{agreed}");
-    assert_eq!(saboteur.kernel_state()?, whole);
     Ok(())
 }
 
