@@ -49,8 +49,9 @@ pub fn invalid_utf8() -> Told {
     refused_at_boot(text, "utf-8")
 }
 
-/// So /config has to be mounted.
-const MOUNTED: &str = "ext4 rw,nosuid,nodev,noexec,noatime,errors=remount-ro,data=journal";
+/// So /config has to be mounted; what stands between the options that were asked for follows from the last one (ext4_check_journal_data_mount).
+const MOUNTED: &str =
+    "ext4 rw,nosuid,nodev,noexec,noatime,nodioread_nolock,nodelalloc,errors=remount-ro,data=journal";
 
 /// What fills it is the operator's own. Every change says what is wrong and what to do, traffic goes on, the configuration stays, also when the power
 /// fails; and with room again all is as before.

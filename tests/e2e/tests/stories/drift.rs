@@ -74,6 +74,8 @@ pub fn is_repaired() -> Told {
     let agreed = saboteur.sh("saboteur agreement")?;
     print!("{agreed}");
     assert!(agreed.contains("agreed with the fake kernel"), "{agreed}");
+    saboteur.sh("nft delete table ip foreign")?;
+    assert_eq!(saboteur.kernel_state()?, whole);
     Ok(())
 }
 

@@ -4,7 +4,6 @@
 
 mod agent;
 mod bad_config;
-#[allow(dead_code, reason = "the story of the full volume is not told yet: it fails")]
 mod bad_input;
 mod bonds;
 mod checks;
@@ -40,7 +39,6 @@ mod rescue;
 mod rows;
 mod scale;
 mod surface;
-#[allow(dead_code, reason = "its own story is not told yet: it fails")]
 mod transfer;
 mod trial;
 mod whole;
@@ -91,6 +89,7 @@ fn main() -> ExitCode {
         Story::new("bad_configs_at_the_console", 240, bad_config::at_the_console),
         Story::new("config_of_ten_megabytes", 150, bad_input::ten_megabytes),
         Story::new("config_of_invalid_utf8", 150, bad_input::invalid_utf8),
+        Story::new("config_volume_full", 180, bad_input::volume_full),
         Story::new("config_volume_read_only", 150, bad_input::volume_read_only),
         Story::new("config_volume_damaged", 150, bad_input::volume_damaged),
         Story::new("link_unplugged", 180, bad_input::link_unplugged),
@@ -115,6 +114,11 @@ fn main() -> ExitCode {
             "quorum_backup_sorry_panic",
             180,
             quorum::quorum_backup_sorry_panic,
+        ),
+        Story::new(
+            "a_machine_moves_as_one_text",
+            480,
+            transfer::a_machine_moves_as_one_text,
         ),
         Story::new("seed_by_fw_cfg", 240, first_boot::by_fw_cfg),
         Story::new("boot_menu", 240, first_boot::menu),

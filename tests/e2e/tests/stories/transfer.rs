@@ -141,7 +141,7 @@ fn another(exported: &Export) -> Export {
     let ca = Authority::new().0.pem().into_bytes();
     Export {
         configuration: format!("# another\n{}", exported.configuration),
-        drains: "# Written by `drain` and `undrain`.\n".to_owned(),
+        drains: "# Written by `drain` and `undrain`.\ndrain = []\n".to_owned(),
         files: [("ca.pem".to_owned(), ca)].into(),
         ..exported.clone()
     }
