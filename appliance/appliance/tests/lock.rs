@@ -230,6 +230,22 @@ fn a_prompt_that_is_left_alone_locks_and_forgets_its_line() {
     assert!(terminal.command("version").contains("Kernel"));
 }
 
+/// It is changed at another console while this one is locked.
+#[test]
+fn only_the_password_that_is_set_now_opens() {
+    let agent = guarded();
+    let mut terminal = Terminal::begin(SERIAL, &agent, QUESTION);
+    let record = Record::new(b"another one", [2; 16], *IDLE.start());
+    fs::write(agent.volume().join(FILE), record.text()).unwrap();
+    terminal.send(format!("{PASSWORD}\r"));
+    terminal.expect("Wrong.");
+    terminal.expect(QUESTION);
+    terminal.send("another one\r");
+    terminal.expect("Unlocked.");
+    terminal.expect("IPVS load balancer");
+    terminal.prompt();
+}
+
 #[test]
 fn top_locks_and_goes_on() {
     let agent = guarded();

@@ -1,6 +1,8 @@
 //! The way back to the factory: one file on the config volume is the decision, and a boot that finds it carries it out.
 //! Must not: delete anything.
 
+use crate::console::password;
+
 /// On the config volume while a reset is to be carried out. Written whole; its content is [`Extent::mark`].
 pub const MARK: &str = ".factory-reset";
 /// What goes.
@@ -34,13 +36,14 @@ impl Extent {
 pub const CMDLINE_WORD: &str = "lb.factory-reset";
 
 /// Whether a file of the config volume is a certificate or a key: PEM, and neither a configuration that has one in it nor a hidden file of ours, such
-/// as an import that is carried out.
+/// as an import that is carried out. What opens the consoles is none, whatever is in it.
 pub fn is_identity(name: &str, content: &[u8]) -> bool {
     let pem = content.windows(11).any(|part| part == b"-----BEGIN ");
     let text_of_ours = [".toml", ".sample", ".log", ".new"]
         .iter()
         .any(|end| name.ends_with(end));
-    pem && !text_of_ours && !name.starts_with('.')
+    let opens_consoles = name.eq_ignore_ascii_case(password::FILE);
+    pem && !text_of_ours && !opens_consoles && !name.starts_with('.')
 }
 
 #[cfg(test)]
@@ -55,6 +58,7 @@ mod tests {
             ("lb.toml", &pem[..]),
             (".ca.pem.new", pem),
             (".import", pem),
+            ("console.password", pem),
             ("events.log", pem),
             ("note", b"BEGIN "),
         ] {

@@ -140,14 +140,12 @@ impl Guard {
                     continue;
                 }
             };
-            let Stored::Set(record) = &stored else {
+            // It may have been changed while nobody typed.
+            let stored = self.read(Instant::now()).clone();
+            let (Stored::Set(record), false) = (&stored, password.is_empty()) else {
                 whole = true;
                 continue;
             };
-            if password.is_empty() {
-                whole = true;
-                continue;
-            }
             let outcome = self.attempt(record, &password);
             say(&screen::answer(&outcome))?;
             match outcome {
