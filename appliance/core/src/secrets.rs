@@ -91,7 +91,7 @@ impl Found {
             DeValue::Table(table) => self.table(table, secret),
             DeValue::Array(array) => array.iter().for_each(|value| self.value(key, value, secret)),
             DeValue::String(text) => self.text(key, text, value.span(), secret),
-            _ if secret => self.places.push((value.span(), format!("\"{HIDDEN}\""))),
+            _ if secret => self.places.push((value.span(), stand_in(key))),
             _ => {}
         }
     }
@@ -104,9 +104,7 @@ impl Found {
                 // As JSON and the reasons of failures have it.
                 self.secrets.insert(word.escape_debug().to_string());
             }
-            // Of its form something has to be left that is read without a fault.
-            let instead = if key == "send_hex" { "00" } else { HIDDEN };
-            self.places.push((span, format!("\"{instead}\"")));
+            self.places.push((span, stand_in(key)));
         } else if let Some((path, query)) = text.split_once('?').filter(|_| key == "path") {
             self.secrets
                 .extend(Some(query.to_owned()).filter(|query| is_telling(query)));
@@ -114,6 +112,12 @@ impl Found {
                 .push((span, format!("\"{}?hidden\"", path.escape_default())));
         }
     }
+}
+
+/// In a file, in the place of a value: of this key's form something has to be left that is read without a fault.
+fn stand_in(key: &str) -> String {
+    let text = if key == "send_hex" { "00" } else { HIDDEN };
+    format!("\"{text}\"")
 }
 
 /// Whether a secret is looked for in other texts.
@@ -243,6 +247,8 @@ note = "$argon2id$v=19$planted-8"
             "{secrets:?}"
         );
         assert_eq!(redact("headers = { a = "), None);
+        let of_no_form = redact("send_hex = 2\n").unwrap().text;
+        assert_eq!(redact(&of_no_form).unwrap().text, of_no_form);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use lb_fuzz::targets;
 #[derive(Debug, Parser)]
 #[command(name = "fuzz")]
 struct Arguments {
-    /// file, control, keepalived, haproxy, mirror or seed
+    /// Which reader: its name, or a wrong one to see them all
     target: String,
     /// How many inputs.
     #[arg(long, default_value_t = 1_000_000)]
