@@ -10,6 +10,7 @@ use lb_core::config::{VirtualServer, check_of_words, check_types};
 use lb_core::control::{ProbeReport, ProbeStep, ProbeVerdict, Response};
 use lb_core::health::{CheckResult, Outcome, Told};
 use lb_core::model::{RealKey, ServerKey};
+use lb_core::suggest::nearest;
 use tokio::sync::oneshot;
 
 use crate::engine::Engine;
@@ -42,7 +43,7 @@ struct Order {
 }
 
 impl Engine {
-    pub fn probe(&mut self, words: &[String], reply: oneshot::Sender<Response>) {
+    pub fn probe(&mut self, words: &[String], only_tell: bool, reply: oneshot::Sender<Response>) {
         let order = match self.order(words) {
             Ok(order) => order,
             Err(message) => {
@@ -65,6 +66,10 @@ impl Engine {
         };
         report.source = way.source();
         report.bound_to = way.device.as_ref().map(ToString::to_string);
+        if only_tell {
+            let _ = reply.send(Response::Probe(report));
+            return;
+        }
         if order.params.kind == CheckKind::Tcp(Close::HalfOpen) {
             let hand = self.by_hand.next;
             self.by_hand.next += 1;
@@ -124,9 +129,7 @@ impl Engine {
         let read = check_of_words(first, second, keys, self.config.as_ref());
         let (server, params) = read.map_err(|faults| match is_type {
             true => faults,
-            false => format!(
-                "no service is called `{first}` (`services` lists them), and as a type of check {faults}"
-            ),
+            false => self.neither(first),
         })?;
         if params.kind == CheckKind::None {
             return Err(
@@ -138,6 +141,17 @@ impl Engine {
             params: Arc::new(params),
             user: None,
         })
+    }
+
+    /// The word is the name of no service, and no type of check.
+    fn neither(&self, word: &str) -> String {
+        let services = self.config.iter().flat_map(|config| config.services());
+        let names = services.map(|service| service.name.as_str());
+        let near = nearest(word, names.chain(check_types().iter().copied()));
+        let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        format!(
+            "no service is called `{word}`, and no type of check{near}; `services` lists the services, `explain check.type` the types"
+        )
     }
 
     fn order_of(&self, service: &VirtualServer, word: &str) -> Result<Order, String> {

@@ -215,7 +215,7 @@ impl Checks {
 
     fn member(&self, service: &VirtualServer, real: &RealServer, pool: Option<&Pool>) -> Member {
         let target = pool.and_then(|pool| pool.servers.get(&real.address));
-        let drained = !self.drains.is_empty() && self.drains.of(&service.name, real.address).is_some();
+        let drained = self.is_drained(service, real);
         let (standing, share) = match target {
             // It is not configured yet.
             None => (Standing::Unproven { known: false }, Share::WHOLE),
@@ -377,16 +377,44 @@ impl Checks {
         target.is_some_and(|target| target.as_ref().is_none_or(|id| health(id) == Some(Health::Up)))
     }
 
-    /// Of the file's servers those that are up, and all.
-    pub fn count(&self, config: &Config) -> (usize, usize) {
-        let keys = |service: &VirtualServer| -> Vec<ServerKey> {
-            service.of_file().map(|real| service.server_key(real)).collect()
-        };
-        let servers = config.services().flat_map(keys);
-        servers.fold((0, 0), |(up, all), key| {
-            (up + usize::from(self.is_up(&key)), all + 1)
-        })
+    /// Of the file's servers.
+    pub fn count(&self, config: &Config) -> Counted {
+        let mut counted = Counted::default();
+        for service in config.services() {
+            for real in service.of_file() {
+                let key = service.server_key(real);
+                let down = || {
+                    self.target(&key)
+                        .is_some_and(|t| t.machine.health() == Health::Down)
+                };
+                let drained = self.is_drained(service, real);
+                counted.all += 1;
+                counted.up += usize::from(self.is_up(&key));
+                counted.drained += usize::from(drained);
+                counted.down += usize::from(!drained && down());
+            }
+        }
+        counted
     }
+
+    fn is_drained(&self, service: &VirtualServer, real: &RealServer) -> bool {
+        !self.drains.is_empty() && self.drains.of(&service.name, real.address).is_some()
+    }
+
+    /// Whether the operator has set all of its servers aside.
+    pub fn is_drained_whole(&self, service: &VirtualServer) -> bool {
+        service.of_file().all(|real| self.is_drained(service, real))
+    }
+}
+
+/// How many servers of the file, and of these how many stand in which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted {
+    pub up: usize,
+    /// Without those that are set aside.
+    pub down: usize,
+    pub drained: usize,
+    pub all: usize,
 }
 
 /// What a server that has this weight now must have told.

@@ -443,10 +443,8 @@ impl Engine {
             return;
         }
         self.ready = true;
-        let (_, servers) = self
-            .config
-            .as_ref()
-            .map_or((0, 0), |config| self.checks.count(config));
+        let counted = self.config.as_ref().map(|config| self.checks.count(config));
+        let servers = counted.unwrap_or_default().all;
         let services = self.config.as_ref().map_or(0, |c| c.virtual_servers.len());
         let line = format!("{services} services, {servers} servers\n");
         let mark = self.places.runtime.join("agent.ready");
@@ -482,7 +480,7 @@ impl Engine {
             Request::ConfigImportDiff { text } => return self.import_diff(&text, activity, reply),
             Request::ConfigConfirm { by } => return self.confirm(&by, reply),
             Request::ConfigAbort { by } => return self.abort(&by, reply),
-            Request::Probe { words } => return self.probe(&words, reply),
+            Request::Probe { words, only_tell } => return self.probe(&words, only_tell, reply),
             Request::CheckNow { name } => self.check_now(name.as_deref()),
             Request::Drain { server, service } => self.drain(&server, service, false, activity),
             Request::Undrain { server, service } => self.drain(&server, service, true, activity),

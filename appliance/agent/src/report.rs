@@ -23,6 +23,7 @@ use lb_core::pool::Mode;
 use lb_core::ruleset::{Chain, Rule};
 use lb_core::traffic::Tracking;
 
+use crate::checks::Counted;
 use crate::engine::Engine;
 use crate::{Places, apply, console, system};
 
@@ -96,10 +97,10 @@ impl Engine {
     }
 
     fn status(&self, activity: &Activity) -> StatusReport {
-        let (servers_up, servers) = self
+        let servers = self
             .config
             .as_ref()
-            .map_or((0, 0), |config| self.checks.count(config));
+            .map_or_else(Counted::default, |config| self.checks.count(config));
         let init = init_report(&self.places);
         let pid = std::process::id();
         StatusReport {
@@ -115,8 +116,10 @@ impl Engine {
             },
             problems: self.problems(activity, init.as_ref()),
             services: self.config.as_ref().map_or(0, |c| c.virtual_servers.len()),
-            servers_up,
-            servers,
+            servers_up: servers.up,
+            servers_down: servers.down,
+            servers_drained: servers.drained,
+            servers: servers.all,
             reconcile: ReconcileStatus {
                 age_ms: self.reconcile.last_full.map(|at| ms(at.elapsed())),
                 repairs: self.reconcile.repairs,
@@ -203,6 +206,9 @@ impl Engine {
         Some(match self.checks.mode(&service.key) {
             Mode::Primary => return None,
             _ if service.real_servers.is_empty() => return None,
+            Mode::Empty if self.checks.is_drained_whole(service) => format!(
+                "service {name} refuses its clients: `drain` has set all of its servers aside; `undrain` takes that back"
+            ),
             Mode::Waiting | Mode::Empty => format!("service {name} has no server that is up; {says}"),
             Mode::Short => format!("service {name} is below its quorum; {says}"),
             Mode::Backup => {

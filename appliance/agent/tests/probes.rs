@@ -37,7 +37,10 @@ check = "none"
 
 fn ask(appliance: &Appliance, line: &str) -> Result<ProbeReport, String> {
     let words = line.split(' ').map(str::to_owned).collect();
-    match appliance.ask(&Request::Probe { words }) {
+    match appliance.ask(&Request::Probe {
+        words,
+        only_tell: false,
+    }) {
         Response::Probe(report) => Ok(report),
         Response::Error { message } => Err(message),
         other => panic!("{other:?}"),
@@ -144,7 +147,11 @@ fn what_is_not_understood_is_answered_with_the_remedy() {
             "is not checked (type \"none\"); `probe tcp 172.16.0.12:8080`",
         ),
         ("web 172.16.0.11:8080 path=/", "has its keys in lb.toml"),
-        ("wbe 172.16.0.11:8080", "no service is called `wbe`"),
+        (
+            "wbe 172.16.0.11:8080",
+            "no service is called `wbe`, and no type of check; did you mean `web`?",
+        ),
+        ("htpt 127.0.0.1:80", "did you mean `http`?"),
         ("http 127.0.0.1:80 pth=/", "did you mean `path`?"),
         ("none 127.0.0.1:80", "asks nothing"),
         ("tcp 127.0.0.1:80 source=10.0.0.1", "192.168.0.1"),

@@ -213,7 +213,13 @@ fn it_is_applied_on_trial_left_as_a_draft_or_thrown_away() {
     terminal.expect("`config edit` goes on with it");
     terminal.prompt();
     terminal.send("config edit --comment why\r");
-    shows(&terminal, "the offer", |screen| screen.contains("c continue it"));
+    shows(&terminal, "the offer", |screen| {
+        screen.contains("is the draft that was kept") && screen.contains("c continue it")
+    });
+    terminal.send("t");
+    shows(&terminal, "the question", |screen| {
+        screen.contains("This draft would be lost")
+    });
     terminal.send("c\x18");
     shows(&terminal, "what is changed", |screen| {
         screen.contains("d leave a draft")

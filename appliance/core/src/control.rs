@@ -60,6 +60,9 @@ pub enum Request {
     /// Makes one check now, which counts for nothing: SERVICE SERVER, or TYPE ADDRESS:PORT KEY=VALUE.
     Probe {
         words: Vec<String>,
+        /// Not made: what it would ask, and by which way; there is a reason if it cannot be made.
+        #[serde(default)]
+        only_tell: bool,
     },
     /// All that is set aside.
     Drains,
@@ -215,6 +218,12 @@ pub struct StatusReport {
     pub problems: Vec<String>,
     pub services: usize,
     pub servers_up: usize,
+    /// Those that fail their checks, but for what is set aside.
+    #[serde(default)]
+    pub servers_down: usize,
+    /// Those that `drain` has set aside, whatever their checks say.
+    #[serde(default)]
+    pub servers_drained: usize,
     pub servers: usize,
     pub reconcile: ReconcileStatus,
     pub agent: AgentStatus,

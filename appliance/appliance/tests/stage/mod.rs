@@ -214,7 +214,7 @@ pub fn answer(request: &Request) -> Response {
             passes: packet.to.port() == 80,
             end: "goes to one of 2 servers, by wlc".into(),
         }),
-        Request::Probe { words } => probe(words),
+        Request::Probe { words, .. } => probe(words),
         Request::Gateway | Request::Version => Response::Error {
             message: "not in this script".into(),
         },
@@ -271,6 +271,8 @@ pub fn status() -> StatusReport {
         problems: vec![],
         services: 2,
         servers_up: 2,
+        servers_down: 0,
+        servers_drained: 0,
         servers: 2,
         reconcile: ReconcileStatus::default(),
         agent: AgentStatus {

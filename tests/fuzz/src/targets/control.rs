@@ -35,7 +35,7 @@ fn judge(input: &[u8]) -> Result<(), String> {
         Request::ConfigCheck { text: Some(text) } | Request::ConfigPut { text, .. } => {
             let _ = config::parse(&text).map_err(|faults| faults.render("lb.toml", &text));
         }
-        Request::Probe { words } => {
+        Request::Probe { words, .. } => {
             if let [kind, server, words @ ..] = words.as_slice() {
                 let _ = config::check_of_words(kind, server, words, None);
             }

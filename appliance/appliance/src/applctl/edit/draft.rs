@@ -31,6 +31,26 @@ pub struct Draft {
     pub text: Vec<u8>,
     /// Of the lb.toml that it began with.
     pub over: u64,
+    pub left: Left,
+}
+
+/// How the edit ended whose draft it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// By the answer that keeps a draft.
+    OnPurpose,
+    /// By a lost line, a reboot or a power cut.
+    Unfinished,
+}
+
+impl Left {
+    /// What stands behind the fingerprint.
+    fn word(self) -> &'static str {
+        match self {
+            Left::OnPurpose => ", and was kept on purpose",
+            Left::Unfinished => "",
+        }
+    }
 }
 
 impl Drafts {
@@ -49,8 +69,9 @@ impl Drafts {
     }
 
     /// Where it is now, and survives a power cut if that is the config volume; else why it is nowhere.
-    pub fn keep(&self, text: &[u8], began_with: &[u8]) -> Result<PathBuf, String> {
-        let mut content = format!("{MARK}{:016x}\n", fingerprint(began_with)).into_bytes();
+    pub fn keep(&self, text: &[u8], began_with: &[u8], left: Left) -> Result<PathBuf, String> {
+        let mark = format!("{MARK}{:016x}{}\n", fingerprint(began_with), left.word());
+        let mut content = mark.into_bytes();
         content.extend_from_slice(text);
         let mut why = "there is no place for it".to_owned();
         for place in &self.places {
@@ -103,11 +124,16 @@ fn read(path: PathBuf) -> Option<Draft> {
     let content = fs::read(&path).ok()?;
     let rest = content.strip_prefix(MARK.as_bytes())?;
     let end = rest.iter().position(|b| *b == b'\n')?;
-    let over = u64::from_str_radix(std::str::from_utf8(&rest[..end]).ok()?, 16).ok()?;
+    let words = std::str::from_utf8(&rest[..end]).ok()?;
+    let left = [Left::OnPurpose, Left::Unfinished]
+        .into_iter()
+        .find(|left| words.ends_with(left.word()))?;
+    let over = u64::from_str_radix(words.strip_suffix(left.word())?, 16).ok()?;
     Some(Draft {
         path,
         text: rest[end + 1..].to_vec(),
         over,
+        left,
     })
 }
 
@@ -123,15 +149,17 @@ mod tests {
         let drafts = Drafts::of(places.clone(), "console ttyS0");
         assert_eq!(drafts.find(), None);
         let text = b"a\r\n\xff\nlast";
-        let path = drafts.keep(text, b"before").unwrap();
+        let path = drafts.keep(text, b"before", Left::Unfinished).unwrap();
         assert_eq!(path, volume.path().join("lb.draft.ttyS0.toml"));
         let found = drafts.find().unwrap();
         assert_eq!((found.text, found.over), (text.to_vec(), fingerprint(b"before")));
+        assert_eq!(found.left, Left::Unfinished);
         // It is offered at another terminal as well, which has none of its own.
         let other = Drafts::of(places.clone(), "console pts/3");
         assert_eq!(other.find().unwrap().path, path);
-        other.keep(b"other", b"").unwrap();
-        assert_eq!(other.find().unwrap().text, b"other");
+        other.keep(b"other", b"", Left::OnPurpose).unwrap();
+        let kept = other.find().unwrap();
+        assert_eq!((&kept.text[..], kept.left), (&b"other"[..], Left::OnPurpose));
         other.forget();
         drafts.forget();
         assert_eq!(drafts.find(), None);
@@ -145,9 +173,14 @@ mod tests {
         let memory = tempfile::tempdir().unwrap();
         let places = vec![memory.path().join("gone"), memory.path().to_owned()];
         let drafts = Drafts::of(places, "program");
-        let path = drafts.keep(b"x", b"").unwrap();
+        let path = drafts.keep(b"x", b"", Left::Unfinished).unwrap();
         assert_eq!(path, memory.path().join("lb.draft.program.toml"));
         let nowhere = Drafts::of(vec![memory.path().join("gone")], "program");
-        assert!(nowhere.keep(b"x", b"").unwrap_err().contains("cannot write"));
+        assert!(
+            nowhere
+                .keep(b"x", b"", Left::Unfinished)
+                .unwrap_err()
+                .contains("cannot write")
+        );
     }
 }

@@ -5,10 +5,11 @@ use lb_core::config::{fingerprint, time};
 use lb_core::confirm::WINDOW;
 use lb_core::control::{CheckReport, Request, Response};
 
+use super::draft::Left;
 use super::original;
 use super::page::{Page, Question, difference};
 use super::session::{Ended, Session, lossy};
-use super::state::{Editor, Mode, Prompt};
+use super::state::{Editor, Line, Mode, Prompt};
 use crate::applctl::failure::Failure;
 use crate::applctl::input::Typing;
 use crate::applctl::put;
@@ -62,17 +63,18 @@ impl Session<'_, '_> {
     pub fn answered(&mut self, question: Question, letter: char) -> Result<Option<Ended>, Failure> {
         self.editor.message.clear();
         match (question, letter) {
-            (Question::Draft, 'c') => self.continue_draft(),
-            (Question::Draft, 'l') => {
+            (Question::Draft | Question::DropDraft, 'c') => self.continue_draft(),
+            (Question::Draft | Question::DropDraft, 'l') => {
                 return Ok(Some(Ended::Told(
                     "Nothing was changed; the draft is kept.".to_owned(),
                 )));
             }
-            (Question::Draft, _) => self.drop_draft(),
+            (Question::Draft, _) => self.ask_about_draft(),
+            (Question::DropDraft, _) => self.drop_draft(),
             (Question::Ready, 'a') => return self.apply(),
             (Question::Ready, 'c') => {
                 let window = self.window.clone().unwrap_or_else(|| WINDOW_OFFERED.to_owned());
-                self.editor.mode = Mode::Prompt(Prompt::Confirm, window);
+                self.editor.mode = Mode::Prompt(Prompt::Confirm, Line::offered(window));
             }
             (Question::Elsewhere, 'o') => {
                 self.original = original(self.context)?;
@@ -102,11 +104,18 @@ impl Session<'_, '_> {
         // From now on it is this terminal's own.
         if self
             .drafts
-            .keep(&draft.text, &self.original)
+            .keep(&draft.text, &self.original, Left::Unfinished)
             .is_ok_and(|path| path != draft.path)
         {
             draft.remove();
         }
+    }
+
+    fn ask_about_draft(&mut self) {
+        let Some(draft) = &self.draft else { return };
+        let (lines, more) = lb_agent::text_difference(&lossy(&self.original), &lossy(&draft.text));
+        let title = "This draft would be lost:";
+        self.editor.mode = Mode::Page(Page::new(Question::DropDraft, title, difference(&lines, more)));
     }
 
     fn drop_draft(&mut self) {
@@ -129,7 +138,8 @@ impl Session<'_, '_> {
     }
 
     fn leave_draft(&mut self) -> Option<Ended> {
-        match self.drafts.keep(&self.editor.text.bytes(), &self.original) {
+        let bytes = self.editor.text.bytes();
+        match self.drafts.keep(&bytes, &self.original, Left::OnPurpose) {
             Ok(path) => Some(Ended::Told(format!(
                 "Nothing was changed. The draft is kept as {}; `config edit` goes on with it.",
                 path.display()
@@ -156,7 +166,7 @@ impl Session<'_, '_> {
     fn apply(&mut self) -> Result<Option<Ended>, Failure> {
         let bytes = self.editor.text.bytes();
         // The draft comes first: applying may cost the way to this terminal.
-        let kept = self.drafts.keep(&bytes, &self.original);
+        let kept = self.drafts.keep(&bytes, &self.original, Left::Unfinished);
         self.editor.say("Applying ...");
         self.paint()?;
         let mut terms = self.terms.clone();

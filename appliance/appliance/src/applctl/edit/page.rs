@@ -6,8 +6,10 @@ use crate::applctl::render::Tone;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
-    /// A text was left behind by an edit that did not end.
+    /// There is a text of an earlier edit.
     Draft,
+    /// That text would be lost.
+    DropDraft,
     /// The text is good: it can be applied.
     Ready,
     Faulty,
@@ -26,6 +28,11 @@ impl Question {
             Question::Draft => &[
                 ('c', "continue it"),
                 ('t', "throw it away"),
+                ('l', "leave it, edit nothing"),
+            ],
+            Question::DropDraft => &[
+                ('y', "yes, throw it away"),
+                ('c', "continue it"),
                 ('l', "leave it, edit nothing"),
             ],
             Question::Ready => &[
@@ -49,7 +56,7 @@ impl Question {
     /// What Escape answers: nothing is lost by it.
     fn harmless(self) -> char {
         match self {
-            Question::Draft => 'l',
+            Question::Draft | Question::DropDraft => 'l',
             _ => 'e',
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use lb_core::control::{ApplyReport, Terms};
 
-use super::draft::{Draft, Drafts};
+use super::draft::{Draft, Drafts, Left};
 use super::greeting;
 use super::keys::Decoder;
 use super::marks::Marks;
@@ -120,10 +120,11 @@ impl<'a, 'b> Session<'a, 'b> {
         }
         let (old, new) = (lossy(&self.original), lossy(&draft.text));
         let (lines, more) = lb_agent::text_difference(&old, &new);
-        let title = format!(
-            "{} was left behind by an edit that did not end. From lb.toml to it:",
-            draft.path.display()
-        );
+        let how = match draft.left {
+            Left::OnPurpose => "is the draft that was kept when `config edit` was left",
+            Left::Unfinished => "was left behind by an edit that did not end",
+        };
+        let title = format!("{} {how}. From lb.toml to it:", draft.path.display());
         let page = Page::new(Question::Draft, &title, difference(&lines, more));
         self.editor.mode = Mode::Page(page);
     }
@@ -139,7 +140,9 @@ impl<'a, 'b> Session<'a, 'b> {
         let outcome = self.edit();
         if outcome.is_err() && self.editor.is_changed() {
             // Nobody is left to tell it to if this fails as well.
-            let _ = self.drafts.keep(&self.editor.text.bytes(), &self.original);
+            let _ = self
+                .drafts
+                .keep(&self.editor.text.bytes(), &self.original, Left::Unfinished);
         }
         outcome
     }
@@ -250,7 +253,10 @@ impl<'a, 'b> Session<'a, 'b> {
         }
         if !self.editor.is_changed() {
             self.drafts.forget();
-        } else if let Err(why) = self.drafts.keep(&self.editor.text.bytes(), &self.original) {
+            return;
+        }
+        let bytes = self.editor.text.bytes();
+        if let Err(why) = self.drafts.keep(&bytes, &self.original, Left::Unfinished) {
             self.editor.message = format!("No draft is kept: {why}");
         }
     }

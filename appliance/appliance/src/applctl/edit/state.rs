@@ -26,8 +26,24 @@ pub enum Asks {
 pub enum Mode {
     Text,
     /// A line is typed at the bottom.
-    Prompt(Prompt, String),
+    Prompt(Prompt, Line),
     Page(Page),
+}
+
+/// What is typed there. What was offered goes with the first character.
+#[derive(Debug, Default)]
+pub struct Line {
+    pub text: String,
+    is_offered: bool,
+}
+
+impl Line {
+    pub fn offered(text: String) -> Line {
+        Line {
+            text,
+            is_offered: true,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +132,7 @@ impl Editor {
             Key::Control('Y') => self.undo(false),
             Key::Control('K') => self.cut_line(),
             Key::Control('U') => self.paste_cut(),
-            Key::Control('F') => self.mode = Mode::Prompt(Prompt::Find, self.sought.clone()),
+            Key::Control('F') => self.mode = Mode::Prompt(Prompt::Find, Line::offered(self.sought.clone())),
             Key::Control('N') => self.find(),
             Key::Control('G') => self.next_fault(),
             Key::Tab => self.complete(),
@@ -156,22 +172,26 @@ impl Editor {
         self.cursor = self.text.clamp(place);
     }
 
-    fn in_prompt(&mut self, prompt: Prompt, mut line: String, typed: Typed) -> Asks {
+    fn in_prompt(&mut self, prompt: Prompt, mut line: Line, typed: Typed) -> Asks {
         let enters = match typed {
             Typed::Text(text) => {
                 let text = String::from_utf8_lossy(&text);
                 let (first, rest) = text
                     .split_once('\n')
                     .map_or((&*text, None), |(f, r)| (f, Some(r)));
-                line.extend(first.chars().filter(|c| !c.is_control()));
+                if !first.is_empty() && std::mem::take(&mut line.is_offered) {
+                    line.text.clear();
+                }
+                line.text.extend(first.chars().filter(|c| !c.is_control()));
                 rest.is_some()
             }
             Typed::Key(Key::Backspace) => {
-                line.pop();
+                line.is_offered = false;
+                line.text.pop();
                 false
             }
             Typed::Key(Key::Control('U' | 'K')) => {
-                line.clear();
+                line.text.clear();
                 false
             }
             Typed::Key(Key::Redraw) => {
@@ -192,11 +212,11 @@ impl Editor {
         self.message.clear();
         match prompt {
             Prompt::Find => {
-                self.sought = line;
+                self.sought = line.text;
                 self.find();
                 Asks::Picture
             }
-            Prompt::Confirm => Asks::Confirm(line),
+            Prompt::Confirm => Asks::Confirm(line.text),
         }
     }
 

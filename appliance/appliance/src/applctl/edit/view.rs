@@ -84,8 +84,8 @@ fn below(editor: &Editor, columns: usize, most: usize) -> Vec<(String, Tone)> {
             };
             // The end of what is typed is seen.
             let room = columns.saturating_sub(question.len() + 1);
-            let skipped = line.chars().count().saturating_sub(room);
-            let seen: String = line.chars().skip(skipped).collect();
+            let skipped = line.text.chars().count().saturating_sub(room);
+            let seen: String = line.text.chars().skip(skipped).collect();
             return vec![(format!("{question}{seen}"), Tone::Strong)];
         }
         _ if !editor.message.is_empty() => (clean(&editor.message).into_owned(), Tone::Doubtful),

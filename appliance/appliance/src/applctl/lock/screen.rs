@@ -6,7 +6,7 @@ use lb_core::console::lock::Attempt;
 use lb_core::console::password::Stored;
 use lb_core::control::span_in_words;
 
-use crate::applctl::render::{Screen, Tone, clean, some, wrap};
+use crate::applctl::render::{Screen, Tone, clean, some, span, wrap};
 
 pub const PROMPT: &str = "Password: ";
 /// An editor may have asked for marks around what is pasted.
@@ -22,8 +22,8 @@ pub fn picture(hostname: &str, stored: &Stored, pending: Option<Duration>, scree
     let mut parts = vec![how(stored)];
     parts.extend(pending.map(|left| {
         format!(
-            "A configuration is PENDING: in {} s the former one comes back by itself. To keep it, unlock, and type `config confirm`.",
-            left.as_secs()
+            "A configuration is PENDING: in {} the former one comes back by itself. To keep it, unlock, and type `config confirm`.",
+            span(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
         )
     }));
     parts.push(WAY_BACK.to_owned());
@@ -97,8 +97,8 @@ lb is locked.
 Type the password of the consoles, and Enter; nothing is shown of it. A console
 locks when no key was typed for 10 minutes. Traffic goes on as ever.
 
-A configuration is PENDING: in 95 s the former one comes back by itself. To keep
-it, unlock, and type `config confirm`.
+A configuration is PENDING: in 1m 35s the former one comes back by itself. To
+keep it, unlock, and type `config confirm`.
 
 Forgotten? Whoever can restart the machine holds Ctrl-O down while it starts:
 `forget-password` in its boot menu removes the password, and nothing else.

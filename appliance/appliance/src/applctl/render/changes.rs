@@ -12,9 +12,9 @@ use super::units::{bytes, some, span};
 
 /// What stands before the prompt while a configuration is on trial.
 pub fn reminder(left: Duration, screen: &Screen) -> String {
-    let left = left.as_secs();
     let sentence = format!(
-        "PENDING: returns to the former configuration in {left} s; `config confirm` keeps this one, `config abort` returns at once"
+        "PENDING: returns to the former configuration in {}; `config confirm` keeps this one, `config abort` returns at once",
+        span(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
     );
     paragraph(&sentence, Tone::Bad, screen)
 }

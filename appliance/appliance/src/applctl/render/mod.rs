@@ -34,7 +34,7 @@ pub use contents::contents;
 pub use explain::explain;
 pub use import::import;
 pub use link::{link, links};
-pub use probe::probe;
+pub use probe::{probe_begun, probe_ended};
 pub use reach::{neighbours, route, routes};
 pub use sound::{echoes, heard, hop, trace_end};
 pub use status::{banner, without_agent};
@@ -50,7 +50,7 @@ pub fn report(response: &Response, screen: &Screen) -> String {
         Response::Interfaces(report) => network::interfaces(report, screen),
         Response::Gateway(report) => network::gateway(report, screen),
         Response::Path(report) => path::path(report, screen),
-        Response::Probe(report) => probe::probe(report, screen),
+        Response::Probe(report) => probe_begun(report, screen) + &probe_ended(report, screen),
         // What they find is shown as services.
         Response::CheckNow(_) => String::new(),
         // `top` has a view of its own.

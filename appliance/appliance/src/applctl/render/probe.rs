@@ -10,7 +10,8 @@ use super::units::{exact, latency};
 const TIME: usize = 9;
 const NAME: usize = 12;
 
-pub fn probe(report: &ProbeReport, screen: &Screen) -> String {
+/// What is asked of whom, and by which way.
+pub fn probe_begun(report: &ProbeReport, screen: &Screen) -> String {
     let what = format!(
         "{} to {}, within {}",
         report.kind,
@@ -28,6 +29,12 @@ pub fn probe(report: &ProbeReport, screen: &Screen) -> String {
         let (words, tone) = way(route);
         text.push_str(&labelled("", &words, tone, screen));
     }
+    text
+}
+
+/// What was seen, and the verdict.
+pub fn probe_ended(report: &ProbeReport, screen: &Screen) -> String {
+    let mut text = String::new();
     for step in &report.steps {
         text.push_str(&lines(step, screen));
     }

@@ -169,6 +169,8 @@ pub fn status() -> StatusReport {
         problems: vec![],
         services: 2,
         servers_up: 3,
+        servers_down: 0,
+        servers_drained: 0,
         servers: 3,
         reconcile: ReconcileStatus {
             age_ms: Some(12_000),
@@ -206,6 +208,7 @@ pub fn troubled() -> StatusReport {
         replaced: None,
     };
     report.servers_up = 1;
+    report.servers_down = 2;
     report.reconcile = ReconcileStatus {
         age_ms: None,
         repairs: 3,

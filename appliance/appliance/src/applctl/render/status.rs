@@ -36,22 +36,46 @@ pub fn status(report: &StatusReport, screen: &Screen) -> String {
 
 fn verdict(report: &StatusReport, screen: &Screen) -> String {
     match report.problems.len() {
+        0 if report.servers_down > 0 => paragraph(&in_part(report), Tone::Doubtful, screen),
         0 => paragraph(&format!("OK. {}.", all_well(report)), Tone::Good, screen),
         number => paragraph(&format!("{}:", some(number, "problem")), Tone::Bad, screen),
     }
 }
 
+/// No service suffers, but somebody has to look.
+fn in_part(report: &StatusReport) -> String {
+    let down = report.servers_down;
+    let are = if down == 1 { "is" } else { "are" };
+    format!(
+        "{} of {} {are} down, the others take their place: `services` says why.",
+        count(down as u64),
+        some(report.servers, "server")
+    )
+}
+
+/// `, 1 down, 2 drained`.
+fn not_up(report: &StatusReport) -> String {
+    let mut text = String::new();
+    for (number, word) in [(report.servers_down, "down"), (report.servers_drained, "drained")] {
+        if number > 0 {
+            text.push_str(&format!(", {} {word}", count(number as u64)));
+        }
+    }
+    text
+}
+
 fn all_well(report: &StatusReport) -> String {
-    let servers = if report.servers_up == report.servers {
+    let servers = if report.servers_up == report.servers && report.servers_drained == 0 {
         match report.servers {
             1 => "its server is up".to_owned(),
             servers => format!("all {} up", some(servers, "server")),
         }
     } else {
         format!(
-            "{} of {} up",
+            "{} of {} up{}",
             count(report.servers_up as u64),
-            some(report.servers, "server")
+            some(report.servers, "server"),
+            not_up(report)
         )
     };
     match (report.services, report.servers) {
@@ -93,9 +117,10 @@ fn configuration(report: &StatusReport, screen: &Screen) -> String {
 
 fn services(report: &StatusReport, screen: &Screen) -> String {
     let up = format!(
-        "{} of {} up",
+        "{} of {} up{}",
         count(report.servers_up as u64),
-        some(report.servers, "server")
+        some(report.servers, "server"),
+        not_up(report)
     );
     let tone = if report.servers_up == report.servers {
         Tone::Plain

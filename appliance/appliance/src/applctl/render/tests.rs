@@ -194,7 +194,7 @@ fn checks_by_hand_read_as_they_should() {
             ("probe-passed.txt", silent.clone()),
             ("probe-not-made.txt", samples::probe_not_made()),
         ] {
-            let text = probe(&report, &screen);
+            let text = probe_begun(&report, &screen) + &probe_ended(&report, &screen);
             fits(&text, width);
             if width == 80 {
                 golden(name, &text);
@@ -377,6 +377,23 @@ fn what_was_taken_from_a_seed_is_told() {
         shown.contains("\nlb.toml was taken from the disk LBSEED (/dev/vdb) (first boot).\n"),
         "{shown}"
     );
+}
+
+#[test]
+fn a_server_that_is_down_is_no_ok() {
+    let screen = Screen::plain(100);
+    let first = |report: &StatusReport| status::status(report, &screen).lines().next().unwrap().to_owned();
+    let mut report = samples::status();
+    assert_eq!(first(&report), "OK. 2 services, all 3 servers up.");
+    (report.servers_up, report.servers_down) = (2, 1);
+    let text = "1 of 3 servers is down, the others take their place: `services` says why.";
+    assert_eq!(first(&report), text);
+    assert!(banner("lb", "0.1.0", Some(&report), None, &screen).contains(text));
+    // Whoever drains a server knows.
+    (report.servers_down, report.servers_drained) = (0, 1);
+    assert_eq!(first(&report), "OK. 2 services, 2 of 3 servers up, 1 drained.");
+    report.servers_up = 3;
+    assert_eq!(first(&report), "OK. 2 services, 3 of 3 servers up, 1 drained.");
 }
 
 #[test]

@@ -200,14 +200,21 @@ fn leaving_is_asked_for_and_answered_by_letters() {
 #[test]
 fn a_time_is_asked_for() {
     let mut editor = Editor::new(b"x");
-    editor.mode = Mode::Prompt(Prompt::Confirm, "2m".into());
+    editor.mode = Mode::Prompt(Prompt::Confirm, Line::offered("2m".into()));
     press(&mut editor, &[Key::Backspace]);
     type_in(&mut editor, "0s\n");
     assert!(matches!(editor.mode, Mode::Text));
-    editor.mode = Mode::Prompt(Prompt::Confirm, "2m".into());
+    editor.mode = Mode::Prompt(Prompt::Confirm, Line::offered("2m".into()));
     assert_eq!(
         editor.press(Typed::Text(b"\n".to_vec())),
         Asks::Confirm("2m".into())
+    );
+    // What is typed takes the place of what was offered.
+    editor.mode = Mode::Prompt(Prompt::Confirm, Line::offered("2m".into()));
+    type_in(&mut editor, "3");
+    assert_eq!(
+        editor.press(Typed::Text(b"0s\n".to_vec())),
+        Asks::Confirm("30s".into())
     );
 }
 
