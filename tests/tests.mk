@@ -35,5 +35,5 @@ test-e2e: ## stories told to a real VM; STORY=part of a name, WHOLE=1 for nothin
 	@$(if $(WHOLE),LB_WHOLE=1 )LB_DISK_IMAGE=$(CURDIR)/build/lb-test.img cargo test --package lb-e2e -- $(STORY)
 
 .PHONY: fuzz
-fuzz: ## damaged input for a reader; TARGET=file, control, keepalived, haproxy, mirror, password, seed or export, RUNS=10000000, SEED=1
+fuzz: ## damaged input for a reader; TARGET=file, control, keepalived, haproxy, mirror, password, seed, export or capture, RUNS=10000000, SEED=1
 	@cargo run --quiet --profile fuzz --package lb-fuzz -- $(or $(TARGET),file) --runs $(or $(RUNS),1000000) $(if $(SEED),--seed $(SEED))

@@ -53,6 +53,11 @@ fn haproxy() {
 }
 
 #[test]
+fn capture() {
+    short("capture", 2_000);
+}
+
+#[test]
 fn mirror() {
     short("mirror", 200);
 }

@@ -1,6 +1,7 @@
 //! What is fuzzed. Each target has its corpus and the promises of its reader.
 //! Must not: make inputs.
 
+mod capture;
 mod control;
 mod export;
 mod file;
@@ -11,7 +12,7 @@ mod seed;
 
 use crate::run::Target;
 
-pub const ALL: [Target; 8] = [
+pub const ALL: [Target; 9] = [
     file::TARGET,
     control::TARGET,
     import::KEEPALIVED,
@@ -20,6 +21,7 @@ pub const ALL: [Target; 8] = [
     password::TARGET,
     seed::TARGET,
     export::TARGET,
+    capture::TARGET,
 ];
 
 /// The promise, if it was not kept.
