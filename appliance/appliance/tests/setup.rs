@@ -71,6 +71,7 @@ fn from_nothing_to_a_service() {
     say(&mut terminal, "Its servers", "172.16.0.11:80 172.16.0.12:80");
     say(&mut terminal, "How they are checked", "http");
     terminal.expect("address = \"172.16.0.12:80\"");
+    terminal.expect("default gateway has to be 172.16.0.254");
     say(&mut terminal, "Put this in force", "yes");
     terminal.expect("OK. Applied");
     terminal.prompt();

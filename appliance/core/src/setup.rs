@@ -219,6 +219,25 @@ impl Setup {
         })
     }
 
+    /// What has to be so elsewhere that this works, when all was answered.
+    pub fn note(&self) -> Option<String> {
+        let answers = &self.answers;
+        answers.service.as_ref()?;
+        let address = |text: &str| text.parse::<IpNet>().ok().map(|net| net.addr());
+        Some(match &answers.inside {
+            Some(_) => format!(
+                "The servers' default gateway has to be {}, this machine: their answers to clients come back through it. `doctor` shows whether they do.",
+                address(&answers.inside_address)?
+            ),
+            None => format!(
+                "{} is on both sides, so nothing makes the servers' answers come back through this machine but their default gateway: it has to be {}. \
+                 Otherwise answers go around it, and no client takes them. `doctor` shows whether they come.",
+                answers.outside,
+                address(&answers.outside_address)?
+            ),
+        })
+    }
+
     /// lb.toml, as far as it has been answered.
     pub fn text(&self) -> String {
         text(&self.answers)
@@ -404,6 +423,8 @@ address = "172.16.0.12:30080"
 "#
         );
         assert!(config::parse(&setup.text()).is_ok());
+        let note = setup.note().unwrap();
+        assert!(note.contains("default gateway has to be 172.16.0.254"), "{note}");
     }
 
     #[test]
@@ -414,6 +435,14 @@ address = "172.16.0.12:30080"
         assert_eq!(
             setup.text(),
             "[[interface]]\nname = \"ens3\"\naddresses = [\"2001:db8::1/64\"]\n"
+        );
+        assert_eq!(setup.note(), None);
+        setup.answer("back").unwrap();
+        answer_all(&mut setup, &["web", "", "[2001:db8::2]:80", ""]);
+        let note = setup.note().unwrap();
+        assert!(
+            note.starts_with("ens3 is on both sides") && note.contains("it has to be 2001:db8::1."),
+            "{note}"
         );
     }
 

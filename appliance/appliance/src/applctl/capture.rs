@@ -100,6 +100,9 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict
         Sink::Lines(_) => context.print(&render::captured(&account, &context.screen)),
         Sink::File(pcap) => {
             context.print(&render::captured(&account, &context.screen))?;
+            if account.packets == 0 {
+                return context.say("No packet, no file: nothing that the filter lets through has passed.");
+            }
             transfer::send(NAME, &pcap.into_bytes(), context)?;
             Ok(Verdict::Good)
         }

@@ -46,6 +46,9 @@ pub fn run(context: &mut Context<'_>) -> Result<Verdict, Failure> {
                 &context.screen
             )
         ))?;
+        if let Some(note) = setup.note() {
+            say(&note, context)?;
+        }
         match decide(context)? {
             Decision::Yes => return put_in_force(text, context),
             Decision::Back => drop(setup.answer("back")),

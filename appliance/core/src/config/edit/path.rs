@@ -6,6 +6,7 @@ use toml::de::DeValue;
 use super::super::fault::{quoted, some_of};
 use super::super::keys::{Form, Key, ROOT, Table};
 use super::nodes::{Step, Tree};
+use crate::suggest::{distance, nearest};
 
 /// What there is at the end of a path.
 #[derive(Debug, Clone, Copy)]
@@ -194,6 +195,24 @@ pub(super) fn all_names(elements: &[Element]) -> Vec<String> {
         .collect()
 }
 
+/// The part of `rest` that was meant to be a name, and the name that it is closest to. A name may have dots, so that its end is
+/// known by that name only.
+fn meant<'w, 'n>(rest: &'w str, names: &'n [String]) -> (&'w str, Option<&'n str>) {
+    let begin = |name: &str| {
+        let dots = name.matches('.').count();
+        let end = rest.match_indices('.').nth(dots).map_or(rest.len(), |(at, _)| at);
+        &rest[..end]
+    };
+    let near = names.iter().filter_map(|name| {
+        let word = begin(name);
+        nearest(word, [name.as_str()]).map(|name| (distance(word, name), word, name))
+    });
+    match near.min_by_key(|(distance, ..)| *distance) {
+        Some((_, word, name)) => (word, Some(name)),
+        None => (rest, None),
+    }
+}
+
 impl Stop {
     /// What is wrong with the path, and what it could be.
     pub fn sentence(&self, words: &str) -> String {
@@ -209,11 +228,15 @@ impl Stop {
                 "there is no {} in `{before}` of lb.toml; `config add {before} KEY=VALUE` makes one",
                 quoted(rest)
             ),
-            At::List(names) => format!(
-                "there is no {} in `{before}` of lb.toml; it has {}",
-                quoted(rest),
-                some_of(names.iter())
-            ),
+            At::List(names) => {
+                let (meant, near) = meant(rest, names);
+                let near = near.map_or_else(String::new, |near| format!("did you mean {}? ", quoted(near)));
+                format!(
+                    "there is no {} in `{before}` of lb.toml; {near}it has {}",
+                    quoted(meant),
+                    some_of(names.iter())
+                )
+            }
             At::Ambiguous(places) => {
                 let places: Vec<String> = places.iter().map(|place| format!("{before}.{place}")).collect();
                 format!(

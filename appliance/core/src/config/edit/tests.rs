@@ -281,7 +281,11 @@ fn what_cannot_be_done_is_told_with_the_remedy() {
     for (change, expected) in [
         (
             set("virtual_server.ngin.scheduler", "rr"),
-            "there is no `ngin.scheduler` in `virtual_server` of lb.toml; it has nginx, dns.1",
+            "there is no `ngin` in `virtual_server` of lb.toml; did you mean `nginx`? it has nginx, dns.1",
+        ),
+        (
+            set("virtual_server.nginx.real_server.172.16.0.12:30800.weight", "2"),
+            "there is no `172.16.0.12:30800` in `virtual_server.nginx.real_server` of lb.toml; did you mean `172.16.0.12:30080`? it has",
         ),
         (
             set("virtual_server.nginx.sheduler", "rr"),
