@@ -52,8 +52,15 @@ pub struct Replaced {
 /// when the agent before ended is none of them.
 pub fn load(store: &Store, places: &Places) -> Loaded {
     let completed = journal::resume(store);
-    let returned = trial::clear_away(store);
-    journal::forget_pending(store);
+    // What was confirmed, and could not be completed now, has not returned.
+    let waits = journal::stays(store);
+    let returned = match waits {
+        true => None,
+        false => trial::clear_away(store),
+    };
+    if !waits {
+        journal::forget_pending(store);
+    }
     let replaced = replace(store, places).or(completed);
     let mut loaded = load_file(store, places);
     if let Some(problem) = replaced.problem {
@@ -333,6 +340,10 @@ impl Engine {
             });
             return;
         }
+        if let Err(why) = self.give_up_import_before() {
+            let message = format!("nothing was changed: {why}");
+            return drop(reply.send(Response::Error { message }));
+        }
         let change = change(terms, what);
         let candidate = Candidate {
             read,
@@ -362,6 +373,10 @@ impl Engine {
         let Some(read) = read else {
             return refuse(check, true, None, reply);
         };
+        if let Err(why) = self.give_up_import_before() {
+            let message = format!("nothing was changed: {why}");
+            return drop(reply.send(Response::Error { message }));
+        }
         let candidate = Candidate {
             read,
             check,

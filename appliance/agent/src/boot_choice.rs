@@ -9,6 +9,7 @@ use lb_core::history;
 use crate::Places;
 use crate::apply::{self, Replaced};
 use crate::archive::{Archive, Change};
+use crate::journal;
 use crate::report::chain;
 use crate::store::{CONFIG_FILE, Store};
 
@@ -44,6 +45,10 @@ fn bring_back(store: &Store, number: u64) -> Result<Replaced, String> {
         });
         return Err(format!("configuration {number} has faults by now{first}"));
     }
+    // What is chosen now is chosen later than what it imported.
+    if journal::give_up(store)? {
+        log::warn!("{}", journal::GIVEN_UP);
+    }
     let present = store.read(CONFIG_FILE).ok().flatten();
     if present.is_some_and(|present| history::sha256(&present) == history::sha256(&text)) {
         return Ok(Replaced::default());
@@ -65,6 +70,8 @@ fn bring_back(store: &Store, number: u64) -> Result<Replaced, String> {
 mod tests {
     use std::io::Cursor;
     use std::path::PathBuf;
+
+    use lb_core::export::JOURNAL;
 
     use super::*;
     use crate::store::APPLIED_FILE;
@@ -129,6 +136,24 @@ mod tests {
         assert_eq!(machine.lb_toml(), TEXT.as_bytes());
         // Once more is no change.
         assert_eq!(machine.choose("{\"number\":1}"), Replaced::default());
+    }
+
+    /// A start could not complete it; a later one must not undo what was chosen.
+    #[test]
+    fn a_choice_gives_up_an_import_that_is_not_complete() {
+        let newer = format!("# newer\n{TEXT}");
+        for (chosen, is_another) in [("{\"number\":1}", true), ("{\"number\":2}", false)] {
+            let machine = machine(&[TEXT, &newer]);
+            machine.store.write(JOURNAL, b"an export").unwrap();
+            assert_eq!(machine.choose(chosen).taken.is_some(), is_another);
+            assert!(!machine.store.path(JOURNAL).exists());
+        }
+        let machine = machine(&[TEXT, &newer]);
+        // What cannot be removed, also by root.
+        fs::create_dir(machine.store.path(JOURNAL)).unwrap();
+        let problem = machine.choose("{\"number\":1}").problem.unwrap();
+        assert!(problem.contains("cannot be given up: "), "{problem}");
+        assert_eq!(machine.lb_toml(), newer.as_bytes());
     }
 
     #[test]

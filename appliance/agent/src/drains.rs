@@ -100,6 +100,10 @@ impl Engine {
         undo: bool,
         activity: &Activity,
     ) -> Response {
+        // It brings drains of its own, or is writing these.
+        if let Err(message) = self.is_importing() {
+            return Response::Error { message };
+        }
         let target = match self.drain_target(server, service) {
             Ok(target) => target,
             Err(message) => return Response::Error { message },
@@ -254,7 +258,10 @@ impl Engine {
     }
 
     /// Why it would not survive a reboot, if so.
-    fn keep_drains(&self) -> Option<String> {
+    fn keep_drains(&mut self) -> Option<String> {
+        if let Err(fault) = self.give_up_import_before() {
+            return Some(fault);
+        }
         let text = written(self.former_drains().unwrap_or(&self.checks.drains));
         match self.store.write(DRAINS_FILE, text.as_bytes()) {
             Ok(()) => self.not_persistent(),

@@ -30,6 +30,7 @@ use crate::departures::{Counted, Departures};
 use crate::drains::{self, Paces};
 use crate::due::Check;
 use crate::history::History;
+use crate::import::{Committed, Importing};
 use crate::keeper::Keeper;
 use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
 use crate::own_mtus::Remembered;
@@ -72,6 +73,8 @@ pub enum Event {
         sent: Instant,
         answer: Result<(), String>,
     },
+    /// An import is on the disk, or is not.
+    Imported(Box<Committed>),
     /// What the kernel holds, for a difference that somebody waits for.
     Looked(Box<Asked>, Result<Observed, KernelError>),
     /// The key of the service with this name.
@@ -106,6 +109,8 @@ pub struct Engine {
     pub source: ConfigSource,
     /// While what is in force is on trial.
     pub pending: Option<Pending>,
+    /// While an import is on its way to the disk.
+    pub importing: Option<Importing>,
     /// How the last trial ended, and when.
     pub last_trial: Option<(Instant, String)>,
     pub config_since: Instant,
@@ -215,6 +220,7 @@ impl Engine {
             mark,
             source,
             pending: None,
+            importing: None,
             last_trial: None,
             config_since: now,
             config_problems: problems,
@@ -340,6 +346,7 @@ impl Engine {
                 self.reconcile.links_changed();
             }
             Event::Looked(asked, observed) => self.looked(*asked, observed),
+            Event::Imported(committed) => self.imported(*committed),
             Event::Archived(archived) => self.archived(archived),
             Event::GatewayHeard {
                 address,
@@ -476,7 +483,8 @@ impl Engine {
             Request::ConfigRollback { kept, terms } => return self.roll_back(kept, &terms, reply),
             Request::ConfigDiff { text: Some(text), .. } => return self.diff_of(text, activity, reply),
             Request::ConfigDiff { from, to, text: None } => return self.diff(from, to, activity, reply),
-            Request::ConfigImport { text, terms } => return self.import(&text, &terms, reply),
+            Request::ConfigExport { without_keys } => return self.export(without_keys, reply),
+            Request::ConfigImport { text, terms } => return self.import(text, &terms, reply),
             Request::ConfigImportDiff { text } => return self.import_diff(&text, activity, reply),
             Request::ConfigConfirm { by } => return self.confirm(&by, reply),
             Request::ConfigAbort { by } => return self.abort(&by, reply),

@@ -4,10 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use lb_core::config::{self, Before};
+use lb_core::config;
 use lb_core::control::{ExportReport, Response};
-use lb_core::export::{Export, FILE, MOST_FILE, Origin, holds_key, may_hold};
+use lb_core::export::{
+    Export, FILE, MOST_BYTES, MOST_FILE, MOST_FILES, Origin, WriteError, holds_key, may_hold,
+};
+use lb_core::pool::Drains;
 use lb_core::{date, history, secrets};
+use tokio::sync::oneshot;
 
 use crate::apply;
 use crate::drains;
@@ -23,77 +27,130 @@ struct Gathered {
     remarks: Vec<String>,
 }
 
+/// What is asked for, and all that the loop knows of it.
+struct Order {
+    text: Vec<u8>,
+    named: BTreeSet<String>,
+    remarks: Vec<String>,
+    origin: Origin,
+    drains: Drains,
+    without_keys: bool,
+}
+
 impl Engine {
-    pub fn export(&self, without_keys: bool) -> Response {
-        match self.exported(without_keys) {
-            Ok(report) => Response::Export(report),
-            Err(message) => Response::Error { message },
-        }
+    /// The files are read beside the loop.
+    pub fn export(&self, without_keys: bool, reply: oneshot::Sender<Response>) {
+        let order = match self.to_export(without_keys) {
+            Ok(order) => order,
+            Err(message) => return drop(reply.send(Response::Error { message })),
+        };
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || {
+            let response = match exported(order, &store) {
+                Ok(report) => Response::Export(report),
+                Err(message) => Response::Error { message },
+            };
+            // The client may have gone: nobody misses the answer.
+            let _ = reply.send(response);
+        });
     }
 
-    fn exported(&self, without_keys: bool) -> Result<ExportReport, String> {
+    fn to_export(&self, without_keys: bool) -> Result<Order, String> {
         if self.pending.is_some() {
             return Err("a configuration is on trial, so that it is not clear what is to be exported; `config confirm` keeps it, `config abort` \
                         returns to the former one"
                 .to_owned());
         }
+        if self.importing.is_some() {
+            return Err("an import is being written to the disk; try again in a moment".to_owned());
+        }
         let text = self.file()?;
-        let mut gathered = gather(&self.store, &text, self.in_force(), without_keys)?;
+        let Some((config, _)) = apply::check(&text, self.in_force()).0 else {
+            return Err(
+                "lb.toml has faults, and no machine could import it; `config check` shows them".to_owned(),
+            );
+        };
+        if without_keys && holds_key(&text) {
+            return Err("lb.toml itself holds a private key (`client_key`), and an export without it would be another configuration; export it with its \
+                        keys, or have `client_key` name a file beside lb.toml"
+                .to_owned());
+        }
+        let mut remarks = Vec::new();
         if self.mark.is_some_and(|mark| mark != config::fingerprint(&text)) {
-            gathered.remarks.push(
+            remarks.push(
                 "lb.toml is not what is in force (`config diff` shows what differs); the export has lb.toml"
                     .to_owned(),
             );
         }
-        let configuration = String::from_utf8(text)
-            .map_err(|_| "lb.toml is not UTF-8; `config check` says where".to_owned())?;
-        let export = Export {
+        Ok(Order {
+            text,
+            named: config::named_files(&config),
+            remarks,
             origin: Origin {
                 version: VERSION.to_owned(),
                 host: self.observed.hostname.clone(),
                 made: format!("{} UTC", date::second(SystemTime::now())),
             },
-            configuration,
-            drains: drains::written(&self.checks.drains),
-            files: gathered.files,
-            left_out: gathered.left_out,
-        };
-        let text = export.text().map_err(|error| {
-            format!("there is no export: {error}; `config show` shows lb.toml, which `config put` takes")
-        })?;
-        Ok(ExportReport {
-            name: FILE.to_owned(),
-            bytes: text.len(),
-            sha256: history::sha256(text.as_bytes()),
-            holds: holds(&export, self.checks.drains.iter().count()),
-            secrets: secret(&export),
-            remarks: gathered.remarks,
-            text,
+            drains: self.checks.drains.clone(),
+            without_keys,
         })
     }
 }
 
+fn exported(order: Order, store: &Store) -> Result<ExportReport, String> {
+    let Order {
+        text,
+        named,
+        remarks,
+        origin,
+        drains,
+        without_keys,
+    } = order;
+    let none = |error: WriteError| {
+        format!("there is no export: {error}; `config show` shows lb.toml, which `config put` takes")
+    };
+    let configuration =
+        String::from_utf8(text).map_err(|_| "lb.toml is not UTF-8; `config check` says where".to_owned())?;
+    let mut gathered = gather(store, named, configuration.len(), without_keys).map_err(none)?;
+    gathered.remarks.extend(remarks);
+    let export = Export {
+        origin,
+        configuration,
+        drains: drains::written(&drains),
+        files: gathered.files,
+        left_out: gathered.left_out,
+    };
+    let text = export.text().map_err(none)?;
+    Ok(ExportReport {
+        name: FILE.to_owned(),
+        bytes: text.len(),
+        sha256: history::sha256(text.as_bytes()),
+        holds: holds(&export, drains.iter().count()),
+        secrets: secret(&export),
+        remarks: gathered.remarks,
+        text,
+    })
+}
+
+/// No more than an export may hold comes into memory. `bytes`: of lb.toml.
 fn gather(
     store: &Store,
-    text: &[u8],
-    before: Option<Before<'_>>,
+    named: BTreeSet<String>,
+    mut bytes: usize,
     without_keys: bool,
-) -> Result<Gathered, String> {
-    let Some((config, _)) = apply::check(text, before).0 else {
-        return Err(
-            "lb.toml has faults, and no machine could import it; `config check` shows them".to_owned(),
-        );
-    };
-    if without_keys && holds_key(text) {
-        return Err("lb.toml itself holds a private key (`client_key`), and an export without it would be another configuration; export it with its \
-                    keys, or have `client_key` name a file beside lb.toml"
-            .to_owned());
+) -> Result<Gathered, WriteError> {
+    if named.len() > MOST_FILES {
+        return Err(WriteError::TooMany(named.len()));
     }
     let mut gathered = Gathered::default();
-    for name in config::named_files(&config) {
-        let why = match store.read(&name) {
+    for name in named {
+        let why = match store.read_most(&name, MOST_FILE) {
             Ok(Some(content)) if without_keys && holds_key(&content) => "is a private key".to_owned(),
             Ok(Some(content)) if may_hold(&name, &content) => {
+                bytes += content.len();
+                if bytes > MOST_BYTES {
+                    return Err(WriteError::TooLong(bytes));
+                }
                 gathered.files.insert(name, content);
                 continue;
             }

@@ -13,9 +13,10 @@ use tokio::sync::oneshot;
 
 use crate::apply::{self, Candidate, Read};
 use crate::drains::{self, DRAINS_FILE};
-use crate::engine::Engine;
+use crate::engine::{Engine, Event};
 use crate::journal::{self, VERSION, origin};
 use crate::report::chain;
+use crate::store::{APPLIED_FILE, CONFIG_FILE};
 use crate::trial::Origin;
 
 /// An import that can be carried out.
@@ -33,6 +34,29 @@ pub struct Incoming {
 pub struct Tried {
     export: Export,
     former_drains: Drains,
+    /// The disk has refused it once: what the file asserts does not try again without end.
+    pub was_refused: bool,
+}
+
+/// An import that is on its way to the disk. Meanwhile nothing else changes.
+pub enum Importing {
+    /// It was not on trial.
+    AtOnce {
+        candidate: Box<Candidate>,
+        drains: Drains,
+        reply: oneshot::Sender<Response>,
+    },
+    /// It was, and is confirmed.
+    Trial {
+        by: String,
+        reply: oneshot::Sender<Response>,
+    },
+}
+
+/// How it has come there.
+pub struct Committed {
+    export: Export,
+    outcome: Result<Option<String>, String>,
 }
 
 /// Why it cannot be.
@@ -55,12 +79,14 @@ impl Engine {
         }
     }
 
-    pub fn import(&mut self, text: &str, terms: &Terms, reply: oneshot::Sender<Response>) {
+    pub fn import(&mut self, text: String, terms: &Terms, reply: oneshot::Sender<Response>) {
         let may = self.may_change().and_then(|()| self.is_still(terms.over));
-        let incoming = match may.map_err(Unfit::Said).and_then(|()| self.incoming(text)) {
+        let incoming = match may.map_err(Unfit::Said).and_then(|()| self.incoming(&text)) {
             Ok(incoming) => incoming,
             Err(unfit) => return unfit.answer(reply),
         };
+        // It may be long, and so are the copies that follow.
+        drop(text);
         let Incoming {
             export,
             read,
@@ -73,19 +99,127 @@ impl Engine {
                 warnings: remarks,
                 ..apply::faultless()
             },
-            text: export.configuration.clone().into_bytes(),
+            text: Vec::new(),
             change: apply::change(terms, &format!("import {}", origin(&export))),
         };
         if let Some(window) = terms.confirm_ms {
             return self.try_import(export, drains, candidate, window, reply);
         }
-        if let Err(message) = journal::commit(&self.store, &export) {
-            self.tell(Level::Error, &message);
-            return drop(reply.send(Response::Error { message }));
+        let importing = Importing::AtOnce {
+            candidate: Box::new(candidate),
+            drains,
+            reply,
+        };
+        self.commit_import(export, importing);
+    }
+
+    /// Beside the loop: some hundred files may have to be on the disk, and the checks go on meanwhile.
+    pub fn commit_import(&mut self, export: Export, importing: Importing) {
+        self.importing = Some(importing);
+        let (store, events) = (self.store.clone(), self.events.clone());
+        tokio::task::spawn_blocking(move || {
+            let outcome = journal::commit(&store, &export);
+            // The loop is gone only when the process ends; the next start goes on.
+            let _ = events.blocking_send(Event::Imported(Box::new(Committed { export, outcome })));
+        });
+    }
+
+    /// It is on the disk, or is not.
+    pub fn imported(&mut self, committed: Committed) {
+        let Some(importing) = self.importing.take() else {
+            return;
+        };
+        let Committed { export, outcome } = committed;
+        match importing {
+            Importing::AtOnce {
+                candidate,
+                drains,
+                reply,
+            } => match outcome {
+                Ok(remark) => self.enact_import(export, (*candidate, drains), remark, reply),
+                Err(message) => {
+                    self.tell(Level::Error, &message);
+                    let _ = reply.send(Response::Error { message });
+                }
+            },
+            Importing::Trial { by, reply } => {
+                let text = export.configuration.into_bytes();
+                if outcome.is_err()
+                    && let Some(tried) = self.pending.as_mut().and_then(|p| p.import.as_mut())
+                {
+                    tried.was_refused = true;
+                }
+                if let Ok(Some(remark)) = &outcome {
+                    self.tell(Level::Error, remark);
+                }
+                let kept = outcome.map(|remark| (text, remark));
+                if let Err(message) = self.kept(kept, &by, reply) {
+                    self.tell(Level::Error, &message);
+                }
+            }
+        }
+    }
+
+    fn enact_import(
+        &mut self,
+        export: Export,
+        (mut candidate, drains): (Candidate, Drains),
+        remark: Option<String>,
+        reply: oneshot::Sender<Response>,
+    ) {
+        if let Some(remark) = remark {
+            self.tell(Level::Error, &remark);
+            candidate.check.warnings.push(remark);
         }
         self.tell_import(&export, &drains);
+        candidate.text = export.configuration.into_bytes();
         self.enact(candidate, reply);
         self.replace_drains(drains);
+    }
+
+    /// Whether something else may be changed; else why not, with the remedy.
+    pub fn is_importing(&self) -> Result<(), String> {
+        match &self.importing {
+            None => Ok(()),
+            Some(_) => Err(
+                "nothing was changed: an import is being written to the disk; try again in a moment"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// Before anything else is changed: one that was not complete must not be carried out over it by the next start.
+    pub fn give_up_import_before(&mut self) -> Result<(), String> {
+        let given_up = match self.pending {
+            Some(_) => journal::withdraw(&self.store)?,
+            None => journal::give_up(&self.store)?,
+        };
+        if given_up {
+            self.tell(Level::Warn, journal::GIVEN_UP);
+            self.config_problems
+                .retain(|problem| !problem.starts_with(journal::NOT_COMPLETE));
+        }
+        Ok(())
+    }
+
+    /// It returns, and may have been decided on the disk already. What is to be told of that.
+    pub fn take_back_import(&self, former: Option<u64>) -> String {
+        if let Err(error) = journal::withdraw(&self.store) {
+            return format!("; {error}");
+        }
+        let is_former = |text: &Vec<u8>| Some(config::fingerprint(text)) == former;
+        let read = |name| self.store.read(name).ok().flatten();
+        if former.is_none() || read(CONFIG_FILE).as_ref().is_none_or(is_former) {
+            return String::new();
+        }
+        // lb.toml was another one before, too, or the import has reached it.
+        let Some(text) = read(APPLIED_FILE).filter(is_former) else {
+            return String::new();
+        };
+        match self.store.write(CONFIG_FILE, &text) {
+            Ok(()) => String::new(),
+            Err(error) => format!("; lb.toml is the one of the import: {}", chain(&error)),
+        }
     }
 
     fn tell_import(&mut self, export: &Export, drains: &Drains) {
@@ -103,10 +237,15 @@ impl Engine {
         &mut self,
         export: Export,
         drains: Drains,
-        candidate: Candidate,
+        mut candidate: Candidate,
         window_ms: u64,
         reply: oneshot::Sender<Response>,
     ) {
+        if let Err(why) = self.give_up_import_before() {
+            let message = format!("nothing was changed: {why}");
+            return drop(reply.send(Response::Error { message }));
+        }
+        candidate.text = export.configuration.clone().into_bytes();
         let kept = export.text().map_err(|error| error.to_string()).and_then(|text| {
             self.store
                 .write(PENDING, text.as_bytes())
@@ -124,6 +263,7 @@ impl Engine {
         if self.pending.is_none() {
             // It was refused, and who asked was told why.
             self.trust.lend(BTreeMap::new());
+            self.trust.forget();
             journal::forget_pending(&self.store);
             return;
         }
@@ -133,18 +273,9 @@ impl Engine {
             pending.import = Some(Tried {
                 export,
                 former_drains,
+                was_refused: false,
             });
         }
-    }
-
-    /// It is confirmed, with what was set aside meanwhile.
-    pub fn keep_import(&self, tried: &Tried) -> Result<(), String> {
-        let drains = drains::written(&self.checks.drains);
-        let export = Export {
-            drains,
-            ..tried.export.clone()
-        };
-        journal::commit(&self.store, &export)
     }
 
     /// It returns; what is to be set aside then.
@@ -263,6 +394,16 @@ impl Engine {
             text: format!("drain of {target}: it gets no new connections"),
         }));
         changes
+    }
+}
+
+impl Tried {
+    /// As it is confirmed: with what was set aside meanwhile.
+    pub fn kept(&self, drains: &Drains) -> Export {
+        Export {
+            drains: drains::written(drains),
+            ..self.export.clone()
+        }
     }
 }
 

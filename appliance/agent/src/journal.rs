@@ -1,7 +1,9 @@
 //! An import on the config volume. Files, drains and lb.toml are several files, and a rename is atomic for one: so the export itself is written first,
 //! as one file, and that is the decision; from then on whoever comes carries it out, be it the next start after a power cut. Must not: judge a text.
 
+use lb_core::console::password;
 use lb_core::export::{Export, JOURNAL, PENDING, read};
+use lb_core::reset;
 
 use crate::apply::Replaced;
 use crate::archive::Change;
@@ -10,6 +12,9 @@ use crate::report::chain;
 use crate::store::{CONFIG_FILE, PENDING_FILE, Store, StoreError};
 
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How the names of the drafts of `config edit` begin.
+const DRAFT: &str = "lb.draft.";
 
 /// All that it puts beside lb.toml, and lb.toml last.
 fn contents(export: &Export) -> impl Iterator<Item = (&str, &[u8])> {
@@ -23,49 +28,122 @@ fn contents(export: &Export) -> impl Iterator<Item = (&str, &[u8])> {
     ])
 }
 
-/// The state on the volume becomes this one. A power cut leaves the one before or this one; an error the one before, unless it says otherwise.
-pub fn commit(store: &Store, export: &Export) -> Result<(), String> {
-    let text = export
-        .text()
-        .map_err(|error| format!("nothing was changed: {error}"))?;
+/// The state on the volume becomes this one. A power cut leaves the one before or this one; an error says which one a start will use. `Ok` may have
+/// something to be told.
+pub fn commit(store: &Store, export: &Export) -> Result<Option<String>, String> {
+    let nothing = |why: String| format!("nothing was changed: {why}");
+    let text = export.text().map_err(|error| nothing(error.to_string()))?;
+    let mut names = contents(export).map(|(name, _)| name);
+    if let Some(name) = names.find(|name| store.path(name).is_dir()) {
+        let path = store.path(name);
+        return Err(nothing(format!(
+            "{} is a directory, and no file can take its place; give the file another name in the lb.toml that is exported",
+            path.display()
+        )));
+    }
     // All of it is on the disk before it is decided: there is room, and only names are left to be changed.
     let staged = contents(export).try_for_each(|(name, content)| store.stage(name, content));
     if let Err(error) = staged.and_then(|()| store.write(JOURNAL, text.as_bytes())) {
         contents(export).for_each(|(name, _)| store.unstage(name));
-        return Err(format!("nothing was changed: {}", chain(&error)));
+        return Err(undecided(store, &text, &chain(&error)));
     }
-    finish(store, export, |name, _| store.commit(name)).map_err(|error| {
-        let why = chain(&error);
-        match store.remove(JOURNAL) {
-            Ok(()) => format!("the import is not complete: {why}; lb.toml was not changed, files beside it may have been: import it again"),
-            Err(_) => format!("the import is not complete: {why}; the next start goes on with it"),
-        }
+    drop(text);
+    put(store, export).map_err(|error| undone(store, export, &chain(&error)))?;
+    Ok(clear(store).err())
+}
+
+/// Its name may be there although it is not known to be on the disk.
+fn undecided(store: &Store, text: &str, why: &str) -> String {
+    let is_there = store.holds(JOURNAL, text.as_bytes());
+    match is_there.then(|| store.remove(JOURNAL)) {
+        None | Some(Ok(())) => format!("nothing was changed: {why}"),
+        Some(Err(_)) => format!("the import is not carried out: {why}; {UNLESS}"),
+    }
+}
+
+/// What is staged takes its place, lb.toml last. Once more is the same as once.
+fn put(store: &Store, export: &Export) -> Result<(), StoreError> {
+    for (name, _) in contents(export) {
+        store.place(name)?;
+    }
+    // It is confirmed, if it was on trial: a start must not believe otherwise.
+    store.unlink(PENDING_FILE)?;
+    store.unlink(PENDING)?;
+    // The journal goes when all names are as they are to be, also after a power cut.
+    store.sync_names(CONFIG_FILE)
+}
+
+/// Some names have changed already.
+fn undone(store: &Store, export: &Export, why: &str) -> String {
+    let begun = store.holds(CONFIG_FILE, export.configuration.as_bytes());
+    if !begun && store.remove(JOURNAL).is_ok() {
+        return format!(
+            "the import is given up: {why}; a start uses lb.toml as it was before, but of the certificates and keys some may be those of the import: \
+             import it again"
+        );
+    }
+    format!("the import is not complete: {why}; {UNLESS}")
+}
+
+const UNLESS: &str = "the next start goes on with it, unless the configuration is changed before";
+
+fn clear(store: &Store) -> Result<(), String> {
+    store.remove(JOURNAL).map_err(|error| {
+        format!(
+            "the import is complete, but its journal stays: {}; the next start carries it out once more, unless the configuration is changed before",
+            chain(&error)
+        )
     })
 }
 
-/// Once more is the same as once.
-fn finish(
-    store: &Store,
-    export: &Export,
-    put: impl Fn(&str, &[u8]) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    contents(export).try_for_each(|(name, content)| put(name, content))?;
-    // It is confirmed, if it was on trial: a start must not believe otherwise.
-    store.remove(PENDING_FILE)?;
-    store.remove(PENDING)?;
-    store.remove(JOURNAL)
+/// Whether an import waits for the next start.
+pub fn stays(store: &Store) -> bool {
+    store.path(JOURNAL).symlink_metadata().is_ok()
 }
+
+/// What comes now takes the place of an import that is not complete: no later start may carry it out over that. Whether there was one.
+pub fn give_up(store: &Store) -> Result<bool, String> {
+    let given_up = withdraw(store)?;
+    if given_up {
+        // On trial when it was decided; a start would tell of a return.
+        for name in [PENDING_FILE, PENDING] {
+            let _ = store.unlink(name);
+        }
+    }
+    Ok(given_up)
+}
+
+/// The same while something is on trial.
+pub fn withdraw(store: &Store) -> Result<bool, String> {
+    if !stays(store) {
+        return Ok(false);
+    }
+    store.remove(JOURNAL).map_err(|error| {
+        format!(
+            "an import that is not complete would take its place again at the next start, and cannot be given up: {}; a restart completes the import, \
+             or says why it cannot",
+            chain(&error)
+        )
+    })?;
+    Ok(true)
+}
+
+pub const GIVEN_UP: &str = "the import that was not complete is given up: the configuration is changed";
 
 /// At a start: completes what was decided before the agent or the machine ended.
 pub fn resume(store: &Store) -> Replaced {
+    let replaced = completed(store);
+    if !stays(store) {
+        sweep(store);
+    }
+    replaced
+}
+
+fn completed(store: &Store) -> Replaced {
     let bytes = match store.read(JOURNAL) {
         Ok(None) => return Replaced::default(),
         Ok(Some(bytes)) => bytes,
-        Err(error) => {
-            return problem(format!(
-                "{JOURNAL} cannot be read: {error}; the next start tries it again"
-            ));
-        }
+        Err(error) => return problem(format!("{JOURNAL} cannot be read: {error}; {UNLESS}")),
     };
     let export = match read(&bytes, VERSION) {
         Ok(export) => export,
@@ -75,30 +153,51 @@ pub fn resume(store: &Store) -> Replaced {
             return problem(format!("{JOURNAL} is damaged, {fault}; import it again"));
         }
     };
+    drop(bytes);
+    let staged = contents(&export).try_for_each(|(name, content)| store.stage(name, content));
+    if let Err(error) = staged.and_then(|()| put(store, &export)) {
+        return problem(format!("{}; {UNLESS}", chain(&error)));
+    }
     let origin = origin(&export);
-    match finish(store, &export, |name, content| store.write(name, content)) {
-        Ok(()) => {
-            let taken = format!(
-                "the import {origin} was completed, which a power cut or the end of the agent had interrupted"
-            );
-            log::warn!("{taken}");
-            Replaced {
-                taken: Some(taken),
-                change: Some(Change {
-                    by: "import".to_owned(),
-                    why: format!("completed: {origin}"),
-                }),
-                problem: None,
-            }
-        }
-        Err(error) => problem(format!("{}; the next start tries it again", chain(&error))),
+    let taken = format!(
+        "the import {origin} was completed, which a power cut or the end of the agent had interrupted"
+    );
+    log::warn!("{taken}");
+    let left = clear(store).err();
+    left.iter().for_each(|left| log::error!("{left}"));
+    Replaced {
+        taken: Some(taken),
+        change: Some(Change {
+            by: "import".to_owned(),
+            why: format!("completed: {origin}"),
+        }),
+        problem: left,
     }
 }
+
+/// What was staged and never decided: there may be keys in it. Not what `applctl` may be writing at this moment.
+fn sweep(store: &Store) {
+    let entries = std::fs::read_dir(store.path("")).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let of = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new"));
+        let is_of_others = |of: &str| of == password::FILE || of == reset::MARK || of.starts_with(DRAFT);
+        if of.is_some_and(|of| !of.is_empty() && !is_of_others(of))
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+            && let Err(error) = std::fs::remove_file(entry.path())
+        {
+            log::warn!("{name} stays: {error}");
+        }
+    }
+}
+
+/// How it begins what is told of it.
+pub const NOT_COMPLETE: &str = "an import is not complete";
 
 fn problem(why: String) -> Replaced {
     log::error!("import: {why}");
     Replaced {
-        problem: Some(format!("an import is not complete: {why}")),
+        problem: Some(format!("{NOT_COMPLETE}: {why}")),
         ..Replaced::default()
     }
 }
@@ -118,141 +217,5 @@ pub fn forget_pending(store: &Store) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-    use std::fs;
-
-    use lb_core::export::Origin;
-
-    use super::*;
-
-    const OLD: [(&str, &str); 3] = [
-        (CONFIG_FILE, "old = 1\n"),
-        (DRAINS_FILE, "# old\n"),
-        ("ca.pem", "-----BEGIN OLD\n"),
-    ];
-
-    fn export() -> Export {
-        Export {
-            origin: Origin {
-                version: VERSION.to_owned(),
-                host: "lb".to_owned(),
-                made: "then".to_owned(),
-            },
-            configuration: "new = 1\n".to_owned(),
-            drains: "# new\n".to_owned(),
-            files: BTreeMap::from([
-                ("ca.pem".to_owned(), b"-----BEGIN NEW\n".to_vec()),
-                ("client.key".to_owned(), b"-----BEGIN PRIVATE KEY-----\n".to_vec()),
-            ]),
-            left_out: BTreeSet::new(),
-        }
-    }
-
-    fn volume() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in OLD {
-            fs::write(dir.path().join(name), text).unwrap();
-        }
-        let store = Store::new(dir.path().to_owned());
-        (dir, store)
-    }
-
-    fn is_new(store: &Store) {
-        let export = export();
-        for (name, content) in contents(&export) {
-            assert_eq!(store.read(name).unwrap().as_deref(), Some(content), "{name}");
-        }
-        assert_eq!(
-            fs::read_dir(store.path("")).unwrap().count(),
-            4,
-            "nothing else is left"
-        );
-    }
-
-    fn is_old(store: &Store) {
-        for (name, text) in OLD {
-            assert_eq!(store.read(name).unwrap().unwrap(), text.as_bytes(), "{name}");
-        }
-    }
-
-    #[test]
-    fn an_import_replaces_all_of_it_and_leaves_nothing_else() {
-        let (_dir, store) = volume();
-        store.write(PENDING_FILE, b"new = 1\n").unwrap();
-        store.write(PENDING, b"text").unwrap();
-        commit(&store, &export()).unwrap();
-        is_new(&store);
-        commit(&store, &export()).unwrap();
-        is_new(&store);
-        assert_eq!(resume(&store), Replaced::default());
-    }
-
-    /// The power goes when the journal is there and so many of the others.
-    #[test]
-    fn what_was_decided_is_completed_from_wherever_it_was() {
-        let export = export();
-        for done in 0..=contents(&export).count() {
-            for staged in [false, true] {
-                let (_dir, store) = volume();
-                store.write(JOURNAL, export.text().unwrap().as_bytes()).unwrap();
-                for (at, (name, content)) in contents(&export).enumerate() {
-                    match at < done {
-                        true => store.write(name, content).unwrap(),
-                        false if staged => store.stage(name, content).unwrap(),
-                        false => {}
-                    }
-                }
-                let told = resume(&store).taken.unwrap();
-                assert!(
-                    told.starts_with("the import of lb, made then was completed"),
-                    "{told}"
-                );
-                is_new(&store);
-            }
-        }
-    }
-
-    /// Before it is decided, nothing of it counts.
-    #[test]
-    fn what_was_not_decided_changes_nothing() {
-        let export = export();
-        let (_dir, store) = volume();
-        contents(&export).for_each(|(name, content)| store.stage(name, content).unwrap());
-        store.stage(JOURNAL, export.text().unwrap().as_bytes()).unwrap();
-        assert_eq!(resume(&store), Replaced::default());
-        is_old(&store);
-    }
-
-    #[test]
-    fn a_disk_that_refuses_changes_nothing() {
-        // A directory in the place of a temporary file makes the write fail, also for root.
-        for refused in [
-            ".client.key.new",
-            ".drains.toml.new",
-            ".lb.toml.new",
-            "..import.new",
-        ] {
-            let (dir, store) = volume();
-            fs::create_dir(dir.path().join(refused)).unwrap();
-            let said = commit(&store, &export()).unwrap_err();
-            assert!(said.starts_with("nothing was changed: cannot write"), "{said}");
-            is_old(&store);
-            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), OLD.len() + 1);
-        }
-    }
-
-    #[test]
-    fn a_damaged_journal_is_told_and_set_aside() {
-        let (_dir, store) = volume();
-        let text = export().text().unwrap().replace("|new", "|nex");
-        store.write(JOURNAL, text.as_bytes()).unwrap();
-        let told = resume(&store).problem.unwrap();
-        assert!(
-            told.contains("is damaged, line ") && told.contains("import it again"),
-            "{told}"
-        );
-        is_old(&store);
-        assert_eq!(resume(&store), Replaced::default());
-    }
-}
+#[path = "journal_tests.rs"]
+mod tests;

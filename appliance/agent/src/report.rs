@@ -61,7 +61,6 @@ impl Engine {
             Request::Path(packet) => Response::Path(self.path(*packet, activity)),
             Request::Counters { service } => self.counters(service.as_deref(), activity),
             Request::ConfigShow { kept } => self.config_text(*kept),
-            Request::ConfigExport { without_keys } => self.export(*without_keys),
             Request::ConfigHistory => Response::History(self.history_report()),
             Request::ConfigCheck { text: Some(text) } => {
                 Response::Check(apply::verdict(text.as_bytes(), self.in_force(), &self.store))
@@ -84,6 +83,7 @@ impl Engine {
             | Request::Doctor { .. }
             | Request::Connections { .. }
             | Request::ConfigPut { .. }
+            | Request::ConfigExport { .. }
             | Request::ConfigApply { .. }
             | Request::ConfigConfirm { .. }
             | Request::ConfigAbort { .. }

@@ -7,12 +7,14 @@ use std::path::Path;
 
 use lb_core::config::{self, Config, MAX_BYTES};
 use lb_core::control::VolumeState;
+use lb_core::export::is_our_directory;
 use lb_core::mirror;
 use lb_core::seed::{DIRECTORY, FILES, NOTE, SeedNote, When, when};
 
 use crate::Places;
 use crate::apply::{self, Replaced};
 use crate::archive::{Archive, Change};
+use crate::journal;
 use crate::report::{self, chain};
 use crate::store::{APPLIED_FILE, CONFIG_FILE, Store};
 
@@ -64,7 +66,11 @@ fn sow(store: &Store, places: &Places, files: &Path, source: &str) -> Result<Rep
     }
     let config = judge(&text, source)?;
     let named = config::named_files(&config);
-    let brought: Vec<_> = named.iter().filter(|name| files.join(name).is_file()).collect();
+    let named = named.iter().filter(|name| !is_our_directory(name));
+    let brought: Vec<_> = named.filter(|name| files.join(name).is_file()).collect();
+    if journal::give_up(store)? {
+        log::warn!("{}", journal::GIVEN_UP);
+    }
     let unchanged =
         |name: &str, bytes: &[u8]| store.read(name).is_ok_and(|held| held.as_deref() == Some(bytes));
     let mut same = unchanged(CONFIG_FILE, &text);
@@ -111,6 +117,7 @@ fn is_configured(store: &Store, places: &Places) -> bool {
             .flatten()
     };
     store.path(CONFIG_FILE).exists()
+        || journal::stays(store)
         || store.path(APPLIED_FILE).exists()
         || !Archive::beside(store).list().entries.is_empty()
         || mirrored().is_some()

@@ -157,3 +157,27 @@ fn a_volume_that_forgets_does_not_know_a_first_boot() {
     let always = format!("#:seed always\n{TEXT}");
     assert!(machine.boot(&[("lb.toml", &always)]).taken.is_some());
 }
+
+/// It was decided before, and a start could not complete it.
+#[test]
+fn a_seed_gives_up_an_import_that_is_not_complete() {
+    let machine = machine();
+    machine
+        .store
+        .write(lb_core::export::JOURNAL, b"an export")
+        .unwrap();
+    // It is a configuration of this machine.
+    assert_eq!(machine.boot(&[(CONFIG_FILE, TEXT)]), Replaced::default());
+    assert!(journal::stays(&machine.store));
+    let always = format!("#:seed always\n{TEXT}");
+    assert!(machine.boot(&[(CONFIG_FILE, &always)]).taken.is_some());
+    assert!(!journal::stays(&machine.store));
+}
+
+#[test]
+fn no_file_of_a_seed_takes_the_place_of_the_history() {
+    let machine = machine();
+    let text = WITH_FILE.replace("ca.pem", "history");
+    machine.boot(&[(CONFIG_FILE, &text), ("history", "-----BEGIN CERTIFICATE-----")]);
+    assert!(machine.config().is_some() && !machine.store.path("history").exists());
+}

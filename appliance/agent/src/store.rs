@@ -1,9 +1,10 @@
 //! lb.toml and its companions on the config volume. A write is whole or not at all, also when the power fails: temporary
-//! file, fsync, rename, fsync of the directory. Must not: know what a valid configuration is.
+//! file, fsync, rename, fsync of the directory. Only root reads them: keys are among them. Must not: know what a valid configuration is.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Read, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use lb_core::config::MAX_BYTES;
 use thiserror::Error;
@@ -18,6 +19,9 @@ pub const PENDING_FILE: &str = "lb.pending.toml";
 pub const RETURNED_FILE: &str = "lb.returned.toml";
 /// The annotated sample that a first boot leaves beside the missing lb.toml.
 pub const SAMPLE_FILE: &str = "lb.toml.sample";
+
+/// Of a new file.
+const MODE: u32 = 0o600;
 
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -68,15 +72,20 @@ impl Store {
     /// The file's bytes, `None` if there is no such file. Of a file that is too large only so much is read that it
     /// can be seen to be.
     pub fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        self.read_most(name, MAX_BYTES)
+    }
+
+    /// The same with another limit.
+    pub fn read_most(&self, name: &str, most: usize) -> io::Result<Option<Vec<u8>>> {
         let file = match File::open(self.path(name)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         // Once, in its size: memory that grows is there twice for a while.
-        let size = file.metadata().map_or(0, |data| data.len()).min(MAX_BYTES as u64);
+        let size = file.metadata().map_or(0, |data| data.len()).min(most as u64);
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 2);
-        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+        file.take(most as u64 + 1).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     }
 
@@ -87,14 +96,19 @@ impl Store {
     }
 
     /// The first half of [`Store::write`]: the new content is on the disk, beside the file. There is nothing to write if it
-    /// is what the file has already.
+    /// is what the file has already, or what was staged before: a full volume has no room for it twice.
     pub fn stage(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let temporary = self.temporary(name);
-        let _ = fs::remove_file(&temporary);
-        if self.holds(name, bytes) {
-            return Ok(());
+        let is_held = self.holds(name, bytes);
+        if !is_held && has(&temporary, bytes) {
+            let synced = File::open(&temporary).and_then(|file| file.sync_all());
+            return synced.map_err(|source| self.fault(name, source));
         }
-        self.fill(name, |file| file.write_all(bytes))
+        let _ = fs::remove_file(&temporary);
+        match is_held {
+            true => Ok(()),
+            false => self.fill(name, |file| file.write_all(bytes)),
+        }
     }
 
     /// The same for what is not in memory at once.
@@ -110,7 +124,9 @@ impl Store {
 
     fn fill(&self, name: &str, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), StoreError> {
         let write = || -> io::Result<()> {
-            let mut file = File::create(self.temporary(name))?;
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true).mode(MODE);
+            let mut file = options.open(self.temporary(name))?;
             fill(&mut file)?;
             file.sync_all()
         };
@@ -119,14 +135,25 @@ impl Store {
 
     /// The second half: what was staged takes the file's place.
     pub fn commit(&self, name: &str) -> Result<(), StoreError> {
-        let rename = || -> io::Result<()> {
-            match fs::rename(self.temporary(name), self.path(name)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                other => other?,
-            }
-            File::open(&self.directory)?.sync_all()
-        };
-        rename().map_err(|source| self.fault(name, source))
+        match self.place(name)? {
+            true => self.sync_names(name),
+            false => Ok(()),
+        }
+    }
+
+    /// The second half, but for a power cut: [`Store::sync_names`] comes after the last one of several. False: nothing was staged.
+    pub fn place(&self, name: &str) -> Result<bool, StoreError> {
+        match fs::rename(self.temporary(name), self.path(name)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.fault(name, error)),
+        }
+    }
+
+    /// The names in the directory survive a power cut. `name`: the file that it is done for.
+    pub fn sync_names(&self, name: &str) -> Result<(), StoreError> {
+        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        synced.map_err(|source| self.refused(self.path(name), source))
     }
 
     /// What was staged is not wanted.
@@ -142,6 +169,16 @@ impl Store {
             File::open(&self.directory)?.sync_all()
         };
         rename().map_err(|source| self.refused(self.path(to), source))
+    }
+
+    /// As [`Store::remove`], but for a power cut: [`Store::sync_names`] comes later.
+    pub fn unlink(&self, name: &str) -> Result<(), StoreError> {
+        match fs::remove_file(self.path(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.refused(self.path(name), error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A file that is not there is gone already.
@@ -184,25 +221,29 @@ impl Store {
     }
 
     /// Whether the file has just this content; it is not read whole.
-    fn holds(&self, name: &str, bytes: &[u8]) -> bool {
-        let Ok(file) = File::open(self.path(name)) else {
+    pub fn holds(&self, name: &str, bytes: &[u8]) -> bool {
+        has(&self.path(name), bytes)
+    }
+}
+
+fn has(path: &Path, bytes: &[u8]) -> bool {
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    let mut reader = io::BufReader::with_capacity(64 << 10, file);
+    let mut rest = bytes;
+    loop {
+        let part = match reader.fill_buf() {
+            Ok([]) => return rest.is_empty(),
+            Ok(part) => part,
+            Err(_) => return false,
+        };
+        let Some(behind) = rest.strip_prefix(part) else {
             return false;
         };
-        let mut reader = io::BufReader::with_capacity(64 << 10, file);
-        let mut rest = bytes;
-        loop {
-            let part = match reader.fill_buf() {
-                Ok([]) => return rest.is_empty(),
-                Ok(part) => part,
-                Err(_) => return false,
-            };
-            let Some(behind) = rest.strip_prefix(part) else {
-                return false;
-            };
-            rest = behind;
-            let length = part.len();
-            reader.consume(length);
-        }
+        rest = behind;
+        let length = part.len();
+        reader.consume(length);
     }
 }
 
@@ -239,6 +280,24 @@ mod tests {
             assert!(!store.holds(APPLIED_FILE, other));
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_staged_already_is_not_written_again_and_only_root_reads_it() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path().to_owned());
+        store.stage(APPLIED_FILE, b"first").unwrap();
+        let staged = fs::metadata(store.temporary(APPLIED_FILE)).unwrap();
+        assert_eq!(staged.mode() & 0o777, 0o600);
+        store.stage(APPLIED_FILE, b"first").unwrap();
+        store.commit(APPLIED_FILE).unwrap();
+        let held = fs::metadata(store.path(APPLIED_FILE)).unwrap();
+        assert_eq!((held.ino(), held.mode() & 0o777), (staged.ino(), 0o600));
+        store.stage(APPLIED_FILE, b"second").unwrap();
+        store.stage(APPLIED_FILE, b"third").unwrap();
+        store.commit(APPLIED_FILE).unwrap();
+        assert!(store.holds(APPLIED_FILE, b"third"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lb_core::config::{self, Config, Parts};
 use lb_core::confirm::{Trial, Verdict, refusal};
-use lb_core::control::{AssertionReport, ChangeState, ConfigSource, PendingReport, Response};
+use lb_core::control::{AssertionReport, ChangeState, CheckReport, ConfigSource, PendingReport, Response};
 use log::Level;
 use tokio::sync::oneshot;
 
@@ -15,7 +15,7 @@ use crate::apply::{self, Candidate};
 use crate::archive::{Archive, Change};
 use crate::engine::Engine;
 use crate::evidence::Evidence;
-use crate::import::Tried;
+use crate::import::{Importing, Tried};
 use crate::journal;
 use crate::reconcile::Waiter;
 use crate::report::{chain, ms};
@@ -93,6 +93,7 @@ pub fn clear_away(store: &Store) -> Option<String> {
 impl Engine {
     /// Whether a change may begin; else why not, with the remedy.
     pub fn may_change(&self) -> Result<(), String> {
+        self.is_importing()?;
         match &self.pending {
             None => Ok(()),
             Some(pending) => Err(refusal(pending.trial.left(Instant::now()))),
@@ -223,6 +224,9 @@ impl Engine {
 
     /// `config confirm`.
     pub fn confirm(&mut self, by: &str, reply: oneshot::Sender<Response>) {
+        if let Err(message) = self.is_importing() {
+            return drop(reply.send(Response::Error { message }));
+        }
         if let Err(message) = self.keep_pending(by, reply) {
             self.tell(Level::Error, &message);
         }
@@ -234,16 +238,38 @@ impl Engine {
             let _ = reply.send(self.nothing_pending());
             return Ok(());
         };
-        let kept = match &pending.import {
-            Some(tried) => self.keep_import(tried),
-            None => self
-                .store
-                .rename(PENDING_FILE, CONFIG_FILE)
-                .map_err(|error| chain(&error)),
-        };
+        if let Some(tried) = &pending.import {
+            let export = tried.kept(&self.checks.drains);
+            self.commit_import(
+                export,
+                Importing::Trial {
+                    by: by.to_owned(),
+                    reply,
+                },
+            );
+            return Ok(());
+        }
+        let kept = journal::withdraw(&self.store).and_then(|_| {
+            let renamed = self.store.rename(PENDING_FILE, CONFIG_FILE);
+            renamed.map_err(|error| chain(&error))
+        });
         let text = kept.and_then(|()| self.file());
-        let text = match text {
-            Ok(text) => text,
+        self.kept(text.map(|text| (text, None)), by, reply)
+    }
+
+    /// `kept`: the text that is lb.toml now, and what is to be told of it; or why it is not.
+    pub fn kept(
+        &mut self,
+        kept: Result<(Vec<u8>, Option<String>), String>,
+        by: &str,
+        reply: oneshot::Sender<Response>,
+    ) -> Result<(), String> {
+        let Some(pending) = &self.pending else {
+            let _ = reply.send(self.nothing_pending());
+            return Ok(());
+        };
+        let (text, remark) = match kept {
+            Ok(kept) => kept,
             Err(why) => {
                 let message = format!(
                     "the configuration cannot be confirmed: {why}; it returns to the former one in {} s",
@@ -264,13 +290,20 @@ impl Engine {
         self.last_trial = Some((Instant::now(), told));
         self.source = ConfigSource::File;
         self.keeper.hold(text, change);
-        let report = self.changed_report(apply::faultless(), ChangeState::Confirmed);
+        let check = CheckReport {
+            warnings: remark.into_iter().collect(),
+            ..apply::faultless()
+        };
+        let report = self.changed_report(check, ChangeState::Confirmed);
         self.reconcile.config_changed([Waiter { report, reply }]);
         Ok(())
     }
 
     /// `config abort`.
     pub fn abort(&mut self, by: &str, reply: oneshot::Sender<Response>) {
+        if let Err(message) = self.is_importing() {
+            return drop(reply.send(Response::Error { message }));
+        }
         if self.pending.is_none() {
             let _ = reply.send(self.nothing_pending());
             return;
@@ -293,7 +326,7 @@ impl Engine {
         };
         let import = pending.import.map(|tried| self.give_up_import(tried));
         let kept = match import {
-            Some(_) => format!("{kept}{NOT_KEPT}"),
+            Some(_) => format!("{kept}{NOT_KEPT}{}", self.take_back_import(pending.former.mark)),
             None => kept,
         };
         let told = format!("{RETURNED}: {why}; {kept}");
@@ -321,7 +354,7 @@ impl Engine {
 
     /// When the loop has to look at the trial again.
     pub fn trial_deadline(&self) -> Option<Instant> {
-        let pending = self.pending.as_ref()?;
+        let pending = self.pending.as_ref().filter(|_| self.importing.is_none())?;
         let look = pending.evidence.next_look(&pending.trial);
         Some(look.map_or(pending.trial.deadline(), |look| {
             look.min(pending.trial.deadline())
@@ -330,12 +363,22 @@ impl Engine {
 
     /// Looks at what is asserted, when it is time, and ends the trial when that is due.
     pub fn attend_trial(&mut self, now: Instant) {
+        if self.importing.is_some() {
+            // It is being kept.
+            return;
+        }
         self.look_at_assertions(now);
         let Some(pending) = &self.pending else {
             return;
         };
         match pending.trial.verdict(now) {
             Verdict::Wait => {}
+            // It could not be kept before.
+            Verdict::Confirm if pending.import.as_ref().is_some_and(|tried| tried.was_refused) => {
+                if self.trial_is_over(now) {
+                    self.return_unconfirmed();
+                }
+            }
             Verdict::Confirm => {
                 let (reply, _nobody_waits) = oneshot::channel();
                 if self.keep_pending("what the file asserts", reply).is_err() && self.trial_is_over(now) {

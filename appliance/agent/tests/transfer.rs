@@ -469,3 +469,122 @@ fn an_import_that_was_decided_is_completed_by_the_next_start() {
     let replaced = next.status().config.replaced.unwrap();
     assert!(replaced.contains("was completed"), "{replaced}");
 }
+
+/// Its journal stays: the disk had failed when it was to be removed. What comes later counts, whatever it is.
+#[test]
+fn what_is_changed_later_gives_up_an_import_that_is_not_complete() {
+    let exported = export(&machine(), false).text;
+    let put = |appliance: &Appliance, confirm_ms| {
+        let text = config(&[(80, &[(1, 1), (4, 1)])]);
+        match appliance.ask(&Request::ConfigPut {
+            text,
+            terms: terms(confirm_ms),
+        }) {
+            Response::Apply(report) => assert!(report.applied, "{report:?}"),
+            other => panic!("{other:?}"),
+        }
+    };
+    let changes: [(&dyn Fn(&Appliance), &str); 4] = [
+        (
+            &|appliance| put(appliance, None),
+            "172.16.0.1:80*0 172.16.0.4:80*1",
+        ),
+        (&|appliance| put(appliance, Some(60_000)), "172.16.0.1:80*0"),
+        (
+            &|appliance| match appliance.ask(&Request::ConfigApply { terms: terms(None) }) {
+                Response::Apply(report) => assert!(report.applied, "{report:?}"),
+                other => panic!("{other:?}"),
+            },
+            "172.16.0.1:80*0",
+        ),
+        (
+            &|appliance| {
+                let (server, service) = ("172.16.0.1".to_owned(), None);
+                drop(appliance.ask(&Request::Undrain { server, service }));
+            },
+            "172.16.0.1:80*1",
+        ),
+    ];
+    for (change, expected) in changes {
+        let appliance = another();
+        std::fs::write(appliance.file(JOURNAL), &exported).unwrap();
+        change(&appliance);
+        assert!(!appliance.file(JOURNAL).exists());
+        let next = appliance.after_power_cut();
+        web_becomes(&next, expected);
+        nothing_is_left(&next);
+    }
+}
+
+#[test]
+fn nothing_is_changed_while_an_import_cannot_be_given_up() {
+    let appliance = another();
+    // What cannot be removed, also by root.
+    std::fs::create_dir(appliance.file(JOURNAL)).unwrap();
+    for confirm_ms in [None, Some(60_000)] {
+        let text = config(&[(80, &[(1, 1), (4, 1)])]);
+        for request in [
+            Request::ConfigPut {
+                text,
+                terms: terms(confirm_ms),
+            },
+            Request::ConfigApply {
+                terms: terms(confirm_ms),
+            },
+        ] {
+            let said = refused(appliance.ask(&request));
+            assert!(
+                said.starts_with("nothing was changed: an import that is not complete")
+                    && said.contains("cannot be given up"),
+                "{said}"
+            );
+        }
+    }
+    assert_eq!(read(&appliance.file(CONFIG_FILE)), other());
+    let (server, service) = ("172.16.0.1".to_owned(), None);
+    match appliance.ask(&Request::Undrain { server, service }) {
+        Response::Drains(report) => assert!(report.persist_fault.unwrap().contains("cannot be given up")),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A disk may take its time.
+#[test]
+fn the_loop_goes_on_while_an_import_is_written() {
+    let exported = export(&machine(), false).text;
+    let second = another();
+    let slow = second.file("ca.pem");
+    // Whoever reads it waits until it is written.
+    let made = std::process::Command::new("mkfifo").arg(&slow).status().unwrap();
+    assert!(made.success());
+    std::thread::scope(|scope| {
+        let importing = scope.spawn(|| import(&second, &exported, None));
+        let put = Request::ConfigPut {
+            text: other(),
+            terms: terms(None),
+        };
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        loop {
+            assert!(std::time::Instant::now() < deadline);
+            match second.ask(&put) {
+                Response::Error { message } if message.contains("an import is being written") => break,
+                _ => std::thread::sleep(std::time::Duration::from_millis(20)),
+            }
+        }
+        assert_eq!(second.status().services, 1);
+        let (server, service) = ("172.16.0.1".to_owned(), None);
+        for request in [
+            Request::Undrain { server, service },
+            Request::ConfigExport { without_keys: false },
+            Request::ConfigConfirm {
+                by: "test".to_owned(),
+            },
+        ] {
+            let said = refused(second.ask(&request));
+            assert!(said.contains("an import is being written"), "{said}");
+        }
+        drop(std::fs::OpenOptions::new().write(true).open(&slow).unwrap());
+        assert!(importing.join().unwrap().persisted);
+    });
+    is_the_first(&second);
+}

@@ -3,14 +3,15 @@
 //! Must not: read files, or judge the configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::config::MAX_BYTES;
-use crate::history::sha256;
+use crate::history::{self, hexadecimal, sha256};
 use crate::reset::is_identity;
 use crate::secrets::KEY_BEGINS;
 use crate::seed::is_plain_name;
@@ -32,6 +33,9 @@ pub const MOST_BYTES: usize = MAX_BYTES;
 /// Of one certificate or key, and how many of them, as of a seed.
 pub const MOST_FILE: usize = 1 << 20;
 pub const MOST_FILES: usize = 64;
+
+/// The second is ext4's own.
+const OUR_DIRECTORIES: [&str; 2] = [history::DIRECTORY, "lost+found"];
 
 const FORMAT: u32 = 1;
 const MAGIC: &str = "lb-export";
@@ -123,7 +127,12 @@ pub fn holds_key(content: &[u8]) -> bool {
 
 /// Whether a file beside lb.toml may be in an export: no other file of the config volume, whatever lb.toml says.
 pub fn may_hold(name: &str, content: &[u8]) -> bool {
-    is_plain_name(name) && is_identity(name, content) && content.len() <= MOST_FILE
+    is_plain_name(name) && !is_our_directory(name) && is_identity(name, content) && content.len() <= MOST_FILE
+}
+
+/// Whether a directory beside lb.toml has this name, or will have it: no file may take its place.
+pub fn is_our_directory(name: &str) -> bool {
+    OUR_DIRECTORIES.contains(&name)
 }
 
 /// How the content of a part stands in the lines.
@@ -154,6 +163,20 @@ impl Form {
 
 impl Export {
     pub fn text(&self) -> Result<String, WriteError> {
+        let mut text = String::new();
+        self.write(&mut text)?;
+        Ok(text)
+    }
+
+    /// Whether this is its text; without a second one in memory.
+    pub fn is_text(&self, text: &str) -> Result<bool, WriteError> {
+        let mut rest = Expected(Some(text));
+        self.write(&mut rest)?;
+        Ok(rest.0 == Some(""))
+    }
+
+    /// An error may have left a beginning.
+    fn write(&self, out: &mut impl Write) -> Result<(), WriteError> {
         if self.files.len() + self.left_out.len() > MOST_FILES {
             return Err(WriteError::TooMany(self.files.len() + self.left_out.len()));
         }
@@ -165,19 +188,15 @@ impl Export {
         if let Some(name) = strange.or_else(|| left_out.find(|name| !is_plain_name(name))) {
             return Err(WriteError::NoIdentity(name.clone()));
         }
-        let mut text = format!(
-            "{MAGIC} {FORMAT}\nversion {}\nhost {}\nmade {}\nparts {}\n",
-            words(&self.origin.version),
-            words(&self.origin.host),
-            words(&self.origin.made),
-            2 + self.files.len() + self.left_out.len()
-        );
-        part(
-            &mut text,
-            Kind::Configuration,
-            "lb.toml",
-            self.configuration.as_bytes(),
-        );
+        let mut text = Measured::new(out);
+        line(&mut text, format_args!("{MAGIC} {FORMAT}"));
+        line(&mut text, format_args!("version {}", words(&self.origin.version)));
+        line(&mut text, format_args!("host {}", words(&self.origin.host)));
+        line(&mut text, format_args!("made {}", words(&self.origin.made)));
+        let parts = 2 + self.files.len() + self.left_out.len();
+        line(&mut text, format_args!("parts {parts}"));
+        let configuration = self.configuration.as_bytes();
+        part(&mut text, Kind::Configuration, "lb.toml", configuration);
         part(&mut text, Kind::Drains, "drains.toml", self.drains.as_bytes());
         for (name, content) in &self.files {
             part(&mut text, Kind::of_file(content), name, content);
@@ -185,20 +204,59 @@ impl Export {
         for name in &self.left_out {
             line(&mut text, format_args!("left-out {name}"));
         }
-        let (length, digest) = (text.len(), sha256(text.as_bytes()));
+        let (length, digest) = (text.length, hexadecimal(&text.digest.clone().finalize()));
         line(&mut text, format_args!("end {length} bytes, sha256 {digest}"));
-        match text.len() {
+        match text.length {
             length if length > MOST_BYTES => Err(WriteError::TooLong(length)),
-            _ => Ok(text),
+            _ => Ok(()),
         }
     }
 }
 
-fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
-    writeln!(text, "{line}").expect("a String takes what is written");
+/// What is written, with its length and sum so far. Behind the most that an export may have nothing is written, only measured.
+struct Measured<'w, W> {
+    out: &'w mut W,
+    length: usize,
+    digest: Sha256,
 }
 
-fn part(text: &mut String, kind: Kind, name: &str, content: &[u8]) {
+impl<'w, W: Write> Measured<'w, W> {
+    fn new(out: &'w mut W) -> Self {
+        let digest = Sha256::new();
+        Measured {
+            out,
+            length: 0,
+            digest,
+        }
+    }
+}
+
+impl<W: Write> Write for Measured<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.length += text.len();
+        self.digest.update(text.as_bytes());
+        match self.length <= MOST_BYTES {
+            true => self.out.write_str(text),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What is still to come of a text; nothing, once something else came.
+struct Expected<'t>(Option<&'t str>);
+
+impl Write for Expected<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 = self.0.and_then(|rest| rest.strip_prefix(text));
+        Ok(())
+    }
+}
+
+fn line(text: &mut impl Write, line: fmt::Arguments<'_>) {
+    writeln!(text, "{line}").expect("neither a String nor a comparison refuses what is written");
+}
+
+fn part(text: &mut impl Write, kind: Kind, name: &str, content: &[u8]) {
     let form = Form::of(content);
     line(
         text,

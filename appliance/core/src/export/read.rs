@@ -7,7 +7,9 @@ use std::ops::RangeInclusive;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Export, FORMAT, Fault, Form, Kind, MAGIC, MOST_BYTES, Origin, holds_key, may_hold};
+use super::{
+    Export, FORMAT, Fault, Form, Kind, MAGIC, MOST_BYTES, MOST_FILES, Origin, WriteError, holds_key, may_hold,
+};
 use crate::config::quoted;
 use crate::history::sha256;
 use crate::seed::is_plain_name;
@@ -15,6 +17,9 @@ use crate::seed::is_plain_name;
 const DAMAGED: &str = "it was edited, or damaged on the way; nothing of it is taken: export it again";
 const NOT_WHOLE: &str = "the text ends before its line `end`: it is not whole, and nothing of it is taken; send it again to its last line";
 const NO_LINE: &str = "this is no line of an export here; a long line that a terminal has broken in two looks so, or one that is missing";
+
+/// Of parts that are not known so many are named.
+const MOST_UNKNOWN: usize = 8;
 
 /// All of it. `own`: the version that reads.
 pub fn read(bytes: &[u8], own: &str) -> Result<Export, Fault> {
@@ -36,17 +41,23 @@ pub fn read(bytes: &[u8], own: &str) -> Result<Export, Fault> {
     let mut found = Found::default();
     for _ in 0..parts(&mut lines)? {
         found.item(&mut lines)?;
+        // Before memory is full of their names.
+        let files = found.files.len() + found.left_out.len();
+        if files > MOST_FILES {
+            let error = WriteError::TooMany(files);
+            return Err(lines.fault(format!("{error}; nothing of it is taken")));
+        }
     }
     end(&mut lines)?;
     let export = found.export(origin, own)?;
     // One export has one text: what is written otherwise is none of ours.
-    match export.text() {
-        Ok(same) if same == text => Ok(export),
-        Ok(other) => Err(differs(text, &other)),
-        Err(error) => Err(Fault {
-            line: 1,
-            text: format!("{error}; nothing of it is taken"),
-        }),
+    let unfit = |error| Fault {
+        line: 1,
+        text: format!("{error}; nothing of it is taken"),
+    };
+    match export.is_text(text).map_err(unfit)? {
+        true => Ok(export),
+        false => Err(differs(text, &export.text().map_err(unfit)?)),
     }
 }
 
@@ -186,6 +197,7 @@ struct Found {
     left_out: BTreeSet<String>,
     /// Parts that this version does not know, with the line of the first.
     unknown: Vec<String>,
+    more_unknown: usize,
     unknown_at: usize,
 }
 
@@ -205,7 +217,10 @@ impl Found {
             if self.unknown.is_empty() {
                 self.unknown_at = at;
             }
-            self.unknown.push(quoted(&format!("{} {}", part.kind, part.name)));
+            match self.unknown.len() < MOST_UNKNOWN {
+                true => self.unknown.push(quoted(&format!("{} {}", part.kind, part.name))),
+                false => self.more_unknown += 1,
+            }
             return Ok(());
         };
         self.take(kind, part.name, content)
@@ -246,10 +261,14 @@ impl Found {
 
     fn export(self, origin: Origin, own: &str) -> Result<Export, Fault> {
         if !self.unknown.is_empty() {
+            let more = match self.more_unknown {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
             return Err(Fault {
                 line: self.unknown_at,
                 text: format!(
-                    "{} is not known to this version ({own}), and would be lost; the export is of version {}: import it there, or bring this machine to \
+                    "{}{more} is not known to this version ({own}), and would be lost; the export is of version {}: import it there, or bring this machine to \
                      that version first",
                     self.unknown.join(", "),
                     quoted(&origin.version)

@@ -241,6 +241,43 @@ fn limits_are_told() {
     );
 }
 
+#[test]
+fn no_directory_of_ours_is_a_file() {
+    for name in ["history", "lost+found"] {
+        assert!(!may_hold(name, CERTIFICATE.as_bytes()), "{name}");
+        let files = BTreeMap::from([(name.to_owned(), CERTIFICATE.as_bytes().to_vec())]);
+        let export = Export { files, ..export() };
+        assert_eq!(export.text(), Err(WriteError::NoIdentity(name.to_owned())));
+    }
+    let text = export().text().unwrap();
+    let said = fault(&sealed(&without_end(&text).replace(" ca.pem ", " history ")));
+    assert!(
+        said.text.starts_with("`history` is neither a certificate nor"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_not_known_is_named_within_bounds() {
+    let text = export().text().unwrap();
+    let unknown: String = (0..2_000)
+        .map(|at| format!("part users u{at} text, 0 bytes, sha256 {}\n", sha256(b"")))
+        .collect();
+    let body = without_end(&text).replace("parts 5\n", &format!("parts 2005\n{unknown}"));
+    let said = fault(&sealed(&body)).text;
+    assert!(
+        said.contains("`users u7` and 1992 more is not known") && said.len() < 1_000,
+        "{said}"
+    );
+    let names: String = (0..2_000).map(|at| format!("left-out n{at}\n")).collect();
+    let body = without_end(&text).replace("parts 5\n", &format!("parts 2005\n{names}"));
+    let said = fault(&sealed(&body));
+    assert!(
+        said.line < 100 && said.text.contains("holds 64 at most"),
+        "{said}"
+    );
+}
+
 fn name() -> impl Strategy<Value = String> {
     "[a-z0-9][a-z0-9._-]{0,20}"
         .prop_filter("a name of ours", |name| is_identity(name, CERTIFICATE.as_bytes()))
