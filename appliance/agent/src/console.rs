@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use lb_core::console::FORGOTTEN;
 use lb_core::console::password::{FILE, Stored};
+use lb_core::console::{FORGOTTEN, IGNORED};
 use lb_core::control::{ConsoleNews, ConsoleReport, Response};
 use log::Level;
 
@@ -28,8 +28,14 @@ pub fn report(store: &Store) -> ConsoleReport {
     ConsoleReport::of(&Stored::of(store.read(FILE)))
 }
 
-/// In a sentence, if init has removed the password in this boot. It is told once.
+/// In a sentence, if init has removed the password in this boot, or keeps it from counting. That it was removed is told once.
 pub fn forgotten(runtime: &Path) -> Option<String> {
+    if let Ok(by) = fs::read_to_string(runtime.join(IGNORED)) {
+        return Some(format!(
+            "the password of the consoles does not count until the next boot, as was ordered {}: it could not be removed",
+            by.trim()
+        ));
+    }
     let mark = runtime.join(FORGOTTEN);
     let by = fs::read_to_string(&mark).ok()?;
     if let Err(error) = fs::remove_file(&mark) {
@@ -50,5 +56,14 @@ mod tests {
         let told = "the password of the consoles was removed at the boot menu";
         assert_eq!(forgotten(dir.path()).as_deref(), Some(told));
         assert_eq!(forgotten(dir.path()), None);
+        // It goes on to be so.
+        fs::write(dir.path().join(IGNORED), "at the boot menu\n").unwrap();
+        for _ in 0..2 {
+            let told = forgotten(dir.path()).unwrap();
+            assert!(
+                told.contains("does not count until the next boot, as was ordered at the boot menu"),
+                "{told}"
+            );
+        }
     }
 }

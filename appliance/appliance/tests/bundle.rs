@@ -5,7 +5,9 @@ mod stage;
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use lb_core::console::password::{FILE, Record, SALT_BYTES};
 use lb_core::control::*;
 use serde_json::Value;
 use stage::{APPLIANCE, FakeAgent, SERIAL, Terminal, answer, encode};
@@ -70,6 +72,7 @@ fn applctl(agent: &FakeAgent, words: &[&str]) -> String {
         .arg("--socket")
         .arg(&agent.socket)
         .args(words)
+        .env("LB_CONFIG_DIRECTORY", agent.volume())
         .output()
         .unwrap();
     assert!(
@@ -104,6 +107,14 @@ fn turned_back(session: &str, directory: &Path) {
 fn what_was_sent_is_turned_back_and_holds_no_secret() {
     let agent = FakeAgent::start(leaky);
     agent.write_init_report(&InitReport::default());
+    std::fs::create_dir(agent.volume()).unwrap();
+    let password = Record::new(b"planted password", [7; SALT_BYTES], Duration::from_mins(1)).text();
+    std::fs::write(agent.volume().join(FILE), &password).unwrap();
+    let hash = password.lines().find(|line| line.contains("$argon2id$")).unwrap();
+    // Wherever it comes from: also out of a file that a start would read.
+    let applied = format!("hostname = \"lb\" # {hash}\n");
+    std::fs::write(agent.volume().join("lb.applied.toml"), applied).unwrap();
+    let hash = hash.rsplit_once("p=1$").unwrap().1;
     let session = applctl(&agent, &["support-bundle"]);
     let directory = tempfile::tempdir().unwrap();
     turned_back(&session, directory.path());
@@ -113,8 +124,10 @@ fn what_was_sent_is_turned_back_and_holds_no_secret() {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(!text.contains("planted"), "{}: {text}", path.display());
         assert!(!text.is_empty(), "{}", path.display());
+        assert!(!text.contains(hash), "{}: {text}", path.display());
         names.push(path.file_name().unwrap().to_string_lossy().into_owned());
     }
+    assert!(!names.iter().any(|name| name == FILE));
     for expected in [
         "version.txt",
         "status.txt",

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
+use lb_core::console::IGNORED;
 use lb_core::console::lock::IDLE;
 use lb_core::console::password::{FILE, Record};
 use lb_core::control::{ConsoleNews, Request};
@@ -316,6 +317,94 @@ fn a_put_that_waits_for_its_text_locks_and_loses_none_of_it() {
         agent.put(),
         ["hostname = \"lb\"\n[[interface]]\nname = \"eth0\"\n"]
     );
+}
+
+/// Somebody types on, and means other questions.
+#[test]
+fn what_follows_a_wrong_password_is_no_command_and_no_attempt() {
+    let agent = guarded();
+    let mut terminal = opened(&agent);
+    terminal.send("console password set\rguess\rversion\rversion\r");
+    terminal.expect("this is not the password");
+    terminal.prompt();
+    assert!(terminal.command("console password").contains("locks"));
+    assert!(find(&terminal.output(), b"Kernel").is_none());
+    // Typed ahead of the lock, while a command runs: none of it is looked at as a password.
+    std::thread::sleep(Duration::from_secs(1));
+    terminal.send("console lock\rone\rtwo\r");
+    terminal.expect(QUESTION);
+    std::thread::sleep(Duration::from_millis(300));
+    unlock(&mut terminal);
+    terminal.prompt();
+    let wrong = news(&agent);
+    assert_eq!(
+        wrong,
+        [
+            ConsoleNews::WrongPassword { times: 1 },
+            ConsoleNews::Unlocked { wrong: 1 }
+        ]
+    );
+}
+
+/// Two people are at it.
+#[test]
+fn what_was_changed_meanwhile_is_not_replaced() {
+    let agent = guarded();
+    let mut terminal = opened(&agent);
+    let file = agent.volume().join(FILE);
+    let other = Record::new(b"another one", [2; 16], *IDLE.start()).text();
+    terminal.send("console password set\r");
+    terminal.expect("Present password: ");
+    terminal.send(format!("{PASSWORD}\r"));
+    terminal.expect("New password: ");
+    terminal.send("mine\r");
+    terminal.expect("The same again: ");
+    fs::write(&file, &other).unwrap();
+    terminal.send("mine\r");
+    terminal.expect("nothing was changed: the password was changed at another console meanwhile");
+    terminal.prompt();
+    assert_eq!(fs::read_to_string(&file).unwrap(), other);
+}
+
+/// It could not be removed, and does not count in this boot; one that is set counts again.
+#[test]
+fn a_password_that_does_not_count_locks_nothing() {
+    let agent = guarded();
+    let mark = agent.socket.with_file_name(IGNORED);
+    fs::write(&mark, "at the boot menu").unwrap();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    assert!(terminal.command("console password").contains("no password"));
+    terminal.send("console password set\r");
+    terminal.expect("New password: ");
+    terminal.send("mine\r");
+    terminal.expect("The same again: ");
+    terminal.send("mine\r");
+    terminal.expect("OK. Each console asks for it");
+    terminal.prompt();
+    assert!(!mark.exists());
+    terminal.send("console lock\r");
+    terminal.expect(QUESTION);
+    terminal.send("mine\r");
+    terminal.expect("Unlocked.");
+    terminal.prompt();
+}
+
+/// A disk that does not answer is no reason to take another password, or none.
+#[test]
+fn a_file_that_cannot_be_read_any_more_still_counts_as_it_was() {
+    let agent = guarded();
+    let mut terminal = opened(&agent);
+    let file = agent.volume().join(FILE);
+    fs::remove_file(&file).unwrap();
+    // What cannot be read, also by root.
+    fs::create_dir(&file).unwrap();
+    terminal.send("console lock\r");
+    terminal.expect(QUESTION);
+    unlock(&mut terminal);
+    terminal.prompt();
+    terminal.send("console password remove\rguess\r");
+    terminal.expect("this is not the password");
+    terminal.prompt();
 }
 
 #[test]

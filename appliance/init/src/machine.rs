@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use lb_core::console::password::Stored;
 use lb_core::control::{INIT_REPORT, InitReport};
 use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 
@@ -20,6 +21,10 @@ use crate::seat::{self, Mode, Seat};
 pub const AGENT_READY: &str = "/run/lb/agent.ready";
 /// A VGA screen, less one: some terminals wrap in the last column.
 const SCREEN_COLUMNS: usize = 79;
+/// How soon a password is noticed that was set while a rescue prompt is open.
+const GLANCE: Duration = Duration::from_secs(30);
+/// What was on the screen is not for who comes by (ECMA-48: CUP, ED).
+const EMPTY_SCREEN: &str = "\x1b[H\x1b[2J";
 /// Of everything that may be killed when memory runs out, the agent comes last.
 const AGENT_OOM_SCORE: &str = "-900";
 
@@ -41,6 +46,8 @@ pub struct Machine {
     pub consoles_due: Option<Instant>,
     /// The agent was given up as not ready, and may become so.
     pub ready_is_late: bool,
+    /// When a rescue prompt has to be looked at: it locks as a console does.
+    pub next_lock: Option<Instant>,
     /// What was said before there were seats.
     unheard: String,
     published: InitReport,
@@ -70,6 +77,7 @@ impl Machine {
             menu: None,
             consoles_due: None,
             ready_is_late: false,
+            next_lock: None,
             unheard: String::new(),
             published: InitReport::default(),
         }
@@ -134,6 +142,30 @@ impl Machine {
             let told = matches!(&seat.mode, Mode::Rescue { reason: known } if known == reason);
             if seat.console.pid().is_none() && !told {
                 rescue_at(seat, reason);
+            }
+        }
+    }
+
+    /// A rescue prompt that is left alone locks, also when the password was set meanwhile.
+    pub fn lock_rescue(&mut self, now: Instant, stored: impl FnOnce() -> Stored) {
+        let is_open = |seat: &Seat| seat.locks_at(Duration::ZERO).is_some();
+        self.next_lock = None;
+        if !self.seats.iter().any(is_open) {
+            return;
+        }
+        let stored = stored();
+        self.next_lock = Some(now + GLANCE);
+        let Some(idle) = stored.idle() else { return };
+        for seat in &mut self.seats {
+            match (seat.locks_at(idle), &seat.mode) {
+                (Some(at), Mode::Rescue { reason }) if at <= now => {
+                    let reason = reason.clone();
+                    log::info!("{}: the rescue prompt is locked", seat.name);
+                    seat.say(EMPTY_SCREEN);
+                    show_rescue(seat, &reason, &stored);
+                }
+                (Some(at), _) => self.next_lock = self.next_lock.min(Some(at)),
+                _ => {}
             }
         }
     }
@@ -238,15 +270,19 @@ impl Machine {
 
 fn rescue_at(seat: &mut Seat, reason: &str) {
     log::warn!("{}: rescue prompt: {reason}", seat.name);
-    let stored = password::stored();
-    let gate = Gate::new(&stored, Instant::now());
+    show_rescue(seat, reason, &password::stored());
+}
+
+fn show_rescue(seat: &mut Seat, reason: &str, stored: &Stored) {
+    let now = Instant::now();
+    let gate = Gate::new(stored, now);
     let is_locked = gate.is_some();
-    seat.rescue(reason, gate);
+    seat.rescue(reason, gate, now);
     if is_locked {
         // What failed is no secret; what can be typed is for those who know the password.
         seat.say(&format!(
             "\n*** This machine needs help: {reason}\n{}",
-            Gate::text(&stored)
+            Gate::text(stored)
         ));
     } else {
         seat.say(&crate::rescue::banner(reason));
@@ -306,5 +342,49 @@ mod tests {
         machine.problem("the clock is wrong".to_owned());
         assert_eq!(machine.unheard.lines().next(), Some("[  2.31] Mounts"));
         assert_eq!(machine.report.problems, ["the clock is wrong"]);
+    }
+
+    #[test]
+    fn a_rescue_prompt_that_is_left_alone_locks() {
+        use lb_core::console::password::{Record, SALT_BYTES};
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&ours).unwrap();
+        unlockpt(&ours).unwrap();
+        let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+        let seat = Seat::open(name.strip_prefix("/dev/").unwrap()).unwrap();
+        let mut machine = Machine::new(|_, _| Ok(()));
+        machine.seats.push(seat);
+        let begun = Instant::now();
+        let none = || Stored::None;
+        machine.lock_rescue(begun, || panic!("nobody is at a rescue prompt"));
+        show_rescue(&mut machine.seats[0], "EIO", &Stored::None);
+        machine.lock_rescue(begun, none);
+        assert_eq!(machine.next_lock, Some(begun + GLANCE));
+        machine.lock_rescue(begun + Duration::from_hours(24), none);
+        assert!(
+            machine.seats[0].gate.is_none(),
+            "without a password nothing locks"
+        );
+        let idle = Duration::from_secs(20);
+        let set = || Stored::Set(Record::new(b"secret", [1; SALT_BYTES], idle));
+        machine.lock_rescue(begun, set);
+        assert!(machine.seats[0].gate.is_none());
+        let due = machine.next_lock.unwrap();
+        assert!(due >= begun + idle && due < begun + GLANCE);
+        rustix::io::write(&ours, b"help\n").unwrap();
+        let later = begun + Duration::from_secs(15);
+        // It comes to the other end a moment later.
+        let mut typed = Vec::new();
+        while typed.is_empty() {
+            typed = machine.seats[0].typed(later);
+        }
+        assert_eq!(typed, ["help"]);
+        machine.lock_rescue(due, set);
+        assert!(machine.seats[0].gate.is_none(), "a line was typed");
+        machine.lock_rescue(later + idle, set);
+        assert!(machine.seats[0].gate.is_some());
+        machine.lock_rescue(later + idle, || panic!("nothing is open"));
+        assert_eq!(machine.next_lock, None);
     }
 }

@@ -4,11 +4,13 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use lb_core::console::FORGOTTEN;
+use lb_core::console::known::Known;
 use lb_core::console::lock::{Attempt, Lock};
 use lb_core::console::password::{FILE, Stored};
+use lb_core::console::{FORGOTTEN, IGNORED};
 use lb_core::control::{ConsoleNews, INIT_REPORT};
 
 use crate::refused::Refused;
@@ -20,42 +22,94 @@ pub const PROMPT: &str = "Password: ";
 /// What no password can open, and everybody may know.
 const WAY_BACK: &str = "Forgotten? Restart the machine with Ctrl-O held down: `forget-password` in its boot\n\
                         menu removes the password, and nothing else.\n";
+/// A key that is held down comes some ten times in a second.
+const TELL_AGAIN: Duration = Duration::from_mins(1);
+
+static KNOWN: Mutex<Known> = Mutex::new(Known::nothing());
 
 /// What the mounted config volume says; nothing where none is mounted.
 pub fn stored() -> Stored {
-    read(Path::new(CONFIG))
+    if Path::new(INIT_REPORT).with_file_name(IGNORED).exists() {
+        return Stored::None;
+    }
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (stored, told) = known.take(read(Path::new(CONFIG)));
+    if let Some(told) = told {
+        log::error!("{told}");
+    }
+    stored
 }
 
-fn read(volume: &Path) -> Stored {
+fn read(volume: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(volume.join(FILE)) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Stored::None,
-        Err(error) => return Stored::of(Err(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
     };
     let mut bytes = Vec::new();
-    Stored::of(file.take(MOST_BYTES).read_to_end(&mut bytes).map(|_| Some(bytes)))
+    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
 /// Whether there is something to forget, be it damaged.
 pub fn is_there(volume: &Path) -> bool {
-    read(volume) != Stored::None
+    !matches!(read(volume), Ok(None))
 }
 
-/// Removes the password, and leaves word of it for the agent. `by` is how it was ordered. False: there is none.
-pub fn forget(volume: &Path, by: &str) -> Result<bool, Refused> {
+/// What came of an order to forget the password.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Forgotten {
+    /// There is none.
+    Nothing,
+    Removed,
+    /// It could not be removed, and does not count in this boot.
+    Ignored(Refused),
+}
+
+/// Removes the password, or keeps it from counting, and leaves word of it in `runtime`. `by` is how it was ordered.
+pub fn forget(volume: &Path, runtime: &Path, by: &str) -> Result<Forgotten, Refused> {
     let path = volume.join(FILE);
     let removed = match fs::remove_file(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Forgotten::Nothing),
         Err(error) => Err(error),
         Ok(()) => File::open(volume).and_then(|volume| volume.sync_all()),
     };
-    removed.map_err(Refused::to(format!("remove {}", path.display())))?;
-    let mark = Path::new(INIT_REPORT).with_file_name(FORGOTTEN);
-    if let Err(error) = fs::write(&mark, by) {
-        // The log and the report say it as well.
-        log::warn!("{}: {error}", mark.display());
+    let removed = removed.map_err(Refused::to(format!("remove {}", path.display())));
+    let mark = runtime.join(if removed.is_ok() { FORGOTTEN } else { IGNORED });
+    let marked = fs::write(&mark, by);
+    match (removed, marked) {
+        (Ok(()), marked) => {
+            if let Err(error) = marked {
+                // The log and the report say it as well.
+                log::warn!("{}: {error}", mark.display());
+            }
+            Ok(Forgotten::Removed)
+        }
+        (Err(refused), Ok(())) => Ok(Forgotten::Ignored(refused)),
+        (Err(refused), Err(_)) => Err(refused),
     }
-    Ok(true)
+}
+
+/// A refusal that somebody can cause without end: it is told once, and then now and again with how often it happened.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    told: Option<Instant>,
+    untold: u32,
+}
+
+impl Refusals {
+    /// How many there were since it was told last, if it is to be told now.
+    pub fn one_more(&mut self, now: Instant) -> Option<u32> {
+        self.untold = self.untold.saturating_add(1);
+        if self
+            .told
+            .is_some_and(|told| now.saturating_duration_since(told) < TELL_AGAIN)
+        {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
 }
 
 /// The lock of one seat's rescue prompt.
@@ -143,21 +197,43 @@ mod tests {
 
     #[test]
     fn what_is_there_is_forgotten_once() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(!is_there(dir.path()));
-        assert_eq!(forget(dir.path(), "at the boot menu"), Ok(false));
+        let (volume, runtime) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let forget = || forget(volume.path(), runtime.path(), "at the boot menu");
+        assert!(!is_there(volume.path()));
+        assert_eq!(forget(), Ok(Forgotten::Nothing));
         for content in [record().text(), "damaged".to_owned()] {
-            fs::write(dir.path().join(FILE), content).unwrap();
-            assert!(is_there(dir.path()));
-            assert_eq!(forget(dir.path(), "at the boot menu"), Ok(true));
-            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+            fs::write(volume.path().join(FILE), content).unwrap();
+            assert!(is_there(volume.path()));
+            assert_eq!(forget(), Ok(Forgotten::Removed));
+            assert_eq!(fs::read_dir(volume.path()).unwrap().count(), 0);
+            let mark = fs::read_to_string(runtime.path().join(FORGOTTEN)).unwrap();
+            assert_eq!(mark, "at the boot menu");
         }
-        fs::create_dir(dir.path().join(FILE)).unwrap();
-        assert!(
-            matches!(read(dir.path()), Stored::Damaged(_)),
-            "what cannot be read is not nothing"
-        );
-        assert!(forget(dir.path(), "").is_err());
+        assert!(!runtime.path().join(IGNORED).exists());
+    }
+
+    /// A volume that cannot be written must not keep out who has forgotten the password.
+    #[test]
+    fn what_cannot_be_removed_does_not_count_in_this_boot() {
+        let (volume, runtime) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        // What cannot be removed, also by root.
+        fs::create_dir(volume.path().join(FILE)).unwrap();
+        assert!(is_there(volume.path()), "what cannot be read is not nothing");
+        let forgotten = forget(volume.path(), runtime.path(), "at the boot menu");
+        assert!(matches!(forgotten, Ok(Forgotten::Ignored(_))), "{forgotten:?}");
+        let mark = fs::read_to_string(runtime.path().join(IGNORED)).unwrap();
+        assert_eq!(mark, "at the boot menu");
+        assert!(!runtime.path().join(FORGOTTEN).exists());
+        assert!(forget(volume.path(), &runtime.path().join("none"), "").is_err());
+    }
+
+    #[test]
+    fn what_is_refused_without_end_is_told_now_and_again() {
+        let (now, mut refusals) = (Instant::now(), Refusals::default());
+        let told: Vec<u32> = (0..1_300)
+            .filter_map(|tenth| refusals.one_more(now + Duration::from_millis(100) * tenth))
+            .collect();
+        assert_eq!(told, [1, 600, 600]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use log::Level;
 use rustix::io::ioctl_fionbio;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::kmsg;
 
@@ -81,13 +82,20 @@ impl AsFd for LogPipe {
     }
 }
 
-/// Bytes in, lines out.
+/// Bytes in, lines out. One may be a password: what is not needed any more is emptied.
 #[derive(Debug, Default)]
 pub struct Lines {
-    partial: Vec<u8>,
+    partial: Zeroizing<Vec<u8>>,
 }
 
 impl Lines {
+    /// Has room for any line: what grows leaves copies behind.
+    pub fn of_a_terminal() -> Lines {
+        Lines {
+            partial: Zeroizing::new(Vec::with_capacity(LINE_BYTES)),
+        }
+    }
+
     pub fn take(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         for byte in bytes {
@@ -104,12 +112,12 @@ impl Lines {
 
     /// The line that has no end yet.
     pub fn finish(&mut self) -> Vec<String> {
-        let bytes = std::mem::take(&mut self.partial);
-        if bytes.is_empty() {
-            Vec::new()
-        } else {
-            vec![String::from_utf8_lossy(&bytes).into_owned()]
+        if self.partial.is_empty() {
+            return Vec::new();
         }
+        let line = String::from_utf8_lossy(&self.partial).into_owned();
+        self.partial.zeroize();
+        vec![line]
     }
 }
 

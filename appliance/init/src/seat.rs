@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::io::ioctl_fionbio;
-use rustix::termios::{InputModes, LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr};
+use rustix::termios::{
+    InputModes, LocalModes, OptionalActions, OutputModes, QueueSelector, tcflush, tcgetattr, tcsetattr,
+};
+use zeroize::Zeroizing;
 
 use crate::cmdline::Cmdline;
 use crate::password::Gate;
@@ -54,6 +57,8 @@ pub struct Seat {
     pub console: Program,
     /// The rescue prompt is locked.
     pub gate: Option<Gate>,
+    /// When a line was typed last, or the prompt was shown.
+    last_line: Instant,
     tty: File,
     quick_ends: u32,
     typed: Lines,
@@ -98,9 +103,10 @@ impl Seat {
             mode: Mode::Lines,
             console: Program::new(format!("console {name}"), &arguments),
             gate: None,
+            last_line: Instant::now(),
             tty,
             quick_ends: 0,
-            typed: Lines::default(),
+            typed: Lines::of_a_terminal(),
         }
     }
 
@@ -128,15 +134,26 @@ impl Seat {
     }
 
     /// Shows the rescue prompt. The console program may have left the terminal raw. Behind a gate nothing that is typed is shown.
-    pub fn rescue(&mut self, reason: &str, gate: Option<Gate>) {
+    pub fn rescue(&mut self, reason: &str, gate: Option<Gate>, now: Instant) {
         self.console.unwant();
         self.make_sane();
         self.show_typing(gate.is_none());
+        if gate.is_some() {
+            // What was typed ahead is no attempt.
+            let _ = tcflush(&self.tty, QueueSelector::IFlush);
+        }
         self.gate = gate;
-        self.typed = Lines::default();
+        self.last_line = now;
+        self.typed = Lines::of_a_terminal();
         self.mode = Mode::Rescue {
             reason: reason.to_owned(),
         };
+    }
+
+    /// When the rescue prompt locks if no line is typed; `None`: nothing is open here.
+    pub fn locks_at(&self, idle: Duration) -> Option<Instant> {
+        let is_open = matches!(self.mode, Mode::Rescue { .. }) && self.gate.is_none();
+        is_open.then(|| self.last_line + idle)
     }
 
     /// The console program is to run here from now on.
@@ -183,9 +200,12 @@ impl Seat {
 
     /// What was typed at the rescue prompt or the boot menu, line by line. The terminal edits the line.
     pub fn typed(&mut self, now: Instant) -> Vec<String> {
-        let mut bytes = [0; 1024];
-        match self.tty.read(&mut bytes) {
-            Ok(length) if length > 0 => self.typed.take(&bytes[..length]),
+        let mut bytes = Zeroizing::new([0; 1024]);
+        match self.tty.read(&mut *bytes) {
+            Ok(length) if length > 0 => {
+                self.last_line = now;
+                self.typed.take(&bytes[..length])
+            }
             // Ctrl-D, if the terminal is still there.
             Ok(_) if tcgetattr(&self.tty).is_ok() => vec![String::new()],
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Vec::new(),
@@ -214,8 +234,9 @@ impl Seat {
     }
 
     /// The password was typed.
-    pub fn open_gate(&mut self) {
+    pub fn open_gate(&mut self, now: Instant) {
         self.gate = None;
+        self.last_line = now;
         self.show_typing(true);
     }
 

@@ -43,7 +43,7 @@ fn lines_are_shown_and_what_is_typed_in_rescue_comes_back() {
     let (mut operator, mut seat) = seat();
     seat.say("[  2.31] Mounts\n");
     assert_eq!(shown(&mut operator), "[  2.31] Mounts\r\n");
-    seat.rescue("mount proc on /proc: ENOENT", None);
+    seat.rescue("mount proc on /proc: ENOENT", None, Instant::now());
     assert!(seat.typed(Instant::now()).is_empty());
     operator.write_all(b"wht\x7f\x7fhy\rlog\r").unwrap();
     let lines: Vec<_> = std::iter::repeat_with(|| seat.typed(Instant::now()))
@@ -60,11 +60,16 @@ fn lines_are_shown_and_what_is_typed_in_rescue_comes_back() {
 fn a_locked_rescue_prompt_shows_nothing_of_what_is_typed() {
     let (mut operator, mut seat) = seat();
     let damaged = lb_core::console::password::Stored::Damaged(String::new());
-    seat.rescue("console", Gate::new(&damaged, Instant::now()));
+    // What is typed ahead is no attempt.
+    seat.show_typing(false);
+    operator.write_all(b"ahead\r").unwrap();
+    until_readable(&seat);
+    seat.rescue("console", Gate::new(&damaged, Instant::now()), Instant::now());
+    assert!(seat.typed(Instant::now()).is_empty());
     operator.write_all(b"secret\r").unwrap();
     until_readable(&seat);
     assert_eq!(seat.typed(Instant::now()), ["secret"]);
-    seat.open_gate();
+    seat.open_gate(Instant::now());
     assert!(seat.gate.is_none());
     operator.write_all(b"why\r").unwrap();
     until_readable(&seat);
@@ -79,7 +84,7 @@ fn a_terminal_that_was_left_raw_edits_lines_again() {
     let mut raw = tcgetattr(&seat).unwrap();
     raw.make_raw();
     tcsetattr(&seat, OptionalActions::Now, &raw).unwrap();
-    seat.rescue("console", None);
+    seat.rescue("console", None, Instant::now());
     operator.write_all(b"help\r").unwrap();
     assert_eq!(seat.typed(Instant::now()), ["help"]);
     assert_eq!(shown(&mut operator), "help\r\n");

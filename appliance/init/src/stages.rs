@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use lb_core::control::INIT_REPORT;
 use lb_core::reset::Extent;
 use rustix::fs::{major, minor};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -15,6 +16,7 @@ use crate::boot::{Progress, Stage};
 use crate::button::Button;
 use crate::cmdline::Cmdline;
 use crate::machine::{AGENT_READY, Machine};
+use crate::password::Forgotten;
 use crate::refused::Refused;
 use crate::seat::Seat;
 use crate::{boot_menu, clock, kmsg, mounts, password, refused, reset, seat, seed, volume};
@@ -181,21 +183,29 @@ fn prepare_volume(machine: &mut Machine) -> Result {
     Ok(Progress::Done(if was_reset { "reset" } else { word }))
 }
 
-/// Somebody has forgotten the consoles' password, and could restart the machine. Loudly: whoever comes next must see that it is gone.
-pub fn forget_password(machine: &mut Machine, by: &str) -> bool {
-    match password::forget(Path::new(volume::CONFIG), by) {
-        Ok(false) => false,
-        Ok(true) => {
+/// Somebody has forgotten the consoles' password, and could restart the machine. Loudly: whoever comes next must see that it is gone. What has become of the
+/// password, if it locks nothing any more.
+pub fn forget_password(machine: &mut Machine, by: &str) -> Option<&'static str> {
+    let runtime = Path::new(INIT_REPORT).parent().unwrap_or(Path::new("/run/lb"));
+    match password::forget(Path::new(volume::CONFIG), runtime, by) {
+        Ok(Forgotten::Nothing) => None,
+        Ok(Forgotten::Removed) => {
             machine.problem(format!(
                 "the password of the consoles was removed {by}: no console is locked; `console password set` sets a new one"
             ));
-            true
+            Some("removed")
+        }
+        Ok(Forgotten::Ignored(refused)) => {
+            machine.problem(format!(
+                "the password of the consoles does not count until the next boot, as was ordered {by}: no console is locked; it could not be removed: {refused}"
+            ));
+            Some("ignored until the next boot")
         }
         Err(refused) => {
             machine.problem(format!(
                 "the password of the consoles is still there: {refused}; `reset --keep-identity` at the boot menu may remove it"
             ));
-            false
+            None
         }
     }
 }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::boot::Boot;
 use crate::machine::Machine;
-use crate::password::{self, Tried};
+use crate::password::{self, Refusals, Tried};
 use crate::rescue::{self, Command};
 use crate::seat::Mode;
 use crate::shutdown::go_down;
@@ -40,15 +40,20 @@ pub struct Init {
     signals: Option<Signals>,
     give_back: GiveBack,
     give_back_at: Option<Instant>,
+    /// Of Ctrl-Alt-Del.
+    refusals: Refusals,
 }
 
 type Part = fn(&mut Init);
 
 /// A turn, part by part.
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("reaping", |init| init.machine.reap(Instant::now())),
     ("boot", Init::step_boot),
     ("supervision", |init| init.machine.keep_running(Instant::now())),
+    ("locks", |init| {
+        init.machine.lock_rescue(Instant::now(), password::stored)
+    }),
     ("report", |init| init.machine.publish()),
     ("events", Init::serve_events),
 ];
@@ -74,6 +79,7 @@ impl Init {
             signals,
             give_back,
             give_back_at: None,
+            refusals: Refusals::default(),
         }
     }
 
@@ -207,6 +213,7 @@ impl Init {
         let next = starts
             .chain(machine.agent.next_start())
             .chain(machine.consoles_due)
+            .chain(machine.next_lock)
             .chain(self.give_back_at)
             .min();
         let mut waits: Vec<Duration> = next
@@ -253,7 +260,16 @@ impl Init {
         let order = self.signals.as_mut().and_then(Signals::take_order);
         if order == Some(Order::CtrlAltDel) && password::stored() != Stored::None {
             // Behind a restart is the boot menu, which removes the password.
-            log::warn!("Ctrl-Alt-Del was pressed, and does nothing while the consoles have a password");
+            if let Some(times) = self.refusals.one_more(Instant::now()) {
+                let times = if times > 1 {
+                    format!(" {times} times")
+                } else {
+                    String::new()
+                };
+                log::warn!(
+                    "Ctrl-Alt-Del was pressed{times}, and does nothing while the consoles have a password"
+                );
+            }
             return;
         }
         if let Some(order) = order {
@@ -285,7 +301,7 @@ impl Init {
             Tried::Locked(text) => seat.say(&format!("\n{text}")),
             Tried::Open => {
                 let banner = rescue::banner(reason);
-                seat.open_gate();
+                seat.open_gate(Instant::now());
                 seat.say(&banner);
                 seat.say(rescue::PROMPT);
             }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use lb_core::console::IGNORED;
 use lb_core::control::{
     ChangeState, CheckNowReport, CheckReport, INIT_REPORT, InitReport, Request, Response, SOCKET,
     VersionReport,
@@ -72,6 +73,11 @@ impl Places {
     /// While a configuration is on trial: until when. It lies beside the agent's socket.
     pub fn pending_mark(&self) -> PathBuf {
         self.socket.with_file_name(lb_agent::PENDING_MARK)
+    }
+
+    /// While the password of the consoles does not count. It lies there too.
+    pub fn ignored_mark(&self) -> PathBuf {
+        self.socket.with_file_name(IGNORED)
     }
 
     /// Where lb.toml is, and what must not be lost.

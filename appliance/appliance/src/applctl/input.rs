@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, read, write};
 use rustix::termios::{
-    LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, isatty, tcgetattr, tcsetattr,
+    LocalModes, OptionalActions, OutputModes, QueueSelector, SpecialCodeIndex, Termios, isatty, tcflush,
+    tcgetattr, tcsetattr,
 };
 
 use zeroize::{Zeroize, Zeroizing};
@@ -24,6 +25,9 @@ const CHUNK: usize = 64 << 10;
 
 /// Of what is typed and not shown.
 const SECRET_CHUNK: usize = 256;
+
+/// Nothing came for so long: who has typed, or pasted, has ended.
+pub const QUIET: Duration = Duration::from_millis(300);
 
 /// A terminal that can be written to takes at least this much (WAKEUP_CHARS of the kernel's line discipline).
 const SHOWN_AT_ONCE: usize = 128;
@@ -145,12 +149,15 @@ impl Input {
         let Some(mut guard) = self.guard.take() else {
             return Ok(Came::Unlocked);
         };
-        // What somebody typed ahead before is not what somebody else means now.
-        self.pending.clear();
         let before = self.typing.get();
-        let held = self
-            .set_typing(Typing::Keys)
-            .and_then(|()| guard.hold(self, interrupt));
+        let held = self.set_typing(Typing::Keys).and_then(|()| {
+            // What somebody typed ahead before is not what somebody else means now, and no password.
+            self.pending.clear();
+            if self.is_terminal() {
+                tcflush(&self.source, QueueSelector::IFlush)?;
+            }
+            guard.hold(self, interrupt)
+        });
         self.guard = Some(guard);
         if let Some(before) = before {
             self.set_typing(before)?;
@@ -212,6 +219,8 @@ impl Input {
         let mut chunk = vec![0; CHUNK];
         let (came, length) = self.read_into(&mut chunk)?;
         self.pending.extend(&chunk[..length]);
+        // It may be a password that was typed ahead.
+        chunk[..length].zeroize();
         Ok(came)
     }
 

@@ -1,12 +1,13 @@
 //! `console password`, `console idle` and `console lock`: sets, changes and removes the password of the consoles, and says when they lock. The hash is
 //! written here, not by the agent: it must work without one, and nothing else has to know it. Must not: show a password, or take one from a script.
 
+use std::error::Error;
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use lb_agent::Store;
+use lb_agent::{Store, StoreError};
 use lb_core::console::lock::{Attempt, IDLE, IDLE_DEFAULT, Lock};
 use lb_core::console::password::{FILE, MODE, Record, SALT_BYTES, Stored, judge};
 use lb_core::control::{ConsoleNews, ConsoleReport, Response, VolumeState, span_in_words};
@@ -15,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::execute::{Context, Verdict, answer};
 use super::failure::Failure;
-use super::input::Typing;
+use super::input::{QUIET, Typing};
 use super::lock::{self, Reader, Secret};
 use super::parse::{Invocation, UsageError};
 
@@ -60,11 +61,11 @@ pub fn idle(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdic
         )));
     };
     let record = record.with_idle(Duration::from_secs(idle.as_secs()));
-    write(&record, context)?;
+    let unsure = write(&record, context)?;
     let seconds = record.idle().as_secs();
     lock::tell(&context.places.socket, context.who, ConsoleNews::Idle { seconds });
     let told = format!(
-        "OK. A console locks after {} without a key.",
+        "OK. A console locks after {} without a key.{unsure}",
         span_in_words(seconds)
     );
     done(&told, invocation, context)
@@ -87,11 +88,8 @@ pub fn lock_now(context: &mut Context<'_>) -> Result<Verdict, Failure> {
 }
 
 fn show(json: bool, context: &mut Context<'_>) -> Result<Verdict, Failure> {
-    answer(
-        Response::Console(ConsoleReport::of(&stored(context))),
-        json,
-        context,
-    )
+    let report = ConsoleReport::of(&stored(context));
+    answer(Response::Console(report), json, context)
 }
 
 fn set(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Failure> {
@@ -110,7 +108,8 @@ fn set(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
     let idle = before.idle().unwrap_or(IDLE_DEFAULT);
     let record = Record::new(&password, salt()?, idle);
     drop(password);
-    write(&record, context)?;
+    is_still(&before, context)?;
+    let unsure = write(&record, context)?;
     let news = match before {
         Stored::Set(_) => ConsoleNews::PasswordChanged,
         _ => ConsoleNews::PasswordSet,
@@ -118,7 +117,7 @@ fn set(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
     lock::tell(&context.places.socket, context.who, news);
     let told = format!(
         "OK. Each console asks for it when it starts, and after {} without a key (`console idle`); `console lock` locks this one now. If it is forgotten, \
-         `forget-password` in the boot menu removes it: Ctrl-O held down while the machine starts.{}",
+         `forget-password` in the boot menu removes it: Ctrl-O held down while the machine starts.{}{unsure}",
         span_in_words(record.idle().as_secs()),
         until_reboot(context)
     );
@@ -126,16 +125,39 @@ fn set(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
 }
 
 fn remove(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Failure> {
-    match stored(context) {
+    let before = stored(context);
+    match &before {
+        // One that does not count may still be there.
+        Stored::None if context.places.ignored_mark().exists() => {}
         Stored::None => return Err(Failure::Refused("there is no password to remove".to_owned())),
         // Whoever is at an open console may put right what opens none.
         Stored::Damaged(_) => {}
-        Stored::Set(record) => Asked::begin(context)?.present(&record, context)?,
+        Stored::Set(record) => Asked::begin(context)?.present(record, context)?,
     }
-    store(context).remove(FILE).map_err(|error| refused(&error))?;
+    is_still(&before, context)?;
+    let removed = store(context).remove(FILE);
     known_anew(context);
+    let unsure = match removed {
+        Ok(()) => String::new(),
+        Err(error) if !store(context).path(FILE).exists() => unsure(&error),
+        Err(error) => return Err(refused(&error)),
+    };
     lock::tell(&context.places.socket, context.who, ConsoleNews::PasswordRemoved);
-    done("OK. No console locks any more.", invocation, context)
+    done(
+        &format!("OK. No console locks any more.{unsure}"),
+        invocation,
+        context,
+    )
+}
+
+/// Two people may be at it, and one of them has taken the time to type.
+fn is_still(before: &Stored, context: &mut Context<'_>) -> Result<(), Failure> {
+    match stored(context) == *before {
+        true => Ok(()),
+        false => Err(Failure::Refused(format!(
+            "{NOTHING}: the password was changed at another console meanwhile; try again with that one"
+        ))),
+    }
 }
 
 /// Questions whose answers are not shown.
@@ -183,6 +205,10 @@ impl Asked {
                 lock::attempt(&mut lock, record, &password, &context.places.socket, context.who)
             }
         };
+        if !matches!(outcome, Attempt::Right { .. }) {
+            // What follows was typed for the next questions, and is no command.
+            context.input.discard_until_quiet(context.interrupt, QUIET);
+        }
         match outcome {
             Attempt::Right { wrong: 0 } => Ok(()),
             Attempt::Right { wrong } => context.say(&lock::attempts(wrong)).map(drop),
@@ -209,21 +235,33 @@ fn store(context: &Context<'_>) -> Store {
     Store::new(context.places.volume().to_owned())
 }
 
-fn stored(context: &Context<'_>) -> Stored {
-    Stored::of(store(context).read(FILE))
+fn stored(context: &mut Context<'_>) -> Stored {
+    let read = store(context).read(FILE);
+    match context.input.guard() {
+        Some(guard) => guard.stored(),
+        None => Stored::of(read),
+    }
 }
 
-fn write(record: &Record, context: &mut Context<'_>) -> Result<(), Failure> {
+/// What is to be said when it is there, and may be lost with the power.
+fn write(record: &Record, context: &mut Context<'_>) -> Result<String, Failure> {
     let fill = |file: &mut File| -> io::Result<()> {
         // Before there is something in it.
         file.set_permissions(Permissions::from_mode(MODE))?;
         file.write_all(record.text().as_bytes())
     };
-    store(context)
-        .write_by(FILE, fill)
-        .map_err(|error| refused(&error))?;
+    let written = store(context).write_by(FILE, fill);
+    let is_there = store(context).holds(FILE, record.text().as_bytes());
+    if written.is_ok() || is_there {
+        // It counts again.
+        let _ = std::fs::remove_file(context.places.ignored_mark());
+    }
     known_anew(context);
-    Ok(())
+    match written {
+        Ok(()) => Ok(String::new()),
+        Err(error) if is_there => Ok(unsure(&error)),
+        Err(error) => Err(refused(&error)),
+    }
 }
 
 fn known_anew(context: &mut Context<'_>) {
@@ -232,9 +270,21 @@ fn known_anew(context: &mut Context<'_>) {
     }
 }
 
-fn refused(error: &dyn std::error::Error) -> Failure {
+fn refused(error: &StoreError) -> Failure {
+    Failure::Refused(format!("{NOTHING}: {}", chain(error)))
+}
+
+/// The names on the volume have changed, and the disk has not said that it has them.
+fn unsure(error: &StoreError) -> String {
+    format!(
+        " After a power cut it may be as before: {}; `log` tells of the disk.",
+        chain(error)
+    )
+}
+
+fn chain(error: &StoreError) -> String {
     let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
-    Failure::Refused(format!("{NOTHING}: {error}{cause}"))
+    format!("{error}{cause}")
 }
 
 /// A remark where /config is lost at a reboot.

@@ -3,18 +3,14 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Duration;
 
 use lb_core::config::{self, Config, MAX_BYTES};
 use lb_core::control::{ApplyReport, ChangeState, CheckReport, Request, Terms};
 
-use super::input::{Came, Input, Typing};
+use super::input::{Came, Input, QUIET, Typing};
 use super::interrupt::Interrupt;
 use super::paste::Paste;
 use super::render::{count, some};
-
-/// After Ctrl-C the rest of a paste must not reach the prompt as commands; it has ended when nothing comes for so long.
-const QUIET: Duration = Duration::from_millis(300);
 
 /// What is asked for.
 pub const CONFIGURATION: &str = "configuration";

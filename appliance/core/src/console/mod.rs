@@ -1,6 +1,7 @@
-//! The password of the consoles: the file that holds its hash (`password`), and when a console is locked and opens (`lock`).
+//! The password of the consoles: the file that holds its hash (`password`), what it said last (`known`), and when a console is locked and opens (`lock`).
 //! Must not: read files, ask anybody, or read a clock.
 
+pub mod known;
 pub mod lock;
 pub mod password;
 
@@ -13,3 +14,6 @@ pub const FORGET: &str = "forget-password";
 /// In the runtime directory: init has removed the password in this boot. The agent makes an event of it, and removes the mark. Its text is by
 /// what it was done.
 pub const FORGOTTEN: &str = "console-password-forgotten";
+
+/// In the runtime directory, to the next boot: the password could not be removed, and counts as if there were none. Its text is by what that was ordered.
+pub const IGNORED: &str = "console-password-ignored";

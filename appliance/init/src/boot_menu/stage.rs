@@ -76,13 +76,11 @@ pub fn ask(machine: &mut Machine, _: Duration) -> Result {
 fn forget_and_stay(machine: &mut Machine, place: usize) {
     let forgotten = forget_password(machine, "at the boot menu");
     if let Some(open) = &mut machine.menu {
-        open.menu.password = !forgotten;
+        open.menu.password = forgotten.is_none();
     }
-    let told = if forgotten {
-        "The password of the consoles is removed; `go` boots.\n"
-    } else {
-        ""
-    };
+    let told = forgotten.map_or_else(String::new, |how| {
+        format!("The password of the consoles is {how}; `go` boots.\n")
+    });
     machine.seats[place].say(&format!("{told}{PROMPT}"));
 }
 

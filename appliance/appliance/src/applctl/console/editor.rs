@@ -29,6 +29,7 @@ use rustyline::{
 };
 
 use super::feed::{Fed, feed, open_pair};
+use super::plain;
 use crate::applctl::client::ask_within;
 use crate::applctl::complete::{Continuation, Names, complete, hint};
 use crate::applctl::input::{Input, Typing};
@@ -58,8 +59,7 @@ pub enum Typed {
 
 pub struct LineEditor {
     editor: Editor<Words, MemHistory>,
-    /// Our end of the editor's terminal. `None` where the machine has no pty to give: then the editor reads the real
-    /// terminal, and may lose what is typed ahead.
+    /// Our end of the editor's terminal. `None` where the machine has no pty to give: then lines are read without the editor.
     keys: Option<OwnedFd>,
     seen: Receiver<()>,
     /// Lines in a row that could not be read.
@@ -102,15 +102,19 @@ impl LineEditor {
         })
     }
 
-    pub fn read_line(&mut self, prompt: &str, input: &mut Input) -> Result<Typed, String> {
+    pub fn read_line(
+        &mut self,
+        prompt: &str,
+        input: &mut Input,
+        interrupt: &Interrupt,
+    ) -> Result<Typed, String> {
         input.set_typing(Typing::Keys).map_err(|e| e.to_string())?;
-        let had_keys = self.keys.is_some();
-        let (line, fed) = if had_keys {
-            self.read_fed(prompt, input).map_err(|e| e.to_string())?
-        } else {
-            (self.editor.readline(prompt), Fed::Enough)
-        };
-        let hung_up = had_keys && self.keys.is_none();
+        if self.keys.is_none() {
+            let typed = plain::read_line(prompt, input, interrupt, &mut io::stdout());
+            return typed.map_err(|error| format!("the line cannot be read: {error}"));
+        }
+        let (line, fed) = self.read_fed(prompt, input).map_err(|e| e.to_string())?;
+        let hung_up = self.keys.is_none();
         match line {
             _ if hung_up => Ok(Typed::HungUp),
             _ if fed == Fed::MustLock => Ok(Typed::MustLock),
@@ -126,7 +130,7 @@ impl LineEditor {
             // A terminal that has gone is noticed when its modes are set next.
             Err(ReadlineError::Eof) => Ok(Typed::EndOfFile),
             // The real terminal is well, or the feed would have ended: only this line is lost.
-            Err(_) if had_keys && self.faults < MOST_FAULTS => {
+            Err(_) if self.faults < MOST_FAULTS => {
                 self.faults += 1;
                 Ok(Typed::Nothing)
             }

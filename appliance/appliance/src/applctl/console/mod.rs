@@ -4,6 +4,7 @@
 mod attach;
 mod editor;
 mod feed;
+mod plain;
 pub mod size;
 
 use std::io::{self, Write};
@@ -104,7 +105,7 @@ impl<'a> Session<'a> {
                 return Ok(());
             }
             let prompt = format!("{}> ", hostname());
-            let typed = self.editor.read_line(&prompt, &mut self.input)?;
+            let typed = self.editor.read_line(&prompt, &mut self.input, &self.interrupt)?;
             self.input
                 .set_typing(Typing::Command)
                 .map_err(|e| format!("the terminal cannot be used: {e}"))?;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lb_agent::Store;
+use lb_core::console::known::Known;
 use lb_core::console::lock::{Attempt, Lock};
 use lb_core::console::password::{FILE, Record, Stored};
 use lb_core::control::{ConsoleNews, INIT_REPORT, Request};
@@ -34,7 +35,10 @@ const NOTE_PATIENCE: Duration = Duration::from_secs(1);
 pub struct Guard {
     lock: Lock,
     store: Store,
+    /// Also when the disk does not answer.
+    file: Known,
     known: Option<(Instant, Stored)>,
+    ignored_mark: PathBuf,
     socket: PathBuf,
     pending_mark: PathBuf,
     hostname: String,
@@ -50,7 +54,9 @@ impl Guard {
         let mut guard = Guard {
             lock: Lock::open(now),
             store: Store::new(places.volume().to_owned()),
+            file: Known::default(),
             known: None,
+            ignored_mark: places.ignored_mark(),
             socket: places.socket.clone(),
             pending_mark: places.pending_mark(),
             hostname,
@@ -99,8 +105,19 @@ impl Guard {
     }
 
     fn read(&mut self, now: Instant) -> &Stored {
-        let stored = Stored::of(self.store.read(FILE));
+        let (stored, told) = match self.ignored_mark.exists() {
+            true => (Stored::None, None),
+            false => self.file.take(self.store.read(FILE)),
+        };
+        if let Some(told) = told {
+            note(&format!("{}: {told}", self.who));
+        }
         &self.known.insert((now, stored)).1
+    }
+
+    /// What the file says now, or said when it could be read last.
+    pub fn stored(&mut self) -> Stored {
+        self.read(Instant::now()).clone()
     }
 
     /// What is known may be another now.
@@ -190,10 +207,16 @@ pub fn tell(socket: &Path, who: &str, news: ConsoleNews) {
     };
     let told = Interrupt::install()
         .is_ok_and(|interrupt| ask_within(socket, &request, &interrupt, NOTE_PATIENCE).is_ok());
-    // Elsewhere than on the appliance the kernel's log is somebody else's.
-    if !told && Path::new(INIT_REPORT).exists() {
+    if !told {
+        note(&news.sentence(who));
+    }
+}
+
+/// Elsewhere than on the appliance the kernel's log is somebody else's.
+fn note(sentence: &str) {
+    if Path::new(INIT_REPORT).exists() {
         lb_init::kmsg::install("applctl");
-        lb_init::kmsg::write("applctl", Level::Warn, &news.sentence(who));
+        lb_init::kmsg::write("applctl", Level::Warn, sentence);
     }
 }
 
