@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use lb_core::export::JOURNAL;
 use tempfile::TempDir;
 
 use crate::disk::{self, DiskError};
@@ -187,8 +188,13 @@ impl<'a> Copy<'a> {
         file::write(&source, bytes)?;
         // `write` takes its target in the current directory only, and refuses an existing one.
         let (parent, last) = name.rsplit_once('/').unwrap_or(("", name));
+        // An import that is not complete would be carried out over it.
+        let given_up = match name {
+            LB_TOML => format!("rm \"/{JOURNAL}\"\n"),
+            _ => String::new(),
+        };
         let commands = format!(
-            "cd \"/{parent}\"\nrm \"{last}\"\nwrite \"{}\" \"{last}\"\n\
+            "{given_up}cd \"/{parent}\"\nrm \"{last}\"\nwrite \"{}\" \"{last}\"\n\
              sif \"{last}\" mode 0100644\nsif \"{last}\" uid 0\nsif \"{last}\" gid 0\n",
             source.display()
         );
@@ -245,7 +251,9 @@ mod tests {
             read(&image, LB_TOML),
             Err(ConfigVolumeError::NoFile { .. })
         ));
+        write(&image, JOURNAL, b"an import that was not completed").unwrap();
         write(&image, LB_TOML, b"first\n").unwrap();
+        assert_eq!(list(&image).unwrap().len(), 1, "it would come back over it");
         write(&image, LB_TOML, b"the second one\n").unwrap();
         write(&image, "lb.toml.applied", b"").unwrap();
         assert_eq!(read(&image, LB_TOML).unwrap(), b"the second one\n");

@@ -56,6 +56,14 @@ fn on_a_terminal_it_is_asked_before_keys_are_sent_and_the_log_gives_the_text_bac
     terminal.send("yes\r");
     terminal.expect("nothing was sent: the word was not typed");
     terminal.prompt();
+    // In another form it has the same keys.
+    terminal.send("config export --json\r");
+    terminal.expect("the private key client.key");
+    terminal.expect("> ");
+    terminal.send("no\r");
+    terminal.expect("nothing was sent: the word was not typed");
+    terminal.prompt();
+    assert!(!String::from_utf8_lossy(&terminal.output()).contains("BEGIN PRIVATE KEY"));
     terminal.send("config export\r");
     terminal.expect("anything else sends\r\nnothing");
     terminal.expect("> ");

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use lb_core::export::JOURNAL;
 use lb_core::mirror;
 use lb_core::reset::{Extent, MARK, is_identity};
 
@@ -13,7 +14,13 @@ use crate::refused::Refused;
 /// The operator's file goes behind all others: until then the old machine is whole but for its fallbacks.
 const CONFIG_FILE: &str = "lb.toml";
 /// Files beside the history that a start reads.
-const USED_BY_A_START: [&str; 4] = [CONFIG_FILE, "lb.applied.toml", "lb.pending.toml", "drains.toml"];
+const USED_BY_A_START: [&str; 5] = [
+    CONFIG_FILE,
+    "lb.applied.toml",
+    "lb.pending.toml",
+    "drains.toml",
+    JOURNAL,
+];
 /// ext4's own.
 const LOST_FOUND: &str = "lost+found";
 /// A PEM shows itself by then.
@@ -155,6 +162,7 @@ mod tests {
             "drains.toml",
             "events.log",
             "history/000001.toml",
+            JOURNAL,
         ] {
             fs::write(volume.join(name), "-----BEGIN CERTIFICATE-----").unwrap();
         }
@@ -230,6 +238,7 @@ mod tests {
         fs::write(volume.join("filler"), "x").unwrap();
         make_room(&volume).unwrap();
         let left = [
+            JOURNAL,
             "ca.pem",
             "drains.toml",
             "history",

@@ -21,7 +21,12 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict
     let Response::Export(report) = context.ask(&Request::ConfigExport { without_keys })? else {
         return Err(Failure::Refused("the agent answered something else".to_owned()));
     };
+    let asks = context.terminal && context.input.is_terminal();
     if invocation.json() {
+        // Whatever its form, the log of the terminal would have it.
+        if asks && !report.secrets.is_empty() {
+            warn(&report, without_keys, context)?;
+        }
         return context.print_json(&report);
     }
     remark(&format!("It holds {}.", report.holds.join(", ")), context)?;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use lb_core::console::password;
 use lb_core::control::INIT_REPORT;
 use lb_core::seed::{DIRECTORY, FILES, NOTE, SeedNote, is_plain_name};
+use rustix::fs::OFlags;
 
 const CONFIG_FILE: &str = "lb.toml";
 const FW_CFG: &str = "firmware/qemu_fw_cfg/by_name/opt";
@@ -165,8 +166,16 @@ fn read_entries(root: &Path, content: impl Fn(&Path) -> PathBuf) -> Found {
 }
 
 fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let no_link = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(no_link).open(path)?;
+    // Whoever opens a FIFO waits for somebody who writes to it.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or(0);
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is no regular file",
+        ));
+    }
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -246,6 +255,18 @@ mod tests {
         );
         assert!(found.problems.is_empty());
         assert!(read(&dir.path().join("ca.pem"), 10).is_err());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("lb.export");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        for path in [fifo.as_path(), Path::new("/dev/zero"), dir.path()] {
+            let error = read(path, 100).unwrap_err();
+            assert_eq!(error.to_string(), "it is no regular file", "{}", path.display());
+        }
     }
 
     #[test]
