@@ -193,6 +193,7 @@ fn main() -> ExitCode {
         Story::new("top_follows_the_traffic", 180, counters::top_follows_the_traffic),
         Story::new("boot_stage_fails", 150, rescue::boot_stage_fails),
         Story::new("console_cannot_run", 150, rescue::console_cannot_run),
+        Story::new("locked_rescue_prompt", 240, password::locked_rescue_prompt),
         Story::new("first_boot", 180, machine::first_boot),
         Story::new("small_memory", 150, machine::small_memory),
         Story::new("tables_fit_the_memory", 200, machine::tables_fit_the_memory),

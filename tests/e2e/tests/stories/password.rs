@@ -16,6 +16,8 @@ const PASSWORD: &str = "gr\u{fc}ne Wiese 7";
 const FILE: &str = "console.password";
 const ANSWER: Duration = Duration::from_secs(30);
 const LOCKED: &str = "(?s)lb is locked.*Password: ";
+const RESCUE: &str = "rescue> ";
+const RESCUE_LOCKED: &str = "(?s)This machine needs help.*This prompt is locked.*Password: ";
 /// The shortest time that `console idle` takes.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -42,6 +44,51 @@ pub fn forgotten_password() -> Told {
     locked_from_the_start(&mut scene)?;
     forgotten(&mut scene, &original)?;
     damaged(&mut scene)
+}
+
+/// No console program lives: the rescue prompt asks for the password too, and locks again when it is left alone. Traffic goes on.
+pub fn locked_rescue_prompt() -> Told {
+    let mut scene = Scene::new(Setting::new(Start::Sabotage, scenario(QUICK)))?;
+    scene.wait_until_serving()?;
+    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    set(&mut scene)?;
+    let shown = scene.vm().command("console idle 10s")?;
+    assert!(shown.contains("OK. A console locks after 10 seconds"), "{shown}");
+    let saboteur = scene.saboteur()?;
+    scene.vm().console.forget();
+    let haunting = std::thread::spawn(move || saboteur.sh("saboteur haunt console 15"));
+    scene.vm().wait_for(RESCUE_LOCKED, Duration::from_secs(60))?;
+    // Its words are words of those who know the password.
+    scene.vm().console.send(b"poweroff\r")?;
+    scene
+        .vm()
+        .wait_for("Wrong. The next one is looked at in 1 s", ANSWER)?;
+    scene.row_1(5)?;
+    haunting.join().expect("the saboteur answers")?;
+    assert!(!scene.vm().console.text().contains(RESCUE), "there was a prompt");
+    open_rescue(&mut scene)?;
+    let why = scene.vm().console.command(RESCUE, "why", ANSWER)?;
+    assert!(why.contains("console program"), "`why` said:\n{why}");
+    let begun = Instant::now();
+    scene.vm().wait_for(RESCUE_LOCKED, ANSWER)?;
+    assert!(
+        begun.elapsed() >= IDLE - Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
+    scene.row_2()?;
+    open_rescue(&mut scene)?;
+    scene.vm().console.send(b"retry\r")?;
+    scene.vm().wait_for(LOCKED, ANSWER)?;
+    unlock(&mut scene)?;
+    scene.rows_1_to_5()?;
+    Ok(())
+}
+
+fn open_rescue(scene: &mut Scene) -> Result<()> {
+    scene.vm().console.send(format!("{PASSWORD}\r").as_bytes())?;
+    let opened = "(?s)`help` lists what can be typed.*rescue> ";
+    scene.vm().wait_for(opened, ANSWER).map(drop)
 }
 
 /// Nothing of it is shown, and `status` says that it is there.
