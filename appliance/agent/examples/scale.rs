@@ -9,11 +9,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lb_agent::{CONFIG_FILE, Places, Ports};
 use lb_core::control::{Request, Response, Terms};
-use lb_core::fake::{FakeKernel, Uncounted};
+use lb_core::fake::{FakeKernel, FakeNetworks, Uncounted};
 use lb_core::flat::FlatMap;
 use lb_core::model::{RealKey, VirtualKey};
 use lb_core::observed::{Observed, ObservedReal, SysctlName};
@@ -176,6 +177,7 @@ fn start(place: &Path) {
         kernel: Box::new(Memory(FakeKernel::with_links(&["eth0", "eth1"]))),
         activity: Box::new(Uncounted),
         links: Box::new(Nothing),
+        rehearsal: Arc::new(FakeNetworks),
         give_back: || (),
     };
     std::thread::spawn(move || lb_agent::run(places, ports));

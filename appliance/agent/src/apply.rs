@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::archive::{Archive, Change};
 use crate::engine::Engine;
 use crate::reconcile::Waiter;
+use crate::rehearsals::Then;
 use crate::report::chain;
 use crate::store::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, RETURNED_FILE, SAMPLE_FILE, Store};
 use crate::trial::Origin;
@@ -236,15 +237,6 @@ pub fn check(bytes: &[u8], before: Option<Before<'_>>) -> (Option<Read>, CheckRe
     }
 }
 
-/// The verdict on a text, for `config check`.
-pub fn verdict(bytes: &[u8], before: Option<Before<'_>>, store: &Store) -> CheckReport {
-    let (read, mut report) = check(bytes, before);
-    if let Some((config, _)) = read {
-        report.warnings = warnings(&config, |name| store.path(name).is_file());
-    }
-    report
-}
-
 /// What is allowed and hardly meant, also of files that are not beside lb.toml.
 pub fn warnings(config: &Config, is_there: impl Fn(&str) -> bool) -> Vec<String> {
     let mut warnings = config::warnings(config);
@@ -261,7 +253,7 @@ pub fn faultless() -> CheckReport {
     }
 }
 
-fn faulty(faults: &Faults, text: &str) -> CheckReport {
+pub fn faulty(faults: &Faults, text: &str) -> CheckReport {
     CheckReport {
         ok: false,
         faults: faults.reports(text),
@@ -351,7 +343,17 @@ impl Engine {
             text,
             change,
         };
-        if let Some(window) = terms.confirm_ms {
+        self.rehearse(candidate, Then::Put(terms.confirm_ms), reply);
+    }
+
+    /// The text is nowhere yet.
+    pub fn write_and_enact(
+        &mut self,
+        candidate: Candidate,
+        window_ms: Option<u64>,
+        reply: oneshot::Sender<Response>,
+    ) {
+        if let Some(window) = window_ms {
             return self.try_out(candidate, Origin::Elsewhere, window, reply);
         }
         match self.store.write(CONFIG_FILE, &candidate.text) {
@@ -383,10 +385,28 @@ impl Engine {
             text,
             change: change(terms, "apply"),
         };
-        match terms.confirm_ms {
-            Some(window) => self.try_out(candidate, Origin::File, window, reply),
-            None => self.enact(candidate, reply),
-        }
+        self.rehearse(candidate, Then::Apply(terms.confirm_ms), reply);
+    }
+
+    /// `config check`: all that can be said of a text without putting it in force. `None`: of lb.toml.
+    pub fn check_text(&mut self, text: Option<String>, reply: oneshot::Sender<Response>) {
+        let text = match text.map_or_else(|| self.file(), |text| Ok(text.into_bytes())) {
+            Ok(text) => text,
+            Err(message) => return drop(reply.send(Response::Error { message })),
+        };
+        let (read, mut check) = check(&text, self.in_force());
+        let Some(read) = read else {
+            return drop(reply.send(Response::Check(check)));
+        };
+        check.warnings = warnings(&read.0, |name| self.store.path(name).is_file());
+        let change = Change::boot();
+        let candidate = Candidate {
+            read,
+            check,
+            text,
+            change,
+        };
+        self.rehearse(candidate, Then::Tell, reply);
     }
 
     /// The bytes of lb.toml, or a sentence that says why there are none.

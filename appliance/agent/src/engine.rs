@@ -37,6 +37,7 @@ use crate::own_mtus::Remembered;
 use crate::preview::Asked;
 use crate::probe::{TcpChecks, Trust, Way};
 use crate::reconcile::Reconcile;
+use crate::rehearsals::{Outcome, Rehearsals};
 use crate::report::ToAsk;
 use crate::store::Store;
 use crate::targets::TargetId;
@@ -75,6 +76,8 @@ pub enum Event {
     },
     /// An import is on the disk, or is not.
     Imported(Box<Committed>),
+    /// What came of the rehearsal with this number.
+    Rehearsed(u64, Outcome),
     /// What the kernel holds, for a difference that somebody waits for.
     Looked(Box<Asked>, Result<Observed, KernelError>),
     /// The key of the service with this name.
@@ -147,6 +150,7 @@ pub struct Engine {
     pub departures: Departures,
     pub paces: Paces,
     pub history: History,
+    pub(crate) rehearsals: Rehearsals,
     /// Checks are made, now that the network has been set up once.
     pub checking: bool,
     ready: bool,
@@ -160,7 +164,8 @@ pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
     links::start(ports.links, events.clone())?;
     let activity: SharedActivity = Arc::new(Mutex::new(ports.activity));
     control::start(&places.runtime, activity.clone(), events.clone())?;
-    let mut engine = Engine::new(places, jobs, events, activity, ports.give_back)?;
+    let rehearsals = Rehearsals::new(ports.rehearsal);
+    let mut engine = Engine::new(places, jobs, events, activity, (rehearsals, ports.give_back))?;
     engine.start_pass(Instant::now());
     loop {
         let deadline = engine.deadline();
@@ -184,7 +189,7 @@ impl Engine {
         jobs: std_mpsc::Sender<Job>,
         events: mpsc::Sender<Event>,
         activity: SharedActivity,
-        give_back: fn(),
+        (rehearsals, give_back): (Rehearsals, fn()),
     ) -> io::Result<Engine> {
         let now = Instant::now();
         let store = Store::new(places.config.clone());
@@ -246,6 +251,7 @@ impl Engine {
             departures: Departures::default(),
             paces: Paces::default(),
             history,
+            rehearsals,
             checking: false,
             ready: false,
             give_back,
@@ -301,6 +307,7 @@ impl Engine {
             self.reconcile.deadline(self.started),
             self.give_back_at,
             self.trial_deadline(),
+            self.rehearsals.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -345,6 +352,10 @@ impl Engine {
                 self.checks.forget_routes();
                 self.reconcile.links_changed();
             }
+            Event::Rehearsed(number, outcome) => {
+                self.rehearsed(number, outcome);
+                self.give_back_soon();
+            }
             Event::Looked(asked, observed) => self.looked(*asked, observed),
             Event::Imported(committed) => self.imported(*committed),
             Event::Archived(archived) => self.archived(archived),
@@ -388,6 +399,7 @@ impl Engine {
         self.turn_pools(now);
         self.look_after_leaving(now);
         self.attend_trial(now);
+        self.attend_rehearsal(now);
         self.continue_reconcile(now);
         // Disks are slow: after what is for the kernel.
         self.keeper.lay_down();
@@ -478,13 +490,14 @@ impl Engine {
     ) {
         let response = match request {
             // Answered when they are carried out.
-            Request::ConfigPut { text, terms } => return self.put(text, &terms, reply),
-            Request::ConfigApply { terms } => return self.apply_file(&terms, reply),
-            Request::ConfigRollback { kept, terms } => return self.roll_back(kept, &terms, reply),
+            Request::ConfigPut { .. }
+            | Request::ConfigApply { .. }
+            | Request::ConfigRollback { .. }
+            | Request::ConfigImport { .. }
+            | Request::ConfigCheck { .. } => return self.in_turn(request, reply),
             Request::ConfigDiff { text: Some(text), .. } => return self.diff_of(text, activity, reply),
             Request::ConfigDiff { from, to, text: None } => return self.diff(from, to, activity, reply),
             Request::ConfigExport { without_keys } => return self.export(without_keys, reply),
-            Request::ConfigImport { text, terms } => return self.import(text, &terms, reply),
             Request::ConfigImportDiff { text } => return self.import_diff(&text, activity, reply),
             Request::ConfigConfirm { by } => return self.confirm(&by, reply),
             Request::ConfigAbort { by } => return self.abort(&by, reply),

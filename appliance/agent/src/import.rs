@@ -15,6 +15,7 @@ use crate::apply::{self, Candidate, Read};
 use crate::drains::{self, DRAINS_FILE};
 use crate::engine::{Engine, Event};
 use crate::journal::{self, VERSION, origin};
+use crate::rehearsals::Then;
 use crate::report::chain;
 use crate::store::{APPLIED_FILE, CONFIG_FILE};
 use crate::trial::Origin;
@@ -102,7 +103,19 @@ impl Engine {
             text: Vec::new(),
             change: apply::change(terms, &format!("import {}", origin(&export))),
         };
-        if let Some(window) = terms.confirm_ms {
+        let then = Then::Import(Box::new((export, drains)), terms.confirm_ms);
+        self.rehearse(candidate, then, reply);
+    }
+
+    /// Nothing of it is on the disk yet.
+    pub fn enact_import(
+        &mut self,
+        (export, drains): (Export, Drains),
+        candidate: Candidate,
+        window_ms: Option<u64>,
+        reply: oneshot::Sender<Response>,
+    ) {
+        if let Some(window) = window_ms {
             return self.try_import(export, drains, candidate, window, reply);
         }
         let importing = Importing::AtOnce {

@@ -93,7 +93,7 @@ pub fn start(
                     writer.tell(event)
                 }
                 Job::Apply(purpose, steps) => {
-                    let outcomes = writer.apply(steps);
+                    let outcomes = carry_out(&mut *writer.kernel, steps);
                     writer.tell(Event::Applied(purpose, outcomes))
                 }
             };
@@ -186,42 +186,47 @@ impl Writer {
                 self.aside.push_back(job);
                 continue;
             };
-            let outcomes = self.apply(steps);
+            let outcomes = carry_out(&mut *self.kernel, steps);
             outcomes.done().for_each(&mut done);
             // The loop's end is seen at the end of this job.
             let _ = self.tell(Event::Applied(purpose, outcomes));
         }
     }
+}
 
-    fn apply(&mut self, steps: Vec<Step>) -> Outcomes {
-        let mut filter_refused = false;
-        let (mut start, mut refused) = (0, Vec::new());
-        // Thousands of steps concern services: the kernel takes such a row at once.
-        let of_services = |step: &Step| step.service().is_some();
-        for row in steps.chunk_by(|step, next| of_services(step) && of_services(next)) {
-            let errors = if of_services(&row[0]) {
-                self.kernel.apply_services(row)
-            } else {
-                self.apply_one(&row[0], &mut filter_refused)
-                    .err()
-                    .map(|error| (0, error))
-                    .into_iter()
-                    .collect()
-            };
-            refused.extend(errors.into_iter().map(|(at, error)| (start + at, error)));
-            start += row.len();
-        }
-        Outcomes { steps, refused }
+/// Step by step. The only rule here is that forwarding is not switched on when the filter was refused.
+pub fn carry_out(kernel: &mut dyn KernelPort, steps: Vec<Step>) -> Outcomes {
+    let mut filter_refused = false;
+    let (mut start, mut refused) = (0, Vec::new());
+    // Thousands of steps concern services: the kernel takes such a row at once.
+    let of_services = |step: &Step| step.service().is_some();
+    for row in steps.chunk_by(|step, next| of_services(step) && of_services(next)) {
+        let errors = if of_services(&row[0]) {
+            kernel.apply_services(row)
+        } else {
+            carry_out_one(kernel, &row[0], &mut filter_refused)
+                .err()
+                .map(|error| (0, error))
+                .into_iter()
+                .collect()
+        };
+        refused.extend(errors.into_iter().map(|(at, error)| (start + at, error)));
+        start += row.len();
     }
+    Outcomes { steps, refused }
+}
 
-    fn apply_one(&mut self, step: &Step, filter_refused: &mut bool) -> Result<(), KernelError> {
-        if *filter_refused && switches_forwarding_on(step) {
-            return Err(not_without_filter(step));
-        }
-        let outcome = self.kernel.apply(step);
-        *filter_refused |= outcome.is_err() && matches!(step, Step::ReplaceRuleset(_));
-        outcome
+fn carry_out_one(
+    kernel: &mut dyn KernelPort,
+    step: &Step,
+    filter_refused: &mut bool,
+) -> Result<(), KernelError> {
+    if *filter_refused && switches_forwarding_on(step) {
+        return Err(not_without_filter(step));
     }
+    let outcome = kernel.apply(step);
+    *filter_refused |= outcome.is_err() && matches!(step, Step::ReplaceRuleset(_));
+    outcome
 }
 
 fn switches_forwarding_on(step: &Step) -> bool {

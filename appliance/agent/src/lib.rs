@@ -28,6 +28,7 @@ mod own_mtus;
 mod preview;
 mod probe;
 mod reconcile;
+mod rehearsals;
 mod report;
 mod seed;
 mod short_way;
@@ -41,8 +42,9 @@ mod verdicts;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use lb_core::ports::{ActivityPort, KernelPort, LinkEvents};
+use lb_core::ports::{ActivityPort, KernelPort, LinkEvents, RehearsalPort};
 
 pub use apply::{Loaded, load};
 pub use archive::Archive;
@@ -69,6 +71,8 @@ pub struct Ports {
     pub kernel: Box<dyn KernelPort>,
     pub activity: Box<dyn ActivityPort>,
     pub links: Box<dyn LinkEvents>,
+    /// Where a new configuration is tried before it is put in force.
+    pub rehearsal: Arc<dyn RehearsalPort>,
     /// Gives back memory that this process does not use any more.
     pub give_back: fn(),
 }

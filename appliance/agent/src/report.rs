@@ -25,7 +25,7 @@ use lb_core::traffic::Tracking;
 
 use crate::checks::Counted;
 use crate::engine::Engine;
-use crate::{Places, apply, console, system};
+use crate::{Places, console, system};
 
 /// With less on the config volume the next change may not be kept: its text is written up to three times beside the old one.
 const SCARCE_BYTES: u64 = 256 << 10;
@@ -62,13 +62,6 @@ impl Engine {
             Request::Counters { service } => self.counters(service.as_deref(), activity),
             Request::ConfigShow { kept } => self.config_text(*kept),
             Request::ConfigHistory => Response::History(self.history_report()),
-            Request::ConfigCheck { text: Some(text) } => {
-                Response::Check(apply::verdict(text.as_bytes(), self.in_force(), &self.store))
-            }
-            Request::ConfigCheck { text: None } => match self.file() {
-                Ok(bytes) => Response::Check(apply::verdict(&bytes, self.in_force(), &self.store)),
-                Err(message) => Response::Error { message },
-            },
             Request::Version => Response::Version(VersionReport {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 kernel: system::kernel_release(),
@@ -82,6 +75,7 @@ impl Engine {
             | Request::Drains
             | Request::Doctor { .. }
             | Request::Connections { .. }
+            | Request::ConfigCheck { .. }
             | Request::ConfigPut { .. }
             | Request::ConfigExport { .. }
             | Request::ConfigApply { .. }

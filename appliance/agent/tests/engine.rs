@@ -19,7 +19,7 @@ use lb_agent::{APPLIED_FILE, CONFIG_FILE, Places, Ports, SAMPLE_FILE};
 use lb_core::control::{
     ApplyReport, ConfigSource, HealthWord, Request, Response, ServicesReport, StatusReport, Terms,
 };
-use lb_core::fake::{FakeKernel, Uncounted};
+use lb_core::fake::{FakeKernel, FakeNetworks, Uncounted};
 use lb_core::flat::FlatMap;
 use lb_core::model::{RealKey, VirtualKey};
 use lb_core::observed::{Observed, ObservedReal, SysctlName};
@@ -121,6 +121,7 @@ impl Appliance {
             kernel: Box::new(self.kernel.clone()),
             activity: Box::new(Uncounted),
             links: Box::new(Notices(waiting)),
+            rehearsal: Arc::new(FakeNetworks),
             give_back: || (),
         };
         std::thread::spawn(move || lb_agent::run(places, ports));

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use lb_agent::{Places, Ports};
 use lb_core::control;
 use lb_core::ports::KernelError;
-use lb_kernel::{Kernel, KernelActivity, LinkMonitor, Parts};
+use lb_kernel::{Kernel, KernelActivity, LinkMonitor, Parts, ScratchNetworks};
 
+const PARTS: Parts = Parts { ipvs: true };
 const SAMPLE: &str = "/usr/share/lb/lb.toml.sample";
 const CONFIG_VOLUME: &str = "/config";
 
@@ -32,9 +34,10 @@ pub fn run() -> ExitCode {
 
 fn open() -> Result<Ports, KernelError> {
     Ok(Ports {
-        kernel: Box::new(Kernel::open(Parts { ipvs: true })?),
+        kernel: Box::new(Kernel::open(PARTS)?),
         activity: Box::new(KernelActivity::new()),
         links: Box::new(LinkMonitor::open()?),
+        rehearsal: Arc::new(ScratchNetworks { parts: PARTS }),
         give_back: lb_kernel::resident::give_back,
     })
 }

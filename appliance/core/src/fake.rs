@@ -14,7 +14,8 @@ use crate::observed::{
 };
 use crate::own_mtu::OwnMtus;
 use crate::plan::Step;
-use crate::ports::{ActivityPort, KernelError, KernelFault, KernelPort};
+use crate::ports::{ActivityPort, KernelError, KernelFault, KernelPort, RehearsalPort};
+use crate::rehearsal::StandIn;
 
 #[derive(Debug, Clone, Default)]
 pub struct FakeKernel {
@@ -155,8 +156,14 @@ impl FakeKernel {
         }
     }
 
+    /// fib_create_info and fib_table_insert, ip6_route_check_nh.
     fn judge_route(&mut self, link: &IfName, route: &Route) -> Result<(), Errno> {
+        let v4 = route.to.addr().is_ipv4();
+        let connected = |link: &ObservedLink| link.addresses.iter().any(|a| a.trunc() == route.to);
+        absent(v4 && self.state.links.values().any(connected))?;
         let link = self.link(link)?;
+        let to_hop = |known: &Route| known.to.contains(&route.via) && known.to.prefix_len() == 128;
+        there(!link.routes.iter().any(to_hop), "EHOSTUNREACH")?;
         if !link.admin_up {
             return Err("ENETDOWN");
         }
@@ -221,11 +228,48 @@ impl KernelPort for FakeKernel {
             Err(name) => Err(KernelError {
                 action: step.to_string(),
                 fault: KernelFault {
-                    errno: None,
+                    errno: Some(number(name)),
                     text: name.to_owned(),
                 },
             }),
         }
+    }
+}
+
+/// As Linux numbers them (asm-generic/errno.h).
+fn number(name: Errno) -> i32 {
+    match name {
+        "EPERM" => 1,
+        "ENOENT" => 2,
+        "ESRCH" => 3,
+        "EBUSY" => 16,
+        "EEXIST" => 17,
+        "ENODEV" => 19,
+        "ERANGE" => 34,
+        "ELOOP" => 40,
+        "EOPNOTSUPP" => 95,
+        "EADDRNOTAVAIL" => 99,
+        "ENETDOWN" => 100,
+        "ENETUNREACH" => 101,
+        "EHOSTUNREACH" => 113,
+        _ => 22,
+    }
+}
+
+/// Networks in memory: a machine after power-on with these cards.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FakeNetworks;
+
+impl RehearsalPort for FakeNetworks {
+    fn enter(&self, cards: &[StandIn]) -> Result<Box<dyn KernelPort>, KernelError> {
+        let names: Vec<&str> = cards.iter().map(|card| card.name.as_str()).collect();
+        let mut kernel = FakeKernel::with_links(&names);
+        for card in cards {
+            let link = kernel.state.links.get_mut(&card.name);
+            let link = link.expect("it was just made");
+            (link.mac, link.permanent_mac, link.mtu) = (Some(card.mac), None, card.mtu);
+        }
+        Ok(Box::new(kernel))
     }
 }
 

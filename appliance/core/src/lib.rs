@@ -37,6 +37,7 @@ pub mod plan;
 pub mod pool;
 pub mod ports;
 pub mod rates;
+pub mod rehearsal;
 pub mod reset;
 pub mod ruleset;
 pub mod secrets;

@@ -13,6 +13,7 @@ use crate::observed::{
     Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted, WayBack,
 };
 use crate::plan::Step;
+use crate::rehearsal::StandIn;
 
 /// Reads and changes the kernel's state. Blocking: the holder calls it from a thread of its own.
 pub trait KernelPort: Send {
@@ -123,6 +124,13 @@ impl fmt::Display for KernelFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// Networks that nobody meets, to try steps in.
+pub trait RehearsalPort: Send + Sync {
+    /// The kernel in a new network that holds these stand-ins and what the kernel makes by itself. The calling thread is in that network from
+    /// then on, and the network ends with it.
+    fn enter(&self, cards: &[StandIn]) -> Result<Box<dyn KernelPort>, KernelError>;
 }
 
 /// Tells that something about links, addresses or routes has changed.

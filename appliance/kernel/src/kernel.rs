@@ -9,6 +9,7 @@ use lb_core::model::{IfName, RealKey, VirtualKey};
 use lb_core::observed::{Observed, ObservedLink, ObservedReal, SysctlName};
 use lb_core::plan::Step;
 use lb_core::ports::{KernelError, KernelFault, KernelPort, apply_one_by_one};
+use lb_core::rehearsal::StandIn;
 use lb_core::ruleset::Ruleset;
 
 use crate::fault::{self, during};
@@ -40,6 +41,12 @@ impl Kernel {
             filter: Filter::default(),
             ipvs: parts.ipvs.then(Ipvs::open).transpose()?,
         })
+    }
+
+    /// Makes a link in a card's place.
+    pub(crate) fn stand_in(&mut self, card: &StandIn) -> Result<(), KernelError> {
+        let made = self.links.stand_in(card);
+        made.map_err(|fault| during(format!("make a link in the place of {}", card.name), fault))
     }
 
     fn carry_out(&mut self, step: &Step) -> Result<(), KernelFault> {

@@ -13,6 +13,7 @@ mod links;
 mod nft;
 mod packet;
 pub mod resident;
+mod scratch;
 mod sysctl;
 
 pub use activity::KernelActivity;
@@ -22,4 +23,5 @@ pub use capture::CaptureSocket;
 pub use ipvs::{Ipvs, IpvsTable};
 pub use kernel::{Kernel, Parts};
 pub use links::{LinkMonitor, NetworkView};
+pub use scratch::ScratchNetworks;
 pub use sysctl::network_settings;

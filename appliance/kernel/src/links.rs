@@ -17,6 +17,7 @@ use lb_core::link_kind::{LINK_GROUP, LinkKind};
 use lb_core::model::{IfName, MacAddress};
 use lb_core::observed::{ObservedLink, ROUTE_PROTOCOL};
 use lb_core::ports::KernelFault;
+use lb_core::rehearsal::StandIn;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo};
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::route::{RouteMessage, RouteProtocol};
@@ -43,6 +44,13 @@ impl Links {
     /// Makes a link with our mark, switched off.
     pub(crate) fn create(&mut self, link: &IfName, kind: &LinkKind) -> Result<(), KernelFault> {
         let message = made::message(link, kind, false, |name| self.index(name))?;
+        self.0
+            .run(|handle| async move { handle.link().add(message).execute().await })
+    }
+
+    /// Makes a dummy with the name, the address and the MTU of a card, switched off.
+    pub(crate) fn stand_in(&mut self, card: &StandIn) -> Result<(), KernelFault> {
+        let message = made::stand_in(card);
         self.0
             .run(|handle| async move { handle.link().add(message).execute().await })
     }

@@ -77,7 +77,7 @@ fn without_a_filter_nothing_is_forwarded() {
     let asked = [FORWARDING[0].to_owned()].into();
     writer.kernel.observe_frame(&asked).unwrap();
     let steps = vec![Step::ReplaceRuleset(Box::default()), forward("1"), forward("0")];
-    let outcomes = writer.apply(steps);
+    let outcomes = carry_out(&mut *writer.kernel, steps);
     let refused: Vec<usize> = outcomes.refused.iter().map(|(at, _)| *at).collect();
     assert_eq!(refused, [0, 1]);
     assert_eq!(outcomes.done().collect::<Vec<_>>(), [&forward("0")]);
@@ -134,7 +134,7 @@ fn a_change_does_not_wait_for_an_audit_and_is_no_difference() {
     let meanwhile = Arc::default();
     let (mut writer, mut inbox) = Special::writer(Some(jobs), Arc::clone(&meanwhile));
     let before = vec![open(1), add(1, 1), open(2), add(2, 1), open(3), add(3, 1)];
-    assert_eq!(writer.apply(before).refused, []);
+    assert_eq!(carry_out(&mut *writer.kernel, before).refused, []);
     let mut audit = |known: &Arc<Observed>| writer.audit(&BTreeSet::new(), Arc::clone(known), &todo);
     let known = match audit(&Arc::default()) {
         Event::Observed(Scope::Everything, observed) => Arc::new(observed.unwrap()),
@@ -156,7 +156,7 @@ fn a_change_does_not_wait_for_a_read_back_and_is_seen_by_it() {
     let (jobs, todo) = std_mpsc::channel();
     let (mut writer, mut inbox) = Special::writer(Some(jobs), Arc::new(Mutex::new(meanwhile)));
     let before = vec![open(1), add(1, 1), open(2), add(2, 1), open(3), add(3, 1)];
-    assert_eq!(writer.apply(before).refused, []);
+    assert_eq!(carry_out(&mut *writer.kernel, before).refused, []);
     let seen = writer
         .observe(&BTreeSet::new(), Scope::Everything, &todo)
         .unwrap();

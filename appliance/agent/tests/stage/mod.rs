@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 
 use lb_agent::{CONFIG_FILE, Places, Ports};
 use lb_core::control::{ApplyReport, Request, Response, StatusReport, Terms};
-use lb_core::fake::{FakeKernel, Uncounted};
+use lb_core::fake::{FakeKernel, FakeNetworks, Uncounted};
 use lb_core::flat::FlatMap;
 use lb_core::model::{MacAddress, RealKey, ServerKey, VirtualKey};
 use lb_core::observed::{
     Activity, ConnectionTable, Observed, ObservedReal, ServerActivity, SysctlName, Wanted, WayBack,
 };
 use lb_core::plan::Step;
-use lb_core::ports::{ActivityPort, KernelError, KernelFault, KernelPort, LinkEvents};
+use lb_core::ports::{ActivityPort, KernelError, KernelFault, KernelPort, LinkEvents, RehearsalPort};
+use lb_core::rehearsal::StandIn;
 
 /// What the kernel went through.
 #[derive(Default)]
@@ -31,6 +32,32 @@ pub struct Record {
     /// The next step that begins so is refused.
     pub refuse: Option<&'static str>,
     pub connections: u32,
+    /// How often something was tried.
+    pub rehearsals: usize,
+    /// How long it takes.
+    pub rehearsal_takes: Duration,
+    /// Why it cannot be.
+    pub no_rehearsal: Option<&'static str>,
+}
+
+impl RehearsalPort for Shared {
+    fn enter(&self, cards: &[StandIn]) -> Result<Box<dyn KernelPort>, KernelError> {
+        let mut record = self.0.lock().unwrap();
+        record.rehearsals += 1;
+        let (takes, impossible) = (record.rehearsal_takes, record.no_rehearsal);
+        drop(record);
+        std::thread::sleep(takes);
+        match impossible {
+            None => FakeNetworks.enter(cards),
+            Some(text) => Err(KernelError {
+                action: "make a network to try it in".to_owned(),
+                fault: KernelFault {
+                    errno: Some(12),
+                    text: text.to_owned(),
+                },
+            }),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -191,6 +218,7 @@ impl Appliance {
             kernel: Box::new(record.clone()),
             activity: Box::new(record.clone()),
             links: Box::new(Links(events)),
+            rehearsal: Arc::new(record.clone()),
             give_back: || (),
         };
         let ready = places.runtime.join("agent.ready");

@@ -38,6 +38,15 @@ impl Faults {
         list.into_faults()
     }
 
+    /// Of somebody else than the reader, each with its place, what is wrong there, and the remedy. `None`: there are none.
+    pub fn found(faults: impl IntoIterator<Item = (Range<usize>, String, String)>) -> Option<Faults> {
+        let mut list = FaultList::default();
+        for (span, message, help) in faults {
+            list.add(span, Wrong::new(message, help));
+        }
+        (!list.is_empty()).then(|| list.into_faults())
+    }
+
     /// How many there are, listed or not.
     pub fn count(&self) -> usize {
         self.listed.len() + self.unlisted

@@ -19,7 +19,7 @@ use crate::model::{IfName, MacAddress};
 
 /// RFC 791: every module forwards 68 octets; RFC 8200: every link with IPv6 carries 1280.
 const MTU_MIN: u32 = 68;
-const MTU_MIN_V6: u32 = 1280;
+pub(super) const MTU_MIN_V6: u32 = 1280;
 const MTU_MAX: u32 = 65_535;
 pub(super) const MTU: RangeInclusive<u32> = MTU_MIN..=MTU_MAX;
 /// Less is no use to anybody (RFC 9293: 536 is what everybody takes), more does not fit into a jumbo frame.
@@ -45,10 +45,16 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_, '_>) -> (Vec<Inte
         topology.names.push(label);
         let addresses = addresses(reader, section, &mut topology, index);
         let mut below = Below::read(reader, section);
-        below.mtu = mtu(reader, section, &addresses);
+        let next = Hops::read(reader, section);
+        below.six = next.six();
+        below.six = addresses
+            .iter()
+            .find(|a| a.addr().is_ipv6())
+            .map(IpNet::to_string)
+            .or(below.six);
+        below.mtu = mtu(reader, section, below.six.as_deref());
         below.own = own(section, &addresses);
         let mss_clamp = mss_clamp(reader, section);
-        let next = Hops::read(reader, section);
         if let Some((label, selector)) = named {
             interfaces.push(Interface {
                 label,
@@ -167,8 +173,9 @@ const NAMES: &str = "allowed: 1 to 15 letters, digits, `.`, `_` and `-`, such as
 
 /// Stricter than the kernel: a name that can be typed and told apart anywhere.
 pub(super) fn interface_name(text: &str) -> Result<IfName, Wrong> {
-    if ["lo", "all", "default"].contains(&text) {
-        let help = "`lo`, `all` and `default` are the kernel's own; name the link that carries the traffic";
+    // The last one is a file where the kernel keeps links.
+    if ["lo", "all", "default", "bonding_masters"].contains(&text) {
+        let help = "`lo`, `all`, `default` and `bonding_masters` are the kernel's own; name the link that carries the traffic";
         return Err(Wrong::new(
             format!("{} is no name for an interface here", quoted(text)),
             help,
@@ -239,6 +246,10 @@ fn wrong_for_a_link(network: IpNet) -> Option<Wrong> {
             help,
         ));
     }
+    if matches!(address, std::net::IpAddr::V6(v6) if v6.is_unicast_link_local()) {
+        let help = "leave it out: the kernel gives each link a link-local address by itself, and it is not the file's to change";
+        return Some(Wrong::new(format!("`{address}` is a link-local address"), help));
+    }
     let what = not_a_host(address, network)?;
     let help = "give the address of this machine in its network, such as \"192.168.0.1/24\"";
     Some(Wrong::new(
@@ -261,10 +272,10 @@ fn own(section: &Section<'_, '_>, addresses: &[IpNet]) -> Option<(&'static str, 
         .next()
 }
 
-fn mtu(reader: &mut Reader<'_>, section: &Section<'_, '_>, addresses: &[IpNet]) -> Option<Spanned<u32>> {
+/// `six`: what of IPv6 the interface has. The kernel takes none of it on a link with a smaller mtu.
+fn mtu(reader: &mut Reader<'_>, section: &Section<'_, '_>, six: Option<&str>) -> Option<Spanned<u32>> {
     let mtu = reader.integer(section.value("mtu")?, MTU)?;
-    let v6 = addresses.iter().find(|address| address.addr().is_ipv6());
-    if let (Some(v6), ..MTU_MIN_V6) = (v6, *mtu.get_ref()) {
+    if let (Some(v6), ..MTU_MIN_V6) = (six, *mtu.get_ref()) {
         let help = format!("allowed with IPv6 (RFC 8200): {MTU_MIN_V6} to {MTU_MAX}");
         reader.fault(
             mtu.span(),

@@ -42,6 +42,8 @@ pub(super) struct Below {
     /// What a bond's or bridge's link cannot have: the first such key.
     pub own: Option<(&'static str, Range<usize>)>,
     pub mtu: Option<Spanned<u32>>,
+    /// What needs IPv6 on it: an address, or a next hop.
+    pub six: Option<String>,
 }
 
 impl Below {
@@ -53,6 +55,7 @@ impl Below {
             primary: None,
             own: None,
             mtu: None,
+            six: None,
         };
         let [vlan, bond, bridge] = ["vlan", "bond", "bridge"].map(|key| section.value(key));
         let made: Vec<Value<'_, '_>> = [vlan, bond, bridge].into_iter().flatten().collect();

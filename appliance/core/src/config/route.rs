@@ -29,6 +29,14 @@ impl Hops {
         }
     }
 
+    /// The first next hop of IPv6.
+    pub fn six(&self) -> Option<String> {
+        let gateway = self.gateway.iter();
+        let hops = gateway.chain(self.routes.iter().map(|(_, via)| via));
+        let mut six = hops.map(|hop| *hop.get_ref()).filter(IpAddr::is_ipv6);
+        six.next().map(|hop| hop.to_string())
+    }
+
     pub fn routes(&self) -> Vec<Route> {
         self.routes
             .iter()
@@ -130,6 +138,11 @@ pub(super) fn judge(reader: &mut Reader<'_>, topology: &Topology, hops: &[Hops])
                     topology.names[index]
                 );
                 reader.fault(to.span(), message, "it needs no route; remove this one");
+            } else if let Some(owner) = topology.v4_network_of(*to.get_ref()) {
+                // Both are of the same metric: the kernel takes the second one for the first (EEXIST).
+                let message = format!("`{}` is the network of {}", to.get_ref(), topology.names[owner]);
+                let help = "its hosts are there, and nowhere else; remove the route, or give that interface another address";
+                reader.fault(to.span(), message, help);
             }
             judge_destination(reader, &mut destinations, *to.get_ref(), to.span());
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::fault::{quoted, some_of};
-use super::interface::interface_name;
+use super::interface::{MTU_MIN_V6, interface_name};
 use super::links::Below;
 use super::model::{Interface, InterfaceKind, LinkSelector};
 use super::reader::Reader;
@@ -182,6 +182,15 @@ impl Stack<'_> {
             let message = format!("an mtu of {mtu_text} is above that of {link}, {most}");
             let help = format!("at most {most}, or give {link} mtu = {mtu_text}");
             reader.fault(mtu.span(), message, help);
+        }
+        if let (None, Some(..MTU_MIN_V6), Some(six)) = (&below.mtu, parent, &below.six) {
+            let message = format!(
+                "the mtu of {link}, {}, is too small for `{six}`",
+                parent.unwrap_or_default()
+            );
+            let help =
+                format!("IPv6 needs {MTU_MIN_V6} (RFC 8200): give {link} an mtu of {MTU_MIN_V6} or more");
+            reader.fault(span.clone(), message, help);
         }
     }
 

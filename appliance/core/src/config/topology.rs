@@ -96,6 +96,13 @@ impl Topology {
             .is_some_and(|owners| owners.contains_key(&interface))
     }
 
+    /// Whose network this is, prefix and all, if it is one of IPv4. (Those of IPv6 have another metric than routes have.)
+    pub fn v4_network_of(&self, network: IpNet) -> Option<InterfaceIndex> {
+        let v4 = network.addr().is_ipv4() && network.prefix_len() < network.max_prefix_len();
+        let owners = self.networks.get(&network).filter(|_| v4)?;
+        owners.keys().next().copied()
+    }
+
     /// Whether an interface reaches an address without a router.
     pub fn on_link(&self, address: IpAddr, interface: InterfaceIndex) -> bool {
         let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());

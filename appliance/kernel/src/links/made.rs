@@ -7,6 +7,7 @@ use lb_core::link_kind::{
     BondMode, BondSettings, BridgeSettings, LINK_GROUP, LacpRate, LinkKind, XmitHashPolicy,
 };
 use lb_core::model::IfName;
+use lb_core::rehearsal::StandIn;
 use rtnetlink::packet_route::link::{
     BondLacpRate, BondMode as Mode, BondXmitHashPolicy, BridgeStpState, InfoBond, InfoBridge, InfoData,
     InfoKind, InfoVlan, LinkAttribute, LinkInfo, LinkMessage, VlanProtocol,
@@ -48,6 +49,18 @@ pub(super) fn message<E>(
         LinkInfo::Data(info.1),
     ]));
     Ok(message)
+}
+
+/// The message that makes a link in a card's place. It takes part in everything that Ethernet links do.
+pub(super) fn stand_in(card: &StandIn) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes = vec![
+        LinkAttribute::IfName(card.name.to_string()),
+        LinkAttribute::Address(card.mac.0.to_vec()),
+        LinkAttribute::Mtu(card.mtu),
+        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Dummy)]),
+    ];
+    message
 }
 
 fn bond_data(bond: &BondSettings, primary: u32, live: bool) -> Vec<InfoBond> {

@@ -76,6 +76,37 @@ pub fn edit(text: &str, change: &Change) -> Result<String, EditFault> {
     }
 }
 
+/// Where a key stands, or what is left of its way: keys, those of a list of tables with the place of one of them. Of a list of words the one that
+/// `word` is, if it is there.
+pub(crate) fn place(text: &str, way: &[(&str, Option<usize>)], word: Option<&str>) -> Option<Range<usize>> {
+    let mut steps: Vec<Step> = way.iter().map(|(key, index)| Step::new(*key, *index)).collect();
+    let first = steps.first()?.clone();
+    let mut range = 0..text.len();
+    if first.key == SERVICES
+        && let Some(outline) = Outline::of(text).filter(|outline| outline.is_exact(text))
+    {
+        // Of many services, one.
+        range = outline.services.get(first.index?)?.clone();
+        steps[0].index = Some(0);
+    }
+    let tree = Tree::of(text, range, &first.key);
+    while !steps.is_empty() {
+        if let Some((_, node)) = tree.exactly(&steps) {
+            let found = word.and_then(|word| {
+                text[node.value.clone()]
+                    .find(&nodes::text(word))
+                    .map(|at| (at, word))
+            });
+            return Some(found.map_or(node.value.clone(), |(at, word)| {
+                let start = node.value.start + at;
+                start..start + nodes::text(word).len()
+            }));
+        }
+        steps.pop();
+    }
+    None
+}
+
 /// Names of the text, and words that were completed from them, are not raw on the terminal.
 fn harmless(message: &str) -> String {
     let mut shown = String::new();

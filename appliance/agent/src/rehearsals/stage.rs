@@ -1,0 +1,60 @@
+//! One rehearsal: a thread that enters a network of its own, carries out there what the running machine would be given, by the same code, and
+//! ends, and the network with it. Must not: touch anything else than the kernel that it was handed.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use lb_core::observed::Machine;
+use lb_core::ports::{KernelError, RehearsalPort};
+use lb_core::rehearsal::{Part, Refusal, Refusals, StandIn, is_verdict, sysctls};
+use tokio::sync::mpsc;
+
+use crate::engine::Event;
+use crate::kernel_thread::carry_out;
+
+/// The second one has the links that the first one made; more find nothing new.
+const ROUNDS: usize = 2;
+
+pub struct Tried {
+    pub part: Part,
+    pub cards: Vec<StandIn>,
+    pub machine: Machine,
+}
+
+/// What comes of it arrives as an event.
+pub fn start(
+    number: u64,
+    port: Arc<dyn RehearsalPort>,
+    tried: Tried,
+    events: mpsc::Sender<Event>,
+) -> io::Result<()> {
+    let named = thread::Builder::new().name("rehearsal".to_owned());
+    named.spawn(move || {
+        let outcome = rehearse(&*port, &tried).map_err(|error| error.to_string());
+        drop(tried);
+        // The loop is gone only when the process ends.
+        let _ = events.blocking_send(Event::Rehearsed(number, outcome));
+    })?;
+    Ok(())
+}
+
+/// The error: it could not be made, or says nothing of the configuration.
+fn rehearse(port: &dyn RehearsalPort, tried: &Tried) -> Result<Vec<Refusal>, KernelError> {
+    let mut kernel = port.enter(&tried.cards)?;
+    let mut refusals = Refusals::default();
+    for round in 0..ROUNDS {
+        let mut observed = kernel.observe_frame(&sysctls())?;
+        let (network, steps) = tried.part.steps(&mut observed, round > 0, tried.machine);
+        let outcomes = carry_out(&mut *kernel, steps);
+        for (at, error) in outcomes.refused {
+            let step = &outcomes.steps[at];
+            // Forwarding that is not switched on without the filter has no number, and a cause.
+            if !is_verdict(&error) && !refusals.follows(step) {
+                return Err(error);
+            }
+            refusals.add(&network, step, &error);
+        }
+    }
+    Ok(refusals.into_causes())
+}
