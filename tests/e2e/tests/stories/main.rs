@@ -35,6 +35,7 @@ mod password;
 mod power;
 mod protocols;
 mod quorum;
+mod rehearsal;
 mod rescue;
 mod rows;
 mod scale;
@@ -128,6 +129,11 @@ fn main() -> ExitCode {
             "factory_reset_in_power_cuts",
             420,
             first_boot::reset_in_power_cuts,
+        ),
+        Story::new(
+            "rehearsed_before_applied",
+            240,
+            rehearsal::rehearsed_before_applied,
         ),
         Story::new("confirm_returns_by_itself", 150, trial::confirm_returns_by_itself),
         Story::new("power_cut_while_pending", 240, trial::power_cut_while_pending),
