@@ -96,8 +96,8 @@ impl Engine {
         let Some(part) = part else {
             return self.go_on(candidate, then, reply);
         };
-        let begun = self.begin_rehearsal(part);
         let until = Instant::now() + PATIENCE;
+        let begun = self.begin_rehearsal(part, until);
         self.rehearsals.current = Some(Current {
             until,
             candidate,
@@ -109,7 +109,7 @@ impl Engine {
         }
     }
 
-    fn begin_rehearsal(&mut self, part: Part) -> Result<(), String> {
+    fn begin_rehearsal(&mut self, part: Part, until: Instant) -> Result<(), String> {
         let rehearsals = &mut self.rehearsals;
         if rehearsals.running {
             return Err("one that was begun before has not ended yet".to_owned());
@@ -121,6 +121,7 @@ impl Engine {
             part,
             cards,
             machine: self.machine,
+            until,
         };
         stage::start(rehearsals.number, port, tried, self.events.clone()).map_err(|e| e.to_string())?;
         rehearsals.running = true;

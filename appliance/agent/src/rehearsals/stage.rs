@@ -4,9 +4,10 @@
 use std::io;
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use lb_core::observed::Machine;
-use lb_core::ports::{KernelError, RehearsalPort};
+use lb_core::ports::{KernelError, KernelFault, RehearsalPort};
 use lb_core::rehearsal::{Part, Refusal, Refusals, StandIn, is_verdict, sysctls};
 use tokio::sync::mpsc;
 
@@ -16,10 +17,15 @@ use crate::kernel_thread::carry_out;
 /// The second one has the links that the first one made; more find nothing new.
 const ROUNDS: usize = 2;
 
+/// Steps between two looks at the clock: as many as go to the kernel in one datagram.
+const AT_ONCE: usize = 64;
+
 pub struct Tried {
     pub part: Part,
     pub cards: Vec<StandIn>,
     pub machine: Machine,
+    /// Then nobody waits for it any more, and it leaves the kernel to the change itself.
+    pub until: Instant,
 }
 
 /// What comes of it arrives as an event.
@@ -46,15 +52,30 @@ fn rehearse(port: &dyn RehearsalPort, tried: &Tried) -> Result<Vec<Refusal>, Ker
     for round in 0..ROUNDS {
         let mut observed = kernel.observe_frame(&sysctls())?;
         let (network, steps) = tried.part.steps(&mut observed, round > 0, tried.machine);
-        let outcomes = carry_out(&mut *kernel, steps);
-        for (at, error) in outcomes.refused {
-            let step = &outcomes.steps[at];
-            // Forwarding that is not switched on without the filter has no number, and a cause.
-            if !is_verdict(&error) && !refusals.follows(step) {
-                return Err(error);
+        for row in steps.chunks(AT_ONCE) {
+            if Instant::now() >= tried.until {
+                return Err(too_late());
             }
-            refusals.add(&network, step, &error);
+            let outcomes = carry_out(&mut *kernel, row.to_vec());
+            for (at, error) in outcomes.refused {
+                let step = &outcomes.steps[at];
+                // Forwarding that is not switched on without the filter has no number, and a cause.
+                if !is_verdict(&error) && !refusals.follows(step) {
+                    return Err(error);
+                }
+                refusals.add(&network, step, &error);
+            }
         }
     }
     Ok(refusals.into_causes())
+}
+
+fn too_late() -> KernelError {
+    KernelError {
+        action: "rehearse".to_owned(),
+        fault: KernelFault {
+            errno: None,
+            text: "it took too long".to_owned(),
+        },
+    }
 }
