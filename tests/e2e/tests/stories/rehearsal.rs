@@ -54,7 +54,7 @@ pub fn rehearsed_before_applied() -> Told {
     let (state, shown) = (saboteur.kernel_state()?, scene.vm().command("config show")?);
     let stream = Stream::start("host01", lb_e2e::scene::SERVICE);
     for (text, told) in refused() {
-        for options in ["", "--confirm 10m"] {
+        for options in ["--comment tried", "--confirm 10m"] {
             let said = scene.vm().config_put_with(options, &text)?;
             assert_told(&said, told);
             assert_told(&said, "Nothing was changed.");

@@ -86,7 +86,8 @@ pub(super) const CONFIG: &[Command] = &[
         name: "check",
         action: Action::ConfigCheck,
         summary: "validate lb.toml, or another file; nothing is changed",
-        about: "Lists every fault with its place and what is allowed there.",
+        about: "Lists every fault with its place and what is allowed there. Of lb.toml itself the kernel is asked as well: what \
+                is new of it is tried in a network of its own.",
         arguments: &[Argument {
             name: "FILE",
             values: Values::File,
