@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use lb_core::link_kind::{BridgeSettings, LinkKind};
 use lb_core::plan::Step;
 use lb_core::ports::{KernelError, RehearsalPort};
-use lb_core::ruleset::Ruleset;
 use lb_kernel::{Parts, ScratchNetworks};
 
 const INSIDE: &str = "LB_KERNEL_SCRATCH_INSIDE";
@@ -63,7 +62,7 @@ fn rehearse() -> Result<(), KernelError> {
             link: name.clone(),
             address: "10.0.0.1/24".parse().unwrap(),
         })?;
-        kernel.apply(&Step::ReplaceRuleset(Box::new(Ruleset::default())))?;
+        kernel.apply(&Step::ReplaceRuleset(Box::default()))?;
         let observed = kernel.observe_frame(&BTreeSet::new())?;
         assert!(
             observed.links[&name].admin_up && observed.ruleset.is_some(),

@@ -132,7 +132,7 @@ fn main() -> ExitCode {
         ),
         Story::new(
             "rehearsed_before_applied",
-            240,
+            480,
             rehearsal::rehearsed_before_applied,
         ),
         Story::new("confirm_returns_by_itself", 150, trial::confirm_returns_by_itself),
