@@ -332,10 +332,6 @@ impl Engine {
             });
             return;
         }
-        if let Err(why) = self.give_up_import_before() {
-            let message = format!("nothing was changed: {why}");
-            return drop(reply.send(Response::Error { message }));
-        }
         let change = change(terms, what);
         let candidate = Candidate {
             read,
@@ -375,10 +371,6 @@ impl Engine {
         let Some(read) = read else {
             return refuse(check, true, None, reply);
         };
-        if let Err(why) = self.give_up_import_before() {
-            let message = format!("nothing was changed: {why}");
-            return drop(reply.send(Response::Error { message }));
-        }
         let candidate = Candidate {
             read,
             check,

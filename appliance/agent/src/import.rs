@@ -100,7 +100,8 @@ impl Engine {
                 warnings: remarks,
                 ..apply::faultless()
             },
-            text: Vec::new(),
+            // Faults that the kernel finds are told at their place.
+            text: export.configuration.clone().into_bytes(),
             change: apply::change(terms, &format!("import {}", origin(&export))),
         };
         let then = Then::Import(Box::new((export, drains)), terms.confirm_ms);
@@ -108,7 +109,7 @@ impl Engine {
     }
 
     /// Nothing of it is on the disk yet.
-    pub fn enact_import(
+    pub fn begin_import(
         &mut self,
         (export, drains): (Export, Drains),
         candidate: Candidate,
@@ -185,7 +186,6 @@ impl Engine {
             candidate.check.warnings.push(remark);
         }
         self.tell_import(&export, &drains);
-        candidate.text = export.configuration.into_bytes();
         self.enact(candidate, reply);
         self.replace_drains(drains);
     }
@@ -250,7 +250,7 @@ impl Engine {
         &mut self,
         export: Export,
         drains: Drains,
-        mut candidate: Candidate,
+        candidate: Candidate,
         window_ms: u64,
         reply: oneshot::Sender<Response>,
     ) {
@@ -258,7 +258,6 @@ impl Engine {
             let message = format!("nothing was changed: {why}");
             return drop(reply.send(Response::Error { message }));
         }
-        candidate.text = export.configuration.clone().into_bytes();
         let kept = export.text().map_err(|error| error.to_string()).and_then(|text| {
             self.store
                 .write(PENDING, text.as_bytes())

@@ -82,7 +82,7 @@ impl Engine {
             Request::ConfigPut { text, terms } => self.put(text, &terms, reply),
             Request::ConfigApply { terms } => self.apply_file(&terms, reply),
             Request::ConfigRollback { kept, terms } => self.roll_back(kept, &terms, reply),
-            Request::ConfigImport { text, terms } => self.import(&text, &terms, reply),
+            Request::ConfigImport { text, terms } => self.import(text, &terms, reply),
             Request::ConfigCheck { text } => self.check_text(text, reply),
             other => log::error!("no change: {other:?}"),
         }
@@ -220,11 +220,17 @@ impl Engine {
     }
 
     fn go_on(&mut self, candidate: Candidate, then: Then, reply: oneshot::Sender<Response>) {
+        if let Then::Put(_) | Then::Apply(_) = then
+            && let Err(why) = self.give_up_import_before()
+        {
+            let message = format!("nothing was changed: {why}");
+            return drop(reply.send(Response::Error { message }));
+        }
         match then {
             Then::Put(window) => self.write_and_enact(candidate, window, reply),
             Then::Apply(Some(window)) => self.try_out(candidate, Origin::File, window, reply),
             Then::Apply(None) => self.enact(candidate, reply),
-            Then::Import(with, window) => self.enact_import(*with, candidate, window, reply),
+            Then::Import(with, window) => self.begin_import(*with, candidate, window, reply),
             // The client may have gone: nobody misses the answer.
             Then::Tell => drop(reply.send(Response::Check(candidate.check))),
         }
