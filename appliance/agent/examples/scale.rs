@@ -178,6 +178,7 @@ fn start(place: &Path) {
         activity: Box::new(Uncounted),
         links: Box::new(Nothing),
         rehearsal: Arc::new(FakeNetworks),
+        frames: None,
         give_back: || (),
     };
     std::thread::spawn(move || lb_agent::run(places, ports));

@@ -50,7 +50,10 @@ impl Deadlines {
     fn moment(&mut self, at: Instant) -> i64 {
         let epoch = *self.epoch.get_or_insert(at);
         let nanos = |span: Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
-        nanos(at.saturating_duration_since(epoch)) - nanos(epoch.saturating_duration_since(at))
+        match at.checked_duration_since(epoch) {
+            Some(after) => nanos(after),
+            None => -nanos(epoch.saturating_duration_since(at)),
+        }
     }
 
     fn position(&self, place: u32) -> Option<usize> {
@@ -58,37 +61,41 @@ impl Deadlines {
         position.filter(|at| **at != ABSENT).map(|at| *at as usize)
     }
 
-    /// Notes where the place stands that is at this position.
-    fn stands(&mut self, at: usize) {
-        let place = self.heap[at].1 as usize;
+    /// Puts one at this position, and notes where it stands.
+    fn put(&mut self, at: usize, entry: (i64, u32)) {
+        let place = entry.1 as usize;
         if place >= self.positions.len() {
             self.positions.resize(place + 1, ABSENT);
         }
         self.positions[place] = u32::try_from(at).unwrap_or(ABSENT);
+        self.heap[at] = entry;
     }
 
-    fn exchange(&mut self, a: usize, b: usize) {
-        self.heap.swap(a, b);
-        self.stands(a);
-        self.stands(b);
-    }
-
-    /// What is at this position may belong further up or down.
+    /// What is at this position may belong further up or down: those on its way make room, and each is moved once.
     fn settle(&mut self, mut at: usize) {
-        self.stands(at);
-        while at > 0 && self.heap[at] < self.heap[(at - 1) / 2] {
-            self.exchange((at - 1) / 2, at);
+        let entry = self.heap[at];
+        while at > 0 {
+            let above = self.heap[(at - 1) / 2];
+            if entry >= above {
+                break;
+            }
+            self.put(at, above);
             at = (at - 1) / 2;
         }
-        loop {
-            let below = (2 * at + 1)..self.heap.len().min(2 * at + 3);
-            let earliest = below.min_by_key(|child| self.heap[*child]);
-            let Some(child) = earliest.filter(|child| self.heap[*child] < self.heap[at]) else {
-                return;
-            };
-            self.exchange(at, child);
-            at = child;
+        let mut below = 2 * at + 1;
+        while below < self.heap.len() {
+            let mut next = self.heap[below];
+            if let Some(other) = self.heap.get(below + 1).filter(|other| **other < next) {
+                (below, next) = (below + 1, *other);
+            }
+            if entry <= next {
+                break;
+            }
+            self.put(at, next);
+            at = below;
+            below = 2 * at + 1;
         }
+        self.put(at, entry);
     }
 }
 

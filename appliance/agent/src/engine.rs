@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use lb_core::certificates::Certificates;
+use lb_core::check::PROBE_PORTS;
 use lb_core::config::{Before, Config, Parts, VirtualServer};
 use lb_core::control::{CheckNowReport, ConfigSource, Request, Response};
 use lb_core::desired::{self, Network};
@@ -165,7 +166,14 @@ pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
     let activity: SharedActivity = Arc::new(Mutex::new(ports.activity));
     control::start(&places.runtime, activity.clone(), events.clone())?;
     let rehearsals = Rehearsals::new(ports.rehearsal);
-    let mut engine = Engine::new(places, jobs, events, activity, (rehearsals, ports.give_back))?;
+    let tcp_checks = TcpChecks::open(Instant::now(), ports.frames)?;
+    let mut engine = Engine::new(
+        places,
+        jobs,
+        events,
+        activity,
+        (rehearsals, tcp_checks, ports.give_back),
+    )?;
     engine.start_pass(Instant::now());
     loop {
         let deadline = engine.deadline();
@@ -189,7 +197,7 @@ impl Engine {
         jobs: std_mpsc::Sender<Job>,
         events: mpsc::Sender<Event>,
         activity: SharedActivity,
-        (rehearsals, give_back): (Rehearsals, fn()),
+        (rehearsals, tcp_checks, give_back): (Rehearsals, TcpChecks<Asker>, fn()),
     ) -> io::Result<Engine> {
         let now = Instant::now();
         let store = Store::new(places.config.clone());
@@ -232,7 +240,7 @@ impl Engine {
             replaced: replaced.clone(),
             archive_problem: None,
             checks: Checks::new(now, set_aside),
-            tcp_checks: TcpChecks::open(now)?,
+            tcp_checks,
             by_hand: ByHand::default(),
             crowd: Crowd::default(),
             lateness: Lateness::default(),
@@ -291,7 +299,9 @@ impl Engine {
         let services = config.as_ref().map_or(&[][..], |config| &config.virtual_servers);
         self.by_listen = by_listen(services);
         let own = services.iter().filter_map(|service| service.endpoint());
-        self.tcp_checks.avoid(&own.map(|own| own.port).collect());
+        let own = own.map(|own| own.port).collect();
+        self.tcp_checks
+            .avoid(&own, services.iter().any(|service| takes_answers(service)));
         std::mem::replace(&mut self.config, config)
     }
 
@@ -349,7 +359,7 @@ impl Engine {
             }
             Event::Applied(purpose, outcomes) => self.on_applied(purpose, outcomes),
             Event::LinksChanged => {
-                self.checks.forget_routes();
+                self.forget_routes();
                 self.reconcile.links_changed();
             }
             Event::Rehearsed(number, outcome) => {
@@ -382,6 +392,12 @@ impl Engine {
                 self.give_back_soon();
             }
         }
+    }
+
+    /// Links, addresses or routes have changed.
+    pub(crate) fn forget_routes(&mut self) {
+        self.checks.forget_routes();
+        self.tcp_checks.forget_hops();
     }
 
     /// What a look at the kernel takes, or an answer, is many times what checks need, also of the executable: it is given back in between.
@@ -519,6 +535,14 @@ impl Engine {
         // The client may have gone: what it asked for is done all the same.
         let _ = reply.send(response);
     }
+}
+
+/// Whether an answer to a check would be taken for a client of this service, were it of no flow that the kernel knows: ranges of ports are found by marks.
+fn takes_answers(service: &VirtualServer) -> bool {
+    let (first, last) = (*PROBE_PORTS.start(), *PROBE_PORTS.end());
+    let mut ranges = service.listen.iter();
+    matches!(service.key, VirtualKey::Mark(_))
+        && ranges.any(|range| range.first <= last && range.last >= first)
 }
 
 /// Where each service stands, in the order of what they listen on.

@@ -44,7 +44,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lb_core::ports::{ActivityPort, KernelPort, LinkEvents, RehearsalPort};
+use lb_core::ports::{ActivityPort, FramePort, KernelPort, LinkEvents, RehearsalPort};
 
 pub use apply::{Loaded, load};
 pub use archive::Archive;
@@ -73,6 +73,8 @@ pub struct Ports {
     pub links: Box<dyn LinkEvents>,
     /// Where a new configuration is tried before it is put in force.
     pub rehearsal: Arc<dyn RehearsalPort>,
+    /// `None`: checks go the kernel's way.
+    pub frames: Option<Box<dyn FramePort>>,
     /// Gives back memory that this process does not use any more.
     pub give_back: fn(),
 }

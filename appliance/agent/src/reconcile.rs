@@ -238,7 +238,7 @@ impl Engine {
             Scope::Frame => self.keep_servers(&mut observed),
         }
         if self.observed.links != observed.links {
-            self.checks.forget_routes();
+            self.forget_routes();
         }
         self.carriers.seen(&observed.links, Instant::now());
         self.links_seen(&observed);

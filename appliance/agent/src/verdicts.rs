@@ -20,9 +20,11 @@ impl Engine {
             return;
         };
         // The link may have gone while the check was under way: then it says nothing of the server.
-        if result.outcome.failure().is_some() {
-            // The next one asks the kernel anew where it begins.
+        if result.outcome != Outcome::Pass {
+            // The next one asks the kernel anew where it begins, and goes its way.
             self.checks.take_route(id, None);
+        }
+        if result.outcome.failure().is_some() {
             if let Err(outcome) = self.way(server, &params) {
                 result.outcome = outcome;
             }

@@ -122,6 +122,7 @@ impl Appliance {
             activity: Box::new(Uncounted),
             links: Box::new(Notices(waiting)),
             rehearsal: Arc::new(FakeNetworks),
+            frames: None,
             give_back: || (),
         };
         std::thread::spawn(move || lb_agent::run(places, ports));

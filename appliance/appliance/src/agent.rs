@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use lb_agent::{Places, Ports};
 use lb_core::control;
-use lb_core::ports::KernelError;
-use lb_kernel::{Kernel, KernelActivity, LinkMonitor, Parts, ScratchNetworks};
+use lb_core::ports::{FramePort, KernelError};
+use lb_kernel::{FrameSocket, Kernel, KernelActivity, LinkMonitor, Parts, ScratchNetworks};
 
 const PARTS: Parts = Parts { ipvs: true };
 const SAMPLE: &str = "/usr/share/lb/lb.toml.sample";
@@ -38,8 +38,20 @@ fn open() -> Result<Ports, KernelError> {
         activity: Box::new(KernelActivity::new()),
         links: Box::new(LinkMonitor::open()?),
         rehearsal: Arc::new(ScratchNetworks { parts: PARTS }),
+        frames: frames(),
         give_back: lb_kernel::resident::give_back,
     })
+}
+
+/// Without it every check costs more, and does the same.
+fn frames() -> Option<Box<dyn FramePort>> {
+    match FrameSocket::open() {
+        Ok(socket) => Some(Box::new(socket)),
+        Err(error) => {
+            log::warn!("{error}: all TCP checks go by the kernel's routes");
+            None
+        }
+    }
 }
 
 fn places() -> Places {

@@ -138,3 +138,31 @@ pub trait LinkEvents: Send {
     /// Blocks until something has changed. Losing track (a netlink overrun) counts as a change.
     fn wait(&mut self) -> Result<(), KernelError>;
 }
+
+/// Sends packets of this machine's own as frames, past its routes, its filter and its tracking; the kernel says where to.
+/// It answers at once: the holder may be the loop.
+pub trait FramePort: Send + fmt::Debug {
+    /// The neighbour that gets what goes from this address of ours to that one. `None`: there is none, or not on an Ethernet link.
+    fn next_hop(&mut self, from: IpAddr, to: IpAddr) -> Option<NextHop>;
+
+    /// What the kernel would send to now, without asking the neighbour. `None`: it would have to ask first.
+    fn ethernet_address(&mut self, hop: &NextHop) -> Option<MacAddress>;
+
+    /// Sends them in their order; how many have left. The one after those could not, and none after it was tried.
+    fn send(&mut self, frames: &[Frame<'_>]) -> usize;
+}
+
+/// A neighbour: an address on the link with this index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NextHop {
+    pub index: u32,
+    pub address: IpAddr,
+}
+
+/// What leaves through the link with this index. `packet` begins with its header of IP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'p> {
+    pub index: u32,
+    pub to: MacAddress,
+    pub packet: &'p [u8],
+}

@@ -26,6 +26,7 @@ use rtnetlink::{AddressMessageBuilder, LinkMessageBuilder, LinkUnspec, RouteMess
 use crate::fault;
 use connection::Connection;
 pub use monitor::LinkMonitor;
+pub(crate) use read::ip;
 pub use view::NetworkView;
 
 /// A handle on the links of the network namespace in which it was opened.

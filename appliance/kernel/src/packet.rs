@@ -3,6 +3,8 @@
 
 use std::io;
 
+use lb_core::model::MacAddress;
+use nix::sys::socket::{LinkAddr, SockaddrLike};
 use socket2::{Domain, SockAddr, SockAddrStorage, Socket, Type};
 
 /// include/uapi/linux/if_ether.h.
@@ -35,15 +37,34 @@ fn bound(kind: Type, index: u32, ethertype: u16) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// The neighbour with this address on the link with this index.
+pub(crate) fn neighbour(index: u32, ethertype: u16, to: MacAddress) -> LinkAddr {
+    let address = filled(index, ethertype, to);
+    let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the pointer and the length describe a sockaddr_ll, which is copied.
+    let address = unsafe { LinkAddr::from_raw((&raw const address).cast(), Some(length)) };
+    address.expect("its family and its length are those of a link's address")
+}
+
+fn filled(index: u32, ethertype: u16, to: MacAddress) -> libc::sockaddr_ll {
+    let mut address = [0; 8];
+    address[..6].copy_from_slice(&to.0);
+    libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: ethertype.to_be(),
+        sll_ifindex: index as i32,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 6,
+        sll_addr: address,
+    }
+}
+
 pub(crate) fn link_address(index: u32, ethertype: u16) -> SockAddr {
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: sockaddr_ll is one of the addresses that a sockaddr_storage is made for, and any bytes are valid for it.
     let address: &mut libc::sockaddr_ll = unsafe { storage.view_as() };
-    address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = ethertype.to_be();
-    address.sll_ifindex = index as i32;
-    address.sll_halen = 6;
-    address.sll_addr[..6].copy_from_slice(&[0xff; 6]);
+    *address = filled(index, ethertype, MacAddress([0xff; 6]));
     let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     // SAFETY: the storage holds a sockaddr_ll of this length, zeroed and then filled.
     unsafe { SockAddr::new(storage, length) }

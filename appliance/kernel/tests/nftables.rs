@@ -50,6 +50,7 @@ fn everything() -> Ruleset {
     let input = [
         Rule::AcceptLoopback,
         Rule::AcceptEstablished,
+        Rule::AcceptChecks,
         Rule::AcceptIcmp,
         Rule::AcceptIcmpv6,
         Rule::AcceptServices4,

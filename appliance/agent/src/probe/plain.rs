@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use lb_core::check::{CheckKind, CheckParams, Close};
 use lb_core::health::{CheckResult, Outcome, Told};
+use lb_core::ports::FramePort;
 
 use super::half_open::{HalfOpen, Route};
 use super::{Connects, Way};
@@ -33,8 +34,8 @@ pub enum Begun {
 
 impl<A: Copy> TcpChecks<A> {
     /// Inside of an asynchronous runtime.
-    pub fn open(now: Instant) -> io::Result<TcpChecks<A>> {
-        let (half_open, faults) = HalfOpen::open(now);
+    pub fn open(now: Instant, frames: Option<Box<dyn FramePort>>) -> io::Result<TcpChecks<A>> {
+        let (half_open, faults) = HalfOpen::open(now, frames);
         for (family, error) in faults {
             log::warn!(
                 "cannot open a raw socket for {family} ({error}): TCP checks of such servers make whole connections, as with close = \"fin\""
@@ -54,10 +55,11 @@ impl<A: Copy> TcpChecks<A> {
         };
         if close == Some(Close::HalfOpen) && self.half_open.speaks(way.target) {
             match self.half_open.route(way) {
-                Ok(route) if self.start_again(now, asker, way.target, &route, params.timeout) => {
-                    return Begun::Half(route);
+                Ok(mut route) => {
+                    if self.start_again(now, asker, way.target, &mut route, params.timeout) {
+                        return Begun::Half(route);
+                    }
                 }
-                Ok(_) => {}
                 Err(outcome) => {
                     self.end(asker, outcome);
                     return Begun::Whole;
@@ -81,7 +83,7 @@ impl<A: Copy> TcpChecks<A> {
         now: Instant,
         asker: A,
         target: SocketAddr,
-        route: &Route,
+        route: &mut Route,
         timeout: Duration,
     ) -> bool {
         self.half_open.start(now, asker, target, route, timeout).is_ok()
@@ -97,9 +99,15 @@ impl<A: Copy> TcpChecks<A> {
         self.connects.end(asker, Instant::now(), outcome);
     }
 
-    /// Ports on which services listen: half-open checks do not come from them.
-    pub fn avoid(&mut self, taken: &BTreeSet<u16>) {
-        self.half_open.avoid(taken);
+    /// Ports on which services listen: half-open checks do not come from them. `tracked`: nor are their answers told from clients but by
+    /// their flows.
+    pub fn avoid(&mut self, taken: &BTreeSet<u16>, tracked: bool) {
+        self.half_open.avoid(taken, tracked);
+    }
+
+    /// Links, addresses or routes have changed: every [`Route`] is to be forgotten as well.
+    pub fn forget_hops(&mut self) {
+        self.half_open.forget_hops();
     }
 
     /// When [`TcpChecks::take_ended`] has something to say though the network has not.

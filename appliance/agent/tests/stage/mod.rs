@@ -219,6 +219,7 @@ impl Appliance {
             activity: Box::new(record.clone()),
             links: Box::new(Links(events)),
             rehearsal: Arc::new(record.clone()),
+            frames: None,
             give_back: || (),
         };
         let ready = places.runtime.join("agent.ready");

@@ -59,7 +59,7 @@ pub(super) fn plan(
         plan.path.servers = servers;
         plan.input.push(Rule::AcceptKnown { not_from: links });
     }
-    plan.input.push(Rule::AcceptEstablished);
+    plan.input.extend([Rule::AcceptEstablished, Rule::AcceptChecks]);
     // Without an interface to masquerade on there are no flows of a gateway.
     if !outside.is_empty() {
         let links = config

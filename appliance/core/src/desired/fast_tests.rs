@@ -53,10 +53,11 @@ fn a_service_behind_nat_is_not_tracked_but_for_clients_beside_its_servers() {
         ]
     );
     assert_eq!(
-        lines(&rules, Chain::Input)[..2],
+        lines(&rules, Chain::Input)[..3],
         [
             "accept established,related,untracked not from eth1",
             "accept established,related",
+            "accept answers to checks",
         ]
     );
     assert_eq!(

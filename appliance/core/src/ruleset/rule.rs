@@ -16,6 +16,8 @@ pub enum Rule {
     AcceptLoopback,
     /// Replies, and ICMP errors about flows that are known.
     AcceptEstablished,
+    /// SYN-ACK and RST to the ports of half-open checks: a SYN that left as a frame is in no table of flows, and its answer is in no state.
+    AcceptChecks,
     AcceptIcmp,
     AcceptIcmpv6,
     /// IPv4 destinations in the set `services4` (address . protocol . port).
@@ -136,6 +138,7 @@ impl fmt::Display for Rule {
         match self {
             Rule::AcceptLoopback => f.write_str("accept loopback"),
             Rule::AcceptEstablished => f.write_str("accept established,related"),
+            Rule::AcceptChecks => f.write_str("accept answers to checks"),
             Rule::AcceptIcmp => f.write_str("accept icmp"),
             Rule::AcceptIcmpv6 => f.write_str("accept icmpv6"),
             Rule::AcceptServices4 => f.write_str("accept to services4"),
@@ -197,6 +200,7 @@ impl FromStr for Rule {
         Ok(match words.as_slice() {
             ["accept", "loopback"] => Rule::AcceptLoopback,
             ["accept", "established,related"] => Rule::AcceptEstablished,
+            ["accept", "answers", "to", "checks"] => Rule::AcceptChecks,
             ["accept", "icmp"] => Rule::AcceptIcmp,
             ["accept", "icmpv6"] => Rule::AcceptIcmpv6,
             ["accept", "to", "services4"] => Rule::AcceptServices4,
@@ -294,6 +298,7 @@ mod tests {
         let rules = [
             Rule::AcceptLoopback,
             Rule::AcceptEstablished,
+            Rule::AcceptChecks,
             Rule::AcceptIcmp,
             Rule::AcceptIcmpv6,
             Rule::AcceptServices4,

@@ -171,7 +171,7 @@ fn route(message: &RouteMessage) -> Option<(u32, Route)> {
     Some((index?, Route { to, via: via? }))
 }
 
-pub(super) fn ip(address: &RouteAddress) -> Option<IpAddr> {
+pub(crate) fn ip(address: &RouteAddress) -> Option<IpAddr> {
     match address {
         RouteAddress::Inet(v4) => Some(IpAddr::V4(*v4)),
         RouteAddress::Inet6(v6) => Some(IpAddr::V6(*v6)),

@@ -191,6 +191,7 @@ mod tests {
         vec![
             (Chain::Input, Rule::AcceptLoopback),
             (Chain::Input, Rule::AcceptEstablished),
+            (Chain::Input, Rule::AcceptChecks),
             (Chain::Input, Rule::AcceptIcmp),
             (Chain::Input, Rule::AcceptIcmpv6),
             (Chain::Input, Rule::AcceptServices4),

@@ -157,18 +157,27 @@ pub(super) fn load_original(message: &mut nftnl::Rule<'_>, key: u32, register: u
     });
 }
 
+/// In bytes, whatever nftnl calls them.
+const TCP_FLAGS: TransportHeaderField = TransportHeaderField::Raw {
+    offset_bits: 13,
+    length_bits: 1,
+};
+
 /// TCP packets that begin a connection, in either direction.
 pub(super) fn match_syn(message: &mut nftnl::Rule<'_>) {
     const SYN: u8 = 0x02;
     match_byte(message, &Meta::L4Proto, libc::IPPROTO_TCP as u8);
-    // In bytes, whatever nftnl calls them.
-    let flags = TransportHeaderField::Raw {
-        offset_bits: 13,
-        length_bits: 1,
-    };
-    message.add_expr(&Payload::Transport(flags));
+    message.add_expr(&Payload::Transport(TCP_FLAGS));
     message.add_expr(&Bitwise::new(SYN, 0u8));
     message.add_expr(&Cmp::new(CmpOp::Neq, 0u8));
+}
+
+/// TCP packets with one of two combinations of these flags, between which there is none.
+pub(super) fn match_flags_within(message: &mut nftnl::Rule<'_>, of: u8, (first, last): (u8, u8)) {
+    message.add_expr(&Payload::Transport(TCP_FLAGS));
+    message.add_expr(&Bitwise::new(of, 0u8));
+    message.add_expr(&Cmp::new(CmpOp::Gte, first));
+    message.add_expr(&Cmp::new(CmpOp::Lte, last));
 }
 
 pub(super) fn match_services4(message: &mut nftnl::Rule<'_>, set: &Set<'_, Key4>) {

@@ -2,6 +2,7 @@
 //! Must not: send anything; two rules that mean different things have different expressions (`canonical` compares them).
 
 use ipnet::IpNet;
+use lb_core::check::PROBE_PORTS;
 use lb_core::model::IfName;
 use lb_core::ports::KernelFault;
 use lb_core::ruleset::{Family, Rule};
@@ -21,6 +22,10 @@ use crate::fault;
 
 /// IP_CT_DIR_ORIGINAL
 const ORIGINAL: u8 = 0;
+/// Flags of TCP (RFC 9293, section 3.1).
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
 
 pub(super) fn encode<'c>(
     rule: &Rule,
@@ -35,6 +40,12 @@ pub(super) fn encode<'c>(
         }
         Rule::AcceptEstablished => {
             match_state(&mut message, States::ESTABLISHED | States::RELATED);
+            Verdict::Accept
+        }
+        Rule::AcceptChecks => {
+            match_byte(&mut message, &Meta::L4Proto, libc::IPPROTO_TCP as u8);
+            match_port(&mut message, *PROBE_PORTS.start(), *PROBE_PORTS.end());
+            match_flags_within(&mut message, ACK | SYN | RST, (ACK | SYN, ACK | RST));
             Verdict::Accept
         }
         Rule::AcceptIcmp => {

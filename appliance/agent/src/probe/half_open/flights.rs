@@ -20,6 +20,8 @@ pub struct Flight<A> {
     pub syn: Syn,
     /// Of the interface that it has to leave through; 0: any.
     pub index: u32,
+    /// The place of the neighbour, where the last SYN has left as a frame.
+    pub hop: Option<u16>,
     pub started: Instant,
     pub timeout: Duration,
     /// For how long an answer is waited for before the next SYN.
@@ -181,6 +183,7 @@ mod tests {
                 sequence: number,
             },
             index: 0,
+            hop: None,
             started,
             timeout: SLOT * 100,
             patience: SLOT * 100,

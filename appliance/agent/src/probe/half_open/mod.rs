@@ -1,8 +1,10 @@
 //! All half-open checks that are under way: a SYN goes out, and SYN-ACK or RST come back, as for connect(). No socket is there to go on,
-//! so the kernel answers a SYN-ACK with RST, and the server's program hears nothing (decision 18).
+//! so the kernel answers a SYN-ACK with RST, and the server's program hears nothing (decision 18). To targets that have just passed, SYNs go
+//! as frames, past what the kernel does for each packet of its own (decision 27).
 //! Must not: decide what a result means, or wait for the network.
 
 mod flights;
+mod hops;
 mod ports;
 mod raw;
 mod routes;
@@ -16,10 +18,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use lb_core::health::Outcome;
+use lb_core::model::MacAddress;
+use lb_core::ports::{Frame, FramePort};
 use rustix::io::Errno;
 use socket2::Domain;
 
 use self::flights::{Flight, Flights};
+use self::hops::Hops;
 use self::ports::Ports;
 use self::raw::Raw;
 pub use self::routes::Route;
@@ -34,6 +39,11 @@ const RESEND: Duration = Duration::from_secs(1);
 pub struct HalfOpen<A> {
     v4: Option<Raw>,
     v6: Option<Raw>,
+    /// `None`: all SYNs go the kernel's way.
+    frames: Option<Box<dyn FramePort>>,
+    /// Whether answers have to belong to a flow that the kernel knows.
+    tracked: bool,
+    hops: Hops,
     ports: Ports,
     began: Instant,
     flights: Flights<A>,
@@ -51,11 +61,26 @@ struct Outgoing {
     index: u32,
     port: u16,
     sequence: u32,
+    /// The link and the neighbour of a frame; `None`: it goes the kernel's way.
+    frame: Option<(u32, MacAddress)>,
+}
+
+impl Outgoing {
+    fn as_frame(&self) -> Option<Frame<'_>> {
+        self.frame.map(|(index, to)| Frame {
+            index,
+            to,
+            packet: self.packet.bytes(),
+        })
+    }
 }
 
 impl<A> HalfOpen<A> {
     /// Inside of an asynchronous runtime. With what could not be opened, and why. Deadlines are whole [`flights::SLOT`]s from `now`.
-    pub fn open(now: Instant) -> (HalfOpen<A>, Vec<(&'static str, io::Error)>) {
+    pub fn open(
+        now: Instant,
+        frames: Option<Box<dyn FramePort>>,
+    ) -> (HalfOpen<A>, Vec<(&'static str, io::Error)>) {
         let mut faults = Vec::new();
         let mut open = |domain, family| {
             Raw::open(domain)
@@ -65,6 +90,9 @@ impl<A> HalfOpen<A> {
         let half_open = HalfOpen {
             v4: open(Domain::IPV4, "IPv4"),
             v6: open(Domain::IPV6, "IPv6"),
+            frames,
+            tracked: false,
+            hops: Hops::default(),
             ports: Ports::new(),
             began: now,
             flights: Flights::new(now),
@@ -74,9 +102,15 @@ impl<A> HalfOpen<A> {
         (half_open, faults)
     }
 
-    /// Ports on which services listen.
-    pub fn avoid(&mut self, taken: &BTreeSet<u16>) {
+    /// Ports on which services listen. `tracked`: what comes to our ports and belongs to no flow is a service's.
+    pub fn avoid(&mut self, taken: &BTreeSet<u16>, tracked: bool) {
         self.ports.avoid(taken);
+        self.tracked = tracked;
+    }
+
+    /// Links, addresses or routes have changed: every [`Route`] is to be forgotten as well.
+    pub fn forget_hops(&mut self) {
+        self.hops.forget();
     }
 
     /// Begins a check, of which [`HalfOpen::flush`] sends the SYN, by a route that [`Route::of`] has told; gives it back if it cannot
@@ -86,7 +120,7 @@ impl<A> HalfOpen<A> {
         now: Instant,
         asker: A,
         target: SocketAddr,
-        route: &Route,
+        route: &mut Route,
         timeout: Duration,
     ) -> Result<(), A> {
         let Some(port) = self.free_port(target, route, now).filter(|_| self.speaks(target)) else {
@@ -98,16 +132,24 @@ impl<A> HalfOpen<A> {
             target,
             sequence: self.ports.sequence(),
         };
-        self.post(&syn, route.index);
+        let hop = self.next_frame(target, route);
+        let frame = hop.and_then(|hop| self.through(hop, now));
+        self.post(&syn, route.index, frame);
+        // There is time left for the kernel's way, should the neighbour be another one by now.
+        let patience = match frame {
+            Some(_) => RESEND.min(timeout / 2),
+            None => RESEND,
+        };
         let flight = Flight {
             asker,
             syn,
             index: route.index,
+            hop: hop.filter(|_| frame.is_some()),
             started: now,
             timeout,
-            patience: RESEND,
+            patience,
         };
-        self.flights.add(flight, now + timeout.min(RESEND));
+        self.flights.add(flight, now + timeout.min(patience));
         Ok(())
     }
 
@@ -122,6 +164,18 @@ impl<A> HalfOpen<A> {
         Route::of(way, self.ports.begin(way.target))
     }
 
+    /// The place of the neighbour, if this one may leave as a frame.
+    fn next_frame(&mut self, target: SocketAddr, route: &mut Route) -> Option<u16> {
+        let frames = self.frames.as_mut().filter(|_| !self.tracked)?;
+        let hops = &mut self.hops;
+        route.next_frame(|source| hops.place(frames.next_hop(source, target.ip())?))
+    }
+
+    fn through(&mut self, hop: u16, now: Instant) -> Option<(u32, MacAddress)> {
+        let frames = self.frames.as_mut()?;
+        self.hops.at(hop, now, |hop| frames.ethernet_address(hop))
+    }
+
     /// The first in the target's order from which nothing is on its way there.
     fn free_port(&self, target: SocketAddr, route: &Route, now: Instant) -> Option<u16> {
         let since = now.saturating_duration_since(self.began);
@@ -129,7 +183,7 @@ impl<A> HalfOpen<A> {
         self.ports.of(route.begin, since).find(is_free)
     }
 
-    fn post(&mut self, syn: &Syn, index: u32) {
+    fn post(&mut self, syn: &Syn, index: u32, frame: Option<(u32, MacAddress)>) {
         let packet = syn.packet().expect("a route begins in its target's family");
         self.outbox.push(Outgoing {
             packet,
@@ -137,6 +191,7 @@ impl<A> HalfOpen<A> {
             index,
             port: syn.port,
             sequence: syn.sequence,
+            frame,
         });
     }
 
@@ -145,6 +200,7 @@ impl<A> HalfOpen<A> {
         if self.outbox.is_empty() {
             return;
         }
+        self.flush_frames();
         let mut outbox = std::mem::take(&mut self.outbox);
         outbox.sort_by_key(|out| (out.to.is_ipv4(), out.index));
         let mut refused: Vec<(usize, io::Error)> = Vec::new();
@@ -179,6 +235,20 @@ impl<A> HalfOpen<A> {
         self.outbox = outbox;
         // After a start it was one of thousands.
         self.outbox.shrink_to(64);
+    }
+
+    /// What cannot leave as a frame stays, for the kernel's way.
+    fn flush_frames(&mut self) {
+        let Some(port) = &mut self.frames else {
+            return;
+        };
+        let frames: Vec<Frame<'_>> = self.outbox.iter().filter_map(Outgoing::as_frame).collect();
+        let mut left = if frames.is_empty() { 0 } else { port.send(&frames) };
+        self.outbox.retain(|out| {
+            let has_left = out.frame.is_some() && left > 0;
+            left -= usize::from(has_left);
+            !has_left
+        });
     }
 
     /// When [`HalfOpen::take_ended`] has something to say though the network has not.
@@ -253,9 +323,15 @@ impl<A> HalfOpen<A> {
                 self.conclude(flight, now, outcome);
                 continue;
             }
-            flight.patience *= 2;
+            match flight.hop.take() {
+                Some(hop) => {
+                    self.hops.doubt(hop);
+                    flight.patience = RESEND;
+                }
+                None => flight.patience *= 2,
+            }
             let turn = end.min(now + flight.patience);
-            self.post(&flight.syn, flight.index);
+            self.post(&flight.syn, flight.index, None);
             self.flights.add(flight, turn);
         }
         self.flush();

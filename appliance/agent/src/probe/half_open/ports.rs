@@ -35,14 +35,14 @@ impl Ports {
     }
 
     /// Where the order of ports begins for this target.
-    pub fn begin(&self, target: SocketAddr) -> u32 {
-        self.secret.hash_one(target) as u32
+    pub fn begin(&self, target: SocketAddr) -> u16 {
+        self.secret.hash_one(target) as u16
     }
 
     /// The ports for a probe of a target at this time since the start, best first; all of them, in the end.
-    pub fn of(&self, begin: u32, since: Duration) -> impl Iterator<Item = u16> {
+    pub fn of(&self, begin: u16, since: Duration) -> impl Iterator<Item = u16> {
         let all = self.usable.len();
-        let begin = begin as usize % all.max(1);
+        let begin = usize::from(begin) % all.max(1);
         let turn = since.as_micros() as u64 % ROUND_US * all as u64 / ROUND_US;
         let first = begin + turn as usize;
         (0..all).map(move |next| self.usable[(first + next) % all])

@@ -18,7 +18,7 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::segment::{ACK, Answer, Packet, Quote, RST, SYN};
+use super::segment::{Answer, Packet, Quote};
 
 /// Answers that are read with one call.
 const LOOK: usize = 16;
@@ -248,33 +248,25 @@ enum Header {
     Gone,
 }
 
-/// Lets SYN-ACK and RST to [`PROBE_PORTS`] pass (classic BPF, linux/filter.h).
-fn filter(header: Header) -> [SockFilter; 10] {
+/// Lets what goes to [`PROBE_PORTS`] pass (classic BPF, linux/filter.h). It is interpreted for each answer: the flags, which the input filter has
+/// looked at, are looked at by who reads.
+fn filter(header: Header) -> [SockFilter; 6] {
     const LOAD_HEADER_LENGTH: u16 = 0xb1;
     const LOAD_ZERO: u16 = 0x01;
     const LOAD_HALF: u16 = 0x48;
-    const LOAD_BYTE: u16 = 0x50;
-    const AND: u16 = 0x54;
-    const IF_EQUAL: u16 = 0x15;
     const IF_GREATER: u16 = 0x25;
     const IF_AT_LEAST: u16 = 0x35;
-    const IF_ANY: u16 = 0x45;
     const RETURN: u16 = 0x06;
     let begin = match header {
         Header::Ahead => LOAD_HEADER_LENGTH,
         Header::Gone => LOAD_ZERO,
     };
     let (first, last) = (u32::from(*PROBE_PORTS.start()), u32::from(*PROBE_PORTS.end()));
-    let (syn, ack, rst) = (u32::from(SYN), u32::from(ACK), u32::from(RST));
     [
         SockFilter::new(begin, 0, 0, 0),
         SockFilter::new(LOAD_HALF, 0, 0, 2),
-        SockFilter::new(IF_AT_LEAST, 0, 6, first),
-        SockFilter::new(IF_GREATER, 5, 0, last),
-        SockFilter::new(LOAD_BYTE, 0, 0, 13),
-        SockFilter::new(IF_ANY, 2, 0, rst),
-        SockFilter::new(AND, 0, 0, syn | ack),
-        SockFilter::new(IF_EQUAL, 0, 1, syn | ack),
+        SockFilter::new(IF_AT_LEAST, 0, 2, first),
+        SockFilter::new(IF_GREATER, 1, 0, last),
         SockFilter::new(RETURN, 0, 0, LONGEST_ANSWER as u32),
         SockFilter::new(RETURN, 0, 0, 0),
     ]

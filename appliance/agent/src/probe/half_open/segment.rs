@@ -16,10 +16,10 @@ const MSS: [u16; 2] = [1460, 1440];
 /// The kernel's own first window (bytes).
 const WINDOW: u16 = 64_240;
 
-pub const FIN: u8 = 0x01;
-pub const SYN: u8 = 0x02;
-pub const RST: u8 = 0x04;
-pub const ACK: u8 = 0x10;
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
 
 /// The longest packet that is sent (bytes).
 pub const LONGEST: usize = V6_HEADER + SYN_BYTES;
@@ -86,14 +86,17 @@ impl Syn {
     }
 }
 
-/// The kernel fills in the length, the identification and the checksum (raw(7)).
+/// The kernel fills in the identification, where it sends by a route (raw(7)); with "don't fragment" none is needed (RFC 6864).
 fn header_v4(bytes: &mut [u8], from: Ipv4Addr, to: Ipv4Addr) {
     bytes[0] = 0x45;
+    bytes[2..4].copy_from_slice(&((V4_HEADER + SYN_BYTES) as u16).to_be_bytes());
     bytes[6] = DONT_FRAGMENT;
     bytes[8] = HOP_LIMIT;
     bytes[9] = PROTOCOL;
     bytes[12..16].copy_from_slice(&from.octets());
     bytes[16..20].copy_from_slice(&to.octets());
+    let sum = folded(sum(&bytes[..V4_HEADER]));
+    bytes[10..12].copy_from_slice(&sum.to_be_bytes());
 }
 
 fn header_v6(bytes: &mut [u8], from: Ipv6Addr, to: Ipv6Addr) {
@@ -107,16 +110,23 @@ fn header_v6(bytes: &mut [u8], from: Ipv6Addr, to: Ipv6Addr) {
 
 /// RFC 9293, section 3.1, with the pseudo header of the family.
 fn checksum(from: IpAddr, to: IpAddr, segment: &[u8]) -> u16 {
-    let sum = |bytes: &[u8]| -> u32 {
-        let words = bytes.chunks(2);
-        let word = |pair: &[u8]| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
-        words.map(word).sum()
-    };
     let address = |address: IpAddr| match address {
         IpAddr::V4(v4) => sum(&v4.octets()),
         IpAddr::V6(v6) => sum(&v6.octets()),
     };
-    let mut total = address(from) + address(to) + u32::from(PROTOCOL) + segment.len() as u32 + sum(segment);
+    folded(address(from) + address(to) + u64::from(PROTOCOL) + segment.len() as u64 + sum(segment))
+}
+
+/// By words of 32 bits: headers are made of those. The sum of words of 16 bits follows from it (RFC 1071, section 2).
+fn sum(bytes: &[u8]) -> u64 {
+    let (words, _) = bytes.as_chunks::<4>();
+    words
+        .iter()
+        .map(|word| u64::from(u32::from_be_bytes(*word)))
+        .sum()
+}
+
+fn folded(mut total: u64) -> u16 {
     while total > 0xffff {
         total = (total & 0xffff) + (total >> 16);
     }
@@ -241,6 +251,9 @@ mod tests {
             assert_eq!(checksum(syn.source, syn.target.ip(), segment), 0);
             assert_eq!(segment[13], SYN);
         }
+        let packet = syn("172.16.0.254", "172.16.0.11:80").packet().unwrap();
+        assert_eq!(folded(sum(&packet.bytes()[..V4_HEADER])), 0);
+        assert_eq!(usize::from(packet.bytes()[3]), packet.bytes().len());
         assert_eq!(syn("172.16.0.254", "[2001:db8::11]:80").packet(), None);
     }
 

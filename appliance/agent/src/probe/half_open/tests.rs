@@ -3,8 +3,11 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lb_core::check::PROBE_PORTS;
+use lb_core::ports::NextHop;
 
 use super::*;
 
@@ -64,7 +67,7 @@ fn in_runtime<T>(body: impl AsyncFnOnce() -> T) -> T {
 }
 
 fn opened<A>() -> HalfOpen<A> {
-    let (half_open, faults) = HalfOpen::open(Instant::now());
+    let (half_open, faults) = HalfOpen::open(Instant::now(), None);
     assert!(faults.is_empty(), "{faults:?}");
     half_open
 }
@@ -87,7 +90,9 @@ async fn ended(half_open: &mut HalfOpen<usize>, count: usize) -> Vec<(usize, Out
 fn start(half_open: &mut HalfOpen<usize>, number: usize, way: &Way, timeout: Duration) {
     let now = Instant::now();
     match half_open.route(way) {
-        Ok(route) => half_open.start(now, number, way.target, &route, timeout).unwrap(),
+        Ok(mut route) => half_open
+            .start(now, number, way.target, &mut route, timeout)
+            .unwrap(),
         Err(outcome) => half_open.ended.push((number, now, now, outcome)),
     }
 }
@@ -379,13 +384,116 @@ fn without_a_port_a_check_is_given_back() {
     isolated("without_a_port_a_check_is_given_back", || {
         in_runtime(async || {
             let mut half_open = opened();
-            half_open.avoid(&PROBE_PORTS.collect());
+            half_open.avoid(&PROBE_PORTS.collect(), false);
             let way = way("172.16.0.11:80");
-            let route = half_open.route(&way).unwrap();
+            let mut route = half_open.route(&way).unwrap();
             assert_eq!(
-                half_open.start(Instant::now(), 7, way.target, &route, LONG),
+                half_open.start(Instant::now(), 7, way.target, &mut route, LONG),
                 Err(7)
             );
         });
     });
+}
+
+/// Knows a neighbour for everything. What it takes goes nowhere: as if the neighbour had another card by now.
+#[derive(Debug, Clone, Default)]
+struct Nowhere {
+    /// Of each call.
+    takes: usize,
+    taken: Arc<AtomicUsize>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl FramePort for Nowhere {
+    fn next_hop(&mut self, _from: IpAddr, to: IpAddr) -> Option<NextHop> {
+        Some(NextHop {
+            index: 1,
+            address: to,
+        })
+    }
+
+    fn ethernet_address(&mut self, _hop: &NextHop) -> Option<MacAddress> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Some(MacAddress([2; 6]))
+    }
+
+    fn send(&mut self, frames: &[Frame<'_>]) -> usize {
+        let taken = self.takes.min(frames.len());
+        self.taken.fetch_add(taken, Ordering::Relaxed);
+        taken
+    }
+}
+
+/// One check after the other by the same routes, which are kept as the engine keeps them.
+async fn rounds(half_open: &mut HalfOpen<usize>, targets: &[&str], rounds: usize) -> Vec<Duration> {
+    let ways: Vec<Way> = targets.iter().map(|target| way(target)).collect();
+    let mut routes: Vec<Route> = ways.iter().map(|way| half_open.route(way).unwrap()).collect();
+    let mut longest = Vec::new();
+    for _ in 0..rounds {
+        for (number, (way, route)) in ways.iter().zip(&mut routes).enumerate() {
+            let begun = half_open.start(Instant::now(), number, way.target, route, SECOND * 4);
+            begun.unwrap();
+        }
+        let all = ended(half_open, ways.len()).await;
+        assert!(
+            all.iter().all(|(_, outcome, _)| *outcome == Outcome::Pass),
+            "{all:?}"
+        );
+        longest.extend(all.iter().map(|(.., latency)| *latency).max());
+    }
+    longest
+}
+
+const BOTH: [&str; 2] = ["172.16.0.11:80", "[2001:db8::11]:80"];
+
+#[test]
+fn a_frame_without_an_answer_is_followed_by_a_syn_of_the_kernels_way() {
+    isolated(
+        "a_frame_without_an_answer_is_followed_by_a_syn_of_the_kernels_way",
+        || {
+            let _listeners = BOTH.map(|at| TcpListener::bind(at).unwrap());
+            in_runtime(async || {
+                let port = Nowhere {
+                    takes: 32,
+                    ..Nowhere::default()
+                };
+                let (mut half_open, _) = HalfOpen::open(Instant::now(), Some(Box::new(port.clone())));
+                let latencies = rounds(&mut half_open, &BOTH, 3).await;
+                assert!(latencies[0] < SECOND, "{latencies:?}");
+                // Well before the end of their time.
+                for latency in &latencies[1..] {
+                    assert!(*latency >= SECOND && *latency < SECOND * 3, "{latencies:?}");
+                }
+                assert_eq!(port.taken.load(Ordering::Relaxed), 4);
+                // Nothing that was believed has outlived the silence.
+                assert_eq!(port.asked.load(Ordering::Relaxed), 4);
+            });
+        },
+    );
+}
+
+#[test]
+fn what_cannot_leave_as_a_frame_goes_the_kernels_way_at_once() {
+    isolated(
+        "what_cannot_leave_as_a_frame_goes_the_kernels_way_at_once",
+        || {
+            let _listeners = BOTH.map(|at| TcpListener::bind(at).unwrap());
+            in_runtime(async || {
+                let port = Nowhere::default();
+                let (mut half_open, _) = HalfOpen::open(Instant::now(), Some(Box::new(port.clone())));
+                let latencies = rounds(&mut half_open, &BOTH, 4).await;
+                assert!(latencies.iter().all(|latency| *latency < SECOND), "{latencies:?}");
+                assert!(port.asked.load(Ordering::Relaxed) > 0);
+                // A service has our ports in its range: answers have to be of a flow.
+                let takes = Nowhere {
+                    takes: 32,
+                    ..Nowhere::default()
+                };
+                let (mut half_open, _) = HalfOpen::open(Instant::now(), Some(Box::new(takes.clone())));
+                half_open.avoid(&BTreeSet::new(), true);
+                rounds(&mut half_open, &BOTH, 3).await;
+                assert_eq!(takes.taken.load(Ordering::Relaxed), 0);
+            });
+        },
+    );
 }

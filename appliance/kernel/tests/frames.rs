@@ -1,0 +1,137 @@
+//! Packets that leave as frames, against the host's kernel: where it says that they go, and that they arrive past its output filter.
+#![allow(clippy::unwrap_used)] // Tests: a panic is the failure report.
+
+mod namespace;
+
+use std::net::{IpAddr, UdpSocket};
+use std::time::Duration;
+
+use etherparse::PacketBuilder;
+use lb_core::model::MacAddress;
+use lb_core::ports::{Frame, FramePort, NextHop};
+use lb_kernel::FrameSocket;
+use namespace::{Peer, eventually, nft, sh};
+use nix::net::if_::if_nametoindex;
+
+/// A machine beside this one, with networks behind it; here its link is a bridge's port, as a bond's or a VLAN's would be.
+fn beside() -> Peer {
+    let peer = Peer::new();
+    peer.connect(
+        "eth0",
+        "there",
+        &["10.1.0.2/24", "fd01::2/64", "10.9.0.1/32", "fd09::1/128"],
+    );
+    sh(
+        "ip link add br0 type bridge; ip link set eth0 master br0; ip link set eth0 up; ip link set br0 up
+        ip address add 10.1.0.1/24 dev br0; ip address add fd01::1/64 dev br0 nodad
+        ip route add 10.9.0.0/16 via 10.1.0.2; ip route add fd09::/64 via fd01::2
+        ip route add unreachable 10.8.0.0/16",
+    );
+    eventually("a carrier", || sh("ip link show br0").contains("LOWER_UP"));
+    peer
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// As the kernel would ask for it.
+fn knock(socket: &mut FrameSocket, hop: &NextHop) -> MacAddress {
+    let any = if hop.address.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    };
+    UdpSocket::bind(any)
+        .unwrap()
+        .send_to(b"x", (hop.address, 9))
+        .unwrap();
+    let mut found = None;
+    for _ in 0..1_000 {
+        found = socket.ethernet_address(hop);
+        if found.is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    found.expect("the neighbour answers")
+}
+
+fn datagram(from: IpAddr, to: IpAddr, words: &[u8]) -> Vec<u8> {
+    let builder = match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => PacketBuilder::ipv4(from.octets(), to.octets(), 64),
+        (IpAddr::V6(from), IpAddr::V6(to)) => PacketBuilder::ipv6(from.octets(), to.octets(), 64),
+        _ => unreachable!("both are of one family"),
+    };
+    let mut packet = Vec::new();
+    builder.udp(61_000, 4_000).write(&mut packet, words).unwrap();
+    packet
+}
+
+isolated! {
+    fn the_kernel_says_where_a_packet_goes() {
+        let _peer = beside();
+        let mut socket = FrameSocket::open().unwrap();
+        let index = if_nametoindex("br0").unwrap();
+        for (from, near, far) in [("10.1.0.1", "10.1.0.2", "10.9.0.1"), ("fd01::1", "fd01::2", "fd09::1")] {
+            let hop = NextHop { index, address: ip(near) };
+            assert_eq!(socket.next_hop(ip(from), ip(near)), Some(hop), "a neighbour");
+            assert_eq!(socket.next_hop(ip(from), ip(far)), Some(hop), "behind a router");
+            assert_eq!(socket.next_hop(ip(from), ip(from)), None, "this machine");
+        }
+        for nowhere in ["10.8.0.1", "192.0.2.1", "2001:db8::1"] {
+            let from = if nowhere.contains(':') { "fd01::1" } else { "10.1.0.1" };
+            assert_eq!(socket.next_hop(ip(from), ip(nowhere)), None, "{nowhere}");
+        }
+        // Not an address of this machine.
+        assert_eq!(socket.next_hop(ip("10.1.0.77"), ip("10.1.0.2")), None);
+    }
+
+    /// Nobody is asked here; the kernel does that when it sends.
+    fn a_neighbour_is_known_once_it_has_answered() {
+        let peer = beside();
+        let mut socket = FrameSocket::open().unwrap();
+        let theirs = peer.sh("ip -br link show there");
+        for (from, to) in [("10.1.0.1", "10.1.0.2"), ("fd01::1", "fd01::2")] {
+            let hop = socket.next_hop(ip(from), ip(to)).unwrap();
+            assert_eq!(socket.ethernet_address(&hop), None);
+            let heard = knock(&mut socket, &hop).to_string();
+            assert!(theirs.contains(&heard), "{heard} in {theirs}");
+            let other = NextHop { index: 1, ..hop };
+            assert_eq!(socket.ethernet_address(&other), None, "on the loopback");
+        }
+        sh("ip neighbour replace 10.1.0.2 lladdr 02:00:00:00:00:09 dev br0");
+        let hop = socket.next_hop(ip("10.1.0.1"), ip("10.1.0.2")).unwrap();
+        assert_eq!(socket.ethernet_address(&hop), Some(MacAddress([2, 0, 0, 0, 0, 9])));
+    }
+
+    fn frames_arrive_past_what_the_kernel_does_with_packets_of_its_own() {
+        let peer = beside();
+        let mut socket = FrameSocket::open().unwrap();
+        let targets = [("10.1.0.1", "10.9.0.1"), ("fd01::1", "fd09::1")].map(|(from, to)| (ip(from), ip(to)));
+        let hops = targets.map(|(from, to)| socket.next_hop(from, to).unwrap());
+        let macs = hops.map(|hop| knock(&mut socket, &hop));
+        nft("table inet t { chain o { type filter hook output priority 0; udp dport 4000 counter drop; }; }");
+        let listeners = peer.inside(|| targets.map(|(_, to)| UdpSocket::bind((to, 4_000)).unwrap()));
+        let packets = targets.map(|(from, to)| datagram(from, to, b"as a frame"));
+        // Several calls' worth.
+        let frames: Vec<Frame<'_>> = (0..100).map(|number| Frame {
+            index: hops[number % 2].index,
+            to: macs[number % 2],
+            packet: &packets[number % 2],
+        }).collect();
+        assert_eq!(socket.send(&frames), frames.len());
+        for (listener, (from, _)) in listeners.iter().zip(targets) {
+            listener.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            for _ in 0..50 {
+                let mut words = [0; 32];
+                let (length, sender) = listener.recv_from(&mut words).unwrap();
+                assert_eq!((&words[..length], sender.ip()), (&b"as a frame"[..], from));
+            }
+        }
+        assert_eq!(socket.send(&[]), 0);
+        // Of those behind the one that cannot leave, none was tried.
+        let gone = Frame { index: 4_711, ..frames[0] };
+        assert_eq!(socket.send(&[frames[0], frames[1], gone, frames[2]]), 2);
+    }
+}
