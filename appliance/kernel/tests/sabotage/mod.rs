@@ -63,7 +63,7 @@ pub const SABOTAGE: &[(&str, &str)] = &[
     ),
     (
         "delete rule inet lb input handle ICMP_HANDLE",
-        "[AcceptLoopback, AcceptEstablished, AcceptIcmpv6",
+        "[AcceptLoopback, AcceptEstablished, AcceptChecks, AcceptIcmpv6",
     ),
     (
         "add rule inet lb input meta l4proto icmp counter accept comment \"accept icmp\"",
