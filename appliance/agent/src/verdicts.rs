@@ -19,15 +19,15 @@ impl Engine {
         let Some(params) = self.checks.at(id).map(|target| target.params.clone()) else {
             return;
         };
-        // The link may have gone while the check was under way: then it says nothing of the server.
         if result.outcome != Outcome::Pass {
             // The next one asks the kernel anew where it begins, and goes its way.
             self.checks.take_route(id, None);
         }
-        if result.outcome.failure().is_some() {
-            if let Err(outcome) = self.way(server, &params) {
-                result.outcome = outcome;
-            }
+        // The link may have gone while the check was under way: then it says nothing of the server.
+        if result.outcome.failure().is_some()
+            && let Err(outcome) = self.way(server, &params)
+        {
+            result.outcome = outcome;
         }
         // The network changed under the check: what it found is of no network that there is or was.
         let started = result.ended.checked_sub(result.latency).unwrap_or(result.ended);
