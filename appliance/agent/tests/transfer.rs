@@ -484,7 +484,8 @@ fn what_is_changed_later_gives_up_an_import_that_is_not_complete() {
             other => panic!("{other:?}"),
         }
     };
-    let changes: [(&dyn Fn(&Appliance), &str); 4] = [
+    type Change<'a> = (&'a dyn Fn(&Appliance), &'a str);
+    let changes: [Change<'_>; 4] = [
         (
             &|appliance| put(appliance, None),
             "172.16.0.1:80*0 172.16.0.4:80*1",
