@@ -29,7 +29,7 @@ fn one_server_is_one_step_and_nothing_is_read() {
             "add real 172.16.0.3:80 weight 7 nat to 192.168.0.1:80/tcp",
             "delete real 172.16.0.2:80 from 192.168.0.1:80/tcp",
             // The set of servers whose replies are not tracked.
-            "replace ruleset: 3 services, 2 raw, 7 input, 1 postrouting"
+            "replace ruleset: 3 services, 2 raw, 8 input, 1 postrouting"
         ]
     );
     let same = format!(
