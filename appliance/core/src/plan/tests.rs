@@ -381,7 +381,7 @@ fn a_service_is_opened_after_its_pool_is_filled() {
         [
             "add virtual 192.168.0.1:80/tcp scheduler rr",
             "add real 172.16.0.1:80 weight 1 nat to 192.168.0.1:80/tcp",
-            "replace ruleset: 1 services, 6 input",
+            "replace ruleset: 1 services, 7 input",
             "announce 192.168.0.1 on eth0",
         ]
     );
