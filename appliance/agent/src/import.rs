@@ -2,6 +2,7 @@
 //! with its certificates, keys and drains. Must not: know how it comes to the disk (that is `journal`).
 
 use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
 
 use lb_core::config::{self, Config};
 use lb_core::control::{ChangeReport, CheckReport, Response, Sign, Terms};
@@ -132,7 +133,11 @@ impl Engine {
         self.importing = Some(importing);
         let (store, events) = (self.store.clone(), self.events.clone());
         tokio::task::spawn_blocking(move || {
-            let outcome = journal::commit(&store, &export);
+            // Whatever becomes of it, somebody waits, and so does all that changes something.
+            let committed = panic::catch_unwind(AssertUnwindSafe(|| journal::commit(&store, &export)));
+            let outcome = committed.unwrap_or_else(|_| {
+                Err("a fault in the agent while the import was written; please report it with the log, and import it again".to_owned())
+            });
             // The loop is gone only when the process ends; the next start goes on.
             let _ = events.blocking_send(Event::Imported(Box::new(Committed { export, outcome })));
         });

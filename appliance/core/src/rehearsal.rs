@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::config::{Config, VirtualServer, changed};
 use crate::desired::{self, DesiredReal, DesiredVirtual, FORWARDING, Network};
 use crate::link_kind::LinkKind;
-use crate::model::{IfName, MacAddress, RealKey, VirtualKey};
+use crate::model::{Forward, IfName, MacAddress, Protocol, RealKey, VirtualKey, VirtualSettings};
 use crate::observed::{Machine, Observed, ObservedLink, SysctlName};
 use crate::own_mtu::OwnMtus;
 use crate::plan::{self, Step};
@@ -63,11 +63,12 @@ pub fn part(old: Option<&Config>, new: &Config) -> Option<Part> {
         return Some(Part { config, services });
     };
     let changed = changed(old, new);
-    let services = others_to_the_kernel(old, new, &changed.services);
+    let mut services = others_to_the_kernel(old, new, &changed.services);
     if changed.network {
         let config = new.clone();
         return Some(Part { config, services });
     }
+    services.retain(|key| is_of_new_kind(old, new, key));
     if services.is_empty() {
         return None;
     }
@@ -99,6 +100,46 @@ fn others_to_the_kernel(old: &Config, new: &Config, changed: &BTreeSet<VirtualKe
     let after = of(new).into_iter();
     let after = after.filter(|(key, service)| differs(key, service));
     after.map(|(key, _)| key).collect()
+}
+
+/// All that the kernel can refuse about a service on links that stand: not which addresses and ports it and its servers have.
+#[derive(PartialEq, Eq)]
+struct Kind {
+    has_mark: bool,
+    listens: BTreeSet<(Protocol, bool)>,
+    settings: VirtualSettings,
+    syn_proxy: bool,
+    servers: BTreeSet<(bool, Forward)>,
+}
+
+fn kind(service: &VirtualServer) -> Kind {
+    let listens = service.listen.iter();
+    let servers = service.of_file();
+    Kind {
+        has_mark: matches!(service.key, VirtualKey::Mark(_)),
+        listens: listens
+            .map(|range| (range.protocol, range.address.is_ipv6()))
+            .collect(),
+        settings: service.settings,
+        syn_proxy: service.syn_proxy,
+        servers: servers
+            .map(|real| (real.address.address.is_ipv6(), real.forward))
+            .collect(),
+    }
+}
+
+/// A rehearsal costs a network, and where the kernel holds a service of the same kind, nothing is learned by it.
+fn is_of_new_kind(old: &Config, new: &Config, key: &VirtualKey) -> bool {
+    let of = |config: &Config| {
+        let mut services = config.virtual_servers.iter();
+        services.find(|service| service.key == *key).cloned()
+    };
+    let Some(new) = of(new) else { return false };
+    let wanted = kind(&new);
+    // Mostly it is the service itself that is of the same kind.
+    let is_known = of(old).is_some_and(|old| kind(&old) == wanted)
+        || old.virtual_servers.iter().any(|service| kind(service) == wanted);
+    !is_known
 }
 
 fn seen_by_the_kernel(service: &VirtualServer) -> impl PartialEq {

@@ -28,6 +28,8 @@ use crate::packet::{self, ETH_P_IP, ETH_P_IPV6};
 
 /// Frames that leave with one call.
 const BATCH: usize = 32;
+/// For the answer to one question.
+const LOOKS: usize = 8;
 /// More than one answer about a route or a neighbour takes (bytes).
 const ANSWER: usize = 4096;
 
@@ -37,6 +39,8 @@ pub struct FrameSocket {
     socket: Socket,
     netlink: Netlink,
     answer: Vec<u8>,
+    /// Of the last question.
+    number: u32,
 }
 
 impl FrameSocket {
@@ -51,6 +55,7 @@ impl FrameSocket {
                 socket,
                 netlink,
                 answer: Vec::new(),
+                number: 0,
             })
         };
         open().map_err(|error| fault::during("open a packet socket", fault::from_io(&error)))
@@ -60,17 +65,31 @@ impl FrameSocket {
     fn ask(&mut self, question: RouteNetlinkMessage) -> Option<RouteNetlinkMessage> {
         let mut message = NetlinkMessage::from(question);
         message.header.flags = NLM_F_REQUEST;
+        self.number = self.number.wrapping_add(1);
+        message.header.sequence_number = self.number;
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
         self.netlink.send(&bytes, 0).ok()?;
-        self.answer.clear();
-        self.answer.reserve(ANSWER);
-        self.netlink.recv(&mut self.answer, libc::MSG_DONTWAIT).ok()?;
-        match NetlinkMessage::deserialize(&self.answer).ok()?.payload {
-            NetlinkPayload::InnerMessage(answer) => Some(answer),
-            _ => None,
+        // A kernel that was short of memory tells of that first, and what it answered then is still there.
+        for _ in 0..LOOKS {
+            self.answer.clear();
+            self.answer.reserve(ANSWER);
+            match self.netlink.recv(&mut self.answer, libc::MSG_DONTWAIT) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(_) => continue,
+            }
+            let answer = NetlinkMessage::deserialize(&self.answer).ok()?;
+            if answer.header.sequence_number != self.number {
+                continue;
+            }
+            return match answer.payload {
+                NetlinkPayload::InnerMessage(answer) => Some(answer),
+                _ => None,
+            };
         }
+        None
     }
 
     fn send_batch(&self, frames: &[Frame<'_>]) -> nix::Result<usize> {

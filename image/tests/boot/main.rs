@@ -89,7 +89,7 @@ fn build(dies: &str) -> (TempDir, PathBuf) {
             .expect("image/kernel/build names its directory"),
     )
     .join("bzImage");
-    let executable = std::env::current_exe().expect("this program");
+    let executable = without_debug_information(directory.path());
     let image = directory.path().join("lb.img");
     let from = Ingredients {
         executable: &executable,
@@ -99,6 +99,20 @@ fn build(dies: &str) -> (TempDir, PathBuf) {
     };
     assemble::build(&image, &from).unwrap_or_else(|error| panic!("{error:?}"));
     (directory, image)
+}
+
+/// This program, as small as a slot has room for.
+fn without_debug_information(directory: &Path) -> PathBuf {
+    let stripped = directory.join("executable");
+    let done = Command::new("strip")
+        .arg("--strip-debug")
+        .arg("-o")
+        .arg(&stripped)
+        .arg(std::env::current_exe().expect("this program"))
+        .status()
+        .expect("strip runs");
+    assert!(done.success(), "strip failed");
+    stripped
 }
 
 /// A copy of the image in which both slots are good.

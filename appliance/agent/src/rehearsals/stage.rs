@@ -2,6 +2,7 @@
 //! ends, and the network with it. Must not: touch anything else than the kernel that it was handed.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -37,7 +38,12 @@ pub fn start(
 ) -> io::Result<()> {
     let named = thread::Builder::new().name("rehearsal".to_owned());
     named.spawn(move || {
-        let outcome = rehearse(&*port, &tried).map_err(|error| error.to_string());
+        // Whatever becomes of it, somebody waits.
+        let rehearsed = panic::catch_unwind(AssertUnwindSafe(|| rehearse(&*port, &tried)));
+        let outcome = match rehearsed {
+            Ok(outcome) => outcome.map_err(|error| error.to_string()),
+            Err(_) => Err("a fault in the agent: please report it with the log".to_owned()),
+        };
         drop(tried);
         // The loop is gone only when the process ends.
         let _ = events.blocking_send(Event::Rehearsed(number, outcome));

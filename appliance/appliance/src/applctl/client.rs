@@ -49,6 +49,7 @@ pub fn ask(path: &Path, request: &Request, interrupt: &Interrupt) -> Result<Resp
     let patience = match request {
         Request::ConfigPut { .. }
         | Request::ConfigApply { .. }
+        | Request::ConfigCheck { .. }
         | Request::ConfigRollback { .. }
         | Request::ConfigConfirm { .. }
         | Request::ConfigAbort { .. }

@@ -42,6 +42,9 @@ fn what_the_kernel_takes_as_it_comes_is_not_tried() {
             "[[virtual_server.real_server]]\naddress = \"10.0.1.3:80\"\n[[virtual_server]]\nname = \"b\"\nlisten = \"10.0.0.1:81\"\n",
             "[[virtual_server.real_server]]\naddress = \"10.0.1.3:80\"\n",
         ),
+        // Another server, and another service, of a kind that the kernel holds.
+        ("10.0.1.2:80", "10.0.1.9:80"),
+        ("10.0.0.1:81", "10.0.0.1:82"),
     ] {
         assert_eq!(
             lines(BASE, &BASE.replacen(from, to, 1)),
@@ -53,7 +56,8 @@ fn what_the_kernel_takes_as_it_comes_is_not_tried() {
 
 #[test]
 fn services_that_change_are_tried_alone() {
-    let tried = lines(BASE, &BASE.replace("10.0.1.2:80", "10.0.1.9:80"));
+    let to = BASE.replace("name = \"a\"\n", "name = \"a\"\nscheduler = \"mh\"\n");
+    let tried = lines(BASE, &to.replace("10.0.1.2:80", "10.0.1.9:80"));
     assert!(has(&tried, "add virtual 10.0.0.1:80/tcp"), "{tried:?}");
     assert!(
         has(&tried, "add real 10.0.1.9:80 weight 1") && has(&tried, "add real 10.0.1.3:80"),

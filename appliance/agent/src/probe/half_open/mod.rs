@@ -297,12 +297,12 @@ impl<A> HalfOpen<A> {
                 && syn.sequence.wrapping_add(1) == answer.acknowledges
                 && answer.to.is_none_or(|to| to == syn.source)
         };
-        if let Some(flight) = self.flights.take(answer.port, is_it) {
-            let outcome = match answer.refuses {
-                true => classify(&Errno::CONNREFUSED.into()),
-                false => Outcome::Pass,
-            };
-            self.conclude(flight, now, outcome);
+        let Some(flight) = self.flights.take(answer.port, is_it) else {
+            return;
+        };
+        match answer.refuses {
+            true => self.refused(flight, now, classify(&Errno::CONNREFUSED.into())),
+            false => self.conclude(flight, now, Outcome::Pass),
         }
     }
 
@@ -310,7 +310,21 @@ impl<A> HalfOpen<A> {
         let is_it =
             |flight: &Flight<A>| flight.syn.target == quote.target && flight.syn.sequence == quote.sequence;
         if let Some(flight) = self.flights.take(quote.port, is_it) {
-            self.conclude(flight, now, classify(error));
+            self.refused(flight, now, classify(error));
+        }
+    }
+
+    /// Whoever answers a frame so may no longer be the one whom the kernel would ask: it asks him itself then.
+    fn refused(&mut self, mut flight: Flight<A>, now: Instant, outcome: Outcome) {
+        let end = flight.started + flight.timeout;
+        match flight.hop.take() {
+            Some(hop) if now < end => {
+                self.hops.doubt(hop);
+                flight.patience = RESEND;
+                self.post(&flight.syn, flight.index, None);
+                self.flights.add(flight, end.min(now + RESEND));
+            }
+            _ => self.conclude(flight, now, outcome),
         }
     }
 

@@ -26,6 +26,8 @@ const LOOK: usize = 16;
 const LONGEST_ANSWER: usize = 80;
 /// After a start, thousands of probes and of answers are on their way at once, and those to silent neighbours wait for seconds (bytes).
 const BUFFERED: usize = 16 << 20;
+/// So often is read before the loop goes on with something else: whoever sends us answers that we did not ask for must not hold it up.
+const LOOKS: usize = 64;
 /// An error that was waiting is told in the place of a result; more of them than this are one of our own.
 const PATIENCE: usize = 8;
 
@@ -93,13 +95,16 @@ impl Raw {
         self.socket.as_raw_fd()
     }
 
-    /// Tells of every answer that is there.
+    /// Tells of the answers that are there; of many, the rest is for the next look.
     pub fn receive(&mut self, mut tell: impl FnMut(Answer)) {
         if !self.readable.replace(false) {
             return;
         }
         let mut patience = PATIENCE;
-        while patience > 0 {
+        for _ in 0..LOOKS {
+            if patience == 0 {
+                return;
+            }
             let fd = self.socket.as_raw_fd();
             let mut slices = self.buffers.each_mut().map(|buffer| [IoSliceMut::new(buffer)]);
             let seen = recvmmsg(fd, &mut self.headers, &mut slices, MsgFlags::MSG_DONTWAIT, None);
@@ -130,6 +135,7 @@ impl Raw {
                 }
             }
         }
+        self.readable.set(true);
     }
 
     /// Tells of every error that ICMP, or our own kernel, has reported of a probe.

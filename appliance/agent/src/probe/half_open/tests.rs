@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lb_core::check::PROBE_PORTS;
 use lb_core::ports::NextHop;
+use socket2::{Protocol, Socket, Type};
 
 use super::*;
 
@@ -493,6 +494,76 @@ fn what_cannot_leave_as_a_frame_goes_the_kernels_way_at_once() {
                 half_open.avoid(&BTreeSet::new(), true);
                 rounds(&mut half_open, &BOTH, 3).await;
                 assert_eq!(takes.taken.load(Ordering::Relaxed), 0);
+            });
+        },
+    );
+}
+
+/// Another machine has the neighbour's old card, and refuses what it is asked.
+#[derive(Debug)]
+struct Stranger {
+    socket: Socket,
+    refused: Arc<AtomicUsize>,
+}
+
+impl FramePort for Stranger {
+    fn next_hop(&mut self, from: IpAddr, to: IpAddr) -> Option<NextHop> {
+        Nowhere::default().next_hop(from, to)
+    }
+
+    fn ethernet_address(&mut self, hop: &NextHop) -> Option<MacAddress> {
+        Nowhere::default().ethernet_address(hop)
+    }
+
+    fn send(&mut self, frames: &[Frame<'_>]) -> usize {
+        for frame in frames {
+            let syn = frame.packet;
+            let mut rst = [0; 40];
+            (rst[0], rst[3], rst[8], rst[9]) = (0x45, 40, 64, 6);
+            rst[12..16].copy_from_slice(&syn[16..20]);
+            rst[16..20].copy_from_slice(&syn[12..16]);
+            rst[20..22].copy_from_slice(&syn[22..24]);
+            rst[22..24].copy_from_slice(&syn[20..22]);
+            let sequence = u32::from_be_bytes(syn[24..28].try_into().unwrap());
+            rst[28..32].copy_from_slice(&sequence.wrapping_add(1).to_be_bytes());
+            (rst[32], rst[33]) = (5 << 4, 0x14);
+            let to = Ipv4Addr::new(syn[12], syn[13], syn[14], syn[15]);
+            let to = SocketAddr::from((to, 0));
+            self.socket.send_to(&rst, &to.into()).unwrap();
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        frames.len()
+    }
+}
+
+#[test]
+fn a_frame_that_is_refused_is_followed_by_a_syn_of_the_kernels_way() {
+    isolated(
+        "a_frame_that_is_refused_is_followed_by_a_syn_of_the_kernels_way",
+        || {
+            let listener = TcpListener::bind(BOTH[0]).unwrap();
+            in_runtime(async || {
+                let refused = Arc::new(AtomicUsize::new(0));
+                // IPPROTO_RAW: with the header that is brought.
+                let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255))).unwrap();
+                let stranger = Stranger {
+                    socket,
+                    refused: refused.clone(),
+                };
+                let (mut half_open, _) = HalfOpen::open(Instant::now(), Some(Box::new(stranger)));
+                let latencies = rounds(&mut half_open, &BOTH[..1], 3).await;
+                assert!(latencies.iter().all(|latency| *latency < SECOND), "{latencies:?}");
+                assert_eq!(refused.load(Ordering::Relaxed), 2);
+                // Whom the kernel asks as well is believed.
+                drop(listener);
+                let way = way(BOTH[0]);
+                let mut route = half_open.route(&way).unwrap();
+                for _ in 0..2 {
+                    let begun = half_open.start(Instant::now(), 0, way.target, &mut route, SECOND);
+                    begun.unwrap();
+                    let all = ended(&mut half_open, 1).await;
+                    assert!(matches!(all[0].1, Outcome::Refused(_)), "{all:?}");
+                }
             });
         },
     );
