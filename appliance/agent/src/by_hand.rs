@@ -148,9 +148,9 @@ impl Engine {
         let services = self.config.iter().flat_map(|config| config.services());
         let names = services.map(|service| service.name.as_str());
         let near = nearest(word, names.chain(check_types().iter().copied()));
-        let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        let near = near.map_or_else(|| ";".to_owned(), |near| format!("; did you mean `{near}`?"));
         format!(
-            "no service is called `{word}`, and no type of check{near}; `services` lists the services, `explain check.type` the types"
+            "no service is called `{word}`, and no type of check{near} `services` lists the services, `explain check.type` the types"
         )
     }
 
