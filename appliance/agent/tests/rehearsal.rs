@@ -146,11 +146,14 @@ fn weights_and_checks_are_not_tried() {
         checked,
         format!("# a remark\n{}", good()),
         good(),
+        // Of a kind that is in force.
+        config(&[(80, &[(1, 1), (2, 1)]), (81, &[(3, 1)])]),
     ] {
         assert!(put(&appliance, &text, None).applied);
     }
     assert_eq!(appliance.record.0.lock().unwrap().rehearsals, 0);
-    assert!(put(&appliance, &config(&[(80, &[(1, 1), (2, 1)])]), None).applied);
+    let another = good().replace("check = {", "scheduler = \"mh\"\ncheck = {");
+    assert!(put(&appliance, &another, None).applied);
     assert_eq!(appliance.record.0.lock().unwrap().rehearsals, 1);
 }
 
@@ -160,13 +163,14 @@ fn changes_wait_for_each_other_and_nothing_else_waits() {
     let appliance = Appliance::start(&good());
     let takes = Duration::from_millis(1_500);
     appliance.record.0.lock().unwrap().rehearsal_takes = takes;
+    let wider = |services: &[(u16, &[(u8, u16)])]| config(services).replace("254/24", "254/16");
     thread::scope(|scope| {
-        let first = scope.spawn(|| put(&appliance, &config(&[(80, &[(1, 1), (2, 1)])]), None));
+        let first = scope.spawn(|| put(&appliance, &wider(&[(80, &[(1, 1), (2, 1)])]), None));
         thread::sleep(takes / 5);
         let second = scope.spawn(|| {
             put(
                 &appliance,
-                &config(&[(80, &[(1, 1), (2, 1)]), (81, &[(3, 1)])]),
+                &wider(&[(80, &[(1, 1), (2, 1)]), (81, &[(3, 1)])]),
                 None,
             )
         });
