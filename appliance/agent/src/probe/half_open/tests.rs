@@ -429,6 +429,8 @@ impl FramePort for Nowhere {
 async fn rounds(half_open: &mut HalfOpen<usize>, targets: &[&str], rounds: usize) -> Vec<Duration> {
     let ways: Vec<Way> = targets.iter().map(|target| way(target)).collect();
     let mut routes: Vec<Route> = ways.iter().map(|way| half_open.route(way).unwrap()).collect();
+    // Of the longest first row: no check in it goes the kernel's way because of its number.
+    routes.iter_mut().for_each(|route| route.begin = 14);
     let mut longest = Vec::new();
     for _ in 0..rounds {
         for (number, (way, route)) in ways.iter().zip(&mut routes).enumerate() {
@@ -462,19 +464,12 @@ fn a_frame_without_an_answer_is_followed_by_a_syn_of_the_kernels_way() {
                 let latencies = rounds(&mut half_open, &BOTH, 3).await;
                 assert!(latencies[0] < SECOND, "{latencies:?}");
                 // Well before the end of their time.
-                assert!(
-                    latencies[1..].iter().any(|latency| *latency >= SECOND),
-                    "{latencies:?}"
-                );
-                assert!(
-                    latencies.iter().all(|latency| *latency < SECOND * 3),
-                    "{latencies:?}"
-                );
-                // A row may have ended already: its length is each target's own.
-                let taken = port.taken.load(Ordering::Relaxed);
-                assert!((2..=4).contains(&taken), "{taken}");
+                for latency in &latencies[1..] {
+                    assert!(*latency >= SECOND && *latency < SECOND * 3, "{latencies:?}");
+                }
+                assert_eq!(port.taken.load(Ordering::Relaxed), 4);
                 // Nothing that was believed has outlived the silence.
-                assert_eq!(port.asked.load(Ordering::Relaxed), taken);
+                assert_eq!(port.asked.load(Ordering::Relaxed), 4);
             });
         },
     );
@@ -560,8 +555,7 @@ fn a_frame_that_is_refused_is_followed_by_a_syn_of_the_kernels_way() {
                 let (mut half_open, _) = HalfOpen::open(Instant::now(), Some(Box::new(stranger)));
                 let latencies = rounds(&mut half_open, &BOTH[..1], 3).await;
                 assert!(latencies.iter().all(|latency| *latency < SECOND), "{latencies:?}");
-                let refused = refused.load(Ordering::Relaxed);
-                assert!((1..=2).contains(&refused), "{refused}");
+                assert_eq!(refused.load(Ordering::Relaxed), 2);
                 // Whom the kernel asks as well is believed.
                 drop(listener);
                 let way = way(BOTH[0]);
