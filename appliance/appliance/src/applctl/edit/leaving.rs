@@ -40,10 +40,9 @@ impl Session<'_, '_> {
 
     /// Somebody else was faster.
     fn elsewhere(&self, theirs: &[u8]) -> Page {
-        let (lines, more) = lb_agent::text_difference(&lossy(&self.original), &lossy(theirs));
         let title =
             "Somebody else has changed lb.toml since you began. Their change, which yours would take back:";
-        Page::new(Question::Elsewhere, title, difference(&lines, more))
+        self.page(Question::Elsewhere, title, theirs)
     }
 
     fn verdict(&self, text: &[u8]) -> Page {
@@ -51,13 +50,19 @@ impl Session<'_, '_> {
         if !check.ok {
             return faulty(&check);
         }
-        let (lines, more) = lb_agent::text_difference(&lossy(&self.original), &lossy(text));
-        let mut lines = difference(&lines, more);
+        let mut page = self.page(Question::Ready, "No faults. What is changed:", text);
         for warning in &check.warnings {
             let wrapped = wrap(&format!("Warning: {warning}"), self.columns(), 2);
-            lines.extend(wrapped.lines().map(|line| (line.to_owned(), Tone::Doubtful)));
+            page.lines
+                .extend(wrapped.lines().map(|line| (line.to_owned(), Tone::Doubtful)));
         }
-        Page::new(Question::Ready, "No faults. What is changed:", lines)
+        page
+    }
+
+    /// A question about what this text changes of lb.toml.
+    pub fn page(&self, question: Question, title: &str, text: &[u8]) -> Page {
+        let (lines, more) = lb_agent::text_difference(&lossy(&self.original), &lossy(text));
+        Page::new(question, title, difference(&lines, more))
     }
 
     pub fn answered(&mut self, question: Question, letter: char) -> Result<Option<Ended>, Failure> {
@@ -113,9 +118,8 @@ impl Session<'_, '_> {
 
     fn ask_about_draft(&mut self) {
         let Some(draft) = &self.draft else { return };
-        let (lines, more) = lb_agent::text_difference(&lossy(&self.original), &lossy(&draft.text));
-        let title = "This draft would be lost:";
-        self.editor.mode = Mode::Page(Page::new(Question::DropDraft, title, difference(&lines, more)));
+        let page = self.page(Question::DropDraft, "This draft would be lost:", &draft.text);
+        self.editor.mode = Mode::Page(page);
     }
 
     fn drop_draft(&mut self) {
@@ -127,13 +131,8 @@ impl Session<'_, '_> {
 
     /// What was typed is not thrown away by one letter.
     fn ask_again(&mut self) {
-        let (lines, more) =
-            lb_agent::text_difference(&lossy(&self.original), &lossy(&self.editor.text.bytes()));
-        let page = Page::new(
-            Question::ThrowAway,
-            "This would be lost:",
-            difference(&lines, more),
-        );
+        let text = self.editor.text.bytes();
+        let page = self.page(Question::ThrowAway, "This would be lost:", &text);
         self.editor.mode = Mode::Page(page);
     }
 

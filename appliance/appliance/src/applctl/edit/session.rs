@@ -10,7 +10,7 @@ use super::draft::{Draft, Drafts, Left};
 use super::greeting;
 use super::keys::Decoder;
 use super::marks::Marks;
-use super::page::{Page, Question, difference};
+use super::page::Question;
 use super::state::{Asks, Editor, Mode};
 use super::view;
 use crate::applctl::console::size::{self, Found};
@@ -118,14 +118,12 @@ impl<'a, 'b> Session<'a, 'b> {
             self.draft = None;
             return;
         }
-        let (old, new) = (lossy(&self.original), lossy(&draft.text));
-        let (lines, more) = lb_agent::text_difference(&old, &new);
         let how = match draft.left {
             Left::OnPurpose => "is the draft that was kept when `config edit` was left",
             Left::Unfinished => "was left behind by an edit that did not end",
         };
         let title = format!("{} {how}. From lb.toml to it:", draft.path.display());
-        let page = Page::new(Question::Draft, &title, difference(&lines, more));
+        let page = self.page(Question::Draft, &title, &draft.text);
         self.editor.mode = Mode::Page(page);
     }
 
