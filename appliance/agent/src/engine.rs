@@ -37,6 +37,7 @@ use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
 use crate::own_mtus::Remembered;
 use crate::preview::Asked;
 use crate::probe::{TcpChecks, Trust, Way};
+use crate::pulse::Pulse;
 use crate::reconcile::Reconcile;
 use crate::rehearsals::{Outcome, Rehearsals};
 use crate::report::ToAsk;
@@ -165,6 +166,11 @@ pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
     links::start(ports.links, events.clone())?;
     let activity: SharedActivity = Arc::new(Mutex::new(ports.activity));
     control::start(&places.runtime, activity.clone(), events.clone())?;
+    let mut pulse = Pulse::start(&places.runtime, Instant::now())
+        .inspect_err(|error| {
+            log::warn!("make the agent's sign of life: {error}; an agent that hangs is not noticed")
+        })
+        .ok();
     let rehearsals = Rehearsals::new(ports.rehearsal);
     let tcp_checks = TcpChecks::open(Instant::now(), ports.frames)?;
     let mut engine = Engine::new(
@@ -176,7 +182,11 @@ pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
     )?;
     engine.start_pass(Instant::now());
     loop {
-        let deadline = engine.deadline();
+        let deadline = engine
+            .deadline()
+            .into_iter()
+            .chain(pulse.as_ref().map(Pulse::next))
+            .min();
         let until = tokio::time::Instant::from(deadline.unwrap_or_else(Instant::now));
         tokio::select! {
             event = inbox.recv() => match event {
@@ -188,6 +198,9 @@ pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
         }
         engine.take_ended();
         engine.after_event(Instant::now());
+        if let Some(pulse) = &mut pulse {
+            pulse.turn(Instant::now());
+        }
     }
 }
 

@@ -27,6 +27,7 @@ mod links;
 mod own_mtus;
 mod preview;
 mod probe;
+mod pulse;
 mod reconcile;
 mod rehearsals;
 mod report;

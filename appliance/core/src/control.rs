@@ -12,6 +12,8 @@ mod pools;
 mod probe;
 mod transfer;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::path::{Packet, PathReport};
@@ -30,6 +32,10 @@ pub use transfer::*;
 pub const SOCKET: &str = "/run/lb/control.sock";
 /// Where init leaves its [`InitReport`], replaced whole at each change.
 pub const INIT_REPORT: &str = "/run/lb/init.json";
+/// Where the agent counts, a decimal number, for as long as its loop turns. Made anew at its start.
+pub const AGENT_PULSE: &str = "/run/lb/agent.pulse";
+/// How often it counts, and how often init looks.
+pub const PULSE_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -439,6 +445,9 @@ pub struct InitReport {
     pub agent_last_exit: Option<String>,
     /// The next start is held back by this much.
     pub agent_backoff_ms: u64,
+    /// What resets the machine when init hangs: `i6300ESB timer, 30 s`; `None`: nothing does.
+    #[serde(default)]
+    pub watchdog: Option<String>,
     pub slot: Option<String>,
     /// What went wrong at boot, one sentence each with the remedy.
     pub problems: Vec<String>,

@@ -4,6 +4,8 @@ use lb_core::console;
 use lb_core::reset::CMDLINE_WORD;
 use log::LevelFilter;
 
+use crate::watchdog::Choice;
+
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cmdline {
     /// `lb.slot=`: the slot that this boot came from.
@@ -14,6 +16,8 @@ pub struct Cmdline {
     pub factory_reset: bool,
     /// `lb.no-console-password`: this boot removes the consoles' password.
     pub no_console_password: bool,
+    /// `lb.watchdog=`: `hardware`, `software` or `off`.
+    pub watchdog: Choice,
     /// `console=`, without their options, in their order.
     pub consoles: Vec<String>,
 }
@@ -29,6 +33,7 @@ impl Cmdline {
         for (key, value) in text.split_whitespace().filter_map(|word| word.split_once('=')) {
             match key {
                 "lb.slot" => cmdline.slot = Some(value.to_owned()),
+                "lb.watchdog" => cmdline.watchdog = Choice::parse(value).unwrap_or_default(),
                 "lb.log" => cmdline.log = value.parse().ok(),
                 "console" => {
                     let device = value.split(',').next().unwrap_or_default();
@@ -52,10 +57,11 @@ mod tests {
 
     #[test]
     fn the_words_that_matter_are_found_among_the_others() {
-        let text = "root=PARTUUID=4b ro init=/sbin/init console=tty0 console=ttyS0,115200n8 panic=5 quiet lb.slot=b lb.log=debug\n";
+        let text = "root=PARTUUID=4b ro init=/sbin/init console=tty0 console=ttyS0,115200n8 panic=5 quiet lb.slot=b lb.log=debug lb.watchdog=off\n";
         let cmdline = Cmdline::parse(text);
         assert_eq!(cmdline.slot.as_deref(), Some("b"));
         assert_eq!(cmdline.log, Some(LevelFilter::Debug));
+        assert_eq!(cmdline.watchdog, Choice::Off);
         assert_eq!(cmdline.consoles, ["tty0", "ttyS0"]);
         assert!(!cmdline.factory_reset && !cmdline.no_console_password);
         assert!(Cmdline::parse("ro lb.no-console-password quiet").no_console_password);
@@ -64,6 +70,9 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_wrong_is_nothing() {
-        assert_eq!(Cmdline::parse("quiet lb.log=loud slot=a"), Cmdline::default());
+        assert_eq!(
+            Cmdline::parse("quiet lb.log=loud lb.watchdog=cat slot=a"),
+            Cmdline::default()
+        );
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lb_core::console::password::Stored;
-use lb_core::control::{INIT_REPORT, InitReport};
-use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
+use lb_core::control::{AGENT_PULSE, INIT_REPORT, InitReport};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait};
 
 use crate::Grow;
 use crate::boot_menu::Menu;
@@ -15,8 +15,14 @@ use crate::button::Button;
 use crate::cmdline::Cmdline;
 use crate::password::{self, Gate};
 use crate::program::Program;
+use crate::pulse::Pulse;
+use crate::refused;
 use crate::seat::{self, Mode, Seat};
+use crate::watchdog::Watchdog;
 
+/// A killed agent that is still there after this much longer is not going to end.
+const GIVEN_UP: Duration = Duration::from_secs(60);
+const UNKILLABLE: &str = "the agent hangs in the kernel and cannot be killed";
 /// The agent leaves it when its configuration is in force.
 pub const AGENT_READY: &str = "/run/lb/agent.ready";
 /// A VGA screen, less one: some terminals wrap in the last column.
@@ -39,6 +45,10 @@ pub struct Machine {
     pub report: InitReport,
     pub seats: Vec<Seat>,
     pub agent: Program,
+    /// Of the agent that runs.
+    pub pulse: Pulse,
+    /// Once the boot is over, if the machine has one.
+    pub watchdog: Option<Watchdog>,
     pub buttons: Vec<Button>,
     /// While it is open; the seat of its mode has it.
     pub menu: Option<Open>,
@@ -73,6 +83,8 @@ impl Machine {
             report: InitReport::default(),
             seats: Vec::new(),
             agent: Program::new("agent", &["agent"]),
+            pulse: Pulse::default(),
+            watchdog: None,
             buttons: Vec::new(),
             menu: None,
             consoles_due: None,
@@ -207,8 +219,10 @@ impl Machine {
     fn start_agent(&mut self, now: Instant) {
         // The mark of the process before says nothing of this one.
         let _ = fs::remove_file(AGENT_READY);
+        let _ = fs::remove_file(AGENT_PULSE);
         match self.agent.start(&self.executable, now) {
             Ok(()) => {
+                self.pulse.started(now);
                 if let Some(pid) = self.agent.pid() {
                     let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());
                     let _ = fs::write(path, AGENT_OOM_SCORE);
@@ -227,6 +241,7 @@ impl Machine {
 
     fn ended(&mut self, pid: Pid, status: WaitStatus, now: Instant) {
         if self.agent.pid() == Some(pid) {
+            self.pulse.stop();
             self.agent.reaped(status, now);
         } else if let Some(seat) = self.seats.iter_mut().find(|seat| seat.console.pid() == Some(pid)) {
             let lived = seat.console.reaped(status, now);
@@ -234,6 +249,53 @@ impl Machine {
                 rescue_at(seat, &why);
             }
         }
+    }
+
+    /// An agent that hangs is killed, and started anew when it is reaped. One that cannot be killed waits in the kernel for ever: only a restart helps.
+    pub fn feel_pulse(&mut self, now: Instant) {
+        if !self.pulse.next_look().is_some_and(|at| at <= now) {
+            return;
+        }
+        let text = fs::read_to_string(AGENT_PULSE).ok();
+        let count = text.and_then(|text| text.trim().parse().ok());
+        let Some(still) = self.pulse.look(now, count) else {
+            return;
+        };
+        let why = format!("it had stood still for {} s", still.as_secs());
+        if self.agent.condemn(why) {
+            log::error!(
+                "the agent has stood still for {} s and is killed; traffic goes on meanwhile",
+                still.as_secs()
+            );
+        } else if still >= GIVEN_UP {
+            self.record_problem(format!(
+                "{UNKILLABLE}: traffic goes on, and nothing is checked; reboot when it suits"
+            ));
+        }
+        self.agent.signal(Signal::KILL);
+    }
+
+    /// Is taken for hung itself from now on, when it does not feed the watchdog.
+    pub fn arm_watchdog(&mut self, now: Instant) {
+        let armed = match Watchdog::arm(self.cmdline.watchdog, now) {
+            Ok(armed) => armed,
+            Err(error) => {
+                let why = refused::name(&error);
+                return self.record_problem(format!(
+                    "the watchdog is not armed: open it: {why}; a machine that hangs stays so"
+                ));
+            }
+        };
+        let Some(watchdog) = armed else { return };
+        log::info!("the watchdog is armed: {}", watchdog.name);
+        self.report.watchdog = Some(watchdog.name.clone());
+        if watchdog.has_reset {
+            self.record_problem(format!(
+                "the watchdog ({}) has reset the machine before this boot: it hung",
+                watchdog.name
+            ));
+        }
+        self.watchdog = Some(watchdog);
     }
 
     /// The agent was late, and has come.

@@ -36,6 +36,8 @@ pub struct Program {
     pub ends: u64,
     /// How it ended the last time: `killed by SIGKILL`, `exit status 101`.
     pub last_exit: Option<String>,
+    /// Why it is being killed.
+    condemned: Option<String>,
     pub output: Option<LogPipe>,
     last_words: Option<String>,
 }
@@ -53,6 +55,7 @@ impl Program {
             starts: 0,
             ends: 0,
             last_exit: None,
+            condemned: None,
             output: None,
             last_words: None,
         }
@@ -128,7 +131,11 @@ impl Program {
     pub fn reaped(&mut self, status: WaitStatus, now: Instant) -> Duration {
         let alive = self.started.map_or(Duration::ZERO, |started| now - started);
         self.forward_output();
-        self.has_ended(exit_text(status), alive, now);
+        let mut how = exit_text(status);
+        if let Some(why) = self.condemned.take() {
+            how += &format!(": {why}");
+        }
+        self.has_ended(how, alive, now);
         alive
     }
 
@@ -169,6 +176,13 @@ impl Program {
             Some(words) => format!("{how} ({words})"),
             None => how.to_owned(),
         }
+    }
+
+    /// It is killed for this reason, which its end is told with. False: it was before.
+    pub fn condemn(&mut self, why: String) -> bool {
+        let is_new = self.condemned.is_none();
+        self.condemned.get_or_insert(why);
+        is_new
     }
 
     /// Sends a signal if it runs. A process that has just ended is no fault.
@@ -223,6 +237,17 @@ mod tests {
         program.reaped(status, now);
         assert_eq!(program.last_exit.as_deref(), Some("exit status 101"));
         assert!(!program.is_due(now) && program.is_due(now + Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn one_that_was_condemned_ends_with_the_reason() {
+        let (mut program, status) = run("agent", "kill -9 $$");
+        assert!(program.condemn("it had stood still for 30 s".into()));
+        assert!(!program.condemn("it had stood still for 35 s".into()));
+        program.reaped(status, Instant::now());
+        let told = "killed by SIGKILL: it had stood still for 30 s";
+        assert_eq!(program.last_exit.as_deref(), Some(told));
+        assert!(program.condemn("again".into()));
     }
 
     #[test]

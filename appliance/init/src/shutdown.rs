@@ -24,6 +24,12 @@ const SYNC_LIMIT: Duration = Duration::from_secs(5);
 pub fn go_down(machine: &mut Machine, order: Order) -> ! {
     log::info!("{}", order.announcement());
     machine.say_everywhere(order.announcement());
+    // It stays armed through a restart: one that hangs ends by a reset.
+    if matches!(order, Order::PowerOff | Order::Halt)
+        && let Some(watchdog) = machine.watchdog.take()
+    {
+        watchdog.disarm();
+    }
     machine.agent.unwant();
     machine.agent.signal(Signal::TERM);
     for seat in &mut machine.seats {

@@ -19,7 +19,7 @@ use crate::machine::{AGENT_READY, Machine};
 use crate::password::Forgotten;
 use crate::refused::Refused;
 use crate::seat::Seat;
-use crate::{boot_menu, clock, kmsg, mounts, password, refused, reset, seat, seed, volume};
+use crate::{boot_menu, clock, fault_around, kmsg, mounts, password, refused, reset, seat, seed, volume};
 
 /// See sysrq.rst of the kernel's documentation.
 const SYSRQ: &str = "/proc/sys/kernel/sysrq";
@@ -116,6 +116,9 @@ fn mount_all(machine: &mut Machine) -> Result {
         "switch SysRq off for keyboards and serial lines",
         write_setting(SYSRQ, "0"),
     );
+    if let Err(refused) = fault_around::one_page() {
+        log::warn!("{refused}");
+    }
     // Ctrl-Alt-Del becomes SIGINT: a clean shutdown.
     warn("take over Ctrl-Alt-Del", reboot(RebootCommand::CadOff));
     match clock::raise_to_floor() {

@@ -18,6 +18,7 @@ use crate::seat::Mode;
 use crate::shutdown::go_down;
 use crate::signals::{Order, Signals};
 use crate::stages::STAGES;
+use crate::watchdog::Watchdog;
 use crate::{GiveBack, Grow, clock, kernel_log, kmsg};
 
 /// How soon a waiting stage is asked again.
@@ -47,10 +48,11 @@ pub struct Init {
 type Part = fn(&mut Init);
 
 /// A turn, part by part.
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("reaping", |init| init.machine.reap(Instant::now())),
     ("boot", Init::step_boot),
     ("supervision", |init| init.machine.keep_running(Instant::now())),
+    ("watches", |init| init.watch(Instant::now())),
     ("locks", |init| {
         init.machine.lock_rescue(Instant::now(), password::stored)
     }),
@@ -127,7 +129,15 @@ impl Init {
             self.machine.start_consoles(now);
         }
         if self.boot.is_over() {
+            self.machine.arm_watchdog(now);
             self.something_happened();
+        }
+    }
+
+    fn watch(&mut self, now: Instant) {
+        self.machine.feel_pulse(now);
+        if let Some(watchdog) = &mut self.machine.watchdog {
+            watchdog.feed(now);
         }
     }
 
@@ -214,6 +224,8 @@ impl Init {
             .chain(machine.agent.next_start())
             .chain(machine.consoles_due)
             .chain(machine.next_lock)
+            .chain(machine.pulse.next_look())
+            .chain(machine.watchdog.as_ref().map(Watchdog::next))
             .chain(self.give_back_at)
             .min();
         let mut waits: Vec<Duration> = next

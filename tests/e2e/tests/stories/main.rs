@@ -22,6 +22,7 @@ mod flood;
 mod gateway;
 mod groups;
 mod hairpin;
+mod hangs;
 mod kinds;
 mod lost;
 mod machine;
@@ -199,6 +200,11 @@ fn main() -> ExitCode {
         Story::new("top_follows_the_traffic", 180, counters::top_follows_the_traffic),
         Story::new("boot_stage_fails", 150, rescue::boot_stage_fails),
         Story::new("console_cannot_run", 150, rescue::console_cannot_run),
+        Story::new(
+            "what_hangs_is_started_anew",
+            300,
+            hangs::what_hangs_is_started_anew,
+        ),
         Story::new("locked_rescue_prompt", 240, password::locked_rescue_prompt),
         Story::new("first_boot", 180, machine::first_boot),
         Story::new("small_memory", 150, machine::small_memory),

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::ptrace;
 use rustix::process::{Pid, Signal, chroot, kill_process};
 use serde_json::json;
 
@@ -37,6 +38,8 @@ fn main() -> ExitCode {
         ["--listen"] => listen(),
         ["--in-init", argv @ ..] => enter_init(argv),
         ["kill-agent"] => kill_agent().map(|pid| println!("{}", pid.as_raw_nonzero())),
+        ["stop-agent"] => stop_agent(),
+        ["stop-init"] => stop_init(),
         ["haunt", role, seconds] => haunt(role, seconds),
         ["fill", path] => fill(path),
         ["copy", from, to] => fs::copy(from, to).map(drop),
@@ -178,6 +181,22 @@ fn kill_agent() -> io::Result<Pid> {
     let pid = agent()?.ok_or_else(|| io::Error::other("no agent runs"))?;
     kill_process(pid, Signal::KILL)?;
     Ok(pid)
+}
+
+/// From then on it does nothing, and does not end.
+fn stop_agent() -> io::Result<()> {
+    let pid = agent()?.ok_or_else(|| io::Error::other("no agent runs"))?;
+    Ok(kill_process(pid, Signal::STOP)?)
+}
+
+/// Init takes no SIGSTOP. A tracer stops it, for as long as the tracer is there: until the machine ends.
+fn stop_init() -> io::Result<()> {
+    let init = nix::unistd::Pid::from_raw(1);
+    ptrace::seize(init, ptrace::Options::empty())?;
+    ptrace::interrupt(init)?;
+    loop {
+        std::thread::sleep(Duration::from_secs(60));
+    }
 }
 
 /// Kills every process of `role` as soon as it appears, for this many seconds; prints how many.
