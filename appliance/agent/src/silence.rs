@@ -10,8 +10,8 @@ use lb_core::health::{Health, Standing};
 
 use crate::targets::{Target, TargetId, Targets};
 
-/// With fewer machines, one that dies is most of them.
-const LEAST_MACHINES: usize = 3;
+/// One that dies is all of one. Of two it is half, and only both are most.
+const LEAST_MACHINES: usize = 2;
 /// So many machines are asked when one falls silent.
 const ASKED: usize = 64;
 /// What was counted stands for so long.

@@ -40,7 +40,7 @@ use lb_core::ports::KernelError;
 use crate::turn::Init;
 
 pub use machine::AGENT_READY;
-pub use seed::file_of_disk;
+pub use seed::{file_of_disk, put_on_disk};
 pub use volume::BOOTCTL;
 
 /// Grows the ext4 file system on a device, mounted there, to the device's size.

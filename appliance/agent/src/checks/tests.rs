@@ -252,6 +252,21 @@ fn a_route_is_kept_until_the_network_changes_and_for_its_target_alone() {
     assert_eq!(known(&checks), [false; 3]);
 }
 
+/// keepalived: a server without a checker is always up.
+#[test]
+fn who_is_never_checked_is_always_up() {
+    let now = Instant::now();
+    let text = "[[virtual_server]]\nname = \"s80\"\nlisten = \"10.0.0.1:80\"\ncheck = { type = \"none\" }\n\
+                [[virtual_server.real_server]]\naddress = \"10.1.0.1:80\"\n";
+    let config = config::parse(&format!("{HEAD}{text}")).unwrap();
+    let mut checks = new(now);
+    checks.configure(now, &config, |_| None);
+    assert!(due(&mut checks, now + Duration::from_hours(1)).is_empty());
+    assert_eq!(count(&checks), (1, 1));
+    let desired = checks.desired(&config.virtual_servers[0], now);
+    assert_eq!(desired.servers.len(), 1, "{desired:?}");
+}
+
 /// Three machines behind one interface, all up.
 fn three() -> (Instant, Checks, Vec<TargetId>) {
     three_of(&config(&[(80, &[1, 2, 3])]))
@@ -344,22 +359,52 @@ fn some_that_answer_end_the_benefit_of_the_doubt_in_time() {
 }
 
 #[test]
-fn who_refuses_is_not_silent_and_few_machines_are_never_most() {
+fn who_refuses_is_not_silent_and_one_of_two_is_not_most() {
     let (now, mut checks, ids) = three();
     let refused = Outcome::Refused("connection refused".to_owned());
     let mut mixed: Vec<_> = ids.iter().map(|id| (*id, refused.clone())).collect();
     mixed[0].1 = no_answer();
     all_have(&mut checks, &mixed, 3, now);
     assert_eq!(count(&checks), (0, 3));
-    let mut checks = new(now);
-    checks.configure(now, &config(&[(80, &[1, 2])]), |_| None);
-    let ids = due(&mut checks, now);
-    for (id, _) in &ids {
-        checks.record(*id, &pass(now), &Links::new());
-    }
-    let silent: Vec<_> = ids.iter().map(|(id, _)| (*id, no_answer())).collect();
-    all_have(&mut checks, &silent, 3, now);
-    assert_eq!(count(&checks), (0, 2));
+    let (now, mut checks, ids) = three_of(&config(&[(80, &[1, 2])]));
+    all_have(
+        &mut checks,
+        &[(ids[0], no_answer()), (ids[1], Outcome::Pass)],
+        3,
+        now,
+    );
+    assert_eq!(count(&checks), (1, 2));
+}
+
+/// The scenario has no more: the nodes that hold a pod.
+#[test]
+fn both_of_two_machines_silent_at_once_are_most_and_one_after_the_other_are_not() {
+    let two = config(&[(80, &[1, 2])]);
+    let (now, mut checks, ids) = three_of(&two);
+    let silent: Vec<_> = ids.iter().map(|id| (*id, no_answer())).collect();
+    all_have(&mut checks, &silent, 200, now);
+    assert_eq!(count(&checks), (2, 2));
+    assert_eq!(checks.silence.frozen().collect::<Vec<_>>(), [(0, 2, 2)]);
+
+    let (now, mut checks, ids) = three_of(&two);
+    all_have(
+        &mut checks,
+        &[(ids[0], no_answer()), (ids[1], Outcome::Pass)],
+        100,
+        now,
+    );
+    assert_eq!(count(&checks), (1, 2));
+    all_have(
+        &mut checks,
+        &[(ids[1], no_answer())],
+        3,
+        now + Duration::from_secs(50),
+    );
+    assert_eq!(count(&checks), (0, 2), "the first one has been down for long");
+
+    let (now, mut checks, ids) = three_of(&config(&[(80, &[1])]));
+    all_have(&mut checks, &[(ids[0], no_answer())], 3, now);
+    assert_eq!(count(&checks), (0, 1), "one of one says nothing of the others");
 }
 
 #[test]

@@ -165,6 +165,15 @@ impl Appliance {
         Appliance::start_beside(text, None)
     }
 
+    /// With an lb.toml that may be anything.
+    pub fn start_bytes(lb_toml: &[u8]) -> Appliance {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("config");
+        std::fs::create_dir(&config).unwrap();
+        std::fs::write(config.join(CONFIG_FILE), lb_toml).unwrap();
+        Appliance::start_on(dir, FakeKernel::with_links(&["eth0", "eth1"]))
+    }
+
     pub fn start_beside(text: &str, drains: Option<&str>) -> Appliance {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("config");

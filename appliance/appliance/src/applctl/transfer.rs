@@ -32,6 +32,41 @@ pub struct Encoded {
     pub base64: String,
 }
 
+/// For `--json`, of a file that is on the disk labelled LBSEED.
+#[derive(Debug, Serialize)]
+pub struct OnDisk {
+    /// `the disk LBSEED (/dev/vdb)`.
+    pub disk: String,
+    pub name: String,
+    pub bytes: usize,
+    pub sha256: String,
+}
+
+/// Writes the file to the disk labelled LBSEED.
+pub fn to_disk(name: &str, bytes: Vec<u8>) -> Result<OnDisk, Failure> {
+    let (length, sha256) = (bytes.len(), history::sha256(&bytes));
+    let disk = lb_init::put_on_disk(name, bytes)
+        .map_err(|why| Failure::Refused(format!("nothing was written: {why}")))?;
+    Ok(OnDisk {
+        disk,
+        name: name.to_owned(),
+        bytes: length,
+        sha256,
+    })
+}
+
+impl OnDisk {
+    pub fn sentence(&self) -> String {
+        let OnDisk {
+            disk,
+            name,
+            bytes,
+            sha256,
+        } = self;
+        format!("{name}, {bytes} bytes, is on {disk}, which can be taken out now. Its SHA-256 is {sha256}.\n")
+    }
+}
+
 pub fn encode(name: &str, bytes: &[u8]) -> Encoded {
     Encoded {
         name: name.to_owned(),

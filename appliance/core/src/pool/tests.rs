@@ -155,6 +155,25 @@ fn an_inhibited_server_stays_at_weight_0() {
     assert_eq!(story.decide().1, [(1, 1), (2, 2), (3, 3), (4, 0)]);
 }
 
+/// C6: keepalived adds it, or edits its weight back where it was inhibited.
+#[test]
+fn a_server_that_comes_back_has_its_weight_wherever_it_was() {
+    let more =
+        "[[virtual_server.real_server]]\naddress = \"10.1.0.4:80\"\nweight = 7\nwhen_down = \"inhibit\"\n";
+    let mut story = Story::new(pool("", more));
+    story.falls(3);
+    story.falls(4);
+    story.now += Duration::from_hours(1);
+    assert_eq!(
+        story.decide().1,
+        [(1, 1), (2, 2), (4, 0)],
+        "one is gone, and one is inhibited"
+    );
+    story.rises(3);
+    story.rises(4);
+    assert_eq!(story.decide().1, [(1, 1), (2, 2), (3, 3), (4, 7)]);
+}
+
 #[test]
 fn a_drained_server_keeps_its_connections_and_is_never_the_last_resort() {
     let mut story = Story::new(pool("panic = \"all\"", ""));

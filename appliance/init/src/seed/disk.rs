@@ -1,7 +1,8 @@
-//! The disk or CD labelled LBSEED: found by its label among all block devices, mounted read-only where nobody else looks, read within bounds.
-//! Must not: write to a device, follow a link, or run long before it is left behind (the caller has a time limit).
+//! The disk or CD labelled LBSEED: found by its label among all block devices, mounted where nobody else looks and read-only, but for the one file that
+//! somebody at the console has put there. Must not: follow a link, read without bounds, or run long before it is left behind (the caller has a time limit).
 
 use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use lb_core::seed::LABEL;
@@ -46,6 +47,50 @@ pub fn file(sysfs: &Path, dev: &Path, name: &str, most: u64) -> Result<Vec<u8>, 
         Some(Err(error)) => Err(format!("{name} of {} cannot be read: {error}", disk.source())),
         None => Err(format!("there is no {name} in the root of {}", disk.source())),
     }
+}
+
+/// Puts a file into the root of that disk, in the place of one with its name, and says which disk that is. Behind it, the disk can be taken out.
+pub fn put(sysfs: &Path, dev: &Path, name: &str, bytes: &[u8]) -> Result<String, String> {
+    let Some(disk) = the_one(sysfs, dev, "try again")? else {
+        return Err(format!(
+            "there is no disk labelled {LABEL}; `mkfs.fat -n {LABEL}` makes one"
+        ));
+    };
+    if disk.kind == Kind::Iso9660 {
+        return Err(format!(
+            "{} is a CD (ISO 9660), which nobody can write to; `mkfs.fat -n {LABEL}` makes a disk",
+            disk.source()
+        ));
+    }
+    let written = disk.try_mounted(FLAGS.difference(MountFlags::RDONLY), |root| {
+        write(root, name, bytes)
+    });
+    let written = written.map_err(|refused| refused.to_string())?;
+    written.map_err(|error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::StorageFull => "; make room on it",
+            io::ErrorKind::ReadOnlyFilesystem => "; it is write-protected",
+            _ => "",
+        };
+        format!("{name} cannot be written to {}: {error}{remedy}", disk.source())
+    })?;
+    Ok(disk.source())
+}
+
+/// The old file or the new one, and nothing half written.
+fn write(root: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let (path, beside) = (root.join(name), root.join("lb-new.tmp"));
+    let whole = || {
+        let mut file = File::create(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, &path)?;
+        File::open(root)?.sync_all()
+    };
+    whole().inspect_err(|_| {
+        // What is left of it would only take the room.
+        let _ = fs::remove_file(&beside);
+    })
 }
 
 struct Disk {
@@ -93,17 +138,17 @@ impl Disk {
 
     /// What `look` finds while it is mounted.
     fn mounted<T>(&self, look: impl FnOnce(&Path) -> T) -> Result<T, String> {
-        self.try_mounted(look)
+        self.try_mounted(FLAGS, look)
             .map_err(|refused| format!("{} cannot be read: {refused}", self.source()))
     }
 
-    fn try_mounted<T>(&self, look: impl FnOnce(&Path) -> T) -> Result<T, Refused> {
+    fn try_mounted<T>(&self, flags: MountFlags, look: impl FnOnce(&Path) -> T) -> Result<T, Refused> {
         make_dir(MOUNTPOINT, 0o700)?;
         let name = match self.kind {
             Kind::Fat => c"vfat",
             Kind::Iso9660 => c"iso9660",
         };
-        mount(&self.device, MOUNTPOINT, name, FLAGS, c"")
+        mount(&self.device, MOUNTPOINT, name, flags, c"")
             .map_err(Refused::to(format!("mount {}", self.device.display())))?;
         let found = look(Path::new(MOUNTPOINT));
         if unmount(MOUNTPOINT, UnmountFlags::empty()).is_err() {
@@ -144,5 +189,31 @@ mod tests {
         );
         let fault = file(&sysfs, &dev, "lb.export", 100).unwrap_err();
         assert!(fault.ends_with("leave one and try again"), "{fault}");
+        let fault = put(&sysfs, &dev, "lb.export", b"").unwrap_err();
+        assert!(fault.ends_with("leave one and try again"), "{fault}");
+        fs::remove_file(dev.join("vdc")).unwrap();
+        let fault = put(&sysfs, &dev, "lb.export", b"").unwrap_err();
+        assert!(fault.contains("is a CD"), "{fault}");
+        fs::remove_file(dev.join("vdb")).unwrap();
+        let fault = put(&sysfs, &dev, "lb.export", b"").unwrap_err();
+        assert!(fault.contains("no disk labelled LBSEED"), "{fault}");
+    }
+
+    #[test]
+    fn a_file_is_put_whole_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        for text in ["first", "second"] {
+            write(root.path(), "lb.export", text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(root.path().join("lb.export")).unwrap(), text);
+        }
+        // A directory has its name.
+        fs::create_dir_all(root.path().join("lb.tar/x")).unwrap();
+        write(root.path(), "lb.tar", b"third").unwrap_err();
+        let mut left: Vec<_> = fs::read_dir(root.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["lb.export", "lb.tar"]);
     }
 }

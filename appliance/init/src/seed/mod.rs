@@ -24,6 +24,8 @@ const FW_CFG: &str = "firmware/qemu_fw_cfg/by_name/opt";
 const SMBIOS: &str = "firmware/dmi/tables/DMI";
 /// A disk answers within this, or is left alone.
 const LIMIT: Duration = Duration::from_secs(5);
+/// Some MB, to a slow stick.
+const WRITE_LIMIT: Duration = Duration::from_secs(60);
 /// lb.toml may have 8 MiB: one that is longer shows itself to the agent.
 const CONFIG_BYTES: u64 = (8 << 20) + 1;
 /// A certificate or a key.
@@ -91,6 +93,14 @@ pub fn file_of_disk(name: &str, most: u64) -> Result<Vec<u8>, String> {
     let name = name.to_owned();
     within(LIMIT, move || {
         disk::file(Path::new("/sys"), Path::new("/dev"), &name, most)
+    })
+}
+
+/// Puts a file into the root of that disk, and says which it is. `name`: one of ours, without a directory.
+pub fn put_on_disk(name: &str, bytes: Vec<u8>) -> Result<String, String> {
+    let name = name.to_owned();
+    within(WRITE_LIMIT, move || {
+        disk::put(Path::new("/sys"), Path::new("/dev"), &name, &bytes)
     })
 }
 

@@ -41,6 +41,7 @@ mod rescue;
 mod rows;
 mod scale;
 mod surface;
+mod taken_away;
 mod transfer;
 mod trial;
 mod whole;

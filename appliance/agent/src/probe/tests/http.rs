@@ -187,6 +187,38 @@ fn a_request_is_as_the_file_says() {
     );
 }
 
+/// keepalived asks for one URL in each round, and stays with the one that has failed. Here each check asks for all, and the next one begins with the first again.
+#[test]
+fn a_check_asks_for_its_pages_in_their_order_and_ends_at_the_first_that_fails() {
+    let (told, hears) = mpsc::channel();
+    let target = serve(move |mut stream| {
+        let asked = request(&mut stream);
+        let path = asked.split(' ').nth(1).unwrap_or_default().to_owned();
+        let status = if path == "/two" { 503 } else { 200 };
+        told.send(path).unwrap();
+        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n");
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    let at = |path: &str| Page {
+        path: path.into(),
+        ..page()
+    };
+    let params = http(vec![at("/one"), at("/two"), at("/three")]);
+    for _ in 0..2 {
+        assert_eq!(
+            super::run(target, &params).outcome,
+            fail("/two: status 503 instead of 200-299")
+        );
+    }
+    assert_eq!(
+        hears.try_iter().collect::<Vec<_>>(),
+        ["/one", "/two", "/one", "/two"]
+    );
+    let params = http(vec![at("/one"), at("/three")]);
+    assert_eq!(super::run(target, &params).outcome, Outcome::Pass);
+    assert_eq!(hears.try_iter().collect::<Vec<_>>(), ["/one", "/three"]);
+}
+
 #[test]
 fn a_server_that_means_harm_is_down_in_time() {
     let short = |mut params: CheckParams| {

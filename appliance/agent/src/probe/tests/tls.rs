@@ -158,6 +158,48 @@ fn what_is_no_tls_is_told_apart() {
     );
 }
 
+/// Sends a byte at a time, and takes its time.
+struct Trickle(Stream);
+
+impl Read for Trickle {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Trickle {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::thread::sleep(Duration::from_millis(20));
+        self.0.write(&bytes[..bytes.len().min(1)])
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// A handshake in which every byte is right, and which would take half a minute, does not stretch the check.
+#[test]
+fn a_handshake_that_trickles_is_given_up_in_time() {
+    let issued = issue("127.0.0.1", 2020..=2090);
+    let config = issued.server.clone();
+    let trickles = serve(move |stream| {
+        let mut connection = rustls::ServerConnection::new(config.clone()).unwrap();
+        let mut stream = Trickle(stream);
+        let _ = connection.complete_io(&mut stream);
+    });
+    let hurried = CheckParams {
+        timeout: Duration::from_millis(500),
+        ..tls(Verify::Nobody, None)
+    };
+    let begun = Instant::now();
+    assert_eq!(
+        run(trickles, &hurried).outcome,
+        fail("connected, but no TLS handshake within 500ms")
+    );
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
 #[test]
 fn authorities_come_from_a_file_beside_the_configuration() {
     let directory = tempfile::tempdir().unwrap();

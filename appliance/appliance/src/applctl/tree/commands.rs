@@ -310,10 +310,10 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "support-bundle",
         action: Action::SupportBundle,
-        summary: "all that somebody who helps needs, as one archive in text",
+        summary: "all that somebody who helps needs, as one archive in text, or on a disk",
         about: "Status, services, checks, doctor, events, log, interfaces, counters, the configuration and its history list, the \
                 kernel's rules, IPVS table, settings, neighbours and routes, as a .tar.gz. It comes as base64 between two lines, \
-                1 MiB at most, with its SHA-256 and the command that turns it back. Secrets are left out: values of `headers`, \
+                1 MiB at most, with its SHA-256 and the command that turns it back; --disk writes it to the disk labelled LBSEED instead. Secrets are left out: values of `headers`, \
                 `send` and `client_key`, private keys, hashes of passwords, and all comments of lb.toml. It does show addresses, \
                 names and what your network looks like. It works without the agent, with less in it. Ctrl-C ends it.",
         options: &[
@@ -322,9 +322,14 @@ pub(super) const COMMANDS: &[Command] = &[
                 summary: "show what would be in it, and send nothing",
                 takes: Takes::Nothing,
             },
+            Choice {
+                name: DISK,
+                summary: "write it to the disk labelled LBSEED",
+                takes: Takes::Nothing,
+            },
             JSON_CHOICE,
         ],
-        examples: &["support-bundle", "support-bundle --list"],
+        examples: &["support-bundle", "support-bundle --disk", "support-bundle --list"],
         ..LEAF
     },
     Command {

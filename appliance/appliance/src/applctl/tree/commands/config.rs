@@ -221,7 +221,7 @@ pub(super) const CONFIG: &[Command] = &[
         summary: "lb.toml, drains, certificates and keys as one text",
         about: "What makes this machine what it is, to be kept, or for another machine: lb.toml, what is set aside, and the certificates \
                 and keys that lb.toml names. It is plain text, with the SHA-256 of each part and of the whole; `config import` takes \
-                it. Who has it has the private keys that are in it: on a terminal you are asked before it is sent. History, events \
+                it. Who has it has the private keys that are in it: on a terminal you are asked before it is sent. --disk writes it to the disk labelled LBSEED, as lb.export. History, events \
                 and passwords of the console are never in it. As a program it prints the text and nothing else.",
         options: &[
             Choice {
@@ -229,9 +229,18 @@ pub(super) const CONFIG: &[Command] = &[
                 summary: "leave out files that hold a private key",
                 takes: Takes::Nothing,
             },
+            Choice {
+                name: DISK,
+                summary: "write lb.export to the disk labelled LBSEED",
+                takes: Takes::Nothing,
+            },
             JSON_CHOICE,
         ],
-        examples: &["config export", "config export --without-keys"],
+        examples: &[
+            "config export",
+            "config export --disk",
+            "config export --without-keys",
+        ],
         ..LEAF
     },
     Command {
