@@ -44,7 +44,8 @@ impl Pulse {
         let due = self.next?;
         self.next = Some(now + PULSE_EVERY);
         if count.is_none() || count != self.count {
-            self.has_beaten |= count.is_some() && self.count.is_some();
+            // An agent begins with 0, and its loop goes on from there.
+            self.has_beaten |= count > Some(0);
             self.count = count;
             self.still = 0;
             return None;
@@ -82,6 +83,8 @@ mod tests {
         assert_eq!(hangs((0..1_000).map(|n| (5, Some(n / 5)))), None);
         let stops = |at: u64| (0..100).map(move |n| (5, Some(n.min(at))));
         assert_eq!(hangs(stops(10)), Some(11 + LOOKS as usize));
+        // It stopped right after its first turn.
+        assert_eq!(hangs((0..100).map(|_| (5, Some(1)))), Some(1 + LOOKS as usize));
     }
 
     #[test]
@@ -96,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_was_stopped_judges_nobody() {
-        let paused = (0..100).map(|n| (3600, Some(u64::from(n > 0))));
+        let paused = (0..100).map(|_| (3600, Some(1)));
         assert_eq!(hangs(paused), None);
     }
 

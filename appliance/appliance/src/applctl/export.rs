@@ -41,7 +41,7 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict
         let written = to_disk(FILE, report.text.into_bytes())?;
         return match invocation.json() {
             true => context.print_json(&written),
-            false => context.print(&wrap(&written.sentence(), context.screen.width, 0)),
+            false => context.print(&written.text(context.screen.width)),
         };
     }
     if invocation.json() {

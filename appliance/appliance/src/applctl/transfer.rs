@@ -56,14 +56,19 @@ pub fn to_disk(name: &str, bytes: Vec<u8>) -> Result<OnDisk, Failure> {
 }
 
 impl OnDisk {
-    pub fn sentence(&self) -> String {
+    /// The SHA-256 on a line of its own, to be copied.
+    pub fn text(&self, width: usize) -> String {
         let OnDisk {
             disk,
             name,
             bytes,
             sha256,
         } = self;
-        format!("{name}, {bytes} bytes, is on {disk}, which can be taken out now. Its SHA-256 is {sha256}.\n")
+        let sentence = format!(
+            "{name}, {}, is on {disk}, which can be taken out now. Its SHA-256 is",
+            some(*bytes, "byte")
+        );
+        format!("{}\n{sha256}\n", wrap(&sentence, width, 0))
     }
 }
 

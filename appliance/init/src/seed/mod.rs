@@ -73,6 +73,10 @@ pub fn prepare() -> (&'static str, Vec<String>) {
     };
     let source = &seed.source;
     if !seed.found.files.contains_key(CONFIG_FILE) {
+        if seed.found.files.keys().all(|name| is_ours(name)) {
+            // A disk for what goes the other way.
+            return ("none", Vec::new());
+        }
         let problem =
             format!("no seed is taken: there is no {CONFIG_FILE} in {source}; put it there and reboot");
         return ("not taken", vec![problem]);
@@ -86,6 +90,11 @@ pub fn prepare() -> (&'static str, Vec<String>) {
         return ("not taken", problems);
     }
     ("found", problems)
+}
+
+/// What `config export --disk` and `support-bundle --disk` have left there.
+fn is_ours(name: &str) -> bool {
+    name.eq_ignore_ascii_case(lb_core::export::FILE) || name.to_ascii_lowercase().starts_with("lb-support-")
 }
 
 /// A file in the root of the disk labelled LBSEED, for who asks for it at the console. As for a seed, a disk that does not answer is given up.

@@ -201,6 +201,7 @@ fn main() -> ExitCode {
         Story::new("top_follows_the_traffic", 180, counters::top_follows_the_traffic),
         Story::new("boot_stage_fails", 150, rescue::boot_stage_fails),
         Story::new("console_cannot_run", 150, rescue::console_cannot_run),
+        Story::new("taken_away_on_a_disk", 150, taken_away::on_a_disk),
         Story::new(
             "what_hangs_is_started_anew",
             300,

@@ -66,7 +66,7 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict
     }
     if to_disk {
         let written = transfer::to_disk(&dated(now), bytes)?;
-        return context.print(&render::wrap(&written.sentence(), context.screen.width, 0));
+        return context.print(&written.text(context.screen.width));
     }
     transfer::send(NAME, &bytes, context)?;
     Ok(Verdict::Good)

@@ -310,7 +310,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "support-bundle",
         action: Action::SupportBundle,
-        summary: "all that somebody who helps needs, as one archive in text, or on a disk",
+        summary: "all that somebody who helps needs, as one archive",
         about: "Status, services, checks, doctor, events, log, interfaces, counters, the configuration and its history list, the \
                 kernel's rules, IPVS table, settings, neighbours and routes, as a .tar.gz. It comes as base64 between two lines, \
                 1 MiB at most, with its SHA-256 and the command that turns it back; --disk writes it to the disk labelled LBSEED instead. Secrets are left out: values of `headers`, \

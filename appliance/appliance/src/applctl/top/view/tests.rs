@@ -107,7 +107,7 @@ fn golden(name: &str, text: &str) {
 
 #[test]
 fn pictures_of_several_sizes() {
-    for (columns, rows) in [(80, 24), (40, 10), (132, 50)] {
+    for (columns, rows) in [(80, 24), (40, 10), (132, 50), (200, 60)] {
         let canvas = draw(Some(&report()), &mut state(None), None, (columns, rows));
         golden(&format!("top-{columns}x{rows}.txt"), &shown(&canvas));
         let canvas = draw(
