@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use lb_core::console::known::{MEMORY, recalled};
 use lb_core::console::password::{FILE, Stored};
 use lb_core::console::{FORGOTTEN, IGNORED};
 use lb_core::control::{ConsoleNews, ConsoleReport, Response};
@@ -20,12 +21,20 @@ impl Engine {
         let plain = console.chars().filter(|c| !c.is_control());
         let console: String = plain.take(LONGEST_NAME).collect();
         self.tell(Level::Warn, &news.sentence(&console));
-        Response::Console(report(&self.store))
+        Response::Console(report(&self.store, &self.places.runtime))
     }
 }
 
-pub fn report(store: &Store) -> ConsoleReport {
-    ConsoleReport::of(&Stored::of(store.read(FILE)))
+/// The runtime directory has what the file said when a console could read it last.
+pub fn report(store: &Store, runtime: &Path) -> ConsoleReport {
+    match store.read(FILE) {
+        Ok(file) => ConsoleReport::of(&Stored::of(Ok(file))),
+        Err(error) => {
+            let known = fs::read(runtime.join(MEMORY)).ok();
+            let known = known.and_then(|memory| recalled(&memory));
+            ConsoleReport::unreadable(error.kind().to_string(), known.as_ref())
+        }
+    }
 }
 
 /// In a sentence, if init has removed the password in this boot, or keeps it from counting. That it was removed is told once.
@@ -46,7 +55,26 @@ pub fn forgotten(runtime: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use lb_core::console::known::remembered;
+    use lb_core::control::PasswordState;
+
     use super::*;
+
+    /// What cannot be read, also by root.
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_said_to_be_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path().to_owned());
+        fs::create_dir(store.path(FILE)).unwrap();
+        let told = report(&store, dir.path());
+        assert_eq!(
+            (told.password, told.idle_s),
+            (PasswordState::Unreadable, Some(600))
+        );
+        assert_eq!(told.fault.as_deref(), Some("is a directory"));
+        fs::write(dir.path().join(MEMORY), remembered(None)).unwrap();
+        assert_eq!(report(&store, dir.path()).idle_s, None);
+    }
 
     #[test]
     fn what_init_did_is_told_once() {

@@ -128,7 +128,7 @@ impl Engine {
             },
             conntrack_count: activity.tracking.count,
             conntrack_max: activity.tracking.max,
-            console: console::report(&self.store),
+            console: console::report(&self.store, &self.places.runtime),
             init,
         }
     }
@@ -170,7 +170,7 @@ impl Engine {
             ));
         }
         problems.extend(self.drains_problem());
-        problems.extend(console::report(&self.store).problem());
+        problems.extend(console::report(&self.store, &self.places.runtime).problem());
         problems.extend(self.checks.unchecked_problem());
         problems.extend(self.lateness.problem(Instant::now()));
         problems.extend(self.certificates.problems(SystemTime::now()));

@@ -14,6 +14,7 @@ pub mod kmsg;
 mod machine;
 mod mounts;
 mod password;
+pub mod password_file;
 mod pipe;
 mod program;
 mod pulse;

@@ -58,6 +58,8 @@ pub struct Machine {
     pub ready_is_late: bool,
     /// When a rescue prompt has to be looked at: it locks as a console does.
     pub next_lock: Option<Instant>,
+    /// When the password's file is read again for that, and after how long a prompt locks by what it said.
+    glance: Option<(Instant, Option<Duration>)>,
     /// What was said before there were seats.
     unheard: String,
     published: InitReport,
@@ -90,6 +92,7 @@ impl Machine {
             consoles_due: None,
             ready_is_late: false,
             next_lock: None,
+            glance: None,
             unheard: String::new(),
             published: InitReport::default(),
         }
@@ -158,28 +161,46 @@ impl Machine {
         }
     }
 
-    /// A rescue prompt that is left alone locks, also when the password was set meanwhile.
+    /// A rescue prompt that is left alone locks, also when the password was set meanwhile. The file is read only when one may have to lock: the disk may be
+    /// what the prompt is for.
     pub fn lock_rescue(&mut self, now: Instant, stored: impl FnOnce() -> Stored) {
-        let is_open = |seat: &Seat| seat.locks_at(Duration::ZERO).is_some();
-        self.next_lock = None;
-        if !self.seats.iter().any(is_open) {
+        if !self
+            .seats
+            .iter()
+            .any(|seat| seat.locks_at(Duration::ZERO).is_some())
+        {
+            self.glance = None;
+            self.next_lock = None;
             return;
         }
-        let stored = stored();
-        self.next_lock = Some(now + GLANCE);
-        let Some(idle) = stored.idle() else { return };
-        for seat in &mut self.seats {
-            match (seat.locks_at(idle), &seat.mode) {
-                (Some(at), Mode::Rescue { reason }) if at <= now => {
-                    let reason = reason.clone();
-                    log::info!("{}: the rescue prompt is locked", seat.name);
-                    seat.say(EMPTY_SCREEN);
-                    show_rescue(seat, &reason, &stored);
-                }
-                (Some(at), _) => self.next_lock = self.next_lock.min(Some(at)),
-                _ => {}
+        if let Some((at, idle)) = self.glance {
+            let due = self.locks_next(idle).map_or(at, |due| due.min(at));
+            if now < due {
+                self.next_lock = Some(due);
+                return;
             }
         }
+        let stored = stored();
+        let (at, idle) = (now + GLANCE, stored.idle());
+        self.glance = Some((at, idle));
+        for seat in &mut self.seats {
+            if let (Some(due), Mode::Rescue { reason }) =
+                (idle.and_then(|idle| seat.locks_at(idle)), &seat.mode)
+                && due <= now
+            {
+                let reason = reason.clone();
+                log::info!("{}: the rescue prompt is locked", seat.name);
+                seat.say(EMPTY_SCREEN);
+                show_rescue(seat, &reason, &stored);
+            }
+        }
+        self.next_lock = Some(self.locks_next(idle).map_or(at, |due| due.min(at)));
+    }
+
+    /// When the first open prompt locks; `None`: without a password none does.
+    fn locks_next(&self, idle: Option<Duration>) -> Option<Instant> {
+        let seats = self.seats.iter();
+        seats.filter_map(|seat| seat.locks_at(idle?)).min()
     }
 
     pub fn leave_rescue(&mut self) {
@@ -430,7 +451,12 @@ mod tests {
         );
         let idle = Duration::from_secs(20);
         let set = || Stored::Set(Record::new(b"secret", [1; SALT_BYTES], idle));
+        let known = || panic!("nothing is due: the disk is left alone");
+        machine.lock_rescue(begun + Duration::from_hours(24), known);
+        // A prompt that is opened anew.
+        machine.glance = None;
         machine.lock_rescue(begun, set);
+        machine.lock_rescue(begun + Duration::from_secs(1), known);
         assert!(machine.seats[0].gate.is_none());
         let due = machine.next_lock.unwrap();
         assert!(due >= begun + idle && due < begun + GLANCE);
@@ -442,7 +468,7 @@ mod tests {
             typed = machine.seats[0].typed(later);
         }
         assert_eq!(typed, ["help"]);
-        machine.lock_rescue(due, set);
+        machine.lock_rescue(due, known);
         assert!(machine.seats[0].gate.is_none(), "a line was typed");
         machine.lock_rescue(later + idle, set);
         assert!(machine.seats[0].gate.is_some());

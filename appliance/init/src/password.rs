@@ -2,22 +2,20 @@
 //! Ctrl-Alt-Del from being a way around. Must not: set a password.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use lb_core::console::known::Known;
 use lb_core::console::lock::{Attempt, Lock};
 use lb_core::console::password::{FILE, Stored};
 use lb_core::console::{FORGOTTEN, IGNORED};
 use lb_core::control::{ConsoleNews, INIT_REPORT};
 
+use crate::password_file::{PasswordFile, read};
 use crate::refused::Refused;
 use crate::volume::CONFIG;
 
-/// Of a file that is no password's.
-const MOST_BYTES: u64 = 4096;
 pub const PROMPT: &str = "Password: ";
 /// What no password can open, and everybody may know.
 const WAY_BACK: &str = "Forgotten? Restart the machine with Ctrl-O held down: `forget-password` in its boot\n\
@@ -25,30 +23,22 @@ const WAY_BACK: &str = "Forgotten? Restart the machine with Ctrl-O held down: `f
 /// A key that is held down comes some ten times in a second.
 const TELL_AGAIN: Duration = Duration::from_mins(1);
 
-static KNOWN: Mutex<Known> = Mutex::new(Known::nothing());
+static OF_VOLUME: Mutex<Option<PasswordFile>> = Mutex::new(None);
 
-/// What the mounted config volume says; nothing where none is mounted.
+/// What the mounted config volume says, or said before; nothing where none is mounted.
 pub fn stored() -> Stored {
-    if Path::new(INIT_REPORT).with_file_name(IGNORED).exists() {
+    let report = Path::new(INIT_REPORT);
+    if report.with_file_name(IGNORED).exists() {
         return Stored::None;
     }
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let (stored, told) = known.take(read(Path::new(CONFIG)));
+    let mut file = OF_VOLUME.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = report.parent().unwrap_or(report);
+    let file = file.get_or_insert_with(|| PasswordFile::new(Path::new(CONFIG), runtime));
+    let (stored, told) = file.stored();
     if let Some(told) = told {
         log::error!("{told}");
     }
     stored
-}
-
-fn read(volume: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(volume.join(FILE)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
 }
 
 /// Whether there is something to forget, be it damaged.
@@ -143,6 +133,9 @@ impl Gate {
             Stored::Damaged(why) => {
                 format!("The file with its password cannot be used ({why}):\nno password opens it.\n")
             }
+            Stored::Unreadable(why) => format!(
+                "The file with its password cannot be read ({why}):\nuntil the disk answers, no password opens it.\n"
+            ),
             _ => "This prompt is locked. Type the password of the consoles, and Enter.\n".to_owned(),
         };
         format!("{how}{WAY_BACK}{PROMPT}")
@@ -152,7 +145,7 @@ impl Gate {
     pub fn tried(&mut self, line: &[u8], stored: &Stored, seat: &str, now: Instant) -> Tried {
         let record = match stored {
             Stored::None => return Tried::Open,
-            Stored::Damaged(_) => return Tried::Locked(Gate::text(stored)),
+            Stored::Damaged(_) | Stored::Unreadable(_) => return Tried::Locked(Gate::text(stored)),
             Stored::Set(_) if line.is_empty() => return Tried::Locked(Gate::text(stored)),
             Stored::Set(record) => record,
         };
@@ -252,6 +245,19 @@ mod tests {
         assert!(text(gate.tried(b"", &stored, "ttyS0", now)).contains("Ctrl-O"));
         let later = now + Duration::from_secs(1);
         assert_eq!(gate.tried(b"secret", &stored, "ttyS0", later), Tried::Open);
+    }
+
+    #[test]
+    fn what_is_not_known_opens_nothing_until_the_disk_answers() {
+        let now = Instant::now();
+        let stored = Stored::Unreadable("timed out".to_owned());
+        let mut gate = Gate::new(&stored, now).unwrap();
+        let Tried::Locked(text) = gate.tried(b"secret", &stored, "ttyS0", now) else {
+            panic!("open");
+        };
+        assert!(text.contains("cannot be read (timed out)") && text.contains("`forget-password`"));
+        let known = Stored::Set(record());
+        assert_eq!(gate.tried(b"secret", &known, "ttyS0", now), Tried::Open);
     }
 
     #[test]

@@ -80,6 +80,11 @@ impl Places {
         self.socket.with_file_name(IGNORED)
     }
 
+    /// What is forgotten with the machine's end.
+    pub fn runtime(&self) -> &Path {
+        self.socket.parent().unwrap_or(Path::new("/run/lb"))
+    }
+
     /// Where lb.toml is, and what must not be lost.
     pub fn volume(&self) -> &Path {
         self.config_file.parent().unwrap_or(Path::new("/config"))

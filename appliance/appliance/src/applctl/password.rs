@@ -12,6 +12,7 @@ use lb_core::console::lock::{Attempt, IDLE, IDLE_DEFAULT, Lock};
 use lb_core::console::password::{FILE, MODE, Record, SALT_BYTES, Stored, judge};
 use lb_core::control::{ConsoleNews, ConsoleReport, Response, VolumeState, span_in_words};
 use lb_core::suggest::nearest;
+use lb_init::password_file::PasswordFile;
 use zeroize::Zeroizing;
 
 use super::execute::{Context, Verdict, answer};
@@ -88,12 +89,15 @@ pub fn lock_now(context: &mut Context<'_>) -> Result<Verdict, Failure> {
 }
 
 fn show(json: bool, context: &mut Context<'_>) -> Result<Verdict, Failure> {
-    let report = ConsoleReport::of(&stored(context));
+    let report = match store(context).read(FILE) {
+        Err(error) => ConsoleReport::unreadable(error.kind().to_string(), Some(&stored(context))),
+        Ok(_) => ConsoleReport::of(&stored(context)),
+    };
     answer(Response::Console(report), json, context)
 }
 
 fn set(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Failure> {
-    let before = stored(context);
+    let before = readable(context)?;
     let mut asked = Asked::begin(context)?;
     if let Stored::Set(record) = &before {
         asked.present(record, context)?;
@@ -125,13 +129,13 @@ fn set(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
 }
 
 fn remove(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Failure> {
-    let before = stored(context);
+    let before = readable(context)?;
     match &before {
         // One that does not count may still be there.
         Stored::None if context.places.ignored_mark().exists() => {}
         Stored::None => return Err(Failure::Refused("there is no password to remove".to_owned())),
         // Whoever is at an open console may put right what opens none.
-        Stored::Damaged(_) => {}
+        Stored::Damaged(_) | Stored::Unreadable(_) => {}
         Stored::Set(record) => Asked::begin(context)?.present(record, context)?,
     }
     is_still(&before, context)?;
@@ -236,10 +240,20 @@ fn store(context: &Context<'_>) -> Store {
 }
 
 fn stored(context: &mut Context<'_>) -> Stored {
-    let read = store(context).read(FILE);
+    let mut of_nobody = PasswordFile::new(context.places.volume(), context.places.runtime());
     match context.input.guard() {
         Some(guard) => guard.stored(),
-        None => Stored::of(read),
+        None => of_nobody.stored().0,
+    }
+}
+
+/// The present password is asked for before it is changed, and what it is has to be known for that.
+fn readable(context: &mut Context<'_>) -> Result<Stored, Failure> {
+    match stored(context) {
+        Stored::Unreadable(why) => Err(Failure::Refused(format!(
+            "{NOTHING}: the file with the password cannot be read ({why}); `log` tells of the disk, and `forget-password` in the boot menu takes the password away"
+        ))),
+        known => Ok(known),
     }
 }
 

@@ -78,6 +78,8 @@ pub enum Stored {
     Set(Record),
     /// There is a file, and it cannot be used: consoles are locked, and nothing opens them.
     Damaged(String),
+    /// The disk does not say what it is, and nobody knows it from before: consoles are locked until it does.
+    Unreadable(String),
 }
 
 impl Stored {
@@ -89,7 +91,7 @@ impl Stored {
                 Ok(record) => Stored::Set(record),
                 Err(why) => Stored::Damaged(why.to_owned()),
             },
-            Err(error) => Stored::Damaged(format!("it cannot be read: {}", error.kind())),
+            Err(error) => Stored::Unreadable(error.kind().to_string()),
         }
     }
 
@@ -98,7 +100,7 @@ impl Stored {
         match self {
             Stored::None => None,
             Stored::Set(record) => Some(record.idle),
-            Stored::Damaged(_) => Some(IDLE_DEFAULT),
+            Stored::Damaged(_) | Stored::Unreadable(_) => Some(IDLE_DEFAULT),
         }
     }
 }
@@ -285,7 +287,7 @@ mod tests {
             Stored::Set(record())
         );
         let refused = Stored::of(Err(io::ErrorKind::PermissionDenied.into()));
-        assert!(matches!(&refused, Stored::Damaged(why) if why.contains("cannot be read")));
+        assert_eq!(refused, Stored::Unreadable("permission denied".to_owned()));
         assert_eq!(refused.idle(), Some(IDLE_DEFAULT));
         let sealed = |body: &str| format!("{body}sum {}\n", sum(body));
         let hash = &record().hash;

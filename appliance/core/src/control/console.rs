@@ -56,6 +56,8 @@ pub enum PasswordState {
     Set,
     /// There is a file, and it cannot be used: locked consoles do not open.
     Damaged,
+    /// The disk does not say what is in it.
+    Unreadable,
 }
 
 /// The lock of the consoles, never with what opens it.
@@ -64,7 +66,7 @@ pub struct ConsoleReport {
     pub password: PasswordState,
     /// A console locks after so many seconds without a key; `null`: it does not.
     pub idle_s: Option<u64>,
-    /// Why the file cannot be used.
+    /// Why the file cannot be used, or read.
     #[serde(default)]
     pub fault: Option<String>,
 }
@@ -75,6 +77,7 @@ impl ConsoleReport {
             Stored::None => (PasswordState::None, None),
             Stored::Set(_) => (PasswordState::Set, None),
             Stored::Damaged(why) => (PasswordState::Damaged, Some(why.clone())),
+            Stored::Unreadable(why) => (PasswordState::Unreadable, Some(why.clone())),
         };
         ConsoleReport {
             password,
@@ -83,9 +86,27 @@ impl ConsoleReport {
         }
     }
 
+    /// While the file cannot be read. `known`: what it said before, which still counts.
+    pub fn unreadable(why: String, known: Option<&Stored>) -> ConsoleReport {
+        let now = Stored::Unreadable(why);
+        let (password, fault) = (PasswordState::Unreadable, ConsoleReport::of(&now).fault);
+        let counts = known.unwrap_or(&now);
+        ConsoleReport {
+            password,
+            idle_s: counts.idle().map(|idle| idle.as_secs()),
+            fault,
+        }
+    }
+
     /// What has to be done, if something has to be.
     pub fn problem(&self) -> Option<String> {
         let why = self.fault.as_deref()?;
+        if self.password == PasswordState::Unreadable {
+            return Some(format!(
+                "the file with the password of the consoles cannot be read ({why}): what it said when it could be read last still counts; `log` tells of the \
+                 disk, and `forget-password` in the boot menu is the way back"
+            ));
+        }
         Some(format!(
             "the file with the password of the consoles cannot be used ({why}): no password opens a console that locks; while this one is open, \
              `console password set` makes a new one"
@@ -107,6 +128,10 @@ impl fmt::Display for ConsoleReport {
             (PasswordState::Damaged, _) => {
                 let why = self.fault.as_deref().unwrap_or("unknown");
                 write!(f, "the file of the password cannot be used: {why}")
+            }
+            (PasswordState::Unreadable, _) => {
+                let why = self.fault.as_deref().unwrap_or("unknown");
+                write!(f, "the file of the password cannot be read: {why}")
             }
             (PasswordState::None, _) => write!(f, "no password"),
         }
@@ -144,5 +169,17 @@ mod tests {
         let damaged = ConsoleReport::of(&Stored::Damaged("it is empty".to_owned()));
         assert_eq!(damaged.idle_s, Some(600));
         assert!(damaged.problem().unwrap().contains("(it is empty)"));
+        for (known, idle_s) in [(None, Some(600)), (Some(&Stored::None), None)] {
+            let unreadable = ConsoleReport::unreadable("EIO".to_owned(), known);
+            assert_eq!(
+                (unreadable.password, unreadable.idle_s),
+                (PasswordState::Unreadable, idle_s)
+            );
+            assert_eq!(
+                unreadable.to_string(),
+                "the file of the password cannot be read: EIO"
+            );
+            assert!(unreadable.problem().unwrap().contains("cannot be read (EIO)"));
+        }
     }
 }

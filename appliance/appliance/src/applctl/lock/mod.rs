@@ -9,11 +9,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lb_agent::Store;
-use lb_core::console::known::Known;
 use lb_core::console::lock::{Attempt, Lock};
-use lb_core::console::password::{FILE, Record, Stored};
+use lb_core::console::password::{Record, Stored};
 use lb_core::control::{ConsoleNews, INIT_REPORT, Request};
+use lb_init::password_file::PasswordFile;
 use log::Level;
 
 use super::client::ask_within;
@@ -34,9 +33,8 @@ const NOTE_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Guard {
     lock: Lock,
-    store: Store,
     /// Also when the disk does not answer.
-    file: Known,
+    file: PasswordFile,
     known: Option<(Instant, Stored)>,
     ignored_mark: PathBuf,
     socket: PathBuf,
@@ -53,8 +51,7 @@ impl Guard {
         let now = Instant::now();
         let mut guard = Guard {
             lock: Lock::open(now),
-            store: Store::new(places.volume().to_owned()),
-            file: Known::default(),
+            file: PasswordFile::new(places.volume(), places.runtime()),
             known: None,
             ignored_mark: places.ignored_mark(),
             socket: places.socket.clone(),
@@ -107,7 +104,7 @@ impl Guard {
     fn read(&mut self, now: Instant) -> &Stored {
         let (stored, told) = match self.ignored_mark.exists() {
             true => (Stored::None, None),
-            false => self.file.take(self.store.read(FILE)),
+            false => self.file.stored(),
         };
         if let Some(told) = told {
             note(&format!("{}: {told}", self.who));

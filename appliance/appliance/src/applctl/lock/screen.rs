@@ -40,6 +40,10 @@ fn how(stored: &Stored) -> String {
             "The file with the password cannot be used ({}), so that no password opens this console. Traffic goes on as ever.",
             clean(why)
         ),
+        Stored::Unreadable(why) => format!(
+            "The file with the password cannot be read ({}), so that no password opens this console until the disk answers. Traffic goes on as ever.",
+            clean(why)
+        ),
         stored => {
             let idle = stored.idle().map_or(0, |idle| idle.as_secs());
             format!(
@@ -124,6 +128,15 @@ while it starts: `forget-password` in its boot menu removes
 the password, and nothing else.
 
 Password: "
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_said_to_be_damaged() {
+        let text = shown(&Stored::Unreadable("timed out".to_owned()), None, 60);
+        assert!(
+            text.contains("cannot be read (timed out), so that") && text.contains("`forget-password`"),
+            "{text}"
         );
     }
 

@@ -259,7 +259,7 @@ pub fn version(report: &VersionReport, screen: &Screen) -> String {
 /// Whether consoles lock.
 pub fn console(report: &ConsoleReport, screen: &Screen) -> String {
     let tone = match report.password {
-        PasswordState::Damaged => Tone::Bad,
+        PasswordState::Damaged | PasswordState::Unreadable => Tone::Bad,
         PasswordState::None | PasswordState::Set => Tone::Plain,
     };
     labelled("Console", &report.to_string(), tone, screen)
