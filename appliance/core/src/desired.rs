@@ -31,6 +31,7 @@ mod sysctl;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use fast::short_ways;
 pub use gateway::{forwards, masquerade_rules};
 pub use steering::{is_same_mask, steering};
 pub use sysctl::{FORWARDING, IPVS_DEFENCES, ipvs_defends, sysctls};

@@ -69,6 +69,8 @@ impl FakeKernel {
     fn judge(&mut self, step: &Step) -> Result<(), Errno> {
         match step {
             Step::SetSysctl { name, .. } => there(self.state.sysctls.contains_key(name), "ENOENT"),
+            // NFT_NETDEVICE_MAX.
+            Step::ReplaceRuleset(rules) => there(rules.fast.offload.len() <= 256, "EFBIG"),
             Step::DeleteRuleset => there(self.state.ruleset.is_some(), "ENOENT"),
             Step::CreateLink { link, kind } => self.judge_new(link, kind),
             Step::ChangeLink { link, kind } => {
@@ -104,7 +106,7 @@ impl FakeKernel {
                 there(known, "ENOENT")
             }
             Step::DeleteForeign(foreign) => there(self.state.foreign_services.contains(foreign), "ESRCH"),
-            Step::SetHostname(_) | Step::ReplaceRuleset(_) | Step::SetIpvsTimeouts(_) => Ok(()),
+            Step::SetHostname(_) | Step::SetIpvsTimeouts(_) => Ok(()),
         }
     }
 
@@ -245,6 +247,7 @@ fn number(name: Errno) -> i32 {
         "EBUSY" => 16,
         "EEXIST" => 17,
         "ENODEV" => 19,
+        "EFBIG" => 27,
         "ERANGE" => 34,
         "ELOOP" => 40,
         "EOPNOTSUPP" => 95,

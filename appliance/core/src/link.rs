@@ -53,8 +53,8 @@ pub struct LinkReport {
 }
 
 /// What the kernel makes for each kind of tunnel that it knows, by itself (fb_tunnel_dev; net/core/sysctl_net_core.c).
-const FALLBACK_TUNNELS: [&str; 7] = [
-    "tunl0", "sit0", "ip6tnl0", "gre0", "ip6gre0", "ip_vti0", "ip6_vti0",
+pub const FALLBACK_TUNNELS: [&str; 9] = [
+    "tunl0", "sit0", "ip6tnl0", "gre0", "gretap0", "erspan0", "ip6gre0", "ip_vti0", "ip6_vti0",
 ];
 
 impl LinkReport {

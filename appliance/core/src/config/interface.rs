@@ -15,6 +15,7 @@ use super::reader::{Reader, Section, Value};
 use super::route::{self, Hops};
 use super::topology::{InterfaceIndex, Topology};
 use super::{shape, stack};
+use crate::link::FALLBACK_TUNNELS;
 use crate::model::{IfName, MacAddress};
 
 /// RFC 791: every module forwards 68 octets; RFC 8200: every link with IPv6 carries 1280.
@@ -176,6 +177,14 @@ pub(super) fn interface_name(text: &str) -> Result<IfName, Wrong> {
     // The last one is a file where the kernel keeps links.
     if ["lo", "all", "default", "bonding_masters"].contains(&text) {
         let help = "`lo`, `all`, `default` and `bonding_masters` are the kernel's own; name the link that carries the traffic";
+        return Err(Wrong::new(
+            format!("{} is no name for an interface here", quoted(text)),
+            help,
+        ));
+    }
+    if FALLBACK_TUNNELS.contains(&text) {
+        let help = "the kernel makes a link of this name by itself, for tunnels, and no other one can have it; name the link that carries the traffic (`link` \
+                    lists them)";
         return Err(Wrong::new(
             format!("{} is no name for an interface here", quoted(text)),
             help,

@@ -8,6 +8,7 @@ pub use checks::{missing_files, named_files};
 use std::net::IpAddr;
 
 use super::model::{Config, Interface, InterfaceKind, Masquerade, RealServer, VirtualServer};
+use crate::desired::short_ways;
 use crate::model::{Forward, Scheduler, Weight};
 use crate::pool::Tier;
 
@@ -31,6 +32,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
             ));
         }
     }
+    warnings.extend(long_way_warning(config));
     for masquerade in &config.masquerades {
         warnings.extend(masquerade_warning(config, masquerade));
     }
@@ -51,6 +53,22 @@ pub fn warnings(config: &Config) -> Vec<String> {
         warnings.push(format!("and {more} more warnings"));
     }
     warnings
+}
+
+/// A flowtable has room for so many links.
+fn long_way_warning(config: &Config) -> Option<String> {
+    let (with, without) = short_ways(config);
+    let first = without.first().filter(|_| !config.masquerades.is_empty())?;
+    let others = match without.len() {
+        1 => String::new(),
+        more => format!(" and {} more", more - 1),
+    };
+    Some(format!(
+        "packets that the gateway forwards take the kernel's short way between {} interfaces, which are as many as it has room for; those of {}{others} are \
+         forwarded and masqueraded as well, and cost more",
+        with.len(),
+        first.label
+    ))
 }
 
 fn masquerade_warning(config: &Config, masquerade: &Masquerade) -> Option<String> {

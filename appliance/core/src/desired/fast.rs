@@ -8,9 +8,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{LONGEST_LINE, forwards_whole};
-use crate::config::{Config, Interface, VirtualServer};
+use crate::config::{Config, Interface, InterfaceKind, VirtualServer};
 use crate::model::{Endpoint, IfName, Protocol};
 use crate::ruleset::{Family, FastPath, Rule};
+
+/// The devices that a flowtable takes (NFT_NETDEVICE_MAX, include/net/netfilter/nf_tables.h).
+const MOST_LINKS: usize = 256;
 
 /// With more, a second copy of them in the rules would take more memory, and looking for those that need tracking more time, than
 /// a change may.
@@ -62,14 +65,29 @@ pub(super) fn plan(
     plan.input.extend([Rule::AcceptEstablished, Rule::AcceptChecks]);
     // Without an interface to masquerade on there are no flows of a gateway.
     if !outside.is_empty() {
-        let links = config
-            .interfaces
-            .iter()
-            .filter_map(|interface| link(&interface.label));
+        let (with, _) = short_ways(config);
+        let links = with.into_iter().filter_map(|interface| link(&interface.label));
         plan.path.offload = links.collect();
         plan.forward = Some(Rule::Offload);
     }
     plan
+}
+
+/// The interfaces of the flowtable, and those whose packets never take the short way. With more than it has room for, VLANs on a link of the flowtable are
+/// left to that one: the kernel finds their flows there, by the VLAN's id (nft_dev_forward_path, net/netfilter/nft_flow_offload.c).
+pub(crate) fn short_ways(config: &Config) -> (Vec<&Interface>, Vec<&Interface>) {
+    let all: Vec<&Interface> = config.interfaces.iter().collect();
+    if all.len() <= MOST_LINKS {
+        return (all, Vec::new());
+    }
+    let is_vlan = |interface: &&Interface| matches!(interface.kind, InterfaceKind::Vlan(_));
+    let (mut vlans, mut with): (Vec<_>, Vec<_>) = all.into_iter().partition(is_vlan);
+    let mut without = with.split_off(with.len().min(MOST_LINKS));
+    let below: BTreeSet<&str> = with.iter().map(|link| link.label.as_str()).collect();
+    vlans.retain(|vlan| !vlan.kind.below().iter().any(|link| below.contains(link.as_str())));
+    without.extend(vlans.split_off(vlans.len().min(MOST_LINKS - with.len())));
+    with.extend(vlans);
+    (with, without)
 }
 
 /// `sides` have the servers behind them, none of which is the way to the rest of the world: so whoever comes from there is in

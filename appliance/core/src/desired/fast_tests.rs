@@ -218,3 +218,62 @@ fn clients_that_are_proved_first_are_tracked_after_that_and_told_nothing_of_a_cl
     );
     assert!(rules_of("", &services, |_| false).rules(Chain::Output).is_empty());
 }
+
+/// More links than a flowtable takes.
+#[test]
+fn with_many_links_vlans_are_found_by_what_they_stand_on() {
+    let vlans = |count: u16, link: &str| -> String {
+        let one = |id: u16| {
+            format!(
+                "[[interface]]\nname = \"v{id}\"\nvlan = {{ link = \"{link}\", id = {id} }}\naddresses = [\"10.{}.{}.1/24\"]\n",
+                id / 200,
+                id % 200
+            )
+        };
+        (1..=count).map(one).collect()
+    };
+    let base = "[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\"]\n\
+                [[interface]]\nname = \"eth1\"\naddresses = []\n\
+                [[masquerade]]\nfrom = \"10.0.0.0/8\"\nout = \"eth0\"\n";
+    let plan = |text: &str| {
+        let config = crate::config::parse(text).unwrap();
+        let (with, without) = super::short_ways(&config);
+        let told = crate::config::warnings(&config);
+        let told = told.into_iter().filter(|warning| warning.contains("short way"));
+        (with.len(), without.len(), told.collect::<Vec<_>>())
+    };
+    let few = format!("{base}{}", vlans(254, "eth1"));
+    assert_eq!(plan(&few), (256, 0, vec![]));
+    let many = format!("{base}{}", vlans(300, "eth1"));
+    assert_eq!(plan(&many), (2, 0, vec![]));
+    let config = crate::config::parse(&many).unwrap();
+    let mut kernel = FakeKernel::with_links(&["eth0", "eth1"]);
+    for _ in 0..2 {
+        let wanted = network(Some(&config), &kernel.state.links, &kernel.own, 1 << 30, |_| true);
+        for step in plan::diff(&wanted, &[].into(), &kernel.state) {
+            kernel.apply(&step).unwrap();
+        }
+    }
+    let links = &kernel.state.ruleset.unwrap().fast.offload;
+    assert_eq!(
+        links.iter().map(|link| link.as_str()).collect::<Vec<_>>(),
+        ["eth0", "eth1"]
+    );
+    // Cards, and VLANs on VLANs.
+    let cards: String = (1..300)
+        .map(|number| format!("[[interface]]\nname = \"e{number}\"\n"))
+        .collect();
+    let (with, without, told) = plan(&format!("{base}{cards}"));
+    assert_eq!((with, without), (256, 45));
+    assert!(
+        told[0].contains("between 256 interfaces")
+            && told[0].contains("those of e255 and 44 more are forwarded"),
+        "{told:?}"
+    );
+    let inner = format!(
+        "{base}[[interface]]\nname = \"outer\"\nvlan = {{ link = \"eth1\", id = 4000 }}\n{}",
+        vlans(300, "outer")
+    );
+    let (with, without, _) = plan(&inner);
+    assert_eq!((with, without), (256, 46));
+}
