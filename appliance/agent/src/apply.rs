@@ -1,6 +1,7 @@
-//! Where a configuration comes from and how a new one is put in force. A file with faults changes nothing: at boot the
-//! last configuration that was applied is used instead, while running the present one stays. Must not: decide when a trial ends.
+//! How a new configuration is judged and put in force. A file with faults changes nothing: the present one stays.
+//! Must not: decide when a trial ends, or what a start uses (that is `load`).
 
+use std::convert::Infallible;
 use std::time::Instant;
 
 use lb_core::config::{self, Before, Config, Faults, Parts};
@@ -8,232 +9,27 @@ use lb_core::control::{
     ApplyReport, ChangeState, CheckReport, ConfigSource, ConfigText, Kept, KeptName, Response, Terms,
     VolumeState,
 };
-use lb_core::mirror;
 use tokio::sync::oneshot;
 
 use crate::archive::{Archive, Change};
 use crate::engine::Engine;
 use crate::reconcile::Waiter;
 use crate::rehearsals::Then;
-use crate::report::chain;
-use crate::store::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, RETURNED_FILE, SAMPLE_FILE, Store};
+use crate::report::{self, chain};
+use crate::store::{CONFIG_FILE, PENDING_FILE, RETURNED_FILE};
 use crate::trial::Origin;
-use crate::{Places, boot_choice, journal, report, seed, trial};
-
-/// What a start finds.
-#[derive(Debug)]
-pub struct Loaded {
-    pub config: Option<(Config, Parts)>,
-    /// Of its text, as [`config::fingerprint`] gives it.
-    pub mark: Option<u64>,
-    pub source: ConfigSource,
-    pub problems: Vec<String>,
-    /// What was on trial when the agent before ended, in a sentence.
-    pub returned: Option<String>,
-    /// What has taken lb.toml's place at this start, in a sentence.
-    pub replaced: Option<String>,
-    /// How it stands in the history.
-    pub change: Change,
-    /// Text that came from lb.toml and is not yet known to be applicable.
-    pub unsaved: Option<Vec<u8>>,
-}
-
-/// What has taken lb.toml's place before a start reads it: a seed, or a choice of the boot menu.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Replaced {
-    /// In a sentence, if something was taken.
-    pub taken: Option<String>,
-    /// As it stands in the history then.
-    pub change: Option<Change>,
-    /// Why nothing was, with the remedy.
-    pub problem: Option<String>,
-}
-
-/// An import that was decided is completed, whatever comes. A choice of the boot menu, or else a seed, if it is its time, becomes lb.toml first. Then lb.toml; if that has faults or is missing, the last applied one; then the mirror; then the history; then nothing. What was on trial
-/// when the agent before ended is none of them.
-pub fn load(store: &Store, places: &Places) -> Loaded {
-    let completed = journal::resume(store);
-    // What was confirmed, and could not be completed now, has not returned.
-    let waits = journal::stays(store);
-    let returned = match waits {
-        true => None,
-        false => trial::clear_away(store),
-    };
-    if !waits {
-        journal::forget_pending(store);
-    }
-    let replaced = replace(store, places).or(completed);
-    let mut loaded = load_file(store, places);
-    if let Some(problem) = replaced.problem {
-        log::error!("{problem}");
-        loaded.problems.insert(0, problem);
-    }
-    Loaded {
-        returned,
-        replaced: replaced.taken,
-        change: replaced.change.unwrap_or(loaded.change),
-        ..loaded
-    }
-}
-
-/// Who has chosen a configuration by hand does not mean the one that a seed brings at every boot.
-fn replace(store: &Store, places: &Places) -> Replaced {
-    let chosen = boot_choice::take(store, places);
-    if chosen == Replaced::default() {
-        return seed::take(store, places);
-    }
-    seed::clear_away(places);
-    chosen
-}
-
-fn load_file(store: &Store, places: &Places) -> Loaded {
-    let mut problems = Vec::new();
-    match read(store, CONFIG_FILE) {
-        Ok(Some((config, text))) => {
-            return Loaded {
-                config: Some(config),
-                mark: Some(config::fingerprint(&text)),
-                source: ConfigSource::File,
-                problems,
-                returned: None,
-                replaced: None,
-                change: Change::boot(),
-                unsaved: Some(text),
-            };
-        }
-        Ok(None) => {}
-        Err(fault) => {
-            for line in fault.lines() {
-                log::error!("{line}");
-            }
-            problems.push(format!(
-                "{CONFIG_FILE} has faults and is not used; `config check` shows them, `config put` replaces it"
-            ));
-        }
-    }
-    match fall_back(store, places) {
-        Some((config, text, source)) => {
-            if problems.is_empty() {
-                problems.push(format!("{CONFIG_FILE} is missing; `config put` writes a new one"));
-            }
-            problems.push(why(source).to_owned());
-            problems.iter().for_each(|p| log::error!("{p}"));
-            Loaded {
-                config: Some(config),
-                mark: Some(config::fingerprint(&text)),
-                source,
-                problems,
-                returned: None,
-                replaced: None,
-                change: Change::boot(),
-                unsaved: None,
-            }
-        }
-        None => nothing(store, places, problems),
-    }
-}
-
-fn why(source: ConfigSource) -> &'static str {
-    match source {
-        ConfigSource::Mirror => "the configuration in force is the copy outside the config volume",
-        ConfigSource::History => {
-            "the configuration in force is the newest one of the history that can be used"
-        }
-        _ => "the configuration in force is the last one that was applied successfully",
-    }
-}
-
-fn fall_back(store: &Store, places: &Places) -> Option<(Read, Vec<u8>, ConfigSource)> {
-    let usable = |found: Found, name: &str| match found {
-        Ok(found) => found,
-        Err(fault) => {
-            let first = fault.lines().next().unwrap_or_default();
-            log::error!("{name} cannot be used: {first}");
-            None
-        }
-    };
-    if let Some((config, text)) = usable(read(store, APPLIED_FILE), APPLIED_FILE) {
-        return Some((config, text, ConfigSource::LastApplied));
-    }
-    if let Some((config, text)) = usable(from_mirror(places), "mirror") {
-        return Some((config, text, ConfigSource::Mirror));
-    }
-    let archive = Archive::beside(store);
-    archive.list().entries.into_iter().find_map(|entry| {
-        let name = format!("configuration {} of the history", entry.number);
-        let read = archive.text(entry.number).and_then(|text| parse(text, &name));
-        let (config, text) = usable(read.map(Some), &name)?;
-        Some((config, text, ConfigSource::History))
-    })
-}
-
-/// Without any configuration: services stay off, and the operator is told what to do.
-fn nothing(store: &Store, places: &Places, mut problems: Vec<String>) -> Loaded {
-    if problems.is_empty() {
-        let sample = std::fs::read(&places.sample).ok();
-        let written = sample.is_some_and(|sample| store.write(SAMPLE_FILE, &sample).is_ok());
-        let hint = if written {
-            format!(" ({} is an annotated sample)", store.path(SAMPLE_FILE).display())
-        } else {
-            String::new()
-        };
-        problems.push(format!(
-            "there is no configuration: `setup` asks for one, and `config put` takes {}{hint}",
-            store.path(CONFIG_FILE).display()
-        ));
-    }
-    problems.push("nothing is configured: no addresses, no services, no forwarding".to_owned());
-    problems.iter().for_each(|p| log::error!("{p}"));
-    Loaded {
-        config: None,
-        mark: None,
-        source: ConfigSource::None,
-        problems,
-        returned: None,
-        replaced: None,
-        change: Change::boot(),
-        unsaved: None,
-    }
-}
 
 pub type Read = (Config, Parts);
-type Found = Result<Option<(Read, Vec<u8>)>, String>;
-
-/// A file's configuration; the error is the rendered faults.
-fn read(store: &Store, name: &str) -> Found {
-    match store.read(name) {
-        Ok(None) => Ok(None),
-        Ok(Some(bytes)) => parse(bytes, name).map(Some),
-        Err(error) => Err(format!("{name} cannot be read: {error}")),
-    }
-}
-
-fn from_mirror(places: &Places) -> Found {
-    let Some(partition) = &places.mirror else {
-        return Ok(None);
-    };
-    let read = std::fs::File::open(partition).map_err(|e| e.to_string());
-    let newest = read.and_then(|mut file| mirror::read_newest(&mut file).map_err(|e| report::chain(&e)));
-    match newest {
-        Ok(Some(record)) => parse(record.payload, "mirror").map(Some),
-        Ok(None) => Ok(None),
-        Err(error) => Err(format!("the mirror cannot be read: {error}")),
-    }
-}
-
-fn parse(bytes: Vec<u8>, name: &str) -> Result<(Read, Vec<u8>), String> {
-    match config::parse_bytes_after(&bytes, None) {
-        Ok(config) => Ok((config, bytes)),
-        Err(faults) => Err(faults.render(name, &String::from_utf8_lossy(&bytes))),
-    }
-}
 
 /// The verdict on a text that is to be put in force, without warnings: they can wait until it is.
 /// `before`: what is in force.
 pub fn check(bytes: &[u8], before: Option<Before<'_>>) -> (Option<Read>, CheckReport) {
     match config::parse_bytes_after(bytes, before) {
         Ok(read) => (Some(read), faultless()),
-        Err(faults) => (None, faulty(&faults, &String::from_utf8_lossy(bytes))),
+        Err(faults) => (
+            None,
+            faulty(&faults, CONFIG_FILE, &String::from_utf8_lossy(bytes)),
+        ),
     }
 }
 
@@ -253,11 +49,12 @@ pub fn faultless() -> CheckReport {
     }
 }
 
-pub fn faulty(faults: &Faults, text: &str) -> CheckReport {
+/// `name`: of the file that has them.
+pub fn faulty(faults: &Faults, name: &str, text: &str) -> CheckReport {
     CheckReport {
         ok: false,
         faults: faults.reports(text),
-        rendered: faults.render(CONFIG_FILE, text),
+        rendered: faults.render(name, text),
         warnings: Vec::new(),
     }
 }
@@ -268,15 +65,19 @@ pub struct Candidate {
     pub check: CheckReport,
     pub text: Vec<u8>,
     pub change: Change,
+    /// Who gives it wants it whatever the kernel would say.
+    pub without_rehearsal: bool,
 }
 
-impl Replaced {
-    /// What came last counts; what is wrong with either is told.
-    fn or(self, before: Replaced) -> Replaced {
-        Replaced {
-            taken: self.taken.or(before.taken),
-            change: self.change.or(before.change),
-            problem: self.problem.or(before.problem),
+impl Candidate {
+    /// Nobody means to put it in force now.
+    pub fn only_shown(read: Read, check: CheckReport, text: Vec<u8>) -> Candidate {
+        Candidate {
+            read,
+            check,
+            text,
+            change: Change::boot(),
+            without_rehearsal: false,
         }
     }
 }
@@ -338,6 +139,7 @@ impl Engine {
             check,
             text,
             change,
+            without_rehearsal: terms.without_rehearsal,
         };
         self.rehearse(candidate, Then::Put(terms.confirm_ms), reply);
     }
@@ -352,9 +154,28 @@ impl Engine {
         if let Some(window) = window_ms {
             return self.try_out(candidate, Origin::Elsewhere, window, reply);
         }
-        match self.store.write(CONFIG_FILE, &candidate.text) {
-            Ok(()) => self.enact(candidate, reply),
-            Err(error) => refuse(candidate.check, false, Some(report::chain(&error)), reply),
+        let written = self.instead_of_import(|engine| engine.store.write(CONFIG_FILE, &candidate.text));
+        match written {
+            Ok(Ok(())) => self.enact(candidate, reply),
+            Ok(Err(error)) => {
+                let mut fault = report::chain(&error);
+                if self.store.holds(CONFIG_FILE, &candidate.text) {
+                    // Its name has changed, and the disk has not said that it has it.
+                    fault.push_str(
+                        ". It is lb.toml now, not in force, and after a power cut either one may be lb.toml: `config apply` puts it in force when the disk works",
+                    );
+                }
+                refuse(candidate.check, false, Some(fault), reply);
+            }
+            Err(why) => cannot(&why, reply),
+        }
+    }
+
+    /// It is lb.toml already.
+    pub fn enact_file(&mut self, candidate: Candidate, reply: oneshot::Sender<Response>) {
+        match self.instead_of_import(|_| Ok::<(), Infallible>(())) {
+            Ok(_) => self.enact(candidate, reply),
+            Err(why) => cannot(&why, reply),
         }
     }
 
@@ -376,12 +197,19 @@ impl Engine {
             check,
             text,
             change: change(terms, "apply"),
+            without_rehearsal: terms.without_rehearsal,
         };
         self.rehearse(candidate, Then::Apply(terms.confirm_ms), reply);
     }
 
     /// `config check`: all that can be said of a text without putting it in force. `None`: of lb.toml.
-    pub fn check_text(&mut self, text: Option<String>, reply: oneshot::Sender<Response>) {
+    /// `name`: as which it is told.
+    pub fn check_text(
+        &mut self,
+        text: Option<String>,
+        name: Option<String>,
+        reply: oneshot::Sender<Response>,
+    ) {
         let text = match text.map_or_else(|| self.file(), |text| Ok(text.into_bytes())) {
             Ok(text) => text,
             Err(message) => return drop(reply.send(Response::Error { message })),
@@ -391,14 +219,9 @@ impl Engine {
             return drop(reply.send(Response::Check(check)));
         };
         check.warnings = warnings(&read.0, |name| self.store.path(name).is_file());
-        let change = Change::boot();
-        let candidate = Candidate {
-            read,
-            check,
-            text,
-            change,
-        };
-        self.rehearse(candidate, Then::Tell, reply);
+        let candidate = Candidate::only_shown(read, check, text);
+        let name = name.unwrap_or_else(|| CONFIG_FILE.to_owned());
+        self.rehearse(candidate, Then::Tell(name), reply);
     }
 
     /// The bytes of lb.toml, or a sentence that says why there are none.
@@ -511,13 +334,24 @@ pub fn change(terms: &Terms, what: &str) -> Change {
         .map(str::trim)
         .filter(|text| !text.is_empty());
     let comment = comment.map(|text| text.chars().take(COMMENT_CHARACTERS).collect::<String>());
+    let what = match terms.without_rehearsal {
+        true => format!("{what} without a rehearsal"),
+        false => what.to_owned(),
+    };
     Change {
         by: terms.by.clone(),
         why: match comment {
             Some(comment) => format!("{what}: {comment}"),
-            None => what.to_owned(),
+            None => what,
         },
     }
+}
+
+/// Before anything was changed.
+fn cannot(why: &str, reply: oneshot::Sender<Response>) {
+    let message = format!("nothing was changed: {why}");
+    // The client may have gone: nobody misses the answer.
+    let _ = reply.send(Response::Error { message });
 }
 
 pub fn refuse(check: CheckReport, persisted: bool, fault: Option<String>, reply: oneshot::Sender<Response>) {
@@ -543,7 +377,3 @@ fn file_of(name: KeptName) -> &'static str {
         KeptName::Returned => RETURNED_FILE,
     }
 }
-
-#[cfg(test)]
-#[path = "apply_tests.rs"]
-mod tests;

@@ -7,9 +7,10 @@ use lb_core::boot_menu::{CHOICE, Choice};
 use lb_core::history;
 
 use crate::Places;
-use crate::apply::{self, Replaced};
+use crate::apply;
 use crate::archive::{Archive, Change};
 use crate::journal;
+use crate::load::Replaced;
 use crate::report::chain;
 use crate::store::{CONFIG_FILE, Store};
 
@@ -46,14 +47,17 @@ fn bring_back(store: &Store, number: u64) -> Result<Replaced, String> {
         return Err(format!("configuration {number} has faults by now{first}"));
     }
     // What is chosen now is chosen later than what it imported.
-    if journal::give_up(store)? {
-        log::warn!("{}", journal::GIVEN_UP);
-    }
     let present = store.read(CONFIG_FILE).ok().flatten();
-    if present.is_some_and(|present| history::sha256(&present) == history::sha256(&text)) {
+    let is_same = present.is_some_and(|present| history::sha256(&present) == history::sha256(&text));
+    let (written, told) = journal::instead(store, || match is_same {
+        true => Ok(()),
+        false => store.write(CONFIG_FILE, &text),
+    })?;
+    told.iter().for_each(|told| log::warn!("{told}"));
+    written.map_err(|error| chain(&error))?;
+    if is_same {
         return Ok(Replaced::default());
     }
-    store.write(CONFIG_FILE, &text).map_err(|error| chain(&error))?;
     Ok(Replaced {
         taken: Some(format!(
             "lb.toml is configuration {number} again, which was chosen at the boot menu"

@@ -259,14 +259,12 @@ impl Engine {
 
     /// Why it would not survive a reboot, if so.
     fn keep_drains(&mut self) -> Option<String> {
-        if let Err(fault) = self.give_up_import_before() {
-            return Some(fault);
-        }
         let text = written(self.former_drains().unwrap_or(&self.checks.drains));
-        match self.store.write(DRAINS_FILE, text.as_bytes()) {
+        let kept = self.instead_of_import(|engine| engine.store.write(DRAINS_FILE, text.as_bytes()));
+        let kept = kept.and_then(|kept| kept.map_err(|error| report::chain(&error)));
+        match kept {
             Ok(()) => self.not_persistent(),
-            Err(error) => {
-                let fault = report::chain(&error);
+            Err(fault) => {
                 log::error!("what is set aside is not kept over a reboot: {fault}");
                 Some(fault)
             }

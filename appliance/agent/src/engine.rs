@@ -21,7 +21,6 @@ use lb_core::observed::{Activity, Machine, Observed};
 use lb_core::ports::KernelError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::apply::Loaded;
 use crate::by_hand::{Asker, ByHand};
 use crate::carriers::Carriers;
 use crate::checks::Checks;
@@ -34,17 +33,18 @@ use crate::history::History;
 use crate::import::{Committed, Importing};
 use crate::keeper::Keeper;
 use crate::kernel_thread::{self, Job, Outcomes, Purpose, Scope};
+use crate::load::Loaded;
 use crate::own_mtus::Remembered;
-use crate::preview::Asked;
+use crate::preview::Looking;
 use crate::probe::{TcpChecks, Trust, Way};
 use crate::pulse::Pulse;
 use crate::reconcile::Reconcile;
-use crate::rehearsals::{Outcome, Rehearsals};
+use crate::rehearsals::{Connections, Outcome, Rehearsals};
 use crate::report::ToAsk;
 use crate::store::Store;
 use crate::targets::TargetId;
 use crate::trial::Pending;
-use crate::{Places, Ports, apply, console, control, links, system};
+use crate::{Places, Ports, console, control, links, load, system};
 
 /// A check that came to nothing because the network was being changed is made again after this.
 pub(crate) const REPEAT_AFTER: Duration = Duration::from_millis(20);
@@ -81,7 +81,7 @@ pub enum Event {
     /// What came of the rehearsal with this number.
     Rehearsed(u64, Outcome),
     /// What the kernel holds, for a difference that somebody waits for.
-    Looked(Box<Asked>, Result<Observed, KernelError>),
+    Looked(Box<Looking>, Result<Observed, KernelError>),
     /// The key of the service with this name.
     Find {
         name: String,
@@ -223,7 +223,7 @@ impl Engine {
             replaced,
             change,
             unsaved,
-        } = apply::load(&store, &places);
+        } = load::load(&store, &places);
         let history = History::start(&places.config)?;
         let (set_aside, problem) = drains::load(&store);
         problems.extend(problem);
@@ -379,7 +379,7 @@ impl Engine {
                 self.rehearsed(number, outcome);
                 self.give_back_soon();
             }
-            Event::Looked(asked, observed) => self.looked(*asked, observed),
+            Event::Looked(looking, observed) => self.looked(*looking, observed),
             Event::Imported(committed) => self.imported(*committed),
             Event::Archived(archived) => self.archived(archived),
             Event::GatewayHeard {
@@ -523,11 +523,16 @@ impl Engine {
             | Request::ConfigApply { .. }
             | Request::ConfigRollback { .. }
             | Request::ConfigImport { .. }
-            | Request::ConfigCheck { .. } => return self.in_turn(request, reply),
-            Request::ConfigDiff { text: Some(text), .. } => return self.diff_of(text, activity, reply),
-            Request::ConfigDiff { from, to, text: None } => return self.diff(from, to, activity, reply),
+            | Request::ConfigCheck { .. } => return self.in_turn(request, Connections::new(), reply),
+            Request::ConfigDiff {
+                from: Some(from),
+                to: Some(to),
+                ..
+            } => return self.diff_of_two(from, to, reply),
+            Request::ConfigDiff { .. } | Request::ConfigImportDiff { .. } => {
+                return self.in_turn(request, activity.servers.clone(), reply);
+            }
             Request::ConfigExport { without_keys } => return self.export(without_keys, reply),
-            Request::ConfigImportDiff { text } => return self.import_diff(&text, activity, reply),
             Request::ConfigConfirm { by } => return self.confirm(&by, reply),
             Request::ConfigAbort { by } => return self.abort(&by, reply),
             Request::Probe { words, only_tell } => return self.probe(&words, only_tell, reply),

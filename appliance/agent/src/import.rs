@@ -2,12 +2,10 @@
 //! with its certificates, keys and drains. Must not: know how it comes to the disk (that is `journal`).
 
 use std::collections::BTreeMap;
-use std::panic::{self, AssertUnwindSafe};
 
 use lb_core::config::{self, Config};
 use lb_core::control::{ChangeReport, CheckReport, Response, Sign, Terms};
 use lb_core::export::{Export, PENDING, holds_key, read};
-use lb_core::observed::Activity;
 use lb_core::pool::{DrainTarget, Drains};
 use log::Level;
 use tokio::sync::oneshot;
@@ -15,11 +13,11 @@ use tokio::sync::oneshot;
 use crate::apply::{self, Candidate, Read};
 use crate::drains::{self, DRAINS_FILE};
 use crate::engine::{Engine, Event};
-use crate::journal::{self, VERSION, origin};
-use crate::rehearsals::Then;
+use crate::guarded::guarded;
+use crate::journal::{self, Back, Failed, VERSION, origin};
+use crate::rehearsals::{Connections, Then};
 use crate::report::chain;
-use crate::store::{APPLIED_FILE, CONFIG_FILE};
-use crate::trial::Origin;
+use crate::trial::{Kept, Origin};
 
 /// An import that can be carried out.
 pub struct Incoming {
@@ -38,6 +36,8 @@ pub struct Tried {
     former_drains: Drains,
     /// The disk has refused it once: what the file asserts does not try again without end.
     pub was_refused: bool,
+    /// What of it is on the disk since then.
+    pub back: Back,
 }
 
 /// An import that is on its way to the disk. Meanwhile nothing else changes.
@@ -58,7 +58,7 @@ pub enum Importing {
 /// How it has come there.
 pub struct Committed {
     export: Export,
-    outcome: Result<Option<String>, String>,
+    outcome: Result<Option<String>, Failed>,
 }
 
 /// Why it cannot be.
@@ -70,19 +70,17 @@ enum Unfit {
 
 impl Engine {
     /// What it would change; nothing is changed.
-    pub fn import_diff(&self, text: &str, activity: &Activity, reply: oneshot::Sender<Response>) {
-        match self
-            .may_change()
-            .map_err(Unfit::Said)
-            .and_then(|()| self.incoming(text))
-        {
-            Ok(incoming) => self.diff_import(incoming, activity, reply),
+    pub fn import_diff(&mut self, text: &str, how: (bool, Connections), reply: oneshot::Sender<Response>) {
+        let may = self.may_change().and_then(|()| journal::refusal(&self.store));
+        match may.map_err(Unfit::Said).and_then(|()| self.incoming(text)) {
+            Ok(incoming) => self.diff_import(incoming, how, reply),
             Err(unfit) => unfit.answer(reply),
         }
     }
 
     pub fn import(&mut self, text: String, terms: &Terms, reply: oneshot::Sender<Response>) {
         let may = self.may_change().and_then(|()| self.is_still(terms.over));
+        let may = may.and_then(|()| journal::refusal(&self.store));
         let incoming = match may.map_err(Unfit::Said).and_then(|()| self.incoming(&text)) {
             Ok(incoming) => incoming,
             Err(unfit) => return unfit.answer(reply),
@@ -103,6 +101,7 @@ impl Engine {
             },
             // Faults that the kernel finds are told at their place.
             text: export.configuration.clone().into_bytes(),
+            without_rehearsal: terms.without_rehearsal,
             change: apply::change(terms, &format!("import {}", origin(&export))),
         };
         let then = Then::Import(Box::new((export, drains)), terms.confirm_ms);
@@ -133,10 +132,12 @@ impl Engine {
         self.importing = Some(importing);
         let (store, events) = (self.store.clone(), self.events.clone());
         tokio::task::spawn_blocking(move || {
-            // Whatever becomes of it, somebody waits, and so does all that changes something.
-            let committed = panic::catch_unwind(AssertUnwindSafe(|| journal::commit(&store, &export)));
-            let outcome = committed.unwrap_or_else(|_| {
-                Err("a fault in the agent while the import was written; please report it with the log, and import it again".to_owned())
+            // All that changes something waits for it, too.
+            let committed = guarded(|| journal::commit(&store, &export));
+            let outcome = committed.unwrap_or_else(|fault| {
+                let message = format!("while the import was written: {fault}, and import it again");
+                let back = Back::default();
+                Err(Failed { message, back })
             });
             // The loop is gone only when the process ends; the next start goes on.
             let _ = events.blocking_send(Event::Imported(Box::new(Committed { export, outcome })));
@@ -156,22 +157,28 @@ impl Engine {
                 reply,
             } => match outcome {
                 Ok(remark) => self.enact_import(export, (*candidate, drains), remark, reply),
-                Err(message) => {
+                Err(Failed { message, .. }) => {
                     self.tell(Level::Error, &message);
                     let _ = reply.send(Response::Error { message });
                 }
             },
             Importing::Trial { by, reply } => {
                 let text = export.configuration.into_bytes();
-                if outcome.is_err()
-                    && let Some(tried) = self.pending.as_mut().and_then(|p| p.import.as_mut())
-                {
-                    tried.was_refused = true;
-                }
                 if let Ok(Some(remark)) = &outcome {
                     self.tell(Level::Error, remark);
                 }
-                let kept = outcome.map(|remark| (text, remark));
+                let kept = |remark| Kept {
+                    text,
+                    remark,
+                    unsure: None,
+                };
+                let kept = outcome.map(kept).map_err(|failed| {
+                    if let Some(tried) = self.pending.as_mut().and_then(|p| p.import.as_mut()) {
+                        tried.was_refused = true;
+                        tried.back = failed.back;
+                    }
+                    failed.message
+                });
                 if let Err(message) = self.kept(kept, &by, reply) {
                     self.tell(Level::Error, &message);
                 }
@@ -206,37 +213,36 @@ impl Engine {
         }
     }
 
-    /// Before anything else is changed: one that was not complete must not be carried out over it by the next start.
-    pub fn give_up_import_before(&mut self) -> Result<(), String> {
-        let given_up = match self.pending {
-            Some(_) => journal::withdraw(&self.store)?,
-            None => journal::give_up(&self.store)?,
-        };
-        if given_up {
-            self.tell(Level::Warn, journal::GIVEN_UP);
+    /// A change that gives up an import which is not complete, if it succeeds; where that cannot be, nothing is changed, and the error says why.
+    pub fn instead_of_import<T, E>(
+        &mut self,
+        change: impl FnOnce(&Engine) -> Result<T, E>,
+    ) -> Result<Result<T, E>, String> {
+        let (changed, told) = journal::instead(&self.store, || change(self))?;
+        if let Some(told) = told {
             self.config_problems
-                .retain(|problem| !problem.starts_with(journal::NOT_COMPLETE));
+                .retain(|problem| changed.is_err() || !problem.starts_with(journal::NOT_COMPLETE));
+            let level = match told == journal::GIVEN_UP {
+                true => Level::Warn,
+                false => Level::Error,
+            };
+            self.tell(level, &told);
         }
-        Ok(())
+        Ok(changed)
     }
 
-    /// It returns, and may have been decided on the disk already. What is to be told of that.
-    pub fn take_back_import(&self, former: Option<u64>) -> String {
-        if let Err(error) = journal::withdraw(&self.store) {
-            return format!("; {error}");
-        }
-        let is_former = |text: &Vec<u8>| Some(config::fingerprint(text)) == former;
-        let read = |name| self.store.read(name).ok().flatten();
-        if former.is_none() || read(CONFIG_FILE).as_ref().is_none_or(is_former) {
-            return String::new();
-        }
-        // lb.toml was another one before, too, or the import has reached it.
-        let Some(text) = read(APPLIED_FILE).filter(is_former) else {
-            return String::new();
-        };
-        match self.store.write(CONFIG_FILE, &text) {
-            Ok(()) => String::new(),
-            Err(error) => format!("; lb.toml is the one of the import: {}", chain(&error)),
+    /// It returns, and may be on the disk in part. What is to be told of that.
+    fn take_back_import(&self, back: &mut Back) -> String {
+        let gone = back.go(&self.store);
+        // Whatever stays: what has returned must not come again.
+        let outcomes = [gone, journal::withdraw(&self.store)];
+        let stays: Vec<String> = outcomes.into_iter().filter_map(Result::err).collect();
+        match stays.as_slice() {
+            [] => String::new(),
+            some => format!(
+                "; but on the disk {}; `config import` of an export of this machine puts it right",
+                some.join("; ")
+            ),
         }
     }
 
@@ -259,10 +265,6 @@ impl Engine {
         window_ms: u64,
         reply: oneshot::Sender<Response>,
     ) {
-        if let Err(why) = self.give_up_import_before() {
-            let message = format!("nothing was changed: {why}");
-            return drop(reply.send(Response::Error { message }));
-        }
         let kept = export.text().map_err(|error| error.to_string()).and_then(|text| {
             self.store
                 .write(PENDING, text.as_bytes())
@@ -291,15 +293,25 @@ impl Engine {
                 export,
                 former_drains,
                 was_refused: false,
+                back: Back::default(),
             });
         }
     }
 
-    /// It returns; what is to be set aside then.
-    pub fn give_up_import(&self, tried: Tried) -> Drains {
+    /// It returns; what is to be set aside then, and what is to be told of the disk.
+    pub fn give_up_import(&self, mut tried: Tried) -> (Drains, String) {
         self.trust.lend(BTreeMap::new());
+        let stays = self.take_back_import(&mut tried.back);
         journal::forget_pending(&self.store);
-        tried.former_drains
+        (tried.former_drains, stays)
+    }
+
+    /// Before it is tried again to keep it: nothing of the last time may be taken for what was there before.
+    pub fn begin_anew(&mut self) -> Result<(), String> {
+        match self.pending.as_mut().and_then(|p| p.import.as_mut()) {
+            Some(tried) => tried.back.go(&self.store),
+            None => Ok(()),
+        }
     }
 
     /// What a start would set aside, while an import is on trial.

@@ -90,14 +90,16 @@ fn keep_all(
     for order in todo {
         match order {
             Order::Stage(text, change) => {
-                staged = Some(change);
-                if let Err(error) = store.stage(APPLIED_FILE, &text) {
+                let laid_down = store.stage(APPLIED_FILE, &text);
+                staged = Some(laid_down.map(|()| change).map_err(|error| {
                     not_up_to_date(&error);
-                }
+                    report::chain(&error)
+                }));
             }
             Order::Keep(mut waiters) => {
-                if let Some(change) = staged.take() {
-                    let archived = keep(store, mirror, &change);
+                if let Some(staged) = staged.take() {
+                    // What could not be laid down must not be taken for what lies there.
+                    let archived = staged.and_then(|change| keep(store, mirror, &change));
                     for waiter in &mut waiters {
                         waiter.report.number = archived.as_ref().ok().copied();
                     }

@@ -18,12 +18,14 @@ mod due;
 mod engine;
 mod evidence;
 mod export;
+mod guarded;
 mod history;
 mod import;
 mod journal;
 mod keeper;
 mod kernel_thread;
 mod links;
+mod load;
 mod own_mtus;
 mod preview;
 mod probe;
@@ -47,9 +49,9 @@ use std::sync::Arc;
 
 use lb_core::ports::{ActivityPort, FramePort, KernelPort, LinkEvents, RehearsalPort};
 
-pub use apply::{Loaded, load};
 pub use archive::Archive;
 pub use drains::DRAINS_FILE;
+pub use load::{Loaded, load};
 pub use preview::text_difference;
 pub use store::{APPLIED_FILE, CONFIG_FILE, PENDING_FILE, RETURNED_FILE, SAMPLE_FILE, Store, StoreError};
 pub use trial::PENDING_MARK;

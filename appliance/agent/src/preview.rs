@@ -4,23 +4,24 @@
 use std::time::{Duration, Instant};
 
 use lb_core::config::{self, Config, changed};
-use lb_core::control::{ChangeReport, DiffReport, Kept, Response};
+use lb_core::control::{ChangeReport, CheckReport, DiffReport, Kept, Response};
 use lb_core::desired;
 use lb_core::difference::{Known, difference};
 use lb_core::export::FILE;
 use lb_core::model::ServerKey;
-use lb_core::observed::{Activity, Observed, ServerActivity};
+use lb_core::observed::{Observed, ServerActivity};
 use lb_core::plan::{self, Step};
 use lb_core::pool::Drains;
 use lb_core::ports::KernelError;
 use similar::TextDiff;
 use tokio::sync::oneshot;
 
-use crate::apply::{self, Read};
+use crate::apply::{self, Candidate, Read};
 use crate::engine::{Engine, Event, by_listen, find};
 use crate::import::Incoming;
 use crate::kernel_thread::Job;
 use crate::reconcile::serving;
+use crate::rehearsals::{Connections, Then};
 use crate::store::CONFIG_FILE;
 
 /// More lines than anybody reads are counted.
@@ -31,67 +32,85 @@ const CONTEXT: usize = 3;
 /// Two large texts that have little in common are compared less exactly after this.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A difference that somebody waits for.
+/// A difference that somebody asked for.
 #[derive(Debug)]
 pub struct Asked {
-    read: Read,
     report: DiffReport,
-    texts: Option<(Vec<u8>, Vec<u8>)>,
-    connections: std::collections::BTreeMap<ServerKey, ServerActivity>,
+    /// The text to compare with.
+    former: Option<Vec<u8>>,
+    connections: Connections,
     /// What else would change with it.
     besides: Vec<ChangeReport>,
     /// What would be set aside then, if that changes with it.
     drains: Option<Drains>,
+}
+
+/// The same while the kernel is read for it.
+#[derive(Debug)]
+pub struct Looking {
+    asked: Asked,
+    read: Read,
+    text: Vec<u8>,
     reply: oneshot::Sender<Response>,
 }
 
+impl Asked {
+    /// The kernel does not take what it is about.
+    pub fn refused(mut self, check: CheckReport, reply: oneshot::Sender<Response>) {
+        self.report.check = check;
+        answer(self.report, None, reply);
+    }
+}
+
 impl Engine {
-    /// Of lb.toml, or of the text `from`, to what is in force; or of two texts that are kept.
-    pub fn diff(
-        &self,
-        from: Option<Kept>,
-        to: Option<Kept>,
-        activity: &Activity,
-        reply: oneshot::Sender<Response>,
-    ) {
-        if let (Some(from), Some(to)) = (from, to) {
-            return match self
-                .kept_text(from)
-                .and_then(|old| Ok((old, self.kept_text(to)?)))
-            {
-                Ok(texts) => answer(between(&from.to_string(), &to.to_string()), Some(texts), reply),
-                Err(message) => refuse(message, reply),
-            };
-        }
-        let (name, text) = match from {
-            Some(kept) => (kept.to_string(), self.kept_text(kept)),
-            None => (CONFIG_FILE.to_owned(), self.file()),
-        };
-        match text {
-            Ok(text) => self.diff_to(&name, text, activity, reply),
+    /// Of two texts that are kept.
+    pub fn diff_of_two(&self, from: Kept, to: Kept, reply: oneshot::Sender<Response>) {
+        let old = self.kept_text(from);
+        match old.and_then(|old| Ok((old, self.kept_text(to)?))) {
+            Ok(texts) => answer(between(&from.to_string(), &to.to_string()), Some(texts), reply),
             Err(message) => refuse(message, reply),
         }
     }
 
-    /// Of a text that is nowhere yet.
-    pub fn diff_of(&self, text: String, activity: &Activity, reply: oneshot::Sender<Response>) {
-        self.diff_to("lb.toml as edited", text.into_bytes(), activity, reply);
+    /// Of lb.toml, of the text `from`, or of one that is nowhere yet, to what is in force.
+    pub fn diff(
+        &mut self,
+        from: Option<Kept>,
+        text: Option<String>,
+        how: (bool, Connections),
+        reply: oneshot::Sender<Response>,
+    ) {
+        let (name, text) = match (text, from) {
+            (Some(text), _) => ("lb.toml as edited".to_owned(), Ok(text.into_bytes())),
+            (None, Some(kept)) => (kept.to_string(), self.kept_text(kept)),
+            (None, None) => (CONFIG_FILE.to_owned(), self.file()),
+        };
+        match text {
+            Ok(text) => self.diff_to(&name, text, how, reply),
+            Err(message) => refuse(message, reply),
+        }
     }
 
-    fn diff_to(&self, name: &str, text: Vec<u8>, activity: &Activity, reply: oneshot::Sender<Response>) {
+    fn diff_to(
+        &mut self,
+        name: &str,
+        text: Vec<u8>,
+        (without_rehearsal, connections): (bool, Connections),
+        reply: oneshot::Sender<Response>,
+    ) {
         let in_force = match &self.pending {
             Some(_) => "in force, PENDING",
             None => "in force",
         };
         let mut report = between(in_force, name);
-        let (read, check) = apply::check(&text, self.in_force());
-        report.check = check;
+        let (read, mut check) = apply::check(&text, self.in_force());
         let Some(read) = read else {
+            report.check = check;
             return answer(report, None, reply);
         };
-        report.check.warnings = apply::warnings(&read.0, |name| self.trust.has(name));
-        let texts = self.text_in_force().map(|former| (former, text));
-        if texts.is_none() {
+        check.warnings = apply::warnings(&read.0, |name| self.trust.has(name));
+        let former = self.text_in_force();
+        if former.is_none() {
             report.text_fault = Some(match self.config.is_some() {
                 true => {
                     "the text of what is in force is not on the disk, so that the texts cannot be compared"
@@ -100,58 +119,71 @@ impl Engine {
                 false => "nothing is in force, so that there is no text to compare with".to_owned(),
             });
         }
-        let connections = activity.servers.clone();
-        self.look(Asked {
-            read,
+        let asked = Asked {
             report,
-            texts,
+            former,
             connections,
             besides: Vec::new(),
             drains: None,
-            reply,
-        });
+        };
+        let candidate = Candidate {
+            without_rehearsal,
+            ..Candidate::only_shown(read, check, text)
+        };
+        self.rehearse(candidate, Then::Show(Box::new(asked)), reply);
     }
 
     /// The same of an import.
-    pub fn diff_import(&self, incoming: Incoming, activity: &Activity, reply: oneshot::Sender<Response>) {
-        let mut report = between("in force", FILE);
+    pub fn diff_import(
+        &mut self,
+        incoming: Incoming,
+        (without_rehearsal, connections): (bool, Connections),
+        reply: oneshot::Sender<Response>,
+    ) {
         let files = &incoming.export.files;
         let has = |name: &str| files.contains_key(name) || self.trust.has(name);
-        report.check.warnings = incoming.remarks.clone();
-        report
-            .check
-            .warnings
-            .extend(apply::warnings(&incoming.read.0, has));
-        let besides = self.changed_besides(&incoming);
-        let former = self.text_in_force();
-        let texts = former.map(|former| (former, incoming.export.configuration.into_bytes()));
-        self.look(Asked {
-            read: incoming.read,
-            report,
-            texts,
-            connections: activity.servers.clone(),
-            besides,
+        let mut check = apply::faultless();
+        check.warnings = incoming.remarks.clone();
+        check.warnings.extend(apply::warnings(&incoming.read.0, has));
+        let asked = Asked {
+            report: between("in force", FILE),
+            former: self.text_in_force(),
+            connections,
+            besides: self.changed_besides(&incoming),
             drains: Some(incoming.drains),
-            reply,
-        });
+        };
+        let text = incoming.export.configuration.into_bytes();
+        let candidate = Candidate {
+            without_rehearsal,
+            ..Candidate::only_shown(incoming.read, check, text)
+        };
+        self.rehearse(candidate, Then::Show(Box::new(asked)), reply);
     }
 
     /// Reads the kernel; the answer is an event.
-    fn look(&self, asked: Asked) {
+    pub fn look(&self, mut asked: Asked, candidate: Candidate, reply: oneshot::Sender<Response>) {
+        asked.report.check = candidate.check;
+        let looking = Looking {
+            asked,
+            read: candidate.read,
+            text: candidate.text,
+            reply,
+        };
         let (reply, observed) = oneshot::channel();
         self.send(Job::Look(self.managed_sysctls(), reply));
         let events = self.events.clone();
         tokio::spawn(async move {
             if let Ok(observed) = observed.await {
                 // The loop is gone only when the process ends.
-                let _ = events.send(Event::Looked(Box::new(asked), observed)).await;
+                let _ = events.send(Event::Looked(Box::new(looking), observed)).await;
             }
         });
     }
 
-    pub fn looked(&self, asked: Asked, observed: Result<Observed, KernelError>) {
+    pub fn looked(&self, looking: Looking, observed: Result<Observed, KernelError>) {
+        let asked = looking.asked;
         let mut report = asked.report;
-        let (config, _) = asked.read;
+        let (config, _) = looking.read;
         let counted = |key: &ServerKey| asked.connections.get(key).map_or(0, ServerActivity::connections);
         let links = observed
             .as_ref()
@@ -175,7 +207,8 @@ impl Engine {
                 "the kernel cannot be read, so that no steps are shown: {error}; `log` says more"
             )),
         }
-        answer(report, asked.texts, asked.reply);
+        let texts = asked.former.map(|former| (former, looking.text));
+        answer(report, texts, looking.reply);
     }
 
     /// The steps that bring the kernel back to what is in force.

@@ -4,13 +4,15 @@
 
 mod stage;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lb_core::config::Faults;
 use lb_core::control::{Request, Response};
 use lb_core::export::Export;
+use lb_core::model::ServerKey;
+use lb_core::observed::ServerActivity;
 use lb_core::pool::Drains;
 use lb_core::ports::RehearsalPort;
 use lb_core::rehearsal::{self, Part, Refusal};
@@ -19,13 +21,20 @@ use tokio::sync::oneshot;
 
 use crate::apply::{self, Candidate};
 use crate::engine::Engine;
+use crate::preview::Asked;
+use crate::store::CONFIG_FILE;
 use crate::trial::Origin;
+
+use stage::Refused;
 
 /// A rehearsal takes some hundredths of a second, on a slow machine some tenths.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the kernel has refused; or why that is not known.
-pub type Outcome = Result<Vec<Refusal>, String>;
+pub type Outcome = Result<Refused, String>;
+
+/// For who does not want to wait, or knows better.
+pub const WITHOUT: &str = "--without-rehearsal";
 
 /// What is done with a candidate that the kernel does not refuse.
 pub enum Then {
@@ -35,8 +44,20 @@ pub enum Then {
     Apply(Option<u64>),
     /// It comes with files and drains.
     Import(Box<(Export, Drains)>, Option<u64>),
-    /// Only the verdict is wanted.
-    Tell,
+    /// Only the verdict is wanted, of a file with this name.
+    Tell(String),
+    /// What it would change is wanted.
+    Show(Box<Asked>),
+}
+
+/// Of servers, as they are known when somebody asks.
+pub type Connections = BTreeMap<ServerKey, ServerActivity>;
+
+/// Who waits for his turn.
+struct Waiting {
+    request: Request,
+    connections: Connections,
+    reply: oneshot::Sender<Response>,
 }
 
 pub struct Rehearsals {
@@ -46,7 +67,7 @@ pub struct Rehearsals {
     current: Option<Current>,
     /// The thread of the last one has not ended yet.
     running: bool,
-    waiting: VecDeque<(Request, oneshot::Sender<Response>)>,
+    waiting: VecDeque<Waiting>,
 }
 
 struct Current {
@@ -73,29 +94,50 @@ impl Rehearsals {
 }
 
 impl Engine {
-    /// Requests for changes, one after the other: each is judged by what is in force when those before it have ended.
-    pub fn in_turn(&mut self, request: Request, reply: oneshot::Sender<Response>) {
+    /// Requests for changes and verdicts, one after the other: each is judged by what is in force when those before it have ended.
+    pub fn in_turn(&mut self, request: Request, connections: Connections, reply: oneshot::Sender<Response>) {
         if self.rehearsals.current.is_some() {
-            return self.rehearsals.waiting.push_back((request, reply));
+            return self.rehearsals.waiting.push_back(Waiting {
+                request,
+                connections,
+                reply,
+            });
         }
         match request {
             Request::ConfigPut { text, terms } => self.put(text, &terms, reply),
             Request::ConfigApply { terms } => self.apply_file(&terms, reply),
             Request::ConfigRollback { kept, terms } => self.roll_back(kept, &terms, reply),
             Request::ConfigImport { text, terms } => self.import(text, &terms, reply),
-            Request::ConfigCheck { text } => self.check_text(text, reply),
+            Request::ConfigCheck { text, name } => self.check_text(text, name, reply),
+            Request::ConfigDiff {
+                from,
+                text,
+                without_rehearsal,
+                ..
+            } => self.diff(from, text, (without_rehearsal, connections), reply),
+            Request::ConfigImportDiff {
+                text,
+                without_rehearsal,
+            } => self.import_diff(&text, (without_rehearsal, connections), reply),
             other => log::error!("no change: {other:?}"),
         }
     }
 
     /// Tries what is new of it, and goes on if the kernel takes that.
-    pub fn rehearse(&mut self, candidate: Candidate, then: Then, reply: oneshot::Sender<Response>) {
+    pub fn rehearse(&mut self, mut candidate: Candidate, then: Then, reply: oneshot::Sender<Response>) {
         // Before the first pass nothing is known of the cards, and nothing works that could be broken.
         let known = self.reconcile.knows();
         let part = rehearsal::part(self.config.as_ref(), &candidate.read.0).filter(|_| known);
         let Some(part) = part else {
             return self.go_on(candidate, then, reply);
         };
+        if candidate.without_rehearsal {
+            candidate
+                .check
+                .warnings
+                .push(not_tried(&format!("{WITHOUT} was given")));
+            return self.go_on(candidate, then, reply);
+        }
         let until = Instant::now() + PATIENCE;
         let begun = self.begin_rehearsal(part, until);
         self.rehearsals.current = Some(Current {
@@ -117,8 +159,10 @@ impl Engine {
         rehearsals.number += 1;
         let cards = rehearsal::stand_ins(&self.observed.links, &self.own_mtus.own);
         let port = Arc::clone(&rehearsals.port);
+        let former = self.config.as_ref().map(|config| part.of_former(config));
         let tried = stage::Tried {
             part,
+            former,
             cards,
             machine: self.machine,
             until,
@@ -154,34 +198,34 @@ impl Engine {
             ..
         } = current;
         match outcome {
-            Ok(refusals) => match self.judge_refusals(&mut candidate, refusals) {
-                Some(faults) => self.refuse_candidate(candidate, &faults, &then, reply),
+            Ok(refused) => match self.judge_refusals(&mut candidate, refused) {
+                Some(faults) => self.refuse_candidate(candidate, &faults, then, reply),
                 None => self.go_on(candidate, then, reply),
             },
             Err(why) => {
-                let told = format!("what the kernel thinks of it was not tried out before: {why}");
+                let told = not_tried(&why);
                 log::warn!("{told}");
                 candidate.check.warnings.push(told);
                 self.go_on(candidate, then, reply);
             }
         }
         while self.rehearsals.current.is_none()
-            && let Some((request, reply)) = self.rehearsals.waiting.pop_front()
+            && let Some(next) = self.rehearsals.waiting.pop_front()
         {
-            self.in_turn(request, reply);
+            self.in_turn(next.request, next.connections, next.reply);
         }
     }
 
     /// What the kernel refuses of what is in force is no reason to keep that in force.
-    fn judge_refusals(&self, candidate: &mut Candidate, refusals: Vec<Refusal>) -> Option<Faults> {
+    fn judge_refusals(&self, candidate: &mut Candidate, refused: Refused) -> Option<Faults> {
         let is_known = |refusal: &Refusal| {
             let line = format!("{}: ", refusal.step);
             let mut known = self.reconcile.last_failed.iter();
             known.any(|failed| failed.starts_with(&line))
         };
-        let (known, new): (Vec<Refusal>, Vec<Refusal>) = refusals.into_iter().partition(is_known);
+        let (known, new): (Vec<Refusal>, Vec<Refusal>) = refused.new.into_iter().partition(is_known);
         let warnings = &mut candidate.check.warnings;
-        warnings.extend(known.into_iter().map(|refusal| {
+        warnings.extend(refused.as_before.into_iter().chain(known).map(|refusal| {
             format!(
                 "the kernel refuses `{}` as before: {}",
                 refusal.step, refusal.fault
@@ -195,44 +239,50 @@ impl Engine {
         &mut self,
         candidate: Candidate,
         faults: &Faults,
-        then: &Then,
+        then: Then,
         reply: oneshot::Sender<Response>,
     ) {
         let text = String::from_utf8_lossy(&candidate.text);
-        let mut check = apply::faulty(faults, &text);
+        let name = match &then {
+            Then::Tell(name) => name,
+            _ => CONFIG_FILE,
+        };
+        let mut check = apply::faulty(faults, name, &text);
+        check.rendered.push_str(&format!(
+            "This was tried in a network of its own. If it has to be on this machine all the same, the command takes {WITHOUT}.\n"
+        ));
         check.warnings = candidate.check.warnings;
-        if let Then::Tell = then {
-            return drop(reply.send(Response::Check(check)));
-        }
+        let fault = match then {
+            // The client may have gone: nobody misses the answer.
+            Then::Tell(_) => return drop(reply.send(Response::Check(check))),
+            Then::Show(asked) => return asked.refused(check, reply),
+            Then::Apply(_) => None,
+            Then::Put(_) | Then::Import(..) => {
+                Some("nothing was written, because the kernel refuses the configuration".to_owned())
+            }
+        };
         let what = faults.iter().next().map_or("", |fault| fault.message.as_str());
         let why = &candidate.change.why;
         self.tell(
             Level::Warn,
             &format!("a configuration was not put in force ({why}): {what}"),
         );
-        match then {
-            Then::Apply(_) => apply::refuse(check, true, None, reply),
-            _ => {
-                let fault = "nothing was written, because the kernel refuses the configuration".to_owned();
-                apply::refuse(check, false, Some(fault), reply);
-            }
-        }
+        apply::refuse(check, fault.is_none(), fault, reply);
     }
 
     fn go_on(&mut self, candidate: Candidate, then: Then, reply: oneshot::Sender<Response>) {
-        if let Then::Put(_) | Then::Apply(_) = then
-            && let Err(why) = self.give_up_import_before()
-        {
-            let message = format!("nothing was changed: {why}");
-            return drop(reply.send(Response::Error { message }));
-        }
         match then {
             Then::Put(window) => self.write_and_enact(candidate, window, reply),
             Then::Apply(Some(window)) => self.try_out(candidate, Origin::File, window, reply),
-            Then::Apply(None) => self.enact(candidate, reply),
+            Then::Apply(None) => self.enact_file(candidate, reply),
             Then::Import(with, window) => self.begin_import(*with, candidate, window, reply),
             // The client may have gone: nobody misses the answer.
-            Then::Tell => drop(reply.send(Response::Check(candidate.check))),
+            Then::Tell(_) => drop(reply.send(Response::Check(candidate.check))),
+            Then::Show(asked) => self.look(*asked, candidate, reply),
         }
     }
+}
+
+fn not_tried(why: &str) -> String {
+    format!("what the kernel thinks of it was not tried out before: {why}")
 }

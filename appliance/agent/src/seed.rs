@@ -12,9 +12,10 @@ use lb_core::mirror;
 use lb_core::seed::{DIRECTORY, FILES, NOTE, SeedNote, When, when};
 
 use crate::Places;
-use crate::apply::{self, Replaced};
+use crate::apply;
 use crate::archive::{Archive, Change};
 use crate::journal;
+use crate::load::Replaced;
 use crate::report::{self, chain};
 use crate::store::{APPLIED_FILE, CONFIG_FILE, Store};
 
@@ -68,24 +69,34 @@ fn sow(store: &Store, places: &Places, files: &Path, source: &str) -> Result<Rep
     let named = config::named_files(&config);
     let named = named.iter().filter(|name| !is_our_directory(name));
     let brought: Vec<_> = named.filter(|name| files.join(name).is_file()).collect();
-    if journal::give_up(store)? {
-        log::warn!("{}", journal::GIVEN_UP);
+    let (same, told) = journal::instead(store, || plant(store, files, &text, &brought, source))?;
+    told.iter().for_each(|told| log::warn!("{told}"));
+    if same? {
+        log::info!("the seed in {source} is what lb.toml is already");
+        return Ok(Replaced::default());
     }
+    Ok(taken(when, source, brought.len()))
+}
+
+/// Whether all of it was there already.
+fn plant(
+    store: &Store,
+    files: &Path,
+    text: &[u8],
+    brought: &[&String],
+    source: &str,
+) -> Result<bool, String> {
     let unchanged =
         |name: &str, bytes: &[u8]| store.read(name).is_ok_and(|held| held.as_deref() == Some(bytes));
-    let mut same = unchanged(CONFIG_FILE, &text);
-    for name in &brought {
+    let mut same = unchanged(CONFIG_FILE, text);
+    for name in brought {
         let content = read(&files.join(name)).map_err(|error| format!("{name} of {source}: {error}"))?;
         same &= unchanged(name, &content);
         store.write(name, &content).map_err(|error| chain(&error))?;
     }
     // Last: until it is there, the next boot begins again.
-    store.write(CONFIG_FILE, &text).map_err(|error| chain(&error))?;
-    if same {
-        log::info!("the seed in {source} is what lb.toml is already");
-        return Ok(Replaced::default());
-    }
-    Ok(taken(when, source, brought.len()))
+    store.write(CONFIG_FILE, text).map_err(|error| chain(&error))?;
+    Ok(same)
 }
 
 fn taken(when: When, source: &str, files: usize) -> Replaced {

@@ -20,12 +20,18 @@ pub const RETURNED_FILE: &str = "lb.returned.toml";
 /// The annotated sample that a first boot leaves beside the missing lb.toml.
 pub const SAMPLE_FILE: &str = "lb.toml.sample";
 
+/// How the hidden names end of what waits to take a file's place, and of what was in it before.
+pub const STAGED: &str = ".new";
+pub const FORMER: &str = ".former";
+
 /// Of a new file.
 const MODE: u32 = 0o600;
 
 #[derive(Debug, Clone)]
 pub struct Store {
     directory: PathBuf,
+    /// Brings a file or a directory to the disk.
+    sync: fn(&File) -> io::Result<()>,
 }
 
 #[derive(Debug, Error)]
@@ -44,12 +50,17 @@ pub enum StoreError {
 
 impl Store {
     pub fn new(directory: PathBuf) -> Store {
-        Store { directory }
+        Store::synced_by(directory, File::sync_all)
+    }
+
+    /// On a disk that may answer otherwise than this machine's.
+    pub fn synced_by(directory: PathBuf, sync: fn(&File) -> io::Result<()>) -> Store {
+        Store { directory, sync }
     }
 
     /// A directory in this one.
     pub fn inside(&self, name: &str) -> Store {
-        Store::new(self.path(name))
+        Store::synced_by(self.path(name), self.sync)
     }
 
     /// The directory itself, if it is not there.
@@ -60,7 +71,7 @@ impl Store {
         let create = || -> io::Result<()> {
             fs::create_dir(&self.directory)?;
             let parent = self.directory.parent().unwrap_or(&self.directory);
-            File::open(parent)?.sync_all()
+            (self.sync)(&File::open(parent)?)
         };
         create().map_err(|source| self.refused(self.directory.clone(), source))
     }
@@ -101,7 +112,7 @@ impl Store {
         let temporary = self.temporary(name);
         let is_held = self.holds(name, bytes);
         if !is_held && has(&temporary, bytes) {
-            let synced = File::open(&temporary).and_then(|file| file.sync_all());
+            let synced = File::open(&temporary).and_then(|file| (self.sync)(&file));
             return synced.map_err(|source| self.fault(name, source));
         }
         let _ = fs::remove_file(&temporary);
@@ -128,7 +139,7 @@ impl Store {
             options.write(true).create(true).truncate(true).mode(MODE);
             let mut file = options.open(self.temporary(name))?;
             fill(&mut file)?;
-            file.sync_all()
+            (self.sync)(&file)
         };
         write().map_err(|source| self.fault(name, source))
     }
@@ -150,9 +161,43 @@ impl Store {
         }
     }
 
+    /// Whether something waits to take the file's place.
+    pub fn is_staged(&self, name: &str) -> bool {
+        self.temporary(name).symlink_metadata().is_ok()
+    }
+
+    /// The file as it is now gets a second name, which needs no room, for [`Store::bring_back`]. False: there is none.
+    pub fn keep_former(&self, name: &str) -> Result<bool, StoreError> {
+        self.forget_former(name);
+        match fs::hard_link(self.path(name), self.former(name)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.refused(self.path(name), error)),
+        }
+    }
+
+    /// The file is what it was, but for a power cut: [`Store::sync_names`] comes later. Once more is the same as once.
+    pub fn bring_back(&self, name: &str) -> Result<(), StoreError> {
+        match fs::rename(self.former(name), self.path(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.refused(self.path(name), error))
+            }
+            // Two names of one file stay two.
+            _ => {
+                self.forget_former(name);
+                Ok(())
+            }
+        }
+    }
+
+    pub fn forget_former(&self, name: &str) {
+        // What stays is swept by the next start.
+        let _ = fs::remove_file(self.former(name));
+    }
+
     /// The names in the directory survive a power cut. `name`: the file that it is done for.
     pub fn sync_names(&self, name: &str) -> Result<(), StoreError> {
-        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        let synced = File::open(&self.directory).and_then(|directory| (self.sync)(&directory));
         synced.map_err(|source| self.refused(self.path(name), source))
     }
 
@@ -164,11 +209,13 @@ impl Store {
 
     /// Takes the place of another file, in one step that survives a power cut.
     pub fn rename(&self, name: &str, to: &str) -> Result<(), StoreError> {
-        let rename = || -> io::Result<()> {
-            fs::rename(self.path(name), self.path(to))?;
-            File::open(&self.directory)?.sync_all()
-        };
-        rename().map_err(|source| self.refused(self.path(to), source))
+        self.rename_here(name, to)?;
+        self.sync_names(to)
+    }
+
+    /// The same, but for a power cut: [`Store::sync_names`] comes later.
+    pub fn rename_here(&self, name: &str, to: &str) -> Result<(), StoreError> {
+        fs::rename(self.path(name), self.path(to)).map_err(|source| self.refused(self.path(to), source))
     }
 
     /// As [`Store::remove`], but for a power cut: [`Store::sync_names`] comes later.
@@ -187,7 +234,7 @@ impl Store {
             match fs::remove_file(self.path(name)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 Err(error) => Err(error),
-                Ok(()) => File::open(&self.directory)?.sync_all(),
+                Ok(()) => (self.sync)(&File::open(&self.directory)?),
             }
         };
         remove().map_err(|source| self.refused(self.path(name), source))
@@ -195,7 +242,7 @@ impl Store {
 
     /// When this returns, the file survives a power cut as it is, whoever wrote it.
     pub fn sync(&self, name: &str) -> Result<(), StoreError> {
-        let file = File::open(self.path(name)).and_then(|file| file.sync_all());
+        let file = File::open(self.path(name)).and_then(|file| (self.sync)(&file));
         file.map_err(|source| StoreError::Write {
             path: self.path(name),
             source,
@@ -203,7 +250,11 @@ impl Store {
     }
 
     fn temporary(&self, name: &str) -> PathBuf {
-        self.path(&format!(".{name}.new"))
+        self.path(&format!(".{name}{STAGED}"))
+    }
+
+    fn former(&self, name: &str) -> PathBuf {
+        self.path(&format!(".{name}{FORMER}"))
     }
 
     /// A half-written temporary file must not keep a full volume full.
@@ -298,6 +349,25 @@ mod tests {
         store.stage(APPLIED_FILE, b"third").unwrap();
         store.commit(APPLIED_FILE).unwrap();
         assert!(store.holds(APPLIED_FILE, b"third"));
+    }
+
+    #[test]
+    fn what_was_there_before_comes_back_under_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path().to_owned());
+        assert!(!store.keep_former(CONFIG_FILE).unwrap());
+        store.write(CONFIG_FILE, b"old").unwrap();
+        assert!(store.keep_former(CONFIG_FILE).unwrap());
+        // Nothing has taken its place.
+        store.bring_back(CONFIG_FILE).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        store.keep_former(CONFIG_FILE).unwrap();
+        store.write(CONFIG_FILE, b"new").unwrap();
+        for _ in 0..2 {
+            store.bring_back(CONFIG_FILE).unwrap();
+            assert!(store.holds(CONFIG_FILE, b"old"));
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -2,20 +2,19 @@
 //! what was in force before; the candidate waits beside it, and takes its place in one step when it is confirmed.
 //! Must not: decide when a trial ends (that is `lb_core::confirm`).
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use lb_core::config::{self, Config, Parts};
-use lb_core::confirm::{Trial, Verdict, refusal};
-use lb_core::control::{AssertionReport, ChangeState, CheckReport, ConfigSource, PendingReport, Response};
+use lb_core::confirm::{Trial, refusal};
+use lb_core::control::{AssertionReport, ChangeState, ConfigSource, PendingReport, Response};
 use log::Level;
 use tokio::sync::oneshot;
 
-use crate::apply::{self, Candidate};
+use crate::apply::Candidate;
 use crate::archive::{Archive, Change};
 use crate::engine::Engine;
 use crate::evidence::Evidence;
-use crate::import::{Importing, Tried};
+use crate::import::Tried;
 use crate::journal;
 use crate::reconcile::Waiter;
 use crate::report::{chain, ms};
@@ -32,6 +31,10 @@ const NOT_KEPT: &str =
 /// In the runtime directory while a configuration is pending: the deadline, in milliseconds since the kernel's start. The console's
 /// prompt reads it.
 pub const PENDING_MARK: &str = "pending";
+
+mod end;
+
+pub use end::Kept;
 
 /// Where the candidate comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +115,9 @@ impl Engine {
             true => Err(
                 "nothing was changed: another change is being carried out; try again in a moment".to_owned(),
             ),
-            false => self.set_candidate_aside(&candidate, origin),
+            false => self
+                .instead_of_import(|engine| engine.set_candidate_aside(&candidate, origin))
+                .unwrap_or_else(|why| Err(format!("nothing was changed: {why}"))),
         };
         if let Err(message) = refused {
             let _ = reply.send(Response::Error { message });
@@ -220,197 +225,6 @@ impl Engine {
             let mut texts = entries.iter().filter_map(|entry| archive.text(entry.number).ok());
             texts.find(is_it)
         })
-    }
-
-    /// `config confirm`.
-    pub fn confirm(&mut self, by: &str, reply: oneshot::Sender<Response>) {
-        if let Err(message) = self.is_importing() {
-            return drop(reply.send(Response::Error { message }));
-        }
-        if let Err(message) = self.keep_pending(by, reply) {
-            self.tell(Level::Error, &message);
-        }
-    }
-
-    /// lb.toml becomes the candidate in one step; then the kernel is read once more, and what it holds is kept for later starts.
-    fn keep_pending(&mut self, by: &str, reply: oneshot::Sender<Response>) -> Result<(), String> {
-        let Some(pending) = &self.pending else {
-            let _ = reply.send(self.nothing_pending());
-            return Ok(());
-        };
-        if let Some(tried) = &pending.import {
-            let export = tried.kept(&self.checks.drains);
-            self.commit_import(
-                export,
-                Importing::Trial {
-                    by: by.to_owned(),
-                    reply,
-                },
-            );
-            return Ok(());
-        }
-        let kept = journal::withdraw(&self.store).and_then(|_| {
-            let renamed = self.store.rename(PENDING_FILE, CONFIG_FILE);
-            renamed.map_err(|error| chain(&error))
-        });
-        let text = kept.and_then(|()| self.file());
-        self.kept(text.map(|text| (text, None)), by, reply)
-    }
-
-    /// `kept`: the text that is lb.toml now, and what is to be told of it; or why it is not.
-    pub fn kept(
-        &mut self,
-        kept: Result<(Vec<u8>, Option<String>), String>,
-        by: &str,
-        reply: oneshot::Sender<Response>,
-    ) -> Result<(), String> {
-        let Some(pending) = &self.pending else {
-            let _ = reply.send(self.nothing_pending());
-            return Ok(());
-        };
-        let (text, remark) = match kept {
-            Ok(kept) => kept,
-            Err(why) => {
-                let message = format!(
-                    "the configuration cannot be confirmed: {why}; it returns to the former one in {} s",
-                    pending.trial.left(Instant::now()).as_secs()
-                );
-                let _ = reply.send(Response::Error {
-                    message: message.clone(),
-                });
-                return Err(message);
-            }
-        };
-        let change = pending.change.clone();
-        self.pending = None;
-        self.trust.lend(BTreeMap::new());
-        self.unmark_pending();
-        let told = format!("CONFIRMED by {by}: the configuration is kept");
-        self.tell(Level::Warn, &told);
-        self.last_trial = Some((Instant::now(), told));
-        self.source = ConfigSource::File;
-        self.keeper.hold(text, change);
-        let check = CheckReport {
-            warnings: remark.into_iter().collect(),
-            ..apply::faultless()
-        };
-        let report = self.changed_report(check, ChangeState::Confirmed);
-        self.reconcile.config_changed([Waiter { report, reply }]);
-        Ok(())
-    }
-
-    /// `config abort`.
-    pub fn abort(&mut self, by: &str, reply: oneshot::Sender<Response>) {
-        if let Err(message) = self.is_importing() {
-            return drop(reply.send(Response::Error { message }));
-        }
-        if self.pending.is_none() {
-            let _ = reply.send(self.nothing_pending());
-            return;
-        }
-        self.return_to_former(Level::Warn, &format!("aborted by {by}"), reply);
-    }
-
-    /// `level`: of the sentence about it; errors are printed on the consoles.
-    fn return_to_former(&mut self, level: Level, why: &str, reply: oneshot::Sender<Response>) {
-        let Some(pending) = self.pending.take() else {
-            return;
-        };
-        self.unmark_pending();
-        let kept = match self.store.rename(PENDING_FILE, RETURNED_FILE) {
-            Ok(()) => format!(
-                "its text is kept as {} (`config show returned`)",
-                self.store.path(RETURNED_FILE).display()
-            ),
-            Err(error) => format!("its text is lost: {}", chain(&error)),
-        };
-        let import = pending.import.map(|tried| self.give_up_import(tried));
-        let kept = match import {
-            Some(_) => format!("{kept}{NOT_KEPT}{}", self.take_back_import(pending.former.mark)),
-            None => kept,
-        };
-        let told = format!("{RETURNED}: {why}; {kept}");
-        self.tell(level, &told);
-        self.last_trial = Some((Instant::now(), told.clone()));
-        let former = pending.former;
-        self.parts = former.parts;
-        self.mark = former.mark;
-        self.source = former.source;
-        self.config_since = former.since;
-        self.config_problems = former.problems;
-        // Its text has taken the place of one that returned before.
-        self.config_problems
-            .retain(|problem| !problem.starts_with(RETURNED));
-        if level == Level::Error {
-            // Nobody may have looked when it happened: `status` says it until something else is put in force.
-            self.config_problems.push(told);
-        }
-        let report = self.changed_report(apply::faultless(), ChangeState::Returned);
-        self.replace_config(former.config, Waiter { report, reply });
-        if let Some(drains) = import {
-            self.replace_drains(drains);
-        }
-    }
-
-    /// When the loop has to look at the trial again.
-    pub fn trial_deadline(&self) -> Option<Instant> {
-        let pending = self.pending.as_ref().filter(|_| self.importing.is_none())?;
-        let look = pending.evidence.next_look(&pending.trial);
-        Some(look.map_or(pending.trial.deadline(), |look| {
-            look.min(pending.trial.deadline())
-        }))
-    }
-
-    /// Looks at what is asserted, when it is time, and ends the trial when that is due.
-    pub fn attend_trial(&mut self, now: Instant) {
-        if self.importing.is_some() {
-            // It is being kept.
-            return;
-        }
-        self.look_at_assertions(now);
-        let Some(pending) = &self.pending else {
-            return;
-        };
-        match pending.trial.verdict(now) {
-            Verdict::Wait => {}
-            // It could not be kept before.
-            Verdict::Confirm if pending.import.as_ref().is_some_and(|tried| tried.was_refused) => {
-                if self.trial_is_over(now) {
-                    self.return_unconfirmed();
-                }
-            }
-            Verdict::Confirm => {
-                let (reply, _nobody_waits) = oneshot::channel();
-                if self.keep_pending("what the file asserts", reply).is_err() && self.trial_is_over(now) {
-                    self.return_unconfirmed();
-                }
-            }
-            Verdict::Return => self.return_unconfirmed(),
-        }
-    }
-
-    fn trial_is_over(&self, now: Instant) -> bool {
-        self.pending
-            .as_ref()
-            .is_some_and(|pending| now >= pending.trial.deadline())
-    }
-
-    fn return_unconfirmed(&mut self) {
-        let Some(pending) = &self.pending else {
-            return;
-        };
-        let window = pending.trial.window().as_secs();
-        let failing: Vec<&str> = pending
-            .trial
-            .failing()
-            .map(|finding| finding.text.as_str())
-            .collect();
-        let why = match failing.is_empty() {
-            true => format!("it was not confirmed within {window} s"),
-            false => format!("it was not confirmed within {window} s; {}", failing.join("; ")),
-        };
-        let (reply, _nobody_waits) = oneshot::channel();
-        self.return_to_former(Level::Error, &why, reply);
     }
 
     pub fn pending_report(&self) -> Option<PendingReport> {

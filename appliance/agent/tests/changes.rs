@@ -335,12 +335,18 @@ fn a_change_without_steps_and_slips_of_the_fingers_are_told() {
             .any(|warning| warning.contains("there is no ca.pem beside lb.toml"))
     };
     assert!(missing(&report.check.warnings), "{report:?}");
-    match appliance.ask(&Request::ConfigCheck { text: None }) {
+    match appliance.ask(&Request::ConfigCheck {
+        text: None,
+        name: None,
+    }) {
         Response::Check(check) => assert!(check.ok && missing(&check.warnings), "{check:?}"),
         other => panic!("{other:?}"),
     }
     std::fs::write(appliance.dir.path().join("config/ca.pem"), "whatever").unwrap();
-    match appliance.ask(&Request::ConfigCheck { text: None }) {
+    match appliance.ask(&Request::ConfigCheck {
+        text: None,
+        name: None,
+    }) {
         Response::Check(check) => assert!(check.ok && !missing(&check.warnings), "{check:?}"),
         other => panic!("{other:?}"),
     }

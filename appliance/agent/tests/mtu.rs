@@ -63,7 +63,13 @@ fn try_out(appliance: &Appliance, text: String, window_ms: u64) {
 
 fn diff(appliance: &Appliance, text: Option<String>) -> DiffReport {
     let (from, to) = (None, None);
-    match appliance.ask(&Request::ConfigDiff { from, to, text }) {
+    let without_rehearsal = false;
+    match appliance.ask(&Request::ConfigDiff {
+        from,
+        to,
+        text,
+        without_rehearsal,
+    }) {
         Response::Diff(report) => report,
         other => panic!("{other:?}"),
     }

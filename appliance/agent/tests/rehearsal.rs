@@ -82,14 +82,18 @@ fn what_the_kernel_refuses_is_refused_before_anything_is_touched() {
         assert_refused(&report.check);
     }
     assert_eq!(state(&appliance), before);
-    assert_eq!(appliance.record.0.lock().unwrap().rehearsals, 2);
+    // Each time what is in force was tried, too.
+    assert_eq!(appliance.record.0.lock().unwrap().rehearsals, 4);
     // lb.toml, written by somebody else.
     std::fs::write(appliance.file(CONFIG_FILE), refused_by_the_kernel()).unwrap();
     let terms = Terms::default();
     let report = changed(appliance.ask(&Request::ConfigApply { terms }));
     assert!(!report.applied, "{report:?}");
     assert_refused(&report.check);
-    match appliance.ask(&Request::ConfigCheck { text: None }) {
+    match appliance.ask(&Request::ConfigCheck {
+        text: None,
+        name: None,
+    }) {
         Response::Check(check) => assert_refused(&check),
         other => panic!("{other:?}"),
     }
@@ -215,4 +219,98 @@ fn what_is_refused_already_is_no_reason() {
             .any(|w| w.contains("as before: EHOSTUNREACH")),
         "{report:?}"
     );
+}
+
+/// The kernel, or this machine's stand-ins, say no to what runs: that says nothing of a change.
+#[test]
+fn what_is_refused_of_what_is_in_force_as_well_is_a_warning() {
+    let appliance = Appliance::start(&good());
+    appliance.record.0.lock().unwrap().rehearsal_refuses = Some("add address 192.168.0.1/24");
+    let wider = good().replace("172.16.0.254/24", "172.16.0.254/16");
+    let report = put(&appliance, &wider, None);
+    assert!(report.applied && report.failed.is_empty(), "{report:?}");
+    let told = "the kernel refuses `add address 192.168.0.1/24 to eth0` as before: EOPNOTSUPP";
+    assert!(
+        report.check.warnings.iter().any(|warning| warning == told),
+        "{report:?}"
+    );
+    // Another address is another matter.
+    appliance.record.0.lock().unwrap().rehearsal_refuses = Some("add address 192.168.0.");
+    let other = wider.replace("192.168.0.1/24", "192.168.0.3/24");
+    let report = put(&appliance, &other.replace("192.168.0.1:", "192.168.0.3:"), None);
+    assert!(!report.applied, "{report:?}");
+}
+
+#[test]
+fn who_knows_better_goes_without_a_rehearsal() {
+    let appliance = Appliance::start(&good());
+    appliance.record.0.lock().unwrap().rehearsal_refuses = Some("add address 172.16.0.253/24");
+    let other = good().replace("172.16.0.254/24", "172.16.0.253/24");
+    let refused = put(&appliance, &other, None);
+    assert!(
+        !refused.applied
+            && refused
+                .check
+                .rendered
+                .contains("the command takes --without-rehearsal"),
+        "{refused:?}"
+    );
+    let rehearsals = appliance.record.0.lock().unwrap().rehearsals;
+    let terms = Terms {
+        without_rehearsal: true,
+        ..Terms::default()
+    };
+    let text = other.clone();
+    let report = changed(appliance.ask(&Request::ConfigPut { text, terms }));
+    assert!(report.applied && report.failed.is_empty(), "{report:?}");
+    assert!(
+        report
+            .check
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("was not tried out before: --without-rehearsal was given")),
+        "{report:?}"
+    );
+    assert_eq!(appliance.record.0.lock().unwrap().rehearsals, rehearsals);
+    match appliance.ask(&Request::ConfigHistory) {
+        Response::History(history) => assert_eq!(history.entries[0].why, "put without a rehearsal"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_only_shown_or_judged_is_rehearsed_too() {
+    let appliance = Appliance::start(&good());
+    let before = state(&appliance);
+    let text = Some(refused_by_the_kernel());
+    let name = Some("new.toml".to_owned());
+    match appliance.ask(&Request::ConfigCheck {
+        text: text.clone(),
+        name,
+    }) {
+        Response::Check(check) => {
+            let rendered = check.rendered.replace("new.toml:", "lb.toml:");
+            assert_ne!(rendered, check.rendered);
+            assert_refused(&CheckReport { rendered, ..check });
+        }
+        other => panic!("{other:?}"),
+    }
+    let diff = |text: Option<String>, without_rehearsal| match appliance.ask(&Request::ConfigDiff {
+        from: None,
+        to: None,
+        text,
+        without_rehearsal,
+    }) {
+        Response::Diff(report) => report,
+        other => panic!("{other:?}"),
+    };
+    let report = diff(text.clone(), false);
+    assert_refused(&report.check);
+    assert!(report.steps.is_empty() && report.changes.is_empty());
+    let report = diff(text, true);
+    assert!(report.check.ok && !report.steps.is_empty(), "{report:?}");
+    std::fs::write(appliance.file(CONFIG_FILE), refused_by_the_kernel()).unwrap();
+    assert_refused(&diff(None, false).check);
+    std::fs::write(appliance.file(CONFIG_FILE), good()).unwrap();
+    assert_eq!(state(&appliance), before);
 }

@@ -186,7 +186,10 @@ fn what_would_change_is_shown_and_nothing_is_changed() {
         "-----BEGIN CERTIFICATE-----\nanother\n",
     )
     .unwrap();
-    let report: DiffReport = match second.ask(&Request::ConfigImportDiff { text: exported.text }) {
+    let report: DiffReport = match second.ask(&Request::ConfigImportDiff {
+        text: exported.text,
+        without_rehearsal: false,
+    }) {
         Response::Diff(report) => report,
         other => panic!("{other:?}"),
     };
@@ -547,6 +550,123 @@ fn nothing_is_changed_while_an_import_cannot_be_given_up() {
         Response::Drains(report) => assert!(report.persist_fault.unwrap().contains("cannot be given up")),
         other => panic!("{other:?}"),
     }
+}
+
+/// Refused for what has nothing to do with it: the import that waits is carried out by the next start all the same.
+#[test]
+fn what_is_refused_does_not_give_up_an_import_that_is_not_complete() {
+    let exported = export(&machine(), false).text;
+    let refuse = |appliance: &Appliance, request: &Request| match appliance.ask(request) {
+        Response::Error { .. } => {}
+        Response::Apply(report) => assert!(!report.applied, "{report:?}"),
+        Response::Drains(report) => assert!(report.persist_fault.is_some()),
+        other => panic!("{other:?}"),
+    };
+    let text = || config(&[(80, &[(1, 1), (4, 1)])]);
+    let put = |confirm_ms| Request::ConfigPut {
+        text: text(),
+        terms: terms(confirm_ms),
+    };
+    let import = Request::ConfigImport {
+        text: exported.clone(),
+        terms: terms(Some(60_000)),
+    };
+    let undrain = Request::Undrain {
+        server: "172.16.0.1".to_owned(),
+        service: None,
+    };
+    // A directory in the place of a temporary file: the disk refuses that one.
+    for (blocked, request) in [
+        (".lb.toml.new", put(None)),
+        (".lb.pending.toml.new", put(Some(60_000))),
+        (".lb.pending.toml.new", import.clone()),
+        ("..import.pending.new", import),
+        (".drains.toml.new", undrain),
+    ] {
+        let appliance = another();
+        std::fs::write(appliance.file(JOURNAL), &exported).unwrap();
+        std::fs::create_dir(appliance.file(blocked)).unwrap();
+        refuse(&appliance, &request);
+        assert_eq!(read(&appliance.file(JOURNAL)), exported, "{request:?}");
+        assert_eq!(appliance.status().config.pending, None);
+        std::fs::remove_dir(appliance.file(blocked)).unwrap();
+        let next = appliance.after_power_cut();
+        is_the_first(&next);
+    }
+}
+
+/// What waits there was decided by a version that knows more.
+#[test]
+fn an_import_of_another_version_that_waits_is_not_replaced() {
+    let exported = export(&machine(), false).text;
+    let appliance = another();
+    let later = exported.replacen("lb-export 1", "lb-export 9", 1);
+    std::fs::write(appliance.file(JOURNAL), &later).unwrap();
+    let next = appliance.after_power_cut();
+    let problems = next.status().problems;
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("is of another version")),
+        "{problems:?}"
+    );
+    for confirm_ms in [None, Some(60_000)] {
+        let said = refused(next.ask(&Request::ConfigImport {
+            text: exported.clone(),
+            terms: terms(confirm_ms),
+        }));
+        assert!(said.contains("`config apply` gives it up"), "{said}");
+    }
+    assert_eq!(read(&next.file(JOURNAL)), later);
+    match next.ask(&Request::ConfigApply { terms: terms(None) }) {
+        Response::Apply(report) => assert!(report.applied, "{report:?}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(
+        next.status()
+            .problems
+            .iter()
+            .all(|problem| !problem.contains("another version"))
+    );
+    import(&next, &exported, None);
+    is_the_first(&next);
+}
+
+/// The disk fails while a trial is being kept: one certificate has its place already.
+#[test]
+fn a_trial_that_cannot_be_kept_leaves_nothing_of_the_import() {
+    let exported = export(&machine(), false).text;
+    let second = another();
+    import(&second, &exported, Some(60_000));
+    web_becomes(&second, DRAINED);
+    // Who reads it waits until it is written: the moment in which the key's place is taken.
+    let (slow, key) = (second.file("ca.pem"), second.file("client.key"));
+    let made = std::process::Command::new("mkfifo").arg(&slow).status().unwrap();
+    assert!(made.success());
+    let by = || "test".to_owned();
+    std::thread::scope(|scope| {
+        let confirming = scope.spawn(|| second.ask(&Request::ConfigConfirm { by: by() }));
+        let mut writer = std::fs::OpenOptions::new().write(true).open(&slow).unwrap();
+        std::fs::create_dir(&key).unwrap();
+        std::io::Write::write_all(&mut writer, b"former").unwrap();
+        drop(writer);
+        let said = refused(confirming.join().unwrap());
+        assert!(
+            said.starts_with("the configuration cannot be confirmed: nothing was changed: cannot write"),
+            "{said}"
+        );
+    });
+    std::fs::remove_dir(&key).unwrap();
+    assert!(std::os::unix::fs::FileTypeExt::is_fifo(
+        &std::fs::metadata(&slow).unwrap().file_type()
+    ));
+    std::fs::remove_file(&slow).unwrap();
+    match second.ask(&Request::ConfigAbort { by: by() }) {
+        Response::Apply(report) => assert_eq!(report.state, ChangeState::Returned),
+        other => panic!("{other:?}"),
+    }
+    is_the_other(&second);
+    is_the_other(&second.after_power_cut());
 }
 
 /// A disk may take its time.

@@ -29,7 +29,7 @@ fn terms(confirm_ms: u64) -> Terms {
         confirm_ms: Some(confirm_ms),
         comment: Some("a try".to_owned()),
         by: "test".to_owned(),
-        over: None,
+        ..Terms::default()
     }
 }
 
@@ -359,7 +359,12 @@ fn what_the_file_asserts_confirms_it_or_is_named() {
 
 fn diff(appliance: &Appliance, from: Option<u64>, to: Option<u64>) -> DiffReport {
     let (from, to) = (from.map(Kept::Number), to.map(Kept::Number));
-    match appliance.ask(&Request::ConfigDiff { from, to, text: None }) {
+    match appliance.ask(&Request::ConfigDiff {
+        from,
+        to,
+        text: None,
+        without_rehearsal: false,
+    }) {
         Response::Diff(report) => report,
         other => panic!("{other:?}"),
     }

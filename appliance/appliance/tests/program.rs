@@ -291,6 +291,43 @@ fn a_file_is_checked_without_the_agent() {
     assert_eq!(document["faults"][0]["line"], 1);
 }
 
+/// Only who has the kernel knows what it refuses; what has a fault that can be seen is not sent to him.
+#[test]
+fn a_file_without_faults_is_asked_about_by_its_name() {
+    let agent = FakeAgent::well();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("new.toml");
+    for (text, asked) in [("hostnam = 1\n", 0), ("hostname = \"lb\"\n", 1)] {
+        std::fs::write(&path, text).unwrap();
+        applctl(&agent, &["config", "check", path.to_str().unwrap()]);
+        let requests = agent.asked();
+        assert_eq!(requests.len(), asked, "{requests:?}");
+        let named = |request: &Request| matches!(request, Request::ConfigCheck { name: Some(name), text: Some(sent) } if name == "new.toml" && sent == text);
+        assert!(requests.iter().all(named), "{requests:?}");
+    }
+    for words in [
+        &["config", "diff", "--without-rehearsal"][..],
+        &["config", "apply", "--without-rehearsal"],
+    ] {
+        assert_eq!(fed(&agent, words, b"").status.code(), Some(0), "{words:?}");
+    }
+    assert!(matches!(
+        &agent.asked()[1..],
+        [
+            Request::ConfigDiff {
+                without_rehearsal: true,
+                ..
+            },
+            Request::ConfigApply {
+                terms: Terms {
+                    without_rehearsal: true,
+                    ..
+                }
+            },
+        ]
+    ));
+}
+
 #[test]
 fn put_reads_to_the_end_or_to_the_dot() {
     for (input, expected) in [
@@ -535,7 +572,7 @@ fn a_change_is_asked_for_on_its_terms() {
         confirm_ms,
         comment: comment.map(str::to_owned),
         by: "program".to_owned(),
-        over: None,
+        ..Terms::default()
     };
     let by = || "program".to_owned();
     assert_eq!(
@@ -558,6 +595,7 @@ fn a_change_is_asked_for_on_its_terms() {
                 from: Some(Kept::Number(12)),
                 to: Some(Kept::Number(14)),
                 text: None,
+                without_rehearsal: false,
             },
             Request::ConfigHistory,
             Request::ConfigShow {

@@ -100,6 +100,9 @@ pub enum Request {
     /// Validates this text, or the lb.toml on disk.
     ConfigCheck {
         text: Option<String>,
+        /// As which it is told, if it is another file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
     },
     /// Validates this text, writes it as lb.toml, and applies it.
     ConfigPut {
@@ -118,6 +121,8 @@ pub enum Request {
     /// What an import of this text would change.
     ConfigImportDiff {
         text: String,
+        #[serde(default)]
+        without_rehearsal: bool,
     },
     /// Puts the whole state in force that `ConfigExport` has given.
     ConfigImport {
@@ -139,6 +144,8 @@ pub enum Request {
         to: Option<Kept>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text: Option<String>,
+        #[serde(default)]
+        without_rehearsal: bool,
     },
     /// The configurations that were applied.
     ConfigHistory,

@@ -28,6 +28,8 @@ pub const FILE: &str = "lb.export";
 pub const JOURNAL: &str = ".import";
 /// On the config volume: an import on trial, which a start does not use.
 pub const PENDING: &str = ".import.pending";
+/// On the config volume: [`JOURNAL`], while something is changed that gives it up. It is that again if the change fails.
+pub const ASIDE: &str = ".import.aside";
 /// Of the whole text: as lb.toml alone may have, so that an import takes no more memory than `config put`.
 pub const MOST_BYTES: usize = MAX_BYTES;
 /// Of one certificate or key, and how many of them, as of a seed.
@@ -75,6 +77,26 @@ pub struct Fault {
     /// From 1.
     pub line: usize,
     pub text: String,
+    /// Whether another version may know what it is.
+    pub is_unknown: bool,
+}
+
+impl Fault {
+    fn at(line: usize, text: impl Into<String>) -> Fault {
+        Fault {
+            line,
+            text: text.into(),
+            is_unknown: false,
+        }
+    }
+
+    /// Whole as far as it can be seen, and not understood here.
+    fn unknown(line: usize, text: String) -> Fault {
+        Fault {
+            is_unknown: true,
+            ..Fault::at(line, text)
+        }
+    }
 }
 
 /// Why there can be no text of an export.

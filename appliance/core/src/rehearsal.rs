@@ -72,16 +72,20 @@ pub fn part(old: Option<&Config>, new: &Config) -> Option<Part> {
     if services.is_empty() {
         return None;
     }
-    // The links stand, and the services do not need them to be taken.
-    let these = new.virtual_servers.iter();
-    let config = Config {
+    let config = of_services(new, &services);
+    Some(Part { config, services })
+}
+
+/// The links stand, and services do not need them to be taken.
+fn of_services(config: &Config, services: &BTreeSet<VirtualKey>) -> Config {
+    let these = config.virtual_servers.iter();
+    Config {
         virtual_servers: these
             .filter(|service| services.contains(&service.key))
             .cloned()
             .collect(),
         ..Config::empty()
-    };
-    Some(Part { config, services })
+    }
 }
 
 /// Of these services those that differ in what the kernel can refuse. Weights, checks and names it takes as they come.
@@ -162,6 +166,18 @@ pub fn sysctls() -> BTreeSet<SysctlName> {
 }
 
 impl Part {
+    /// The same of what is in force, to tell what the kernel refuses for its own reasons from what it refuses of a change.
+    pub fn of_former(&self, old: &Config) -> Part {
+        let services: BTreeSet<VirtualKey> = old.services().map(|service| service.key).collect();
+        let services = services.intersection(&self.services).copied().collect();
+        // Without links it is about services alone.
+        let config = match self.config.interfaces.is_empty() {
+            true => of_services(old, &services),
+            false => old.clone(),
+        };
+        Part { config, services }
+    }
+
     /// The steps from what the rehearsal's network holds; and what was wanted. `again`: the services were tried already, and what waited for links
     /// to be there is tried now.
     pub fn steps(&self, observed: &mut Observed, again: bool, machine: Machine) -> (Network, Vec<Step>) {
@@ -246,6 +262,13 @@ enum Subject {
     },
     Rules,
     Other,
+}
+
+impl Refusal {
+    /// The same step for the same reason.
+    pub fn is_like(&self, other: &Refusal) -> bool {
+        (&self.step, &self.fault) == (&other.step, &other.fault)
+    }
 }
 
 /// Refusals without those that follow from others: a link that could not be made has no address.

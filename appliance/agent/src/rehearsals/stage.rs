@@ -2,7 +2,6 @@
 //! ends, and the network with it. Must not: touch anything else than the kernel that it was handed.
 
 use std::io;
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -13,6 +12,7 @@ use lb_core::rehearsal::{Part, Refusal, Refusals, StandIn, is_verdict, sysctls};
 use tokio::sync::mpsc;
 
 use crate::engine::Event;
+use crate::guarded::guarded;
 use crate::kernel_thread::carry_out;
 
 /// The second one has the links that the first one made; more find nothing new.
@@ -23,6 +23,8 @@ const AT_ONCE: usize = 64;
 
 pub struct Tried {
     pub part: Part,
+    /// The same of what is in force, if something is.
+    pub former: Option<Part>,
     pub cards: Vec<StandIn>,
     pub machine: Machine,
     /// Then nobody waits for it any more, and it leaves the kernel to the change itself.
@@ -38,12 +40,8 @@ pub fn start(
 ) -> io::Result<()> {
     let named = thread::Builder::new().name("rehearsal".to_owned());
     named.spawn(move || {
-        // Whatever becomes of it, somebody waits.
-        let rehearsed = panic::catch_unwind(AssertUnwindSafe(|| rehearse(&*port, &tried)));
-        let outcome = match rehearsed {
-            Ok(outcome) => outcome.map_err(|error| error.to_string()),
-            Err(_) => Err("a fault in the agent: please report it with the log".to_owned()),
-        };
+        let rehearsed = guarded(|| refused(&*port, &tried).map_err(|error| error.to_string()));
+        let outcome = rehearsed.unwrap_or_else(Err);
         drop(tried);
         // The loop is gone only when the process ends.
         let _ = events.blocking_send(Event::Rehearsed(number, outcome));
@@ -51,13 +49,31 @@ pub fn start(
     Ok(())
 }
 
+/// What the kernel has refused: for the first time, and what it refuses of what is in force in the same words, so that it says nothing of the change.
+#[derive(Debug, Default)]
+pub struct Refused {
+    pub new: Vec<Refusal>,
+    pub as_before: Vec<Refusal>,
+}
+
+fn refused(port: &dyn RehearsalPort, tried: &Tried) -> Result<Refused, KernelError> {
+    let refusals = rehearse(port, tried, &tried.part)?;
+    let former = tried.former.as_ref().filter(|_| !refusals.is_empty());
+    // Where that cannot be tried, what was refused is taken to be new.
+    let former = former.map(|former| rehearse(port, tried, former));
+    let former = former.and_then(Result::ok).unwrap_or_default();
+    let is_known = |refusal: &Refusal| former.iter().any(|known| known.is_like(refusal));
+    let (as_before, new) = refusals.into_iter().partition(is_known);
+    Ok(Refused { new, as_before })
+}
+
 /// The error: it could not be made, or says nothing of the configuration.
-fn rehearse(port: &dyn RehearsalPort, tried: &Tried) -> Result<Vec<Refusal>, KernelError> {
+fn rehearse(port: &dyn RehearsalPort, tried: &Tried, part: &Part) -> Result<Vec<Refusal>, KernelError> {
     let mut kernel = port.enter(&tried.cards)?;
     let mut refusals = Refusals::default();
     for round in 0..ROUNDS {
         let mut observed = kernel.observe_frame(&sysctls())?;
-        let (network, steps) = tried.part.steps(&mut observed, round > 0, tried.machine);
+        let (network, steps) = part.steps(&mut observed, round > 0, tried.machine);
         for row in steps.chunks(AT_ONCE) {
             if Instant::now() >= tried.until {
                 return Err(too_late());

@@ -38,6 +38,34 @@ pub struct Record {
     pub rehearsal_takes: Duration,
     /// Why it cannot be.
     pub no_rehearsal: Option<&'static str>,
+    /// Steps that begin so are refused in every rehearsal, and on the machine itself are not.
+    pub rehearsal_refuses: Option<&'static str>,
+}
+
+/// A network to try things in that has a will of its own.
+struct Strange(Box<dyn KernelPort>, &'static str);
+
+impl KernelPort for Strange {
+    fn observe_frame(&mut self, sysctls: &BTreeSet<SysctlName>) -> Result<Observed, KernelError> {
+        self.0.observe_frame(sysctls)
+    }
+    fn observe_servers(
+        &mut self,
+        service: &VirtualKey,
+    ) -> Result<Option<FlatMap<RealKey, ObservedReal>>, KernelError> {
+        self.0.observe_servers(service)
+    }
+    fn apply(&mut self, step: &Step) -> Result<(), KernelError> {
+        let action = step.to_string();
+        if !action.starts_with(self.1) {
+            return self.0.apply(step);
+        }
+        let fault = KernelFault {
+            errno: Some(95),
+            text: "EOPNOTSUPP".to_owned(),
+        };
+        Err(KernelError { action, fault })
+    }
 }
 
 impl RehearsalPort for Shared {
@@ -45,10 +73,17 @@ impl RehearsalPort for Shared {
         let mut record = self.0.lock().unwrap();
         record.rehearsals += 1;
         let (takes, impossible) = (record.rehearsal_takes, record.no_rehearsal);
+        let refuses = record.rehearsal_refuses;
         drop(record);
         std::thread::sleep(takes);
         match impossible {
-            None => FakeNetworks.enter(cards),
+            None => {
+                let network = FakeNetworks.enter(cards)?;
+                Ok(match refuses {
+                    Some(start) => Box::new(Strange(network, start)),
+                    None => network,
+                })
+            }
             Some(text) => Err(KernelError {
                 action: "make a network to try it in".to_owned(),
                 fault: KernelFault {
@@ -209,7 +244,8 @@ impl Appliance {
         self.dir.path().join("config").join(name)
     }
 
-    fn start_on(dir: tempfile::TempDir, kernel: FakeKernel) -> Appliance {
+    /// On a config volume that is there already.
+    pub fn start_on(dir: tempfile::TempDir, kernel: FakeKernel) -> Appliance {
         let config = dir.path().join("config");
         let record = Record {
             kernel,

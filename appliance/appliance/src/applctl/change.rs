@@ -88,7 +88,7 @@ fn may_cut_off(
         };
     }
     let report = DiffReport {
-        changes: costs(edited, context)?,
+        changes: costs(edited, invocation, context)?,
         ..lines
     };
     context.print(&render::report(&Response::Diff(report), &context.screen))?;
@@ -108,11 +108,12 @@ fn may_cut_off(
 }
 
 /// What the agent says that it would change, in sentences.
-fn costs(edited: &str, context: &Context<'_>) -> Result<Vec<ChangeReport>, Failure> {
+fn costs(edited: &str, invocation: &Invocation, context: &Context<'_>) -> Result<Vec<ChangeReport>, Failure> {
     let request = Request::ConfigDiff {
         from: None,
         to: None,
         text: Some(edited.to_owned()),
+        without_rehearsal: invocation.has(tree::WITHOUT_REHEARSAL),
     };
     match context.ask(&request)? {
         Response::Diff(report) => Ok(report.changes),

@@ -36,6 +36,7 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Respons
             from: kept(0),
             to: kept(1),
             text: None,
+            without_rehearsal: invocation.has(tree::WITHOUT_REHEARSAL),
         }),
         Action::ConfigHistory => context.ask(&Request::ConfigHistory),
         Action::ConfigRollback => context.ask(&Request::ConfigRollback {
@@ -53,6 +54,7 @@ pub fn terms(invocation: &Invocation, context: &Context<'_>) -> Terms {
         comment: invocation.text(tree::COMMENT).map(str::to_owned),
         by: context.who.to_owned(),
         over: None,
+        without_rehearsal: invocation.has(tree::WITHOUT_REHEARSAL),
     }
 }
 
@@ -81,13 +83,39 @@ fn check(file: Option<&String>, context: &Context<'_>) -> Result<Response, Failu
         let beside = context.places.config_directory();
         Ok(Response::Check(put::check(&read_config(path)?, &name, beside)))
     };
-    match file {
-        Some(file) => local(Path::new(file)),
-        None => match context.ask(&Request::ConfigCheck { text: None }) {
-            Err(failure) if failure.is_absence() => local(&context.places.config_file),
-            other => other,
+    let request = match file {
+        Some(file) => match another(Path::new(file), &local)? {
+            Ok(request) => request,
+            Err(verdict) => return Ok(*verdict),
         },
+        None => Request::ConfigCheck {
+            text: None,
+            name: None,
+        },
+    };
+    match context.ask(&request) {
+        Err(failure) if failure.is_absence() => {
+            local(file.map_or(&context.places.config_file, |file| Path::new(file)))
+        }
+        other => other,
     }
+}
+
+/// What the agent is asked of a file in which there is no fault to be seen; else the verdict.
+fn another(
+    path: &Path,
+    local: &dyn Fn(&Path) -> Result<Response, Failure>,
+) -> Result<Result<Request, Box<Response>>, Failure> {
+    let verdict = local(path)?;
+    let is_good = matches!(&verdict, Response::Check(check) if check.ok);
+    let text = String::from_utf8(read_config(path)?);
+    Ok(match text {
+        Ok(text) if is_good => Ok(Request::ConfigCheck {
+            text: Some(text),
+            name: path.file_name().map(|name| name.to_string_lossy().into_owned()),
+        }),
+        _ => Err(Box::new(verdict)),
+    })
 }
 
 /// Of a file that is too large only so much is read that it can be seen to be.

@@ -31,14 +31,19 @@ pub fn run(invocation: &Invocation, mut terms: Terms, context: &mut Context<'_>)
         false => pasted(json, context)?,
     };
     let text = verified(bytes, json, context)?;
+    let difference = |text| Request::ConfigImportDiff {
+        text,
+        without_rehearsal: terms.without_rehearsal,
+    };
     if invocation.has(tree::DRY_RUN) {
-        let difference = context.ask(&Request::ConfigImportDiff { text })?;
-        return answer(difference, json, context);
+        let shown = context.ask(&difference(text))?;
+        return answer(shown, json, context);
     }
     if context.input.is_terminal() && !json {
-        terms.over = lb_toml(context);
-        let difference = context.ask(&Request::ConfigImportDiff { text: text.clone() })?;
-        let verdict = answer(difference, false, context)?;
+        let over = lb_toml(context);
+        let shown = context.ask(&difference(text.clone()))?;
+        terms.over = over;
+        let verdict = answer(shown, false, context)?;
         if verdict == Verdict::Bad {
             return Ok(verdict);
         }

@@ -89,10 +89,9 @@ fn decide(context: &mut Context<'_>) -> Result<Decision, Failure> {
 
 fn put_in_force(text: String, context: &mut Context<'_>) -> Result<Verdict, Failure> {
     let terms = Terms {
-        confirm_ms: None,
         comment: Some("setup".to_owned()),
         by: context.who.to_owned(),
-        over: None,
+        ..Terms::default()
     };
     let response = context.ask(&Request::ConfigPut { text, terms })?;
     let verdict = answer(response, false, context)?;

@@ -181,6 +181,7 @@ pub const PCAP: &str = "--pcap";
 pub const WHOLE: &str = "--whole";
 pub const COMMENT: &str = "--comment";
 pub const WITHOUT_KEYS: &str = "--without-keys";
+pub const WITHOUT_REHEARSAL: &str = "--without-rehearsal";
 pub const DISK: &str = "--disk";
 
 const JSON_CHOICE: Choice = Choice {

@@ -20,6 +20,9 @@ pub struct Terms {
     /// The fingerprint of the lb.toml that was changed to make the text: it is put only in that one's place.
     #[serde(default)]
     pub over: Option<u64>,
+    /// The kernel is not asked before what it thinks of it.
+    #[serde(default)]
+    pub without_rehearsal: bool,
 }
 
 /// How a change has ended, so far.

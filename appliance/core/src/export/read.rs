@@ -28,13 +28,12 @@ pub fn read(bytes: &[u8], own: &str) -> Result<Export, Fault> {
             "it has {} bytes, and an import takes {MOST_BYTES} at most",
             bytes.len()
         );
-        return Err(Fault { line: 1, text });
+        return Err(Fault::at(1, text));
     }
     let text = str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        let text = format!("this is no text (UTF-8): {DAMAGED}");
-        Fault { line, text }
+        Fault::at(line, format!("this is no text (UTF-8): {DAMAGED}"))
     })?;
     let mut lines = Lines::new(text);
     let origin = head(&mut lines)?;
@@ -51,10 +50,7 @@ pub fn read(bytes: &[u8], own: &str) -> Result<Export, Fault> {
     end(&mut lines)?;
     let export = found.export(origin, own)?;
     // One export has one text: what is written otherwise is none of ours.
-    let unfit = |error| Fault {
-        line: 1,
-        text: format!("{error}; nothing of it is taken"),
-    };
+    let unfit = |error| Fault::at(1, format!("{error}; nothing of it is taken"));
     match export.is_text(text).map_err(unfit)? {
         true => Ok(export),
         false => Err(differs(text, &export.text().map_err(unfit)?)),
@@ -66,10 +62,10 @@ fn differs(text: &str, other: &str) -> Fault {
         .lines()
         .zip(other.lines())
         .take_while(|(one, two)| one == two);
-    Fault {
-        line: 1 + same.count(),
-        text: format!("this line is not as an export has it: {DAMAGED}"),
-    }
+    Fault::at(
+        1 + same.count(),
+        format!("this line is not as an export has it: {DAMAGED}"),
+    )
 }
 
 struct Lines<'t> {
@@ -105,10 +101,7 @@ impl<'t> Lines<'t> {
     }
 
     fn fault(&self, text: impl Into<String>) -> Fault {
-        Fault {
-            line: self.number,
-            text: text.into(),
-        }
+        Fault::at(self.number, text)
     }
 
     /// What stands behind this word in the next line.
@@ -146,7 +139,7 @@ fn head(lines: &mut Lines<'_>) -> Result<Origin, Fault> {
              this machine to that version first",
             quoted(&format!("{MAGIC} {format}"))
         );
-        return Err(Fault { line, text });
+        return Err(Fault::unknown(line, text));
     }
     Ok(Origin {
         version: lines.behind("version")?.to_owned(),
@@ -224,7 +217,7 @@ impl Found {
             return Ok(());
         };
         self.take(kind, part.name, content)
-            .map_err(|text| Fault { line: at, text })
+            .map_err(|text| Fault::at(at, text))
     }
 
     fn take(&mut self, kind: Kind, name: &str, content: Vec<u8>) -> Result<(), String> {
@@ -265,20 +258,17 @@ impl Found {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            return Err(Fault {
-                line: self.unknown_at,
-                text: format!(
+            return Err(Fault::unknown(
+                self.unknown_at,
+                format!(
                     "{}{more} is not known to this version ({own}), and would be lost; the export is of version {}: import it there, or bring this machine to \
                      that version first",
                     self.unknown.join(", "),
                     quoted(&origin.version)
                 ),
-            });
+            ));
         }
-        let missing = |what: &str| Fault {
-            line: 1,
-            text: format!("it has no part `{what}`; {DAMAGED}"),
-        };
+        let missing = |what: &str| Fault::at(1, format!("it has no part `{what}`; {DAMAGED}"));
         Ok(Export {
             origin,
             configuration: self.configuration.ok_or_else(|| missing("configuration"))?,
@@ -351,9 +341,6 @@ impl<'t> Part<'t> {
             true => String::new(),
             false => format!(" (to line {})", lines.end()),
         };
-        Fault {
-            line: *lines.start(),
-            text: format!("{name}{place} {says}: {DAMAGED}"),
-        }
+        Fault::at(*lines.start(), format!("{name}{place} {says}: {DAMAGED}"))
     }
 }

@@ -32,7 +32,7 @@ fn judge(input: &[u8]) -> Result<(), String> {
         format!("written and read it is something else\n{request:?}\n{read:?}")
     })?;
     match request {
-        Request::ConfigCheck { text: Some(text) } | Request::ConfigPut { text, .. } => {
+        Request::ConfigCheck { text: Some(text), .. } | Request::ConfigPut { text, .. } => {
             let _ = config::parse(&text).map_err(|faults| faults.render("lb.toml", &text));
         }
         Request::Probe { words, .. } => {

@@ -150,6 +150,8 @@ impl Gathering<'_, '_> {
             from: None,
             to: None,
             text: None,
+            // What it would do is shown, also where the kernel refuses a part of it.
+            without_rehearsal: true,
         };
         for (name, about, request) in [
             ("version.txt", "versions, and the slot", Request::Version),

@@ -112,10 +112,11 @@ fn persistence(report: &ApplyReport, screen: &Screen) -> String {
         .persist_fault
         .as_deref()
         .map_or_else(String::new, |f| format!(": {f}"));
-    let sentence = if report.applied {
-        format!("It is NOT saved and will be gone after a reboot{reason}")
-    } else {
-        format!("It could not be saved{reason}")
+    let sentence = match (report.applied, report.state) {
+        // It is lb.toml for who reads it now.
+        (true, ChangeState::Confirmed) => format!("It may be gone after a reboot{reason}"),
+        (true, _) => format!("It is NOT saved and will be gone after a reboot{reason}"),
+        (false, _) => format!("It could not be saved{reason}"),
     };
     paragraph(&format!("{}.", sentence.trim_end_matches('.')), Tone::Bad, screen)
 }

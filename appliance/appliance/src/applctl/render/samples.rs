@@ -511,6 +511,17 @@ pub fn apply_confirmed() -> ApplyReport {
     }
 }
 
+/// The disk has not said that it has it.
+pub fn apply_unsure() -> ApplyReport {
+    ApplyReport {
+        persisted: false,
+        persist_fault: Some(
+            "the disk has not said that it has it: cannot write /config/lb.toml: Input/output error".into(),
+        ),
+        ..apply_confirmed()
+    }
+}
+
 /// A trial is what `status` says first.
 pub fn status_pending() -> StatusReport {
     let mut report = status();

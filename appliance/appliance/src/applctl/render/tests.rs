@@ -58,6 +58,7 @@ fn reports() -> Vec<(&'static str, Response)> {
         ("status-pending.txt", Response::Status(samples::status_pending())),
         ("apply-pending.txt", Response::Apply(samples::apply_pending())),
         ("apply-confirmed.txt", Response::Apply(samples::apply_confirmed())),
+        ("apply-unsure.txt", Response::Apply(samples::apply_unsure())),
         ("history.txt", Response::History(samples::history())),
         ("history-none.txt", Response::History(HistoryReport::default())),
         ("diff.txt", Response::Diff(samples::diff())),

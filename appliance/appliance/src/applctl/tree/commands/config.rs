@@ -11,7 +11,7 @@ const NUMBER: Argument = Argument {
 const ANOTHER: Argument = Argument { name: "M", ..NUMBER };
 
 /// How a change is made.
-const TERMS: &[Choice] = &[CONFIRM_CHOICE, COMMENT_CHOICE, JSON_CHOICE];
+const TERMS: &[Choice] = &[CONFIRM_CHOICE, COMMENT_CHOICE, UNREHEARSED_CHOICE, JSON_CHOICE];
 
 const CONFIRM_CHOICE: Choice = Choice {
     name: CONFIRM,
@@ -24,6 +24,12 @@ const COMMENT_CHOICE: Choice = Choice {
     takes: Takes::Text,
 };
 
+const UNREHEARSED_CHOICE: Choice = Choice {
+    name: WITHOUT_REHEARSAL,
+    summary: "do not try it out before, also if the kernel refuses it",
+    takes: Takes::Nothing,
+};
+
 const DRY_CHOICE: Choice = Choice {
     name: DRY_RUN,
     summary: "show the changed lines, and change nothing",
@@ -31,7 +37,13 @@ const DRY_CHOICE: Choice = Choice {
 };
 
 /// How a change of single keys is made.
-const EDIT_TERMS: &[Choice] = &[DRY_CHOICE, CONFIRM_CHOICE, COMMENT_CHOICE, JSON_CHOICE];
+const EDIT_TERMS: &[Choice] = &[
+    DRY_CHOICE,
+    CONFIRM_CHOICE,
+    COMMENT_CHOICE,
+    UNREHEARSED_CHOICE,
+    JSON_CHOICE,
+];
 
 const DELETE_TERMS: &[Choice] = &[
     DRY_CHOICE,
@@ -42,6 +54,7 @@ const DELETE_TERMS: &[Choice] = &[
     },
     CONFIRM_CHOICE,
     COMMENT_CHOICE,
+    UNREHEARSED_CHOICE,
     JSON_CHOICE,
 ];
 
@@ -59,6 +72,7 @@ const IMPORT_TERMS: &[Choice] = &[
     },
     CONFIRM_CHOICE,
     COMMENT_CHOICE,
+    UNREHEARSED_CHOICE,
     JSON_CHOICE,
 ];
 
@@ -86,8 +100,8 @@ pub(super) const CONFIG: &[Command] = &[
         name: "check",
         action: Action::ConfigCheck,
         summary: "validate lb.toml, or another file; nothing is changed",
-        about: "Lists every fault with its place and what is allowed there. Of lb.toml itself the kernel is asked as well: what \
-                is new of it is tried in a network of its own.",
+        about: "Lists every fault with its place and what is allowed there. The kernel is asked as well: what is new of it is \
+                tried in a network of its own, as before every change.",
         arguments: &[Argument {
             name: "FILE",
             values: Values::File,
@@ -105,9 +119,10 @@ pub(super) const CONFIG: &[Command] = &[
         about: "Compares lb.toml with what is in force: in sentences with their costs, as the steps that would be carried \
                 out at once, and as text. It also reads the kernel, and shows what differs there from what is in force. \
                 With N: what `config rollback N` would change. With N and M: the difference of two texts. \
-                `returned` and `pending` stand for these texts, as for `config show`. Nothing is changed by it.",
+                `returned` and `pending` stand for these texts, as for `config show`. Nothing is changed by it. What the \
+                kernel refuses, as a change would be, is shown instead.",
         arguments: &[NUMBER, ANOTHER],
-        options: JSON_ONLY,
+        options: &[UNREHEARSED_CHOICE, JSON_CHOICE],
         examples: &[
             "config diff",
             "config diff 12",
@@ -126,7 +141,7 @@ pub(super) const CONFIG: &[Command] = &[
                 Ctrl-F finds (Ctrl-N again), Ctrl-Z undoes, Ctrl-Y redoes, Ctrl-K cuts the line, Ctrl-U puts it back, Tab \
                 completes a key, a table or a word, Ctrl-L asks the terminal for its size and draws anew. If the line is lost, or \
                 the machine starts anew, the next `config edit` offers the draft.",
-        options: &[CONFIRM_CHOICE, COMMENT_CHOICE],
+        options: &[CONFIRM_CHOICE, COMMENT_CHOICE, UNREHEARSED_CHOICE],
         examples: &["config edit", "config edit --comment \"new gateway\""],
         ..LEAF
     },

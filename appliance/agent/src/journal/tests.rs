@@ -62,9 +62,9 @@ fn an_import_replaces_all_of_it_and_leaves_nothing_else() {
     let (_dir, store) = volume();
     store.write(PENDING_FILE, b"new = 1\n").unwrap();
     store.write(PENDING, b"text").unwrap();
-    assert_eq!(commit(&store, &export()), Ok(None));
+    assert_eq!(commit(&store, &export()).unwrap(), None);
     is_new(&store);
-    assert_eq!(commit(&store, &export()), Ok(None));
+    assert_eq!(commit(&store, &export()).unwrap(), None);
     is_new(&store);
     assert_eq!(resume(&store), Replaced::default());
 }
@@ -127,7 +127,7 @@ fn a_disk_that_refuses_changes_nothing() {
     ] {
         let (dir, store) = volume();
         fs::create_dir(dir.path().join(refused)).unwrap();
-        let said = commit(&store, &export()).unwrap_err();
+        let said = commit(&store, &export()).unwrap_err().message;
         assert!(said.starts_with("nothing was changed: cannot write"), "{said}");
         is_old(&store);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), OLD.len() + 1);
@@ -155,7 +155,7 @@ fn no_file_takes_the_place_of_a_directory() {
         let _ = fs::remove_file(dir.path().join(name));
         fs::create_dir(dir.path().join(name)).unwrap();
         let before = fs::read_dir(dir.path()).unwrap().count();
-        let said = commit(&store, &export()).unwrap_err();
+        let said = commit(&store, &export()).unwrap_err().message;
         assert!(
             said.starts_with("nothing was changed: ") && said.contains("is a directory"),
             "{said}"
@@ -173,39 +173,83 @@ fn decided() -> (tempfile::TempDir, Store) {
     (dir, store)
 }
 
+/// Nothing but what was there before.
+fn nothing_else(store: &Store) {
+    is_old(store);
+    assert_eq!(fs::read_dir(store.path("")).unwrap().count(), OLD.len());
+}
+
+/// So many names have changed when the disk fails.
 #[test]
-fn an_import_that_fails_half_way_says_what_a_start_will_use() {
+fn an_import_that_fails_half_way_goes_back_whole() {
+    let export = export();
+    for done in 0..=contents(&export).count() + 2 {
+        let (_dir, store) = decided();
+        store.write(PENDING_FILE, b"new = 1\n").unwrap();
+        store.write(PENDING, b"text").unwrap();
+        let mut back = Back::default();
+        let mut steps = 0;
+        let put = put(&store, &export, |name| {
+            let refused = StoreError::Full {
+                path: store.path(name),
+            };
+            steps += 1;
+            if steps > done {
+                Err(refused)
+            } else {
+                back.keep(&store, name)
+            }
+        });
+        assert_eq!(put.is_ok(), done >= contents(&export).count() + 2);
+        let failed = undone(&store, &export, back, "EIO");
+        assert_eq!(failed.message, "nothing was changed: EIO");
+        // What is on trial is so still.
+        for name in [PENDING_FILE, PENDING] {
+            store.remove(name).unwrap();
+        }
+        nothing_else(&store);
+    }
+}
+
+#[test]
+fn what_cannot_go_back_is_told_and_goes_on_with_the_next_start() {
     let (dir, store) = decided();
-    fs::create_dir(dir.path().join("client.key")).unwrap();
-    let why = chain(&put(&store, &export()).unwrap_err());
-    assert!(store.holds("ca.pem", b"-----BEGIN NEW\n"));
-    let said = undone(&store, &export(), &why);
+    let mut back = Back::default();
+    put(&store, &export(), |name| back.keep(&store, name)).unwrap();
+    // No file takes the place of a directory.
+    fs::remove_file(dir.path().join("ca.pem")).unwrap();
+    fs::create_dir(dir.path().join("ca.pem")).unwrap();
+    let mut failed = undone(&store, &export(), back, "EIO");
     assert!(
-        said.contains("cannot write") && said.contains("a start uses lb.toml as it was before"),
-        "{said}"
+        failed.message.starts_with(
+            "the import is not complete: EIO; ca.pem of the import cannot be taken back: cannot write"
+        ) && failed.message.contains("the next start goes on with it"),
+        "{}",
+        failed.message
     );
-    assert!(!stays(&store) && store.holds(CONFIG_FILE, b"old = 1\n"));
-    // lb.toml is the new one: it has to be completed.
-    let (_dir, store) = decided();
-    put(&store, &export()).unwrap();
-    let said = undone(&store, &export(), "EIO");
-    assert!(
-        said.contains("the next start goes on with it") && stays(&store),
-        "{said}"
-    );
-    assert!(resume(&store).taken.is_some());
-    is_new(&store);
+    assert!(stays(&store) && store.holds(CONFIG_FILE, b"old = 1\n"));
+    // It is tried again when what was on trial returns.
+    fs::remove_dir(dir.path().join("ca.pem")).unwrap();
+    assert_eq!(failed.back.go(&store), Ok(()));
+    assert_eq!(withdraw(&store), Ok(()));
+    nothing_else(&store);
     // The journal cannot be removed.
     let (dir, store) = volume();
     fs::create_dir(dir.path().join(JOURNAL)).unwrap();
-    let said = undone(&store, &export(), "EIO");
-    assert!(said.contains("the next start goes on with it"), "{said}");
+    let said = undone(&store, &export(), Back::default(), "EIO").message;
+    assert!(
+        said.contains("its journal stays") && said.contains("the next start goes on with it"),
+        "{said}"
+    );
     let said = clear(&store).unwrap_err();
     assert!(
         said.starts_with("the import is complete, but its journal stays"),
         "{said}"
     );
-    let said = give_up(&store).unwrap_err();
+    let said = instead(&store, || -> Result<(), ()> {
+        panic!("nothing is to be changed")
+    })
+    .unwrap_err();
     assert!(said.contains("cannot be given up"), "{said}");
 }
 
@@ -223,15 +267,60 @@ fn what_is_written_of_the_journal_does_not_stay_when_it_fails() {
 }
 
 #[test]
-fn what_comes_later_gives_it_up_with_what_it_would_have_confirmed() {
+fn what_comes_later_gives_it_up_and_what_fails_keeps_it() {
     let (_dir, store) = decided();
-    store.write(PENDING_FILE, b"new = 1\n").unwrap();
-    assert_eq!(give_up(&store), Ok(true));
-    assert_eq!(give_up(&store), Ok(false));
-    assert!(!store.path(PENDING_FILE).exists());
+    let (changed, told) = instead(&store, || Err::<(), _>("no room")).unwrap();
+    assert_eq!((changed, told), (Err("no room"), None));
+    assert!(is_there(&store, JOURNAL) && !is_there(&store, ASIDE));
+    // The power goes in between.
+    store.rename(JOURNAL, ASIDE).unwrap();
+    assert!(stays(&store));
+    assert!(resume(&store).taken.is_some());
+    is_new(&store);
+    let (_dir, store) = decided();
+    let (changed, told) = instead(&store, || Ok::<_, ()>(1)).unwrap();
+    assert_eq!((changed, told.as_deref()), (Ok(1), Some(GIVEN_UP)));
+    assert_eq!(instead(&store, || Ok::<_, ()>(1)), Ok((Ok(1), None)));
     assert_eq!(resume(&store), Replaced::default());
-    is_old(&store);
-    assert_eq!(fs::read_dir(store.path("")).unwrap().count(), OLD.len());
+    nothing_else(&store);
+    // One that was to be given up does not come after a later one.
+    let (_dir, store) = decided();
+    store.rename(JOURNAL, ASIDE).unwrap();
+    let mut later = export();
+    later.configuration = "later = 1\n".to_owned();
+    store.write(JOURNAL, later.text().unwrap().as_bytes()).unwrap();
+    assert!(resume(&store).taken.is_some());
+    assert_eq!(resume(&store), Replaced::default());
+    assert!(store.holds(CONFIG_FILE, b"later = 1\n"));
+}
+
+/// It is whole, and only a later version knows what it is.
+#[test]
+fn a_journal_of_another_version_is_left_alone() {
+    let (_dir, store) = decided();
+    let text = export().text().unwrap().replacen("lb-export 1", "lb-export 2", 1);
+    store.write(JOURNAL, text.as_bytes()).unwrap();
+    for _ in 0..2 {
+        let told = resume(&store).problem.unwrap();
+        assert!(
+            told.starts_with(NOT_COMPLETE)
+                && told.contains("is of another version, and is left alone")
+                && told.contains("`config apply` gives it up"),
+            "{told}"
+        );
+        is_old(&store);
+        assert!(store.holds(JOURNAL, text.as_bytes()));
+        assert!(store.is_staged("client.key"), "what it has staged stays");
+    }
+    let said = refusal(&store).unwrap_err();
+    assert!(
+        said.starts_with("nothing was changed: another import waits; it is of another version"),
+        "{said}"
+    );
+    assert!(instead(&store, || Ok::<_, ()>(())).unwrap().1.is_some());
+    assert_eq!(refusal(&store), Ok(()));
+    resume(&store);
+    nothing_else(&store);
 }
 
 /// A full volume has no room for a second copy.
