@@ -1,9 +1,29 @@
-//! What routers and hosts say about packets that did not arrive (RFC 792, RFC 1122, RFC 1812, RFC 4443), in words.
-//! Must not: read packets.
+//! Echoes and their replies as messages, and what routers and hosts say about packets that did not arrive (RFC 792, RFC 1122, RFC 1812,
+//! RFC 4443), in words. Must not: send or receive, or know the IP packets around.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+/// Type, code, checksum, identifier, sequence number (bytes).
+pub const ECHO_HEADER: usize = 8;
+/// By family: IPv4, IPv6.
+const ECHO: [u8; 2] = [8, 128];
+const ECHO_REPLY: [u8; 2] = [0, 129];
+
+/// An echo for a socket of pings: the kernel fills in the checksum and the identifier.
+pub fn echo(v6: bool, sequence: u16, data: impl IntoIterator<Item = u8>) -> Vec<u8> {
+    let [high, low] = sequence.to_be_bytes();
+    let header = [ECHO[usize::from(v6)], 0, 0, 0, 0, 0, high, low];
+    header.into_iter().chain(data).collect()
+}
+
+/// The sequence number and the data of a message, if it is the reply to an echo.
+pub fn echo_reply(v6: bool, message: &[u8]) -> Option<(u16, &[u8])> {
+    let (header, data) = message.split_first_chunk::<ECHO_HEADER>()?;
+    let sequence = u16::from_be_bytes([header[6], header[7]]);
+    (header[0] == ECHO_REPLY[usize::from(v6)]).then_some((sequence, data))
+}
 
 /// An ICMP or ICMPv6 error, by its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -74,6 +94,20 @@ impl fmt::Display for IcmpError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_echo_comes_back_as_its_reply_alone() {
+        for v6 in [false, true] {
+            let sent = echo(v6, 0x0102, *b"data");
+            assert_eq!(sent.len(), ECHO_HEADER + 4);
+            assert_eq!(echo_reply(v6, &sent), None, "a question is no answer");
+            let mut back = sent;
+            back[0] = if v6 { 129 } else { 0 };
+            assert_eq!(echo_reply(v6, &back), Some((0x0102, &b"data"[..])));
+            assert_eq!(echo_reply(!v6, &back), None);
+            assert_eq!(echo_reply(v6, &back[..7]), None);
+        }
+    }
 
     #[test]
     fn errors_have_words_or_at_least_their_numbers() {

@@ -44,5 +44,6 @@ pub mod secrets;
 pub mod seed;
 pub mod setup;
 pub mod suggest;
+pub mod syn;
 pub mod trace;
 pub mod traffic;

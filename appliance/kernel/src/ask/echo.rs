@@ -8,16 +8,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use lb_core::echo::Heard;
+use lb_core::icmp::{self, ECHO_HEADER};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::said::{self, Entry};
 
-/// Type, code, checksum, identifier, sequence number.
-const HEADER: usize = 8;
-const ECHO: u8 = 8;
-const ECHO_V6: u8 = 128;
-const REPLY: u8 = 0;
-const REPLY_V6: u8 = 129;
 /// A route that is refused by the receiver's queue is an error of the packet, not of the socket.
 const MOST: usize = 65_535;
 
@@ -54,13 +49,7 @@ impl EchoSocket {
 
     /// With so many bytes behind the header. `false`: it is too big for the path, which [`heard`](Self::heard) tells.
     pub fn send(&self, sequence: u16, size: usize) -> io::Result<bool> {
-        let mut message = vec![0u8; HEADER + size];
-        message[0] = if self.target.is_ipv4() { ECHO } else { ECHO_V6 };
-        message[6..HEADER].copy_from_slice(&sequence.to_be_bytes());
-        let bytes = message[HEADER..].iter_mut();
-        bytes
-            .zip((0..=u8::MAX).cycle())
-            .for_each(|(byte, value)| *byte = value);
+        let message = icmp::echo(self.target.is_ipv6(), sequence, (0..=u8::MAX).cycle().take(size));
         let to = SocketAddr::new(self.target, 0).into();
         // What an echo before it was told comes first, once.
         for _ in 0..2 {
@@ -100,9 +89,8 @@ impl EchoSocket {
     }
 
     fn reply(&self, message: &[u8], from: IpAddr) -> Option<Heard> {
-        let kind = if self.target.is_ipv4() { REPLY } else { REPLY_V6 };
-        let sequence = message.get(6..HEADER)?.try_into().ok().map(u16::from_be_bytes)?;
-        (message[0] == kind).then_some(Heard::Reply {
+        let (sequence, _) = icmp::echo_reply(self.target.is_ipv6(), message)?;
+        Some(Heard::Reply {
             from,
             sequence,
             length: message.len(),
@@ -118,7 +106,10 @@ impl AsFd for EchoSocket {
 
 /// What was sent comes back from its ICMP header on; of what did not leave nothing does.
 fn error(entry: Entry, unsent: u16) -> Heard {
-    let number = entry.sent.get(6..HEADER).and_then(|bytes| bytes.try_into().ok());
+    let number = entry
+        .sent
+        .get(6..ECHO_HEADER)
+        .and_then(|bytes| bytes.try_into().ok());
     let sequence = number.filter(|_| entry.from.is_some()).map(u16::from_be_bytes);
     Heard::Error {
         from: entry.from,

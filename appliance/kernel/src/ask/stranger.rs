@@ -7,9 +7,10 @@ use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use etherparse::{NetSlice, PacketBuilder, PacketBuilderStep, SlicedPacket, TransportSlice};
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use lb_core::model::RealKey;
 use lb_core::observed::WayBack;
+use lb_core::syn::{Packet, Syn};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::packet::{self, ETH_P_IP, ETH_P_IPV6};
@@ -21,16 +22,13 @@ const AGAIN: Duration = Duration::from_millis(250);
 const WAIT: Duration = Duration::from_millis(750);
 /// The first of the ports that the stranger speaks from, one for each server.
 const FIRST_PORT: u16 = 40_000;
-const TTL: u8 = 64;
-const WINDOW: u16 = 64_240;
 /// What senders begin with: by how much less a packet arrives is how many routers it has passed.
 const INITIAL_TTLS: [u8; 3] = [64, 128, 255];
 
 /// One server that is asked.
 struct Question {
     server: RealKey,
-    port: u16,
-    sequence: u32,
+    syn: Syn,
 }
 
 /// A SYN-ACK or RST of a server.
@@ -55,13 +53,17 @@ pub(crate) fn ways_back(stranger: IpAddr, servers: &[RealKey]) -> io::Result<BTr
         .zip(servers)
         .map(|(number, server)| Question {
             server: *server,
-            port: FIRST_PORT + number,
-            sequence: seed.wrapping_add(u32::from(number) << 16),
+            syn: Syn {
+                source: stranger,
+                port: FIRST_PORT + number,
+                target: SocketAddr::new(server.address, server.port),
+                sequence: seed.wrapping_add(u32::from(number) << 16),
+            },
         })
         .collect();
     let mut ways = BTreeMap::new();
     for question in &questions {
-        if send(&sender, stranger, question, Syn::Asks).is_ok() {
+        if question.ask(&sender).is_ok() {
             ways.insert(question.server, WayBack::Nowhere);
         }
     }
@@ -69,17 +71,14 @@ pub(crate) fn ways_back(stranger: IpAddr, servers: &[RealKey]) -> io::Result<BTr
     for end in [begun + AGAIN, begun + WAIT] {
         for question in questions.iter().filter(|_| end != begun + AGAIN) {
             if ways.get(&question.server) == Some(&WayBack::Nowhere) {
-                let _ = send(&sender, stranger, question, Syn::Asks);
+                let _ = question.ask(&sender);
             }
         }
         listen(&listener, end, |answer| {
-            let Some(question) = questions
-                .iter()
-                .find(|question| question.is_answered_by(stranger, answer))
-            else {
+            let Some(question) = questions.iter().find(|question| question.is_answered_by(answer)) else {
                 return false;
             };
-            let _ = send(&sender, stranger, question, Syn::TakenBack);
+            let _ = send(&sender, question.syn.taken_back(), question.server.address);
             ways.insert(question.server, WayBack::Through { hops: answer.hops });
             ways.values().all(|way| *way != WayBack::Nowhere)
         })?;
@@ -88,40 +87,23 @@ pub(crate) fn ways_back(stranger: IpAddr, servers: &[RealKey]) -> io::Result<BTr
 }
 
 impl Question {
-    fn is_answered_by(&self, stranger: IpAddr, answer: &Answer) -> bool {
-        answer.from == SocketAddr::new(self.server.address, self.server.port)
-            && answer.to == SocketAddr::new(stranger, self.port)
-            && answer.acknowledged == self.sequence.wrapping_add(1)
+    fn ask(&self, socket: &Socket) -> io::Result<()> {
+        send(socket, self.syn.packet(), self.server.address)
+    }
+
+    fn is_answered_by(&self, answer: &Answer) -> bool {
+        let syn = &self.syn;
+        answer.from == syn.target
+            && answer.to == SocketAddr::new(syn.source, syn.port)
+            && answer.acknowledged == syn.sequence.wrapping_add(1)
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Syn {
-    Asks,
-    TakenBack,
-}
-
-fn send(socket: &Socket, stranger: IpAddr, question: &Question, syn: Syn) -> io::Result<()> {
-    let packet = packet(stranger, question, syn)?;
+fn send(socket: &Socket, packet: Option<Packet>, to: IpAddr) -> io::Result<()> {
+    let packet = packet.ok_or(io::ErrorKind::InvalidInput)?;
     // The port of a raw socket's address means nothing, and for IPv6 it has to be none.
-    socket.send_to(&packet, &SocketAddr::new(question.server.address, 0).into())?;
+    socket.send_to(packet.bytes(), &SocketAddr::new(to, 0).into())?;
     Ok(())
-}
-
-fn packet(stranger: IpAddr, question: &Question, syn: Syn) -> io::Result<Vec<u8>> {
-    let ip: PacketBuilderStep<_> = match (stranger, question.server.address) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => PacketBuilder::ipv4(from.octets(), to.octets(), TTL),
-        (IpAddr::V6(from), IpAddr::V6(to)) => PacketBuilder::ipv6(from.octets(), to.octets(), TTL),
-        _ => return Err(io::Error::from(io::ErrorKind::InvalidInput)),
-    };
-    let (from, to) = (question.port, question.server.port);
-    let tcp = match syn {
-        Syn::Asks => ip.tcp(from, to, question.sequence, WINDOW).syn(),
-        Syn::TakenBack => ip.tcp(from, to, question.sequence.wrapping_add(1), 0).rst(),
-    };
-    let mut bytes = Vec::with_capacity(tcp.size(0));
-    tcp.write(&mut bytes, &[]).map_err(io::Error::other)?;
-    Ok(bytes)
 }
 
 /// Hands on the answers of servers until the time is over, or `enough` says so.
@@ -185,15 +167,19 @@ fn answer(bytes: &[u8]) -> Option<Answer> {
 mod tests {
     use super::*;
 
-    fn question(server: &str) -> Question {
-        let server: SocketAddr = server.parse().unwrap();
+    fn question(stranger: IpAddr, server: &str) -> Question {
+        let target: SocketAddr = server.parse().unwrap();
         Question {
             server: RealKey {
-                address: server.ip(),
-                port: server.port(),
+                address: target.ip(),
+                port: target.port(),
             },
-            port: 40_007,
-            sequence: u32::MAX,
+            syn: Syn {
+                source: stranger,
+                port: 40_007,
+                target,
+                sequence: u32::MAX,
+            },
         }
     }
 
@@ -204,19 +190,17 @@ mod tests {
             ("2001:db8::1", "[fd00::11]:30080", "2001:db8::2"),
         ] {
             let (stranger, other): (IpAddr, IpAddr) = (stranger.parse().unwrap(), other.parse().unwrap());
-            let question = question(server);
-            let syn = packet(stranger, &question, Syn::Asks).unwrap();
-            assert_eq!(answer(&syn), None, "a question is no answer");
+            let asked = question(stranger, server);
+            let syn = asked.syn.packet().unwrap();
+            assert_eq!(answer(syn.bytes()), None, "a question is no answer");
             // The server's answer: the same the other way round.
-            let there = Question {
-                server: RealKey {
-                    address: stranger,
-                    port: 40_007,
-                },
-                port: question.server.port,
+            let there = Syn {
+                source: asked.server.address,
+                port: asked.server.port,
+                target: SocketAddr::new(stranger, asked.syn.port),
                 sequence: 9,
             };
-            let mut back = packet(question.server.address, &there, Syn::Asks).unwrap();
+            let mut back = there.packet().unwrap().bytes().to_vec();
             let (ttl_at, tcp_at) = if stranger.is_ipv4() { (8, 20) } else { (7, 40) };
             back[ttl_at] = 61;
             // Flags SYN and ACK, and what is acknowledged: RFC 9293, section 3.1.
@@ -224,11 +208,11 @@ mod tests {
             back[tcp_at + 8..tcp_at + 12].copy_from_slice(&0u32.to_be_bytes());
             let seen = answer(&back).unwrap();
             assert_eq!(seen.hops, 3);
-            assert!(question.is_answered_by(stranger, &seen));
-            assert!(!question.is_answered_by(other, &seen));
+            assert!(asked.is_answered_by(&seen));
+            assert!(!question(other, server).is_answered_by(&seen));
             back[tcp_at + 11] = 1;
             assert!(
-                !question.is_answered_by(stranger, &answer(&back).unwrap()),
+                !asked.is_answered_by(&answer(&back).unwrap()),
                 "not what was asked"
             );
             for cut in 0..back.len() {

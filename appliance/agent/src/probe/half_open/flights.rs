@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use lb_core::check::PROBE_PORTS;
-
-use super::segment::Syn;
+use lb_core::syn::Syn;
 
 /// Turns that fall into one of these come together, at its end.
 pub const SLOT: Duration = Duration::from_millis(10);

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use lb_core::health::Outcome;
 use lb_core::model::MacAddress;
 use lb_core::ports::{Frame, FramePort};
+use lb_core::syn::{Packet, Syn};
 use rustix::io::Errno;
 use socket2::Domain;
 
@@ -28,7 +29,7 @@ use self::hops::Hops;
 use self::ports::Ports;
 use self::raw::Raw;
 pub use self::routes::Route;
-use self::segment::{Answer, Packet, Quote, Syn};
+use self::segment::{Answer, Quote};
 use super::{Way, classify, late};
 
 /// A SYN without an answer is sent again after this, and then after twice as long (RFC 6298, as the kernel's own).

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use lb_core::check::PROBE_PORTS;
+use lb_core::syn::Packet;
 use nix::errno::Errno;
 use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::{
@@ -18,7 +19,7 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::segment::{Answer, Packet, Quote};
+use super::segment::{Answer, Quote};
 
 /// Answers that are read with one call.
 const LOOK: usize = 16;
