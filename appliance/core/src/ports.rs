@@ -140,13 +140,13 @@ pub trait LinkEvents: Send {
 }
 
 /// Sends packets of this machine's own as frames, past its routes, its filter and its tracking; the kernel says where to.
-/// It answers at once: the holder may be the loop.
+/// It answers at once, and waits for no lock that who changes the network holds: the holder may be the loop.
 pub trait FramePort: Send + fmt::Debug {
     /// The neighbour that gets what goes from this address of ours to that one. `None`: there is none, or not on an Ethernet link.
     fn next_hop(&mut self, from: IpAddr, to: IpAddr) -> Option<NextHop>;
 
-    /// What the kernel would send to now, without asking the neighbour. `None`: it would have to ask first.
-    fn ethernet_address(&mut self, hop: &NextHop) -> Option<MacAddress>;
+    /// All neighbours of one family on the link with this index that the kernel would send to now, without asking them first.
+    fn neighbours(&mut self, index: u32, is_v4: bool, tell: &mut dyn FnMut(IpAddr, MacAddress));
 
     /// Sends them in their order; how many have left. The one after those could not, and none after it was tried.
     fn send(&mut self, frames: &[Frame<'_>]) -> usize;

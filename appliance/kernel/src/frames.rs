@@ -1,7 +1,9 @@
 //! Packets of the machine's own that leave as frames: a packet socket that sends and receives nothing, and the two questions to the kernel's
-//! routes and neighbours that an Ethernet header takes. What is sent passes by routes, netfilter, tracking and IPVS.
+//! routes and neighbours (`neighbours`) that an Ethernet header takes. What is sent passes by routes, netfilter, tracking and IPVS.
 //! It goes through the link's queue all the same: what goes past that (PACKET_QDISC_BYPASS), no capture sees.
-//! Must not: know what is sent, or remember what the kernel has said.
+//! Must not: know what is sent, remember what the kernel has said, or ask what it answers under RTNL: that may be held for a second.
+
+mod neighbours;
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -14,14 +16,11 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket as Netlink, SocketAddr};
 use nix::sys::socket::{LinkAddr, MsgFlags, MultiHeaders, sendmmsg};
 use rtnetlink::RouteMessageBuilder;
-use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState as Nud,
-};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteType, RouteVia};
 use socket2::{Domain, Socket, Type};
 
+use self::neighbours::Neighbours;
 use crate::fault;
 use crate::links::ip;
 use crate::packet::{self, ETH_P_IP, ETH_P_IPV6};
@@ -30,17 +29,19 @@ use crate::packet::{self, ETH_P_IP, ETH_P_IPV6};
 const BATCH: usize = 32;
 /// For the answer to one question.
 const LOOKS: usize = 8;
-/// More than one answer about a route or a neighbour takes (bytes).
+/// More than one answer about a route takes (bytes).
 const ANSWER: usize = 4096;
 
 /// Works in the network namespace in which it was opened.
 #[derive(Debug)]
 pub struct FrameSocket {
     socket: Socket,
+    /// For routes: the kernel looks for these without RTNL (RTNL_FLAG_DOIT_UNLOCKED of RTM_GETROUTE, in both families).
     netlink: Netlink,
     answer: Vec<u8>,
     /// Of the last question.
     number: u32,
+    neighbours: Neighbours,
 }
 
 impl FrameSocket {
@@ -48,14 +49,12 @@ impl FrameSocket {
         let open = || -> io::Result<FrameSocket> {
             // Protocol 0: it receives nothing. The kernel writes the Ethernet header.
             let socket = Socket::new(Domain::PACKET, Type::DGRAM.nonblocking(), None)?;
-            let mut netlink = Netlink::new(NETLINK_ROUTE)?;
-            netlink.bind_auto()?;
-            netlink.connect(&SocketAddr::new(0, 0))?;
             Ok(FrameSocket {
                 socket,
-                netlink,
+                netlink: connected()?,
                 answer: Vec::new(),
                 number: 0,
+                neighbours: Neighbours::new(connected()?),
             })
         };
         open().map_err(|error| fault::during("open a packet socket", fault::from_io(&error)))
@@ -118,18 +117,10 @@ impl FramePort for FrameSocket {
         }
     }
 
-    fn ethernet_address(&mut self, hop: &NextHop) -> Option<MacAddress> {
-        let mut question = NeighbourMessage::default();
-        question.header.family = match hop.address {
-            IpAddr::V4(_) => AddressFamily::Inet,
-            IpAddr::V6(_) => AddressFamily::Inet6,
-        };
-        question.header.ifindex = hop.index;
-        let address = NeighbourAttribute::Destination(NeighbourAddress::from(hop.address));
-        question.attributes.push(address);
-        match self.ask(RouteNetlinkMessage::GetNeighbour(question))? {
-            RouteNetlinkMessage::NewNeighbour(neighbour) => address_of(&neighbour),
-            _ => None,
+    fn neighbours(&mut self, index: u32, is_v4: bool, tell: &mut dyn FnMut(IpAddr, MacAddress)) {
+        // Who is not told of is asked by the kernel itself.
+        if let Err(error) = self.neighbours.read(index, is_v4, tell) {
+            log::debug!("cannot read the neighbours of link {index}: {error}");
         }
     }
 
@@ -146,6 +137,14 @@ impl FramePort for FrameSocket {
         }
         sent
     }
+}
+
+/// To the kernel.
+fn connected() -> io::Result<Netlink> {
+    let mut netlink = Netlink::new(NETLINK_ROUTE)?;
+    netlink.bind_auto()?;
+    netlink.connect(&SocketAddr::new(0, 0))?;
+    Ok(netlink)
 }
 
 fn ethertype(packet: &[u8]) -> u16 {
@@ -172,18 +171,4 @@ fn hop(route: &RouteMessage, to: IpAddr) -> Option<NextHop> {
         }
     }
     index.map(|index| NextHop { index, address })
-}
-
-/// Entries of links where nobody is asked, such as tunnels and the loopback, have no address of a neighbour.
-fn address_of(neighbour: &NeighbourMessage) -> Option<MacAddress> {
-    let is_known = matches!(
-        neighbour.header.state,
-        Nud::Reachable | Nud::Stale | Nud::Delay | Nud::Probe | Nud::Permanent
-    );
-    let mut attributes = neighbour.attributes.iter();
-    let address = attributes.find_map(|attribute| match attribute {
-        NeighbourAttribute::LinkLayerAddress(bytes) => bytes.as_slice().try_into().ok(),
-        _ => None,
-    });
-    address.map(MacAddress).filter(|_| is_known)
 }

@@ -3,6 +3,7 @@
 
 mod namespace;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
@@ -35,6 +36,17 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
+/// What the kernel would send to now.
+fn ethernet_address(socket: &mut FrameSocket, hop: &NextHop) -> Option<MacAddress> {
+    let mut found = None;
+    socket.neighbours(hop.index, hop.address.is_ipv4(), &mut |address, ethernet| {
+        if address == hop.address {
+            assert_eq!(found.replace(ethernet), None, "{address} is told of twice");
+        }
+    });
+    found
+}
+
 /// As the kernel would ask for it.
 fn knock(socket: &mut FrameSocket, hop: &NextHop) -> MacAddress {
     let any = if hop.address.is_ipv4() {
@@ -48,7 +60,7 @@ fn knock(socket: &mut FrameSocket, hop: &NextHop) -> MacAddress {
         .unwrap();
     let mut found = None;
     for _ in 0..1_000 {
-        found = socket.ethernet_address(hop);
+        found = ethernet_address(socket, hop);
         if found.is_some() {
             break;
         }
@@ -94,15 +106,55 @@ isolated! {
         let theirs = peer.sh("ip -br link show there");
         for (from, to) in [("10.1.0.1", "10.1.0.2"), ("fd01::1", "fd01::2")] {
             let hop = socket.next_hop(ip(from), ip(to)).unwrap();
-            assert_eq!(socket.ethernet_address(&hop), None);
+            assert_eq!(ethernet_address(&mut socket, &hop), None);
             let heard = knock(&mut socket, &hop).to_string();
             assert!(theirs.contains(&heard), "{heard} in {theirs}");
             let other = NextHop { index: 1, ..hop };
-            assert_eq!(socket.ethernet_address(&other), None, "on the loopback");
+            assert_eq!(ethernet_address(&mut socket, &other), None, "on the loopback");
         }
         sh("ip neighbour replace 10.1.0.2 lladdr 02:00:00:00:00:09 dev br0");
         let hop = socket.next_hop(ip("10.1.0.1"), ip("10.1.0.2")).unwrap();
-        assert_eq!(socket.ethernet_address(&hop), Some(MacAddress([2, 0, 0, 0, 0, 9])));
+        assert_eq!(ethernet_address(&mut socket, &hop), Some(MacAddress([2, 0, 0, 0, 0, 9])));
+    }
+
+    /// More than the kernel tells in one part.
+    fn all_neighbours_of_a_link_are_told_of_and_no_others() {
+        let _peer = beside();
+        sh("ip link add br1 type bridge; ip link set br1 up");
+        let (mut batch, mut wanted) = (String::new(), BTreeSet::new());
+        for number in 1..=3_000u16 {
+            let [high, low] = number.to_be_bytes();
+            let ethernet = format!("02:00:00:00:{high:02x}:{low:02x}");
+            for (address, dev) in [
+                (format!("10.1.{}.{low}", 100 + high), "br0"),
+                (format!("fd01::1:{number:x}"), "br0"),
+                (format!("10.1.{}.{low}", 100 + high), "br1"),
+            ] {
+                batch += &format!("neighbour add {address} lladdr {ethernet} nud permanent dev {dev}\n");
+                if dev == "br0" {
+                    wanted.insert((ip(&address), MacAddress([2, 0, 0, 0, high, low])));
+                }
+            }
+        }
+        let file = std::env::temp_dir().join(format!("neighbours-{}", std::process::id()));
+        std::fs::write(&file, batch).unwrap();
+        sh(&format!("ip -batch {}; rm {0}", file.display()));
+        let mut socket = FrameSocket::open().unwrap();
+        let index = if_nametoindex("br0").unwrap();
+        for round in 0..3 {
+            let mut found = BTreeSet::new();
+            for is_v4 in [true, false] {
+                socket.neighbours(index, is_v4, &mut |address, ethernet| {
+                    assert_eq!(address.is_ipv4(), is_v4);
+                    // The peer may have spoken by itself.
+                    if ethernet.0.starts_with(&[2, 0, 0, 0]) {
+                        assert!(found.insert((address, ethernet)), "{address} is told of twice");
+                    }
+                });
+            }
+            assert_eq!(found, wanted, "{round}");
+        }
+        socket.neighbours(index + 1_000, true, &mut |address, _| panic!("{address} on no link"));
     }
 
     fn frames_arrive_past_what_the_kernel_does_with_packets_of_its_own() {

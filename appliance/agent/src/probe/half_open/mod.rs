@@ -174,7 +174,9 @@ impl<A> HalfOpen<A> {
 
     fn through(&mut self, hop: u16, now: Instant) -> Option<(u32, MacAddress)> {
         let frames = self.frames.as_mut()?;
-        self.hops.at(hop, now, |hop| frames.ethernet_address(hop))
+        self.hops.at(hop, now, |side, tell| {
+            frames.neighbours(side.index, side.is_v4, tell)
+        })
     }
 
     /// The first in the target's order from which nothing is on its way there.

@@ -413,9 +413,11 @@ impl FramePort for Nowhere {
         })
     }
 
-    fn ethernet_address(&mut self, _hop: &NextHop) -> Option<MacAddress> {
+    fn neighbours(&mut self, _index: u32, is_v4: bool, tell: &mut dyn FnMut(IpAddr, MacAddress)) {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        Some(MacAddress([2; 6]))
+        let all: Vec<SocketAddr> = BOTH.iter().map(|both| both.parse().unwrap()).collect();
+        let all = all.iter().filter(|target| target.is_ipv4() == is_v4);
+        all.for_each(|target| tell(target.ip(), MacAddress([2; 6])));
     }
 
     fn send(&mut self, frames: &[Frame<'_>]) -> usize {
@@ -513,8 +515,8 @@ impl FramePort for Stranger {
         Nowhere::default().next_hop(from, to)
     }
 
-    fn ethernet_address(&mut self, hop: &NextHop) -> Option<MacAddress> {
-        Nowhere::default().ethernet_address(hop)
+    fn neighbours(&mut self, index: u32, is_v4: bool, tell: &mut dyn FnMut(IpAddr, MacAddress)) {
+        Nowhere::default().neighbours(index, is_v4, tell);
     }
 
     fn send(&mut self, frames: &[Frame<'_>]) -> usize {
@@ -555,6 +557,10 @@ fn a_frame_that_is_refused_is_followed_by_a_syn_of_the_kernels_way() {
                 let (mut half_open, _) = HalfOpen::open(Instant::now(), Some(Box::new(stranger)));
                 let latencies = rounds(&mut half_open, &BOTH[..1], 3).await;
                 assert!(latencies.iter().all(|latency| *latency < SECOND), "{latencies:?}");
+                // Who is doubted is not believed before another look, of which there is one in a second.
+                assert_eq!(refused.load(Ordering::Relaxed), 1);
+                tokio::time::sleep(SECOND).await;
+                rounds(&mut half_open, &BOTH[..1], 2).await;
                 assert_eq!(refused.load(Ordering::Relaxed), 2);
                 // Whom the kernel asks as well is believed.
                 drop(listener);
