@@ -172,13 +172,14 @@ pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
         })
         .ok();
     let rehearsals = Rehearsals::new(ports.rehearsal);
-    let tcp_checks = TcpChecks::open(Instant::now(), ports.frames)?;
+    let machine = system::machine();
+    let tcp_checks = TcpChecks::open(Instant::now(), machine.cookie, ports.frames)?;
     let mut engine = Engine::new(
         places,
         jobs,
         events,
         activity,
-        (rehearsals, tcp_checks, ports.give_back),
+        (machine, rehearsals, tcp_checks, ports.give_back),
     )?;
     engine.start_pass(Instant::now());
     loop {
@@ -210,7 +211,7 @@ impl Engine {
         jobs: std_mpsc::Sender<Job>,
         events: mpsc::Sender<Event>,
         activity: SharedActivity,
-        (rehearsals, tcp_checks, give_back): (Rehearsals, TcpChecks<Asker>, fn()),
+        (machine, rehearsals, tcp_checks, give_back): (Machine, Rehearsals, TcpChecks<Asker>, fn()),
     ) -> io::Result<Engine> {
         let now = Instant::now();
         let store = Store::new(places.config.clone());
@@ -238,7 +239,7 @@ impl Engine {
             trust: Arc::new(Trust::new(store.clone())),
             store,
             started: now,
-            machine: system::machine(),
+            machine,
             config: None,
             parts: Parts::default(),
             by_listen: Vec::new(),

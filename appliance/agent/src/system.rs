@@ -1,10 +1,12 @@
 //! Small facts about this machine and this process, from /proc. Each reads as 0 or nothing when it cannot be read.
 
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::num::NonZero;
 use std::path::Path;
 use std::thread;
 
+use lb_core::check::ProbeCookie;
 use lb_core::observed::Machine;
 
 pub fn machine() -> Machine {
@@ -12,7 +14,18 @@ pub fn machine() -> Machine {
     Machine {
         memory_bytes: memory_bytes(),
         processors: u32::try_from(processors).unwrap_or(u32::MAX),
+        cookie: cookie(),
     }
+}
+
+/// Of the kernel's number for this boot, which is random, and which no other machine is told: an agent that starts anew finds the rule as it is
+/// to be. Without it, a number of its own.
+fn cookie() -> ProbeCookie {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let begin = boot
+        .get(..4)
+        .and_then(|begin| u16::from_str_radix(begin, 16).ok());
+    ProbeCookie(begin.unwrap_or_else(|| RandomState::new().hash_one(0) as u16))
 }
 
 /// MemTotal of /proc/meminfo, in bytes.
@@ -63,5 +76,10 @@ mod tests {
         assert_eq!(resident_kb(u32::MAX), 0);
         assert!(free_bytes(&std::env::temp_dir()).is_some());
         assert_eq!(free_bytes(Path::new("/nowhere")), None);
+        assert_eq!(
+            machine(),
+            machine(),
+            "an agent that starts anew has the same cookie"
+        );
     }
 }

@@ -5,8 +5,11 @@ mod datagram;
 mod http;
 mod tls;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::num::ParseIntError;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 pub use self::datagram::{DnsCheck, DnsName, QueryType, Question, Rcode, Transport, UdpCheck};
@@ -85,6 +88,32 @@ impl CheckKind {
 /// From where half-open checks come, and nothing else of the box: outside of the range from which the kernel chooses
 /// (`ip_local_port_range`), and reserved. A target sees all of them in turn.
 pub const PROBE_PORTS: RangeInclusive<u16> = 61_000..=61_767;
+
+/// The first half of every half-open check's sequence number on this machine, until it is started again. An answer acknowledges it: who sends
+/// us segments that nobody asked for does not know it, whatever address he gives for his own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ProbeCookie(pub u16);
+
+impl ProbeCookie {
+    /// The whole of a number, whose successor begins with the cookie as well.
+    pub const fn sequence(self, rest: u16) -> u32 {
+        (self.0 as u32) << 16 | (rest % u16::MAX) as u32
+    }
+}
+
+/// `0x3fa1`.
+impl fmt::Display for ProbeCookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#06x}", self.0)
+    }
+}
+
+impl FromStr for ProbeCookie {
+    type Err = ParseIntError;
+    fn from_str(word: &str) -> Result<ProbeCookie, ParseIntError> {
+        u16::from_str_radix(word.strip_prefix("0x").unwrap_or_default(), 16).map(ProbeCookie)
+    }
+}
 
 /// How a TCP connection ends on which nothing was said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::check::ProbeCookie;
 use crate::config::{Config, Route, VirtualServer};
 use crate::flat::FlatMap;
 use crate::link_kind::LinkKind;
@@ -117,7 +118,7 @@ impl fmt::Display for DesiredReal {
 pub type Pools = BTreeMap<VirtualKey, DesiredVirtual>;
 
 /// Links, addresses, routes, rules and sysctls. `config: None` is an appliance without configuration: it answers
-/// nobody and forwards nothing. `own` is what cards have where the file names no MTU. `machine` sizes the tables. A service that is not `open` yet
+/// nobody and forwards nothing. `own` is what cards have where the file names no MTU. `machine` sizes the tables, and has the cookie of its checks. A service that is not `open` yet
 /// is left out of the input filter: its clients' SYNs are dropped, and sent again a second later, instead of refused.
 pub fn network(
     config: Option<&Config>,
@@ -127,19 +128,19 @@ pub fn network(
     open: impl Fn(&VirtualServer) -> bool,
 ) -> Network {
     let mut network = wanted_links(config, links, own);
+    let machine = machine.into();
     if let Some(config) = config {
         network.hostname = config.hostname.as_str().to_owned();
         network.forwarding = true;
-        network.ruleset = ruleset(config, &network, links, &open);
+        network.ruleset = ruleset(config, &network, links, machine.cookie, &open);
         let services = config.services();
         let closed = services.filter(|service| !network.ruleset.admits(&service.key));
         let ranges = closed.flat_map(|service| &service.listen);
         network.quiet = ranges.map(|range| range.address).collect();
     } else {
-        network.ruleset = ruleset(&Config::empty(), &network, links, open);
+        network.ruleset = ruleset(&Config::empty(), &network, links, machine.cookie, open);
     }
     network.timeouts = config.map_or(IpvsTimeouts::DEFAULT, |config| config.timeouts);
-    let machine = machine.into();
     network.sysctls = sysctls(machine.memory_bytes, &network.timeouts, network.links.keys());
     network.sysctls.extend(steering(machine.processors, links));
     network
@@ -183,6 +184,7 @@ fn ruleset(
     config: &Config,
     wanted: &Network,
     links: &BTreeMap<IfName, ObservedLink>,
+    cookie: ProbeCookie,
     open: impl Fn(&VirtualServer) -> bool,
 ) -> Ruleset {
     let link = |label: &str| wanted.resolved.get(label).cloned().flatten();
@@ -222,6 +224,7 @@ fn ruleset(
     rules.answers = answers.sources;
     // What comes most often is decided first.
     let others = [
+        Rule::AcceptChecks(cookie),
         Rule::AcceptLoopback,
         Rule::AcceptIcmp,
         Rule::AcceptIcmpv6,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::check::ProbeCookie;
 use crate::config::Route;
 use crate::flat::FlatMap;
 use crate::link_kind::LinkKind;
@@ -65,11 +66,12 @@ impl Observed {
     }
 }
 
-/// What the sizes of tables and the steering of packets follow from.
+/// What the sizes of tables and the steering of packets follow from, and by what answers to its checks are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Machine {
     pub memory_bytes: u64,
     pub processors: u32,
+    pub cookie: ProbeCookie,
 }
 
 /// With one processor.
@@ -78,6 +80,7 @@ impl From<u64> for Machine {
         Machine {
             memory_bytes,
             processors: 1,
+            cookie: ProbeCookie::default(),
         }
     }
 }

@@ -4,15 +4,20 @@
 mod namespace;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, UdpSocket};
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use etherparse::PacketBuilder;
+use etherparse::{PacketBuilder, SlicedPacket, TransportSlice};
+use lb_core::check::{PROBE_PORTS, ProbeCookie};
 use lb_core::model::MacAddress;
-use lb_core::ports::{Frame, FramePort, NextHop};
-use lb_kernel::FrameSocket;
+use lb_core::plan::Step;
+use lb_core::ports::{Frame, FramePort, KernelPort, NextHop};
+use lb_core::ruleset::{Chain, Rule, Ruleset};
+use lb_kernel::{FrameSocket, Kernel, Parts};
 use namespace::{Peer, eventually, nft, sh};
 use nix::net::if_::if_nametoindex;
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// A machine beside this one, with networks behind it; here its link is a bridge's port, as a bond's or a VLAN's would be.
 fn beside() -> Peer {
@@ -80,7 +85,77 @@ fn datagram(from: IpAddr, to: IpAddr, words: &[u8]) -> Vec<u8> {
     packet
 }
 
+const COOKIE: ProbeCookie = ProbeCookie(0x3fa1);
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+/// From the peer's port 80, over a raw socket that brings its own header.
+fn answer(socket: &Socket, port: u16, acknowledges: u32, flags: u8) {
+    let ip = PacketBuilder::ipv4([10, 1, 0, 2], [10, 1, 0, 1], 64);
+    let mut tcp = ip.tcp(80, port, 7, 64_240);
+    for (flag, set) in [(SYN, true), (RST, false)] {
+        tcp = match (flags & flag != 0, set) {
+            (false, _) => tcp,
+            (true, true) => tcp.syn(),
+            (true, false) => tcp.rst(),
+        };
+    }
+    if flags & ACK != 0 {
+        tcp = tcp.ack(acknowledges);
+    }
+    let mut packet = Vec::new();
+    tcp.write(&mut packet, &[]).unwrap();
+    let to = SocketAddr::from(([10, 1, 0, 1], 0));
+    socket.send_to(&packet, &to.into()).unwrap();
+}
+
+/// Of the next segment that arrives from there: where it comes from, and whether it is RST.
+fn arrived(mut socket: &Socket) -> (u16, bool) {
+    let mut bytes = [0; 256];
+    let length = socket.read(&mut bytes).unwrap();
+    let read = SlicedPacket::from_ip(&bytes[..length]).unwrap();
+    let Some(TransportSlice::Tcp(tcp)) = read.transport else {
+        panic!("no TCP in {read:?}");
+    };
+    (tcp.source_port(), tcp.rst())
+}
+
 isolated! {
+    /// What nobody asked for is dropped before anything answers it, and before it is anybody's: a raw socket hears of none of it either.
+    fn only_answers_with_the_cookie_are_let_in() {
+        let peer = beside();
+        let rules = Ruleset::default().with(Chain::Input, [Rule::AcceptEstablished, Rule::AcceptChecks(COOKIE)]);
+        // The peer resolves this machine, which the filter does not concern.
+        Kernel::open(Parts { ipvs: false }).unwrap().apply(&Step::ReplaceRuleset(Box::new(rules))).unwrap();
+        let raw = |kind: i32| Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(kind))).unwrap();
+        let here = raw(6);
+        let (sender, there) = peer.inside(|| (raw(255), raw(6)));
+        for socket in [&here, &there] {
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        }
+        let first = *PROBE_PORTS.start();
+        let (good, wrong) = (COOKIE.sequence(9) + 1, ProbeCookie(0x3fa2).sequence(9) + 1);
+        for flags in [SYN | ACK, RST | ACK] {
+            for acknowledges in [wrong, 0, good.swap_bytes(), !good] {
+                answer(&sender, first + 1, acknowledges, flags);
+            }
+        }
+        for flags in [SYN, ACK, RST, SYN | RST] {
+            answer(&sender, first + 2, good, flags);
+        }
+        answer(&sender, first - 1, good, SYN | ACK);
+        answer(&sender, *PROBE_PORTS.end() + 1, good, SYN | ACK);
+        // The rest of the number is the check's own.
+        answer(&sender, first + 3, COOKIE.sequence(0), RST | ACK);
+        answer(&sender, *PROBE_PORTS.end(), COOKIE.sequence(u16::MAX - 1) + 1, SYN | ACK);
+        answer(&sender, first, good, SYN | ACK);
+        // All that came in, in its order; the peer hears of those that are no RST by RST.
+        assert_eq!(arrived(&here), (80, true));
+        assert_eq!([arrived(&here), arrived(&here)], [(80, false); 2]);
+        assert_eq!([arrived(&there), arrived(&there)], [(*PROBE_PORTS.end(), true), (first, true)]);
+    }
+
     fn the_kernel_says_where_a_packet_goes() {
         let _peer = beside();
         let mut socket = FrameSocket::open().unwrap();

@@ -50,7 +50,7 @@ fn everything() -> Ruleset {
     let input = [
         Rule::AcceptLoopback,
         Rule::AcceptEstablished,
-        Rule::AcceptChecks,
+        line("accept answers to checks by 0x3fa1"),
         Rule::AcceptIcmp,
         Rule::AcceptIcmpv6,
         Rule::AcceptServices4,

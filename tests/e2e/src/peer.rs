@@ -101,11 +101,29 @@ impl Peers {
 
     /// So many SYNs within `seconds`, each from another address of 198.18.0.0/15 that nobody has; how many were sent.
     pub fn flood(&self, namespace: &str, address: &str, times: u32, seconds: u32) -> Result<u32> {
-        let (program, times, seconds) = (self.0.to_string_lossy(), times.to_string(), seconds.to_string());
-        let argv = [
-            "ip", "netns", "exec", namespace, &program, "flood", "tcp", address, &times, &seconds,
-        ];
-        let said = run(&argv)?;
+        let (times, seconds) = (times.to_string(), seconds.to_string());
+        self.sent(namespace, &["flood", "tcp", address, &times, &seconds])
+    }
+
+    /// So many SYN-ACKs and RSTs to the ports of half-open checks of `address`, from addresses that nobody has, or in the name of `from`; how
+    /// many were sent.
+    pub fn answers(
+        &self,
+        namespace: &str,
+        address: &str,
+        from: Option<&str>,
+        times: u32,
+        seconds: u32,
+    ) -> Result<u32> {
+        let (times, seconds) = (times.to_string(), seconds.to_string());
+        let mut argv = vec!["answers", address, &times, &seconds];
+        argv.extend(from);
+        self.sent(namespace, &argv)
+    }
+
+    fn sent(&self, namespace: &str, arguments: &[&str]) -> Result<u32> {
+        let program = self.0.to_string_lossy();
+        let said = run(&[&["ip", "netns", "exec", namespace, &program], arguments].concat())?;
         said.trim()
             .parse()
             .map_err(|_| LabError::Unexpected(format!("the flood said `{said}`")))

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lb_core::check::{CheckKind, CheckParams, Close};
+use lb_core::check::{CheckKind, CheckParams, Close, ProbeCookie};
 use lb_core::health::{CheckResult, Outcome, Told};
 use lb_core::ports::FramePort;
 
@@ -34,8 +34,12 @@ pub enum Begun {
 
 impl<A: Copy> TcpChecks<A> {
     /// Inside of an asynchronous runtime.
-    pub fn open(now: Instant, frames: Option<Box<dyn FramePort>>) -> io::Result<TcpChecks<A>> {
-        let (half_open, faults) = HalfOpen::open(now, frames);
+    pub fn open(
+        now: Instant,
+        cookie: ProbeCookie,
+        frames: Option<Box<dyn FramePort>>,
+    ) -> io::Result<TcpChecks<A>> {
+        let (half_open, faults) = HalfOpen::open(now, cookie, frames);
         for (family, error) in faults {
             log::warn!(
                 "cannot open a raw socket for {family} ({error}): TCP checks of such servers make whole connections, as with close = \"fin\""

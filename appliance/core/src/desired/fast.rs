@@ -62,7 +62,7 @@ pub(super) fn plan(
         plan.path.servers = servers;
         plan.input.push(Rule::AcceptKnown { not_from: links });
     }
-    plan.input.extend([Rule::AcceptEstablished, Rule::AcceptChecks]);
+    plan.input.push(Rule::AcceptEstablished);
     // Without an interface to masquerade on there are no flows of a gateway.
     if !outside.is_empty() {
         let (with, _) = short_ways(config);

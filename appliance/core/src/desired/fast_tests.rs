@@ -57,7 +57,7 @@ fn a_service_behind_nat_is_not_tracked_but_for_clients_beside_its_servers() {
         [
             "accept established,related,untracked not from eth1",
             "accept established,related",
-            "accept answers to checks",
+            "accept answers to checks by 0x0000",
         ]
     );
     assert_eq!(

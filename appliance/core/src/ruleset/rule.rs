@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use super::{AnswerMap, Family, Lent, PortForward, Way};
+use crate::check::ProbeCookie;
 use crate::model::{Endpoint, IfName};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +17,9 @@ pub enum Rule {
     AcceptLoopback,
     /// Replies, and ICMP errors about flows that are known.
     AcceptEstablished,
-    /// SYN-ACK and RST to the ports of half-open checks: a SYN that left as a frame is in no table of flows, and its answer is in no state.
-    AcceptChecks,
+    /// SYN-ACK and RST to the ports of half-open checks that acknowledge the cookie: a SYN that left as a frame is in no table of flows, and its
+    /// answer is in no state.
+    AcceptChecks(ProbeCookie),
     AcceptIcmp,
     AcceptIcmpv6,
     /// IPv4 destinations in the set `services4` (address . protocol . port).
@@ -138,7 +140,7 @@ impl fmt::Display for Rule {
         match self {
             Rule::AcceptLoopback => f.write_str("accept loopback"),
             Rule::AcceptEstablished => f.write_str("accept established,related"),
-            Rule::AcceptChecks => f.write_str("accept answers to checks"),
+            Rule::AcceptChecks(cookie) => write!(f, "accept answers to checks by {cookie}"),
             Rule::AcceptIcmp => f.write_str("accept icmp"),
             Rule::AcceptIcmpv6 => f.write_str("accept icmpv6"),
             Rule::AcceptServices4 => f.write_str("accept to services4"),
@@ -200,7 +202,9 @@ impl FromStr for Rule {
         Ok(match words.as_slice() {
             ["accept", "loopback"] => Rule::AcceptLoopback,
             ["accept", "established,related"] => Rule::AcceptEstablished,
-            ["accept", "answers", "to", "checks"] => Rule::AcceptChecks,
+            ["accept", "answers", "to", "checks", "by", cookie] => {
+                Rule::AcceptChecks(cookie.parse().map_err(|_| bad())?)
+            }
             ["accept", "icmp"] => Rule::AcceptIcmp,
             ["accept", "icmpv6"] => Rule::AcceptIcmpv6,
             ["accept", "to", "services4"] => Rule::AcceptServices4,
@@ -298,7 +302,8 @@ mod tests {
         let rules = [
             Rule::AcceptLoopback,
             Rule::AcceptEstablished,
-            Rule::AcceptChecks,
+            Rule::AcceptChecks(ProbeCookie(0x3fa1)),
+            Rule::AcceptChecks(ProbeCookie(7)),
             Rule::AcceptIcmp,
             Rule::AcceptIcmpv6,
             Rule::AcceptServices4,
@@ -374,6 +379,9 @@ mod tests {
             "forward tcp 192.0.2.1:90-80 to 172.16.0.11",
             "clamp mss 1452 ipv4 up eth0",
             "answer by marks4",
+            "accept answers to checks by 3fa1",
+            "accept answers to checks by 0x13fa1",
+            "accept answers to checks",
         ] {
             assert!(line.parse::<Rule>().is_err(), "{line}");
         }

@@ -191,7 +191,8 @@ mod tests {
         vec![
             (Chain::Input, Rule::AcceptLoopback),
             (Chain::Input, Rule::AcceptEstablished),
-            (Chain::Input, Rule::AcceptChecks),
+            (Chain::Input, line("accept answers to checks by 0x3fa1")),
+            (Chain::Input, line("accept answers to checks by 0x3fa2")),
             (Chain::Input, Rule::AcceptIcmp),
             (Chain::Input, Rule::AcceptIcmpv6),
             (Chain::Input, Rule::AcceptServices4),

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use lb_core::check::ProbeCookie;
 use lb_core::model::IfName;
 use lb_core::ports::KernelFault;
 use nftnl::expr::{
@@ -178,6 +179,18 @@ pub(super) fn match_flags_within(message: &mut nftnl::Rule<'_>, of: u8, (first, 
     message.add_expr(&Bitwise::new(of, 0u8));
     message.add_expr(&Cmp::new(CmpOp::Gte, first));
     message.add_expr(&Cmp::new(CmpOp::Lte, last));
+}
+
+/// The first half of the number that a TCP segment acknowledges, in bytes as well.
+const TCP_ACKNOWLEDGED: TransportHeaderField = TransportHeaderField::Raw {
+    offset_bits: 8,
+    length_bits: 2,
+};
+
+/// TCP segments that acknowledge a number that begins with this.
+pub(super) fn match_acknowledged(message: &mut nftnl::Rule<'_>, cookie: ProbeCookie) {
+    message.add_expr(&Payload::Transport(TCP_ACKNOWLEDGED));
+    message.add_expr(&Cmp::new(CmpOp::Eq, &cookie.0.to_be_bytes()[..]));
 }
 
 pub(super) fn match_services4(message: &mut nftnl::Rule<'_>, set: &Set<'_, Key4>) {

@@ -42,10 +42,11 @@ pub(super) fn encode<'c>(
             match_state(&mut message, States::ESTABLISHED | States::RELATED);
             Verdict::Accept
         }
-        Rule::AcceptChecks => {
+        Rule::AcceptChecks(cookie) => {
             match_byte(&mut message, &Meta::L4Proto, libc::IPPROTO_TCP as u8);
             match_port(&mut message, *PROBE_PORTS.start(), *PROBE_PORTS.end());
             match_flags_within(&mut message, ACK | SYN | RST, (ACK | SYN, ACK | RST));
+            match_acknowledged(&mut message, *cookie);
             Verdict::Accept
         }
         Rule::AcceptIcmp => {

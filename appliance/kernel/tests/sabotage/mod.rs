@@ -63,7 +63,16 @@ pub const SABOTAGE: &[(&str, &str)] = &[
     ),
     (
         "delete rule inet lb input handle ICMP_HANDLE",
-        "[AcceptLoopback, AcceptEstablished, AcceptChecks, AcceptIcmpv6",
+        "[AcceptLoopback, AcceptEstablished, AcceptChecks(ProbeCookie(16289)), AcceptIcmpv6",
+    ),
+    // Answers to checks by another cookie, and by none.
+    (
+        "add rule inet lb input tcp dport 61000-61767 tcp ackseq 0x3fa20000/16 counter accept comment \"accept answers to checks by 0x3fa1\"",
+        "(accept answers to checks by 0x3fa1)",
+    ),
+    (
+        "add rule inet lb input tcp dport 61000-61767 counter accept comment \"accept answers to checks by 0x3fa1\"",
+        "(accept answers to checks by 0x3fa1)",
     ),
     (
         "add rule inet lb input meta l4proto icmp counter accept comment \"accept icmp\"",

@@ -14,12 +14,15 @@
 //! one, and the inner one's two ends; the inner one is taken as if it had come by itself
 //! `peer scan tcp|udp ADDRESS`: a line for each port that answers in any way
 //! `peer flood tcp ADDRESS TIMES SECONDS`: so many SYNs, evenly over the time, each from another address of FLOOD_SOURCES
+//! `peer answers ADDRESS TIMES SECONDS [FROM]`: so many SYN-ACKs and RSTs to the ports of half-open checks of the address, which nobody asked for:
+//! from addresses of FLOOD_SOURCES, or all in the name of one server
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
+use lb_core::check::PROBE_PORTS;
 use lb_e2e::sctp;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -50,7 +53,13 @@ fn main() -> ExitCode {
         ["unwrap", "gue", address] => gue_tunnel(address),
         ["scan", "tcp", address] => scan(address, Type::STREAM),
         ["scan", "udp", address] => scan(address, Type::DGRAM),
-        ["flood", "tcp", address, times, seconds] => flood(address, times, seconds),
+        ["flood", "tcp", address, times, seconds] => {
+            parse_v4(address).and_then(|target| flood(times, seconds, |number| syn(number, target)))
+        }
+        ["answers", address, times, seconds, from @ ..] => parse_v4(address).and_then(|target| {
+            let from = from.first().map(|from| parse_v4(from)).transpose()?;
+            flood(times, seconds, |number| answer(number, from, *target.ip()))
+        }),
         ["talk", "udp", address, times] => parse(address)
             .and_then(socket)
             .and_then(|socket| ask(address, times, |_| datagram(&socket))),
@@ -66,6 +75,10 @@ fn main() -> ExitCode {
 }
 
 fn parse(address: &str) -> io::Result<SocketAddr> {
+    address.parse().map_err(io::Error::other)
+}
+
+fn parse_v4(address: &str) -> io::Result<SocketAddrV4> {
     address.parse().map_err(io::Error::other)
 }
 
@@ -261,10 +274,9 @@ fn scan(address: &str, kind: Type) -> io::Result<()> {
 }
 
 /// Nobody waits for the answers. Prints how many were sent.
-fn flood(address: &str, times: &str, seconds: &str) -> io::Result<()> {
+fn flood(times: &str, seconds: &str, segment: impl Fn(u32) -> Segment) -> io::Result<()> {
     const RAW: i32 = 255;
     const BATCH: u32 = 20;
-    let target: SocketAddrV4 = address.parse().map_err(io::Error::other)?;
     let times: u32 = times.parse().map_err(io::Error::other)?;
     let time = Duration::from_secs(seconds.parse().map_err(io::Error::other)?);
     let socket = raw(Domain::IPV4, RAW)?;
@@ -274,15 +286,10 @@ fn flood(address: &str, times: &str, seconds: &str) -> io::Result<()> {
         .map_or(0, |time| time.subsec_nanos());
     let (begun, mut sent) = (Instant::now(), 0);
     for number in 0..times {
-        // A queue that is full for a moment is a SYN that the network lost.
-        sent += u32::from(
-            socket
-                .send_to(
-                    &syn(first.wrapping_add(number), target),
-                    &SocketAddr::from(target).into(),
-                )
-                .is_ok(),
-        );
+        let segment = segment(first.wrapping_add(number));
+        let to = SocketAddr::from(segment.to).into();
+        // A queue that is full for a moment is a segment that the network lost.
+        sent += u32::from(socket.send_to(&segment.packet(), &to).is_ok());
         if number % BATCH == 0 {
             let due = time.mul_f64(f64::from(number) / f64::from(times));
             std::thread::sleep(due.saturating_sub(begun.elapsed()));
@@ -292,30 +299,66 @@ fn flood(address: &str, times: &str, seconds: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The kernel fills in the IP header's own checksum.
-fn syn(number: u32, target: SocketAddrV4) -> [u8; 40] {
-    let source = Ipv4Addr::from_bits(FLOOD_SOURCES.to_bits() | (number % (1 << 17))).octets();
-    let port = u16::try_from(1_024 + number % 60_000)
-        .unwrap_or(1_024)
-        .to_be_bytes();
-    let mut packet = [0; 40];
-    packet[..10].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6]);
-    packet[12..16].copy_from_slice(&source);
-    packet[16..20].copy_from_slice(&target.ip().octets());
-    packet[20..22].copy_from_slice(&port);
-    packet[22..24].copy_from_slice(&target.port().to_be_bytes());
-    packet[24..28].copy_from_slice(&number.wrapping_mul(2_654_435_761).to_be_bytes());
-    // Five words of header, SYN, a window.
-    packet[32..36].copy_from_slice(&[0x50, 0x02, 0xfa, 0xf0]);
-    // The pseudo header: both addresses, the protocol, the length.
-    let words = packet[12..]
-        .chunks_exact(2)
-        .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
-    let sum: u32 = words.sum::<u32>() + 6 + 20;
-    let folded = (sum & 0xffff) + (sum >> 16);
-    let folded = (folded & 0xffff) + (folded >> 16);
-    packet[36..38].copy_from_slice(&(!(folded as u16)).to_be_bytes());
-    packet
+struct Segment {
+    from: SocketAddrV4,
+    to: SocketAddrV4,
+    sequence: u32,
+    acknowledges: u32,
+    flags: u8,
+}
+
+fn syn(number: u32, target: SocketAddrV4) -> Segment {
+    let port = u16::try_from(1_024 + number % 60_000).unwrap_or(1_024);
+    Segment {
+        from: SocketAddrV4::new(nobody(number), port),
+        to: target,
+        sequence: number.wrapping_mul(2_654_435_761),
+        acknowledges: 0,
+        flags: 0x02,
+    }
+}
+
+/// To a check that was never made; `from` is a server's address, or everybody's.
+fn answer(number: u32, from: Option<SocketAddrV4>, target: Ipv4Addr) -> Segment {
+    let from = from.unwrap_or_else(|| SocketAddrV4::new(nobody(number), 8_080));
+    let ports = u32::from(*PROBE_PORTS.start())..=u32::from(*PROBE_PORTS.end());
+    let port = ports.start() + number % (ports.end() - ports.start() + 1);
+    Segment {
+        from,
+        to: SocketAddrV4::new(target, port as u16),
+        sequence: number,
+        acknowledges: number.wrapping_mul(2_654_435_761),
+        flags: if number.is_multiple_of(2) { 0x12 } else { 0x14 },
+    }
+}
+
+fn nobody(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(FLOOD_SOURCES.to_bits() | (number % (1 << 17)))
+}
+
+impl Segment {
+    /// The kernel fills in the IP header's own checksum.
+    fn packet(&self) -> [u8; 40] {
+        let mut packet = [0; 40];
+        packet[..10].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6]);
+        packet[12..16].copy_from_slice(&self.from.ip().octets());
+        packet[16..20].copy_from_slice(&self.to.ip().octets());
+        packet[20..22].copy_from_slice(&self.from.port().to_be_bytes());
+        packet[22..24].copy_from_slice(&self.to.port().to_be_bytes());
+        packet[24..28].copy_from_slice(&self.sequence.to_be_bytes());
+        packet[28..32].copy_from_slice(&self.acknowledges.to_be_bytes());
+        // Five words of header, the flags, a window.
+        packet[32..36].copy_from_slice(&[0x50, self.flags, 0xfa, 0xf0]);
+        // The pseudo header: both addresses, the protocol, the length.
+        let words = packet[12..]
+            .chunks_exact(2)
+            .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+        let sum: u32 = words.sum::<u32>() + 6 + 20;
+        let folded = (sum & 0xffff) + (sum >> 16);
+        let folded = (folded & 0xffff) + (folded >> 16);
+        packet[36..38].copy_from_slice(&(!(folded as u16)).to_be_bytes());
+        packet
+    }
 }
 
 /// Connected: only what comes from `address` itself is an answer.

@@ -1,4 +1,5 @@
-//! A flood of connections that nobody means, from addresses that nobody has, beside a client that means it.
+//! A flood of connections that nobody means, from addresses that nobody has, beside a client that means it; and one of answers to checks that
+//! nobody has made.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -6,6 +7,7 @@ use std::time::Duration;
 
 use lb_e2e::config::{QUICK, scenario};
 use lb_e2e::{Peers, Scene, Setting, Start};
+use lb_lab::LabError;
 use lb_lab::command::run;
 use lb_lab::load::{Client, Program, Server};
 use lb_lab::story::Told;
@@ -155,6 +157,56 @@ pub fn memory_is_scarce_in_a_flood() -> Told {
     let is_over = |status: &Value| status["servers_up"] == before && !defends(status);
     let status = scene.wait_for_report("status", LATER, is_over)?;
     assert_eq!(status["init"]["agent_restarts"], 0, "{status:#}");
+    Ok(scene.row_1(3)?)
+}
+
+/// A single check that fails is enough to see it.
+fn touchy() -> String {
+    config().replace("timeout = \"2s\" }", "timeout = \"2s\", retries = 0 }")
+}
+
+/// A flood of answers to checks that nobody has made, from outside, and from a node in a server's name: they are dropped where they come in,
+/// nothing answers them, and no check fails beside them.
+pub fn a_flood_of_answers_to_checks() -> Told {
+    let mut scene = Scene::new(Setting::new(Start::Kernel, touchy()))?;
+    let load = Program::own()?;
+    let _servers = serve(&load)?;
+    let peers = Peers::new(Path::new(env!("CARGO_BIN_EXE_peer")));
+    scene.wait_until_serving()?;
+    settle(&mut scene)?;
+    // What answers one, if anything does: RST, which also ends each check of the box's own.
+    let resets = "tcp flags & rst == rst tcp sport 61000-61767 counter";
+    for host in ["host02", "worker01", "worker02"] {
+        let table =
+            format!("table inet t {{ chain c {{ type filter hook prerouting priority -400; {resets}; }}; }}");
+        run(&["ip", "netns", "exec", host, "nft", &table])?;
+    }
+    let before = scene.vm().json("status")?["servers_up"].clone();
+    let events = scene.vm().json("events")?.to_string();
+    for (host, address, from) in [
+        ("host02", "192.168.0.1:0", None),
+        ("worker02", "172.16.0.254:0", Some(SERVERS[0].1)),
+    ] {
+        let sent = peers.answers(host, address, from, SYNS, SECONDS)?;
+        assert!(sent > SYNS / 10 * 9, "only {sent} segments were sent");
+    }
+    let status = scene.vm().json("status")?;
+    assert_eq!(status["servers_up"], before, "{status:#}");
+    assert_eq!(scene.vm().json("events")?.to_string(), events);
+    // One in 65,536 guesses right; and of the box's own checks there are some a second.
+    for (host, most) in [("host02", 20), ("worker01", 1_000), ("worker02", 1_000)] {
+        let listed = run(&[
+            "ip", "netns", "exec", host, "nft", "list", "chain", "inet", "t", "c",
+        ])?;
+        let (_, after) = listed.split_once("counter packets ").unwrap_or_default();
+        let counted = after
+            .split_whitespace()
+            .next()
+            .and_then(|word| word.parse::<u32>().ok());
+        let counted = counted.ok_or_else(|| LabError::Unexpected(listed.clone()))?;
+        println!("{host}: {counted} answers");
+        assert!(counted < most, "{host}: {counted} of {SYNS} were answered");
+    }
     Ok(scene.row_1(3)?)
 }
 

@@ -181,6 +181,11 @@ fn main() -> ExitCode {
         Story::new("ipv6_is_balanced", 150, protocols::ipv6_is_balanced),
         Story::new("a_flood_of_syns", 150, flood::a_flood_of_syns),
         Story::new(
+            "a_flood_of_answers_to_checks",
+            150,
+            flood::a_flood_of_answers_to_checks,
+        ),
+        Story::new(
             "memory_is_scarce_in_a_flood",
             420,
             flood::memory_is_scarce_in_a_flood,

@@ -30,6 +30,8 @@ pub struct Flight<A> {
 #[derive(Debug)]
 struct Place<A> {
     flight: Option<Flight<A>>,
+    /// Which of all it is that have been here.
+    number: u32,
     /// The next one from the same port, or the next one that is free.
     next: u32,
 }
@@ -43,7 +45,9 @@ pub struct Flights<A> {
     count: usize,
     /// Slots are counted from here.
     epoch: Instant,
-    /// By slot: where a flight is whose turn it may be, and its sequence number. Those that have ended stay until then.
+    /// Of the last one that was added.
+    number: u32,
+    /// By slot: where a flight is whose turn it may be, and its number. Those that have ended stay until then.
     turns: BTreeMap<u64, Vec<(u32, u32)>>,
 }
 
@@ -55,19 +59,22 @@ impl<A> Flights<A> {
             free: NONE,
             count: 0,
             epoch,
+            number: 0,
             turns: BTreeMap::new(),
         }
     }
 
     /// `turn`: when something is to be done about it.
     pub fn add(&mut self, flight: Flight<A>, turn: Instant) {
-        let (port, sequence) = (flight.syn.port, flight.syn.sequence);
-        let Some(first) = self.first.get_mut(offset(port)) else {
+        self.number = self.number.wrapping_add(1);
+        let number = self.number;
+        let Some(first) = self.first.get_mut(offset(flight.syn.port)) else {
             return;
         };
         let at = self.free;
         let place = Place {
             flight: Some(flight),
+            number,
             next: *first,
         };
         let at = match self.places.get_mut(at as usize) {
@@ -85,7 +92,7 @@ impl<A> Flights<A> {
         self.count += 1;
         let since = turn.saturating_duration_since(self.epoch).as_micros();
         let slot = since.div_ceil(SLOT.as_micros()) as u64;
-        self.turns.entry(slot).or_default().push((at, sequence));
+        self.turns.entry(slot).or_default().push((at, number));
     }
 
     /// Whether one of those from this port is such a one.
@@ -102,11 +109,16 @@ impl<A> Flights<A> {
 
     /// Takes the one that is meant; it is no longer under way.
     pub fn take(&mut self, port: u16, is_it: impl Fn(&Flight<A>) -> bool) -> Option<Flight<A>> {
+        self.take_place(port, |_, flight| is_it(flight))
+    }
+
+    /// The same, by where it is as well.
+    fn take_place(&mut self, port: u16, is_it: impl Fn(u32, &Flight<A>) -> bool) -> Option<Flight<A>> {
         let mut at = *self.first.get(offset(port))?;
         let mut before = NONE;
         loop {
             let place = self.places.get_mut(at as usize)?;
-            if let Some(flight) = place.flight.take_if(|flight| is_it(flight)) {
+            if let Some(flight) = place.flight.take_if(|flight| is_it(at, flight)) {
                 let next = std::mem::replace(&mut place.next, self.free);
                 self.free = at;
                 match self.places.get_mut(before as usize) {
@@ -141,17 +153,17 @@ impl<A> Flights<A> {
     pub fn take_turn(&mut self, now: Instant) -> Option<Flight<A>> {
         while self.next_turn().is_some_and(|at| at <= now) {
             let mut first = self.turns.first_entry()?;
-            let Some((at, sequence)) = first.get_mut().pop() else {
+            let Some((at, number)) = first.get_mut().pop() else {
                 first.remove();
                 continue;
             };
-            let place = self.places.get(at as usize);
-            let flight = place.and_then(|place| place.flight.as_ref());
-            if let Some(port) = flight
-                .filter(|is| is.syn.sequence == sequence)
-                .map(|is| is.syn.port)
-            {
-                return self.take(port, |flight| flight.syn.sequence == sequence);
+            let place = self
+                .places
+                .get(at as usize)
+                .filter(|place| place.number == number);
+            let port = place.and_then(|place| Some(place.flight.as_ref()?.syn.port));
+            if let Some(port) = port {
+                return self.take_place(port, |place, _| place == at);
             }
         }
         None
@@ -226,9 +238,11 @@ mod tests {
             let turn = epoch + Duration::from_millis(u64::from(number));
             flights.add(flight(number, port + number as u16, epoch), turn);
         }
-        // One has ended, and its place is another's now.
+        // One has ended, and its place is another's now, which may have drawn the same sequence number.
         flights.take(port + 5, is(5)).unwrap();
-        flights.add(flight(50, port, epoch), epoch + SLOT * 9);
+        let mut other = flight(50, port + 5, epoch);
+        other.syn.sequence = 5;
+        flights.add(other, epoch + SLOT * 9);
         let mut now = epoch;
         let mut taken = 0;
         while let Some(at) = flights.next_turn() {

@@ -17,6 +17,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use lb_core::check::ProbeCookie;
 use lb_core::health::Outcome;
 use lb_core::model::MacAddress;
 use lb_core::ports::{Frame, FramePort};
@@ -77,9 +78,11 @@ impl Outgoing {
 }
 
 impl<A> HalfOpen<A> {
-    /// Inside of an asynchronous runtime. With what could not be opened, and why. Deadlines are whole [`flights::SLOT`]s from `now`.
+    /// Inside of an asynchronous runtime. With what could not be opened, and why. Deadlines are whole [`flights::SLOT`]s from `now`. `cookie`: what
+    /// the input filter knows answers by.
     pub fn open(
         now: Instant,
+        cookie: ProbeCookie,
         frames: Option<Box<dyn FramePort>>,
     ) -> (HalfOpen<A>, Vec<(&'static str, io::Error)>) {
         let mut faults = Vec::new();
@@ -94,7 +97,7 @@ impl<A> HalfOpen<A> {
             frames,
             tracked: false,
             hops: Hops::default(),
-            ports: Ports::new(),
+            ports: Ports::new(cookie),
             began: now,
             flights: Flights::new(now),
             outbox: Vec::new(),
@@ -223,14 +226,17 @@ impl<A> HalfOpen<A> {
             begin += group.len();
         }
         for (at, error) in refused {
-            let Outgoing { port, sequence, .. } = outbox[at];
+            let Outgoing {
+                port, sequence, to, ..
+            } = outbox[at];
             let outcome = match Errno::from_io_error(&error) {
                 Some(Errno::AGAIN) => {
                     Outcome::CannotCheck("too many checks wait for neighbours that do not answer".to_owned())
                 }
                 _ => classify(&error),
             };
-            if let Some(flight) = self.flights.take(port, |flight| flight.syn.sequence == sequence) {
+            let is_it = |flight: &Flight<A>| flight.syn.sequence == sequence && flight.syn.target.ip() == to;
+            if let Some(flight) = self.flights.take(port, is_it) {
                 self.conclude(flight, Instant::now(), outcome);
             }
         }

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lb_core::check::PROBE_PORTS;
+use lb_core::check::{PROBE_PORTS, ProbeCookie};
 
 /// A target sees the same port again after this: longer than the minute for which Linux remembers the end of a connection.
 const ROUND_US: u64 = 64_000_000;
@@ -17,14 +17,17 @@ pub struct Ports {
     /// Those that no service listens on: IPVS takes what comes for a service, also an answer to a probe.
     usable: Vec<u16>,
     secret: RandomState,
+    /// What every number begins with.
+    cookie: ProbeCookie,
     drawn: u64,
 }
 
 impl Ports {
-    pub fn new() -> Ports {
+    pub fn new(cookie: ProbeCookie) -> Ports {
         Ports {
             usable: PROBE_PORTS.collect(),
             secret: RandomState::new(),
+            cookie,
             drawn: 0,
         }
     }
@@ -48,10 +51,10 @@ impl Ports {
         (0..all).map(move |next| self.usable[(first + next) % all])
     }
 
-    /// Nobody who has not seen the probe can guess it (RFC 6528).
+    /// Nobody who has not seen the probe can guess it (RFC 6528), nor has seen others and not this one the half that is its own.
     pub fn sequence(&mut self) -> u32 {
         self.drawn += 1;
-        self.secret.hash_one(self.drawn) as u32
+        self.cookie.sequence(self.secret.hash_one(self.drawn) as u16)
     }
 }
 
@@ -66,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_target_sees_a_port_again_after_more_than_a_minute() {
-        let ports = Ports::new();
+        let ports = Ports::new(ProbeCookie(0x3fa1));
         let mut seen: Vec<u16> = Vec::new();
         for tenth in 0..600 {
             seen.push(first(&ports, Duration::from_millis(tenth * 100)));
@@ -81,7 +84,7 @@ mod tests {
 
     #[test]
     fn ports_of_services_are_never_chosen() {
-        let mut ports = Ports::new();
+        let mut ports = Ports::new(ProbeCookie(0x3fa1));
         let taken: BTreeSet<u16> = PROBE_PORTS.filter(|port| port % 7 != 0).collect();
         ports.avoid(&taken);
         let target = "172.16.0.11:80".parse().unwrap();
@@ -97,9 +100,16 @@ mod tests {
     }
 
     #[test]
-    fn sequence_numbers_do_not_repeat_soon() {
-        let mut ports = Ports::new();
+    fn sequence_numbers_begin_with_the_cookie_and_do_not_repeat_soon() {
+        let mut ports = Ports::new(ProbeCookie(0x3fa1));
         let drawn: BTreeSet<u32> = (0..1_000).map(|_| ports.sequence()).collect();
-        assert!(drawn.len() > 990);
+        assert!(drawn.len() > 900);
+        // What answers acknowledge as well.
+        let begins = |number: &u32| number.wrapping_add(1) >> 16 == 0x3fa1 && number >> 16 == 0x3fa1;
+        assert!(drawn.iter().all(begins));
+        assert!(
+            begins(&ProbeCookie(0x3fa1).sequence(u16::MAX))
+                && begins(&ProbeCookie(0x3fa1).sequence(u16::MAX - 1))
+        );
     }
 }

@@ -255,8 +255,8 @@ enum Header {
     Gone,
 }
 
-/// Lets what goes to [`PROBE_PORTS`] pass (classic BPF, linux/filter.h). It is interpreted for each answer: the flags, which the input filter has
-/// looked at, are looked at by who reads.
+/// Lets what goes to [`PROBE_PORTS`] pass (classic BPF, linux/filter.h). It is interpreted for each answer: flags and cookie, at which the input filter has
+/// looked, are looked at by who reads.
 fn filter(header: Header) -> [SockFilter; 6] {
     const LOAD_HEADER_LENGTH: u16 = 0xb1;
     const LOAD_ZERO: u16 = 0x01;

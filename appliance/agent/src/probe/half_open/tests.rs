@@ -68,7 +68,7 @@ fn in_runtime<T>(body: impl AsyncFnOnce() -> T) -> T {
 }
 
 fn opened<A>() -> HalfOpen<A> {
-    let (half_open, faults) = HalfOpen::open(Instant::now(), None);
+    let (half_open, faults) = HalfOpen::open(Instant::now(), ProbeCookie(0x3fa1), None);
     assert!(faults.is_empty(), "{faults:?}");
     half_open
 }
@@ -462,7 +462,8 @@ fn a_frame_without_an_answer_is_followed_by_a_syn_of_the_kernels_way() {
                     takes: 32,
                     ..Nowhere::default()
                 };
-                let (mut half_open, _) = HalfOpen::open(Instant::now(), Some(Box::new(port.clone())));
+                let (mut half_open, _) =
+                    HalfOpen::open(Instant::now(), ProbeCookie(0x3fa1), Some(Box::new(port.clone())));
                 let latencies = rounds(&mut half_open, &BOTH, 3).await;
                 assert!(latencies[0] < SECOND, "{latencies:?}");
                 // Well before the end of their time.
@@ -485,7 +486,8 @@ fn what_cannot_leave_as_a_frame_goes_the_kernels_way_at_once() {
             let _listeners = BOTH.map(|at| TcpListener::bind(at).unwrap());
             in_runtime(async || {
                 let port = Nowhere::default();
-                let (mut half_open, _) = HalfOpen::open(Instant::now(), Some(Box::new(port.clone())));
+                let (mut half_open, _) =
+                    HalfOpen::open(Instant::now(), ProbeCookie(0x3fa1), Some(Box::new(port.clone())));
                 let latencies = rounds(&mut half_open, &BOTH, 4).await;
                 assert!(latencies.iter().all(|latency| *latency < SECOND), "{latencies:?}");
                 assert!(port.asked.load(Ordering::Relaxed) > 0);
@@ -494,7 +496,8 @@ fn what_cannot_leave_as_a_frame_goes_the_kernels_way_at_once() {
                     takes: 32,
                     ..Nowhere::default()
                 };
-                let (mut half_open, _) = HalfOpen::open(Instant::now(), Some(Box::new(takes.clone())));
+                let (mut half_open, _) =
+                    HalfOpen::open(Instant::now(), ProbeCookie(0x3fa1), Some(Box::new(takes.clone())));
                 half_open.avoid(&BTreeSet::new(), true);
                 rounds(&mut half_open, &BOTH, 3).await;
                 assert_eq!(takes.taken.load(Ordering::Relaxed), 0);
@@ -554,7 +557,8 @@ fn a_frame_that_is_refused_is_followed_by_a_syn_of_the_kernels_way() {
                     socket,
                     refused: refused.clone(),
                 };
-                let (mut half_open, _) = HalfOpen::open(Instant::now(), Some(Box::new(stranger)));
+                let (mut half_open, _) =
+                    HalfOpen::open(Instant::now(), ProbeCookie(0x3fa1), Some(Box::new(stranger)));
                 let latencies = rounds(&mut half_open, &BOTH[..1], 3).await;
                 assert!(latencies.iter().all(|latency| *latency < SECOND), "{latencies:?}");
                 // Who is doubted is not believed before another look, of which there is one in a second.
