@@ -243,7 +243,7 @@ impl Engine {
         let Some(config) = &mut self.config else {
             return;
         };
-        let place = crate::engine::place(config, &self.by_listen, &key.service);
+        let place = crate::by_listen::place(config, &self.by_listen, &key.service);
         let Some(service) = place.and_then(|at| config.virtual_servers.get_mut(at)) else {
             return;
         };
@@ -252,7 +252,7 @@ impl Engine {
             .retain(|real| real.address != key.server || real.tier != Tier::Leaving);
         let config = &self.config;
         if let Some(config) = config {
-            let service = crate::engine::find(config, &self.by_listen, &key.service);
+            let service = crate::by_listen::find(config, &self.by_listen, &key.service);
             self.checks
                 .configure_one(now, config, &key.service, service, |_| None);
         }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use lb_core::certificates::Certificates;
 use lb_core::check::PROBE_PORTS;
 use lb_core::config::{Before, Config, Parts, VirtualServer};
-use lb_core::control::{CheckNowReport, ConfigSource, Request, Response};
+use lb_core::control::{ConfigSource, Request, Response};
 use lb_core::desired::{self, Network};
 use lb_core::doctor::Wire;
 use lb_core::drops::DropWatch;
@@ -39,12 +39,12 @@ use crate::preview::Looking;
 use crate::probe::{TcpChecks, Trust, Way};
 use crate::pulse::Pulse;
 use crate::reconcile::Reconcile;
-use crate::rehearsals::{Connections, Outcome, Rehearsals};
+use crate::rehearsals::{Outcome, Rehearsals};
 use crate::report::ToAsk;
 use crate::store::Store;
 use crate::targets::TargetId;
 use crate::trial::Pending;
-use crate::{Places, Ports, console, control, links, load, system};
+use crate::{Places, Ports, by_listen, console, control, links, load, system};
 
 /// A check that came to nothing because the network was being changed is made again after this.
 pub(crate) const REPEAT_AFTER: Duration = Duration::from_millis(20);
@@ -311,7 +311,7 @@ impl Engine {
         self.certificates.forget();
         self.give_back_at = Some(Instant::now() + SETTLED);
         let services = config.as_ref().map_or(&[][..], |config| &config.virtual_servers);
-        self.by_listen = by_listen(services);
+        self.by_listen = by_listen::places(services);
         let own = services.iter().filter_map(|service| service.endpoint());
         let own = own.map(|own| own.port).collect();
         self.tcp_checks
@@ -466,7 +466,7 @@ impl Engine {
     }
 
     pub fn service(&self, key: &VirtualKey) -> Option<&VirtualServer> {
-        find(self.config.as_ref()?, &self.by_listen, key)
+        by_listen::find(self.config.as_ref()?, &self.by_listen, key)
     }
 
     pub(crate) fn service_name(&self, key: &VirtualKey) -> String {
@@ -501,59 +501,6 @@ impl Engine {
             log::warn!("cannot write {}: {error}", mark.display());
         }
     }
-
-    fn check_now(&mut self, name: Option<&str>) -> Response {
-        let key = match self.chosen_key(name) {
-            Ok(key) => key,
-            Err(message) => return Response::Error { message },
-        };
-        let checks = self.checks.check_now(Instant::now(), key.as_ref());
-        Response::CheckNow(CheckNowReport { checks })
-    }
-
-    fn answer(
-        &mut self,
-        request: Request,
-        activity: &Activity,
-        wire: &Wire,
-        reply: oneshot::Sender<Response>,
-    ) {
-        let response = match request {
-            // Answered when they are carried out.
-            Request::ConfigPut { .. }
-            | Request::ConfigApply { .. }
-            | Request::ConfigRollback { .. }
-            | Request::ConfigImport { .. }
-            | Request::ConfigCheck { .. } => return self.in_turn(request, Connections::new(), reply),
-            Request::ConfigDiff {
-                from: Some(from),
-                to: Some(to),
-                ..
-            } => return self.diff_of_two(from, to, reply),
-            Request::ConfigDiff { .. } | Request::ConfigImportDiff { .. } => {
-                return self.in_turn(request, activity.servers.clone(), reply);
-            }
-            Request::ConfigExport { without_keys } => return self.export(without_keys, reply),
-            Request::ConfigConfirm { by } => return self.confirm(&by, reply),
-            Request::ConfigAbort { by } => return self.abort(&by, reply),
-            Request::Probe { words, only_tell } => return self.probe(&words, only_tell, reply),
-            Request::CheckNow { name } => self.check_now(name.as_deref()),
-            Request::Drain { server, service } => self.drain(&server, service, false, activity),
-            Request::Undrain { server, service } => self.drain(&server, service, true, activity),
-            Request::Drains => Response::Drains(self.drains_report(activity)),
-            Request::Doctor { name } => self.doctor(name.as_deref(), activity, wire),
-            Request::Console { console, news } => self.console_news(&console, news),
-            other => {
-                if activity.read_at_ms > 0 {
-                    self.drops
-                        .note(Instant::now(), &activity.tracking, &activity.softnet);
-                }
-                self.report(&other, activity)
-            }
-        };
-        // The client may have gone: what it asked for is done all the same.
-        let _ = reply.send(response);
-    }
 }
 
 /// Whether an answer to a check would be taken for a client of this service, were it of no flow that the kernel knows: ranges of ports are found by marks.
@@ -562,22 +509,4 @@ fn takes_answers(service: &VirtualServer) -> bool {
     let mut ranges = service.listen.iter();
     matches!(service.key, VirtualKey::Mark(_))
         && ranges.any(|range| range.first <= last && range.last >= first)
-}
-
-/// Where each service stands, in the order of what they listen on.
-pub fn by_listen(services: &[Arc<VirtualServer>]) -> Vec<u32> {
-    let mut places: Vec<u32> = (0..).take(services.len()).collect();
-    places.sort_by_key(|at| services[*at as usize].key);
-    places
-}
-
-/// Where a service stands in the configuration.
-pub fn place(config: &Config, by_listen: &[u32], key: &VirtualKey) -> Option<usize> {
-    let services = &config.virtual_servers;
-    let found = by_listen.binary_search_by_key(key, |at| services[*at as usize].key);
-    found.ok().map(|at| by_listen[at] as usize)
-}
-
-pub fn find<'c>(config: &'c Config, by_listen: &[u32], key: &VirtualKey) -> Option<&'c VirtualServer> {
-    place(config, by_listen, key).map(|at| config.virtual_servers[at].as_ref())
 }

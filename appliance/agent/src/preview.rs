@@ -17,7 +17,8 @@ use similar::TextDiff;
 use tokio::sync::oneshot;
 
 use crate::apply::{self, Candidate, Read};
-use crate::engine::{Engine, Event, by_listen, find};
+use crate::by_listen;
+use crate::engine::{Engine, Event};
 use crate::import::Incoming;
 use crate::kernel_thread::Job;
 use crate::reconcile::serving;
@@ -231,9 +232,15 @@ impl Engine {
         let adopt = |key: &ServerKey| serving(observed, key);
         match self.config.as_ref().map(|old| changed(old, &config)) {
             Some(changed) if !changed.network && !others_drained => {
-                let by_listen = by_listen(&config.virtual_servers);
+                let by_listen = by_listen::places(&config.virtual_servers);
                 for key in &changed.services {
-                    checks.configure_one(now, &config, key, find(&config, &by_listen, key), adopt);
+                    checks.configure_one(
+                        now,
+                        &config,
+                        key,
+                        by_listen::find(&config, &by_listen, key),
+                        adopt,
+                    );
                 }
             }
             _ => checks.configure(now, &config, adopt),

@@ -9,7 +9,8 @@ use lb_core::config::{Changed, Config, changed, unseen_by_the_kernel};
 use lb_core::model::VirtualKey;
 use lb_core::plan::{self, Step};
 
-use crate::engine::{Engine, find};
+use crate::by_listen::find;
+use crate::engine::Engine;
 use crate::kernel_thread::{Job, Outcomes, Purpose};
 use crate::reconcile::{Waiter, serving};
 

@@ -79,7 +79,7 @@ impl Engine {
             let Some(config) = &self.config else {
                 return;
             };
-            let Some(service) = crate::engine::find(config, &self.by_listen, key) else {
+            let Some(service) = crate::by_listen::find(config, &self.by_listen, key) else {
                 continue;
             };
             if let Some((before, after)) = self.checks.settle(service, now)
