@@ -274,7 +274,7 @@ impl Machine {
 
     /// An agent that hangs is killed, and started anew when it is reaped. One that cannot be killed waits in the kernel for ever: only a restart helps.
     pub fn feel_pulse(&mut self, now: Instant) {
-        if !self.pulse.next_look().is_some_and(|at| at <= now) {
+        if self.pulse.next_look().is_none_or(|at| at > now) {
             return;
         }
         let text = fs::read_to_string(AGENT_PULSE).ok();

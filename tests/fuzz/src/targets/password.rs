@@ -23,7 +23,7 @@ fn corpus() -> io::Result<Entries> {
 
 fn judge(input: &[u8]) -> Result<(), String> {
     match Stored::of(Ok(Some(input.to_vec()))) {
-        Stored::None => Err("a file that is there is none".to_owned()),
+        Stored::None | Stored::Unreadable(_) => Err("a file that is there is none, or unreadable".to_owned()),
         Stored::Damaged(why) => {
             ensure_harmless(&why, "a reason")?;
             ensure(Record::parse(input).is_err(), || {
