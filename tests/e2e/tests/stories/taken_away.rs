@@ -30,8 +30,7 @@ pub fn on_a_disk() -> Told {
     assert!(!listed.contains("which can be taken out"), "{listed}");
     let said = scene.vm().command("support-bundle --disk")?;
     assert!(said.contains("which can be taken out now"), "{said}");
-    let sha = said.split_whitespace().map(|word| word.trim_end_matches('.'));
-    let sha = sha.filter(|word| word.len() == 64).next_back();
+    let sha = said.split_whitespace().rfind(|word| word.len() == 64);
     let sha = sha.expect("the answer has the SHA-256").to_owned();
     let said = scene.vm().command("config export --disk")?;
     assert!(said.contains("lb.export, "), "{said}");
