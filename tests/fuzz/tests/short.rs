@@ -68,6 +68,11 @@ fn password() {
 }
 
 #[test]
+fn export() {
+    short("export", 500);
+}
+
+#[test]
 fn seed() {
     short("seed", 500);
 }
