@@ -36,7 +36,7 @@ pub struct Store {
 
 #[derive(Debug, Error)]
 pub enum StoreError {
-    #[error("cannot write {path}: the config volume is full; delete what is not needed")]
+    #[error("cannot write {path}: the config volume is full; delete files from it on another machine")]
     Full { path: PathBuf },
     #[error("cannot write {path}: the config volume is read-only")]
     ReadOnly { path: PathBuf },

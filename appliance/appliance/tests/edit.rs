@@ -185,6 +185,37 @@ fn what_somebody_else_has_changed_is_noticed() {
 }
 
 #[test]
+fn a_text_that_the_disk_does_not_take_is_told_and_stays() {
+    let (why, folded) = (
+        "the config volume is full; delete files from it",
+        "config volume is full",
+    );
+    let agent = FakeAgent::start(move |request| {
+        let mut response = match request {
+            Request::ConfigShow { .. } => Response::Config(ConfigText {
+                path: "/nowhere/lb.toml".into(),
+                text: ORIGINAL.to_owned(),
+            }),
+            other => answer(other),
+        };
+        if let Response::Apply(report) = &mut response {
+            (report.applied, report.persisted) = (false, false);
+            report.persist_fault = Some(why.to_owned());
+        }
+        encode(&response)
+    });
+    let terminal = edit(SERIAL, &agent);
+    terminal.send("# a\r\x18");
+    shows(&terminal, "what is changed", |screen| screen.contains("a apply"));
+    terminal.send("a");
+    shows(&terminal, "why not", |screen| {
+        screen.contains("  1  # a")
+            && screen.contains("Not applied: it could not be saved")
+            && screen.contains(folded)
+    });
+}
+
+#[test]
 fn it_is_applied_on_trial_left_as_a_draft_or_thrown_away() {
     let (agent, _) = shared();
     let mut terminal = edit(SCREEN, &agent);

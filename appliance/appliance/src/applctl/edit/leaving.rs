@@ -3,7 +3,7 @@
 
 use lb_core::config::{fingerprint, time};
 use lb_core::confirm::WINDOW;
-use lb_core::control::{CheckReport, Request, Response};
+use lb_core::control::{ApplyReport, CheckReport, Request, Response};
 
 use super::draft::Left;
 use super::original;
@@ -184,6 +184,7 @@ impl Session<'_, '_> {
                 self.drafts.forget();
                 return Ok(Some(Ended::Applied(Box::new(report))));
             }
+            Ok(Response::Apply(report)) if report.check.ok => self.editor.message = unsaved(&report),
             Ok(Response::Apply(report)) => self.editor.mode = Mode::Page(faulty(&report.check)),
             Ok(_) => self
                 .editor
@@ -216,6 +217,18 @@ impl Session<'_, '_> {
         }
         self.editor.message = format!("Not applied: {}", failure.sentence());
     }
+}
+
+/// It has no faults, but the disk did not take it.
+fn unsaved(report: &ApplyReport) -> String {
+    let why = report
+        .persist_fault
+        .as_deref()
+        .unwrap_or("the agent does not say why");
+    format!(
+        "Not applied: it could not be saved: {}.",
+        why.trim_end_matches('.')
+    )
 }
 
 fn faulty(check: &CheckReport) -> Page {
