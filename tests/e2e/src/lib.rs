@@ -8,6 +8,7 @@ pub mod crash;
 pub mod farm;
 pub mod health;
 pub mod hold;
+pub mod iso;
 pub mod peer;
 pub mod requests;
 pub mod sabotage;

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::artifacts::Artifacts;
 use crate::sabotage::{PORT, Saboteur};
-use crate::volume;
+use crate::{screen, volume};
 
 pub const SERVICE: &str = "192.168.0.1:30080";
 pub const API: &str = "192.168.0.1:6443";
@@ -150,6 +150,11 @@ impl Scene {
         self.options.extra.extend(arguments);
     }
 
+    /// All that was attached is pulled out, from the next time that it is powered on.
+    pub fn detach(&mut self) {
+        self.options.extra.clear();
+    }
+
     /// The mains fail; the disk keeps what it has.
     pub fn cut_power(&mut self) -> Result<()> {
         self.vm.take().map_or(Ok(()), Vm::power_cut)
@@ -227,6 +232,11 @@ impl Scene {
             }
             std::thread::sleep(GLANCE);
         }
+    }
+
+    /// Waits until the screen, from the last line on that begins so, is as it is kept under this name. See [`screen::is_as_kept`].
+    pub fn screen_is_as_kept(&mut self, name: &str, beginning: &str) -> Result<()> {
+        screen::is_as_kept(&self.vm().console, name, beginning)
     }
 
     fn timeout(&mut self, what: &str, limit: Duration, seen: &str) -> LabError {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use lb_image::config_volume::{self, ConfigVolumeError};
-use lb_image::layout::CONFIG;
+use lb_image::layout::{BOOTCTL, CONFIG};
 use lb_lab::command::{output, run};
 use lb_lab::{LabError, Result, cage, error};
 
@@ -81,6 +81,28 @@ pub fn destroy_journal(image: &Path) -> Result<()> {
         "if=/dev/zero",
         &size,
         &seek,
+        &format!("of={}", image.display()),
+    ])
+    .map(drop)
+}
+
+/// The partition is no longer in the table.
+pub fn remove_partition(image: &Path) -> Result<()> {
+    let number = CONFIG.number.to_string();
+    run(&["sfdisk", "--quiet", "--delete", &image.to_string_lossy(), &number]).map(drop)
+}
+
+/// Zeros in the place of the copy outside of the volume, and of all that is beside it.
+pub fn destroy_mirror(image: &Path) -> Result<()> {
+    run(&[
+        "dd",
+        "status=none",
+        "conv=notrunc",
+        "bs=1M",
+        "count=1",
+        "oflag=seek_bytes",
+        "if=/dev/zero",
+        &format!("seek={}", BOOTCTL.start),
         &format!("of={}", image.display()),
     ])
     .map(drop)

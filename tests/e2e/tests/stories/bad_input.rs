@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lb_e2e::config::{QUICK, marked, scenario};
+use lb_e2e::sabotage::Saboteur;
 use lb_e2e::scene::{BOOT_LIMIT, SERVICE, health};
 use lb_e2e::{Scene, Setting, Start, Stream, volume};
 use lb_image::layout::CONFIG;
@@ -10,6 +11,7 @@ use lb_lab::Result;
 use lb_lab::story::Told;
 use lb_lab::vm::{CLUSTER_MAC, EXTERNAL_MAC};
 
+use crate::counters::shows;
 use crate::power;
 use crate::rows::settle;
 
@@ -68,6 +70,8 @@ pub fn volume_full() -> Told {
     let stream = Stream::start("host01", SERVICE);
     saboteur.sh("saboteur fill /config/filler")?;
     nothing_is_lost_without_room(&mut scene)?;
+    edits_find_no_room(&mut scene)?;
+    applied_without_room(&mut scene, &saboteur)?;
     stream.stop().assert_all_pages(20, "while /config was full");
     scene.cut_power()?;
     for name in ["lb.toml", "lb.applied.toml"] {
@@ -109,11 +113,12 @@ fn nothing_is_lost_without_room(scene: &mut Scene) -> Told {
     // Too large for what the file system keeps in reserve or finds at the end of a block.
     let new = format!("{}{}", marked(QUICK, "does not fit"), "# filler\n".repeat(2000));
     let said = unfolded(&scene.vm().config_put(&new)?);
+    scene.screen_is_as_kept("config_volume_full/put", "Nothing was changed")?;
     for words in [
         "Nothing was changed",
         "could not be saved",
         NO_ROOM,
-        "delete what is not needed",
+        "delete files from it on another machine",
     ] {
         assert!(said.contains(words), "{said}");
     }
@@ -122,6 +127,46 @@ fn nothing_is_lost_without_room(scene: &mut Scene) -> Told {
         said.contains("nothing was changed") && said.contains(NO_ROOM),
         "{said}"
     );
+    is_as_it_was(scene)
+}
+
+/// The ways of small changes: one message, and lb.toml and what is in force are as they were.
+fn edits_find_no_room(scene: &mut Scene) -> Told {
+    scene
+        .vm()
+        .command("config set virtual_server.nginx.real_server.172.16.0.11:30080.weight 5")?;
+    scene.screen_is_as_kept("config_volume_full/set", "lb> config set")?;
+    scene.vm().console.reach_prompt("lb> ", SOON)?;
+    scene.vm().console.send(b"config edit\r")?;
+    shows(scene, "the editor", |screen| screen.contains("^X leave"))?;
+    scene.vm().console.send(b"# does not fit\r\x18")?;
+    shows(scene, "what is changed", |screen| screen.contains("a apply"))?;
+    scene.vm().console.send(b"a")?;
+    shows(scene, "why not", |screen| screen.contains("Not applied"))?;
+    scene.screen_is_as_kept("config_volume_full/edit", "")?;
+    scene.vm().console.send(b"\x18")?;
+    shows(scene, "what is changed", |screen| screen.contains("t throw away"))?;
+    scene.vm().console.send(b"t")?;
+    shows(scene, "what would be lost", |screen| {
+        screen.contains("This would be lost")
+    })?;
+    scene.vm().console.send(b"y")?;
+    scene.vm().wait_for("Nothing was changed", SOON)?;
+    is_as_it_was(scene)
+}
+
+/// Somebody else has changed lb.toml where it lies: it is on the disk, so it comes in force, and goes by the same way.
+fn applied_without_room(scene: &mut Scene, saboteur: &Saboteur) -> Told {
+    let old = scenario(QUICK);
+    for text in [old.replace("\"rr\"", "\"lc\""), old] {
+        saboteur.run(&["saboteur", "write", "/config/lb.toml", &text])?;
+        let said = scene.vm().command("config apply")?;
+        assert!(said.contains("OK. Applied, 2 steps."), "{said}");
+    }
+    is_as_it_was(scene)
+}
+
+fn is_as_it_was(scene: &mut Scene) -> Told {
     let shown = scene.vm().command("config show")?;
     assert_eq!(shown.trim(), scenario(QUICK).trim(), "lb.toml is as it was");
     let said = scene.vm().command("config apply")?;
@@ -183,6 +228,58 @@ pub fn volume_damaged() -> Told {
     scene.cut_power()?;
     volume::assert_replayable(&scene.disk)?;
     assert_eq!(power::file_on(&scene)?, kept, "it is on the disk again");
+    Ok(())
+}
+
+/// There is no config partition any more. The machine serves by the copy outside of it, and says that what is changed now is lost; and where that copy
+/// is gone as well it can still be told what to do.
+pub fn volume_missing() -> Told {
+    let mut scene = Scene::new(Setting::new(Start::Kernel, marked(QUICK, "version 1")))?;
+    scene.wait_until_serving()?;
+    scene.vm().console.reach_prompt("lb> ", BOOT_LIMIT)?;
+    scene.vm().console.send(b"poweroff\r")?;
+    scene.vm().wait_until_off(SOON)?;
+    volume::remove_partition(&scene.disk)?;
+    scene.power_on()?;
+    scene.wait_until_serving()?;
+    in_memory(&mut scene, "lb.toml is the last configuration that was applied")?;
+    assert!(scene.vm().command("config show")?.starts_with("# version 1"));
+    settle(&mut scene)?;
+    scene.vm().command("status")?;
+    scene.screen_is_as_kept("config_volume_missing/status", "lb> status")?;
+    not_for_good(&mut scene, "version 2")?;
+    scene.rows_1_to_5()?;
+    scene.cut_power()?;
+    volume::destroy_mirror(&scene.disk)?;
+    scene.power_on()?;
+    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    in_memory(&mut scene, "there is no configuration to restore")?;
+    not_for_good(&mut scene, "version 3")?;
+    scene.wait_for_page(SOON)?;
+    scene.rows_1_to_5()?;
+    Ok(())
+}
+
+fn in_memory(scene: &mut Scene, source: &str) -> Told {
+    let status = scene.vm().json("status")?;
+    let volume = &status["init"]["config_volume"];
+    assert_eq!(volume["state"], "memory", "{status:#}");
+    assert_eq!(status["config"]["persistent"], false, "{status:#}");
+    let problems = status["problems"].to_string();
+    for words in ["no partition named config", source, "lost with the next reboot"] {
+        assert!(problems.contains(words), "{words}: {problems}");
+    }
+    Ok(())
+}
+
+/// What is put is in force, and nothing says that it stays.
+fn not_for_good(scene: &mut Scene, mark: &str) -> Told {
+    let said = unfolded(&scene.vm().config_put(&marked(QUICK, mark))?);
+    assert!(
+        said.contains("OK. Applied") && said.contains("It is NOT saved"),
+        "{said}"
+    );
+    assert!(!said.contains("survives a power cut"), "{said}");
     Ok(())
 }
 

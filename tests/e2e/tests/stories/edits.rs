@@ -35,6 +35,7 @@ pub fn edited_at_the_console() -> Told {
     shows(&mut scene, "what is changed", |screen| {
         screen.contains("d leave a draft")
     })?;
+    scene.screen_is_as_kept("edited_at_the_console/leaving", "")?;
     scene.vm().console.send(b"d")?;
     scene.vm().wait_for("/config/lb.draft.ttyS0.toml", BOOT_LIMIT)?;
     scene.cut_power()?;
@@ -55,23 +56,28 @@ fn fault_and_mending(scene: &mut Scene) -> Told {
     shows(scene, "the fault and its remedy", |screen| {
         screen.contains("  1! hostnam = 1") && screen.contains("did you mean `hostname`")
     })?;
+    scene.screen_is_as_kept("edited_at_the_console/fault", "")?;
     // The line is cut, and what was undone and done again is as if it had never been.
     scene.vm().console.send(b"\x0b\x1a\x19")?;
     shows(scene, "no fault", |screen| {
         !screen.contains("hostnam = 1") && !screen.contains("  1!") && screen.contains("line 1/")
-    })
+    })?;
+    scene.screen_is_as_kept("edited_at_the_console/mended", "")?;
+    Ok(())
 }
 
 fn continued(scene: &mut Scene) -> Told {
     scene.vm().console.reach_prompt("lb> ", BOOT_LIMIT)?;
     scene.vm().console.send(b"config edit --comment draft\r")?;
     shows(scene, "the draft", |screen| screen.contains("c continue it"))?;
+    scene.screen_is_as_kept("edited_at_the_console/draft", "")?;
     scene.vm().console.send(b"c")?;
     shows(scene, "its text", |screen| screen.starts_with("lb.toml draft"))?;
     scene.vm().console.send(b"\x18")?;
     shows(scene, "what is changed", |screen| screen.contains("a apply"))?;
     scene.vm().console.send(b"a")?;
     scene.vm().wait_for("OK. Applied", BOOT_LIMIT)?;
+    scene.screen_is_as_kept("edited_at_the_console/applied", "")?;
     let history = scene.vm().json("config history")?;
     let newest = &history["entries"][0];
     assert_eq!(newest["why"], "put: draft", "{history:#}");

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use lb_e2e::config::{QUICK, marked, scenario};
 use lb_e2e::scene::BOOT_LIMIT;
-use lb_e2e::{Scene, Setting, Start, volume};
+use lb_e2e::{Scene, Setting, Start, iso, volume};
 use lb_lab::story::Told;
-use lb_lab::{LabError, Result, cage};
+use lb_lab::{LabError, Result, cage, command};
 
 /// After the word was typed, before the answer is waited for.
 const UNANSWERED_MS: [u64; 2] = [0, 30];
@@ -27,6 +27,20 @@ pub fn seed_disk(directory: &Path) -> Vec<String> {
         directory.display()
     );
     let device = "virtio-blk-pci,drive=seed".to_owned();
+    vec!["-blockdev".to_owned(), drive, "-device".to_owned(), device]
+}
+
+/// One of the machine's own strings.
+fn oem_string(value: &str) -> Vec<String> {
+    vec!["-smbios".to_owned(), format!("type=11,value={value}")]
+}
+
+fn cd_drive(image: &Path) -> Vec<String> {
+    let drive = format!(
+        "driver=file,node-name=cd,read-only=on,filename={}",
+        image.display()
+    );
+    let device = "ide-cd,drive=cd".to_owned();
     vec!["-blockdev".to_owned(), drive, "-device".to_owned(), device]
 }
 
@@ -89,6 +103,65 @@ pub fn by_disk() -> Told {
     scene.reboot()?;
     scene.wait_until_serving()?;
     assert!(scene.vm().command("config show")?.starts_with("#:seed always"));
+    scene.rows_1_to_5()?;
+    Ok(())
+}
+
+/// The machine's own strings come before a CD. A fault of theirs is told, and the CD not asked; a CD that is to be taken always is, when it is the only one.
+pub fn by_smbios_and_cd() -> Told {
+    let directory = cage::scratch("seed")?;
+    let always = format!("#:seed always\n{}", marked(QUICK, "of the CD"));
+    let cd = |text: &str| -> Result<Vec<String>> {
+        let image = directory.join("seed.iso");
+        iso::write(&image, "LBSEED", "LB.TOML", text)?;
+        Ok(cd_drive(&image))
+    };
+    let mut scene = Scene::dark(Setting::unconfigured(Start::Kernel))?;
+    scene.attach(oem_string("lb.toml.base64=hostname!"));
+    scene.attach(cd(&always)?);
+    scene.power_on()?;
+    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    let status = scene.vm().json("status")?;
+    let problems = status["problems"].to_string();
+    assert!(
+        problems.contains("no seed is taken") && problems.contains("base64 -w0 lb.toml"),
+        "{problems}"
+    );
+    assert_eq!(status["config"]["source"], "none", "{status:#}");
+
+    scene.cut_power()?;
+    scene.detach();
+    let text = directory.join("my.toml");
+    write(&text, &marked(QUICK, "of the strings"))?;
+    let coded = command::run(&["base64", "-w0", &text.to_string_lossy()])?;
+    scene.attach(oem_string(&format!("lb.toml.base64={coded}")));
+    scene.attach(cd(&always)?);
+    scene.power_on()?;
+    scene.wait_until_serving()?;
+    let status = scene.vm().json("status")?;
+    let taken = "lb.toml was taken from the machine's SMBIOS strings (first boot)";
+    assert_eq!(status["config"]["replaced"], taken, "{status:#}");
+    assert!(scene.vm().command("config show")?.starts_with("# of the strings"));
+
+    scene.cut_power()?;
+    scene.detach();
+    scene.attach(cd(&always.replace("hostname", "hostnam"))?);
+    scene.power_on()?;
+    scene.wait_until_serving()?;
+    let problems = scene.vm().json("status")?["problems"].to_string();
+    let told = "the seed is not taken: lb.toml of the disk LBSEED (/dev/sr0), line 3, column 1";
+    assert!(problems.contains(told), "{problems}");
+    assert!(scene.vm().command("config show")?.starts_with("# of the strings"));
+
+    scene.cut_power()?;
+    scene.detach();
+    scene.attach(cd(&always)?);
+    scene.power_on()?;
+    scene.wait_until_serving()?;
+    let status = scene.vm().json("status")?;
+    let taken = "lb.toml was taken from the disk LBSEED (/dev/sr0) (always)";
+    assert_eq!(status["config"]["replaced"], taken, "{status:#}");
+    assert_eq!(scene.vm().command("config show")?.trim(), always.trim());
     scene.rows_1_to_5()?;
     Ok(())
 }

@@ -16,6 +16,7 @@ pub fn first_boot() -> Told {
     let mut scene = Scene::new(Setting::unconfigured(Start::Bios))?;
     scene.vm().wait_for("lb.toml.sample", BOOT_LIMIT)?;
     scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    scene.screen_is_as_kept("first_boot/welcome", "")?;
     let status = scene.vm().json("status")?;
     assert_eq!(status["config"]["source"], "none", "{status:#}");
     assert_eq!(status["services"], 0, "{status:#}");

@@ -95,6 +95,7 @@ fn main() -> ExitCode {
         Story::new("config_volume_full", 180, bad_input::volume_full),
         Story::new("config_volume_read_only", 150, bad_input::volume_read_only),
         Story::new("config_volume_damaged", 150, bad_input::volume_damaged),
+        Story::new("config_volume_missing", 150, bad_input::volume_missing),
         Story::new("link_unplugged", 180, bad_input::link_unplugged),
         Story::new("drained_under_load", 240, drains::drained_under_load),
         Story::new("pod_moves_under_load", 180, moves::pod_moves_under_load),
@@ -127,6 +128,7 @@ fn main() -> ExitCode {
         Story::new("boot_menu", 240, first_boot::menu),
         Story::new("forgotten_password", 420, password::forgotten_password),
         Story::new("seed_by_disk", 180, first_boot::by_disk),
+        Story::new("seed_by_smbios_and_cd", 240, first_boot::by_smbios_and_cd),
         Story::new(
             "factory_reset_in_power_cuts",
             420,

@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use lb_e2e::Scene;
-use lb_e2e::scene::BOOT_LIMIT;
-use lb_e2e::screen::since;
+use lb_e2e::scene::{BOOT_LIMIT, health};
 use lb_lab::Result;
 use lb_lab::story::Told;
-
-use crate::counters::shows;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -30,6 +27,8 @@ const ANSWERS: [(&str, &str); 13] = [
     ("How they are checked", ""),
 ];
 
+/// The answer that is refused, as the screen shows it then.
+const MISTAKE: (&str, &str) = ("Address of eth0", "192.168.0.1");
 /// The last question.
 const DECISION: &str = "Put this in force";
 
@@ -41,13 +40,16 @@ pub fn sets_up(scene: &mut Scene) -> Result<String> {
     for (question, line) in ANSWERS {
         asked(scene, question)?;
         scene.vm().console.send(format!("{line}\r").as_bytes())?;
+        if (question, line) == MISTAKE {
+            scene.screen_is_as_kept("first_boot/mistake", "lb> setup")?;
+        }
     }
     asked(scene, DECISION)?;
-    let screen = scene.vm().console.screen();
-    assert!(screen.contains("+address = \"172.16.0.12:30080\""), "{screen}");
+    scene.screen_is_as_kept("first_boot/decision", "")?;
     scene.vm().console.send(b"yes\r")?;
     scene.vm().wait_for("OK. Applied", SOON)?;
     scene.vm().wait_for(r"change\s+it", SOON)?;
+    scene.screen_is_as_kept("first_boot/in-force", DECISION)?;
     scene.wait_for_page(SOON)?;
     scene.vm().command("config show")
 }
@@ -60,10 +62,11 @@ fn asked(scene: &mut Scene, question: &str) -> Result<()> {
 
 /// What a newcomer looks at next: who serves.
 pub fn looks_around(scene: &mut Scene) -> Told {
-    scene.vm().console.reach_prompt("lb> ", SOON)?;
-    scene.vm().console.send(b"services\r")?;
-    shows(scene, "the server that serves", |screen| {
-        let mut lines = since(screen, "lb> services").lines();
-        lines.any(|line| line.contains("172.16.0.11:30080") && line.contains(" up "))
-    })
+    scene.wait_for_report("services", SOON, |services| {
+        health(services, "172.16.0.11:30080") == Some("up")
+            && health(services, "172.16.0.12:30080") == Some("down")
+    })?;
+    scene.vm().command("services")?;
+    scene.screen_is_as_kept("first_boot/services", "lb> services")?;
+    Ok(())
 }

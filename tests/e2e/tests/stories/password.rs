@@ -58,6 +58,7 @@ pub fn locked_rescue_prompt() -> Told {
     scene.vm().console.forget();
     let haunting = std::thread::spawn(move || saboteur.sh("saboteur haunt console 15"));
     scene.vm().wait_for(RESCUE_LOCKED, Duration::from_secs(60))?;
+    scene.screen_is_as_kept("locked_rescue_prompt/locked", "*** This machine needs help")?;
     // Its words are words of those who know the password.
     scene.vm().console.send(b"poweroff\r")?;
     scene
@@ -70,6 +71,7 @@ pub fn locked_rescue_prompt() -> Told {
     let why = scene.vm().console.command(RESCUE, "why", ANSWER)?;
     assert!(why.contains("console program"), "`why` said:\n{why}");
     let begun = Instant::now();
+    scene.screen_is_as_kept("locked_rescue_prompt/why", "rescue> why")?;
     scene.vm().wait_for(RESCUE_LOCKED, ANSWER)?;
     assert!(
         begun.elapsed() >= IDLE - Duration::from_secs(1),
@@ -114,6 +116,7 @@ fn locked_at_once_and_wrong(scene: &mut Scene) -> Told {
     scene.vm().console.reach_prompt("lb> ", ANSWER)?;
     scene.vm().console.send(b"console lock\r")?;
     scene.vm().wait_for(LOCKED, ANSWER)?;
+    scene.screen_is_as_kept("forgotten_password/locked", "")?;
     let begun = Instant::now();
     for wait in ["1 s", "2 s", "4 s"] {
         scene.vm().console.send(b"secret\r")?;
@@ -124,6 +127,7 @@ fn locked_at_once_and_wrong(scene: &mut Scene) -> Told {
         scene.vm().console.send(format!("{PASSWORD}\r").as_bytes())?;
         scene.vm().wait_for("Password: ", ANSWER)?;
     }
+    scene.screen_is_as_kept("forgotten_password/wrong", "")?;
     assert!(begun.elapsed() >= Duration::from_secs(7), "{:?}", begun.elapsed());
     // Ctrl-C, Ctrl-D, Ctrl-Z, Ctrl-\ and a BREAK.
     scene.vm().console.send(b"\x03\x04\x1a\x1c\x00status\x03")?;
@@ -184,6 +188,7 @@ fn forgotten(scene: &mut Scene, original: &str) -> Told {
     scene.power_on()?;
     let menu = open_menu(scene)?;
     assert!(menu.contains("forget-password "), "{menu}");
+    scene.screen_is_as_kept("forgotten_password/menu", "*** Boot menu")?;
     forget(scene)?;
     scene.wait_until_serving()?;
     let status = scene.vm().json("status")?;

@@ -54,6 +54,10 @@ pub fn rehearsed_before_applied() -> Told {
             assert_told(&said, told);
             assert_told(&said, "Nothing was changed.");
         }
+        // The last of them.
+        if told.contains("tunl0") {
+            scene.screen_is_as_kept("rehearsed_before_applied/refused", "lb.toml:")?;
+        }
         assert_eq!(saboteur.kernel_state()?, state);
     }
     assert_eq!(scene.vm().command("config show")?, shown);

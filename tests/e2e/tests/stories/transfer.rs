@@ -111,6 +111,7 @@ pub fn a_machine_moves_as_one_text() -> Told {
         "nothing was changed: the export cannot be used: line 7",
         BOOT_LIMIT,
     )?;
+    scene.screen_is_as_kept("a_machine_moves_as_one_text/fault", "nothing was changed")?;
     as_from_the_factory(&mut scene)?;
     let said = import(&mut scene, "", &text)?;
     assert!(
@@ -214,8 +215,9 @@ fn from_a_disk(scene: &mut Scene, load: &Program, text: &str) -> Told {
     console.send(b"config import --disk\r")?;
     console.wait_for("anything else changes", BOOT_LIMIT)?;
     console.wait_for("(?m)^> ", BOOT_LIMIT)?;
-    console.send(b"import\r")?;
-    console.wait_for("OK. Applied", BOOT_LIMIT)?;
+    scene.screen_is_as_kept("a_machine_moves_as_one_text/question", "")?;
+    scene.vm().console.send(b"import\r")?;
+    scene.vm().wait_for("OK. Applied", BOOT_LIMIT)?;
     is_the_machine(scene, load, "from a disk")
 }
 

@@ -5,13 +5,10 @@ use std::time::{Duration, Instant};
 
 use lb_e2e::config::{QUICK, scenario};
 use lb_e2e::scene::{BOOT_LIMIT, SERVICE};
-use lb_e2e::screen::since;
 use lb_e2e::{Scene, Setting, Start, Stream, volume};
 use lb_lab::story::Told;
 use lb_lab::{LabError, Result};
 use serde_json::Value;
-
-use crate::counters::shows;
 
 /// What the console takes for a command on a slow machine.
 const SOON: Duration = Duration::from_secs(30);
@@ -66,9 +63,11 @@ pub fn confirm_returns_by_itself() -> Told {
         .vm()
         .config_put_with("--confirm 10s --comment \"another address\"", &wrong())?;
     assert_pending(&said);
+    scene.screen_is_as_kept("confirm_returns_by_itself/pending", "OK. ")?;
     assert_not_served(&scene)?;
     let refused = scene.vm().command("config apply")?;
     assert!(refused.contains("config abort"), "{refused}");
+    scene.screen_is_as_kept("confirm_returns_by_itself/refused", "lb> config apply")?;
     let status = scene.vm().json("status")?;
     assert_eq!(
         status["config"]["pending"]["why"], "put: another address",
@@ -78,6 +77,8 @@ pub fn confirm_returns_by_itself() -> Told {
     println!("served again after {:?}", begun.elapsed());
     assert!(begun.elapsed() > WINDOW, "it returned too early");
     assert_returned(&mut scene, "not confirmed within 10 s")?;
+    scene.vm().command("events --last 2")?;
+    scene.screen_is_as_kept("confirm_returns_by_itself/returned", "lb> events")?;
     scene.rows_1_to_5()?;
     Ok(())
 }
@@ -163,12 +164,14 @@ pub fn rollback_three_versions() -> Told {
         .vm()
         .command("config rollback 2 --comment \"it was better\"")?;
     assert!(said.contains("number 6 of the history"), "{said}");
+    scene.screen_is_as_kept("rollback_three_versions/rolled-back", "lb> config rollback 2")?;
     weighs(&mut scene, 2)?;
     // On trial it is as any other.
     assert_pending(&scene.vm().command("config rollback 3 --confirm 10m")?);
     weighs(&mut scene, 3)?;
     let said = scene.vm().command("config abort")?;
     assert!(said.contains("former configuration is in force again"), "{said}");
+    scene.screen_is_as_kept("rollback_three_versions/aborted", "lb> config abort")?;
     weighs(&mut scene, 2)?;
     stream.stop().assert_all_pages(20, "while versions came and went");
     scene.reboot()?;
@@ -184,23 +187,12 @@ pub fn rollback_three_versions() -> Told {
 
 /// `config history`, `show` and `diff` tell which one it is.
 fn looked_at(scene: &mut Scene) -> Told {
-    scene.vm().console.reach_prompt("lb> ", SOON)?;
-    scene.vm().console.send(b"config history\r")?;
-    shows(scene, "the history to its end", |screen| {
-        since(screen, "lb> config history").contains("boot (agent")
-    })?;
-    let screen = scene.vm().console.screen();
-    assert!(
-        since(&screen, "lb> config history").contains("a weight of 5"),
-        "{screen}"
-    );
+    scene.vm().command("config history")?;
+    scene.screen_is_as_kept("rollback_three_versions/history", "lb> config history")?;
     let shown = scene.vm().command("config show 2")?;
     assert!(same(&shown, &version(2)), "{shown}");
-    let shown = scene.vm().command("config diff 2")?;
-    assert!(
-        shown.contains("weight of server 172.16.0.11:30080 of nginx 5 -> 2"),
-        "{shown}"
-    );
+    scene.vm().command("config diff 2")?;
+    scene.screen_is_as_kept("rollback_three_versions/difference", "lb> config diff")?;
     Ok(())
 }
 

@@ -26,6 +26,8 @@ struct State {
     transcript: Transcript,
     parser: vte::Parser,
     screen: vt100::Parser,
+    /// When something was drawn last.
+    drawn: Instant,
     /// The other end of the line is gone.
     closed: bool,
     /// Where the last match ended.
@@ -54,6 +56,7 @@ impl Console {
             transcript: Transcript::default(),
             parser: vte::Parser::new(),
             screen: vt100::Parser::new(ROWS, COLUMNS, 0),
+            drawn: Instant::now(),
             closed: false,
             seen: 0,
             answers: true,
@@ -81,6 +84,29 @@ impl Console {
     /// The screen as it stands, 24 rows.
     pub fn screen(&self) -> String {
         self.lock().screen.screen().contents()
+    }
+
+    /// The rows of the screen as a person sees them, once nothing was drawn for so long; blanks at the ends are left out.
+    pub fn still_screen(&self, still: Duration, limit: Duration) -> Result<String> {
+        let started = Instant::now();
+        loop {
+            let (rows, left) = {
+                let state = self.lock();
+                let rows = rows(state.screen.screen());
+                (rows, still.saturating_sub(state.drawn.elapsed()))
+            };
+            if left.is_zero() {
+                return Ok(rows);
+            }
+            if started.elapsed() > limit {
+                return Err(LabError::Timeout {
+                    what: format!("a screen that stands still for {still:?}"),
+                    limit,
+                    seen: rows,
+                });
+            }
+            std::thread::sleep(left);
+        }
     }
 
     /// A terminal that does not answer questions for the cursor's position.
@@ -225,6 +251,7 @@ fn read_until_closed(mut line: UnixStream, shared: &(Mutex<State>, Condvar)) {
         let bytes = &buffer[..count];
         state.parser.advance(&mut state.transcript, bytes);
         state.screen.process(bytes);
+        state.drawn = Instant::now();
         if let Some(mirror) = &mut state.mirror {
             let _ = mirror.write_all(bytes).and_then(|()| mirror.flush());
         }
@@ -234,6 +261,13 @@ fn read_until_closed(mut line: UnixStream, shared: &(Mutex<State>, Condvar)) {
         }
         shared.1.notify_all();
     }
+}
+
+/// Each row is a line, also where a longer line was folded.
+fn rows(screen: &vt100::Screen) -> String {
+    let rows: Vec<String> = screen.rows(0, COLUMNS.get()).collect();
+    let lines: Vec<&str> = rows.iter().map(|row| row.trim_end()).collect();
+    lines.join("\n").trim_end().to_owned()
 }
 
 /// The nearest character boundary at or before `at`.
@@ -315,5 +349,36 @@ mod tests {
         box_side.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"\x1b[24;80R");
         drop(console);
+    }
+
+    #[test]
+    fn a_screen_that_stands_still_is_what_a_person_sees() {
+        let (console, mut box_side) = pair();
+        let drawing = std::thread::spawn(move || {
+            for word in ["lb> status  \r\n", &"x".repeat(81), "\r\n\r\nlb> \r\n\r\n"] {
+                box_side.write_all(word.as_bytes()).unwrap();
+                std::thread::sleep(Duration::from_millis(30));
+            }
+            box_side
+        });
+        console.wait_for("lb> ", SOON).unwrap();
+        let screen = console.still_screen(Duration::from_millis(200), SOON).unwrap();
+        let line = "x".repeat(80);
+        assert_eq!(screen, format!("lb> status\n{line}\nx\n\nlb>"));
+        drop(drawing.join().unwrap());
+    }
+
+    #[test]
+    fn a_screen_that_never_stands_still_is_given_up() {
+        let (console, mut box_side) = pair();
+        let started = Instant::now();
+        let drawing = std::thread::spawn(move || {
+            while started.elapsed() < Duration::from_millis(500) {
+                box_side.write_all(b"x\r").unwrap();
+            }
+        });
+        let still = console.still_screen(Duration::from_millis(100), Duration::from_millis(200));
+        assert!(matches!(still, Err(LabError::Timeout { .. })));
+        drawing.join().unwrap();
     }
 }
