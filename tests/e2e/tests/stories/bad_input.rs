@@ -85,6 +85,9 @@ pub fn volume_full() -> Told {
         problems(&mut scene)?.contains(NO_ROOM),
         "status says it after a start"
     );
+    settle(&mut scene)?;
+    scene.vm().command("status")?;
+    scene.screen_is_as_kept("config_volume_full/status", "lb> status")?;
     let saboteur = scene.saboteur()?;
     let left = saboteur.sh("saboteur read /etc/left");
     assert!(left.is_err(), "only /config outlives a boot: {left:?}");
