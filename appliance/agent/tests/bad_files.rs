@@ -53,7 +53,10 @@ impl Bad {
 }
 
 fn check(appliance: &Appliance) -> CheckReport {
-    match appliance.ask(&Request::ConfigCheck { text: None, name: None }) {
+    match appliance.ask(&Request::ConfigCheck {
+        text: None,
+        name: None,
+    }) {
         Response::Check(report) => report,
         other => panic!("{other:?}"),
     }

@@ -57,6 +57,27 @@ pub fn assert_clean(image: &Path) -> Result<()> {
     Err(LabError::Unexpected(format!("/config is not clean: {said}")))
 }
 
+/// The file system takes the whole partition: one that was made anew from the small template has grown.
+pub fn assert_fills(image: &Path) -> Result<()> {
+    let copy = extract(image)?;
+    let said = run(&["dumpe2fs", "-h", &copy.to_string_lossy()])?;
+    let field = |name: &str| -> Option<u64> {
+        let line = said.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse().ok()
+    };
+    let bytes = field("Block count:")
+        .zip(field("Block size:"))
+        .map(|(count, size)| count * size);
+    // Less than a block group may be left over.
+    let least = CONFIG.size / 10 * 9;
+    assert!(
+        bytes.is_some_and(|bytes| bytes > least),
+        "{bytes:?} of {} bytes",
+        CONFIG.size
+    );
+    Ok(())
+}
+
 /// Zeros in the place of the journal's superblock: with its journal the file system cannot be mounted any more.
 pub fn destroy_journal(image: &Path) -> Result<()> {
     let copy = extract(image)?.to_string_lossy().into_owned();

@@ -230,6 +230,7 @@ pub fn volume_damaged() -> Told {
     )?;
     scene.cut_power()?;
     volume::assert_replayable(&scene.disk)?;
+    volume::assert_fills(&scene.disk)?;
     assert_eq!(power::file_on(&scene)?, kept, "it is on the disk again");
     Ok(())
 }

@@ -20,6 +20,7 @@ mod first_boot;
 mod flaps;
 mod flood;
 mod gateway;
+mod gateways;
 mod groups;
 mod hairpin;
 mod hangs;
@@ -208,6 +209,7 @@ fn main() -> ExitCode {
         Story::new("top_follows_the_traffic", 180, counters::top_follows_the_traffic),
         Story::new("boot_stage_fails", 150, rescue::boot_stage_fails),
         Story::new("console_cannot_run", 150, rescue::console_cannot_run),
+        Story::new("wrong_gateway_returns", 180, gateways::wrong_gateway_returns),
         Story::new("taken_away_on_a_disk", 150, taken_away::on_a_disk),
         Story::new(
             "what_hangs_is_started_anew",

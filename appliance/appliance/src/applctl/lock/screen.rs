@@ -134,6 +134,8 @@ Password: "
     #[test]
     fn a_file_that_cannot_be_read_is_not_said_to_be_damaged() {
         let text = shown(&Stored::Unreadable("timed out".to_owned()), None, 60);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let text = words.join(" ");
         assert!(
             text.contains("cannot be read (timed out), so that") && text.contains("`forget-password`"),
             "{text}"
