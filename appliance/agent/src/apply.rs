@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::reconcile::Waiter;
 use crate::rehearsals::Then;
 use crate::report::{self, chain};
-use crate::store::{CONFIG_FILE, PENDING_FILE, RETURNED_FILE};
+use crate::store::{CONFIG_FILE, PENDING_FILE, RETURNED_FILE, SAMPLE_FILE};
 use crate::trial::Origin;
 
 pub type Read = (Config, Parts);
@@ -107,7 +107,14 @@ impl Engine {
 
     /// `config rollback`: a text that is kept, as if it were put.
     pub fn roll_back(&mut self, kept: Kept, terms: &Terms, reply: oneshot::Sender<Response>) {
-        match self.kept_text(kept) {
+        let text = match kept {
+            Kept::Named(KeptName::Sample) => Err(
+                "nothing was changed: the sample was never in force; `config put` takes what you make of it"
+                    .to_owned(),
+            ),
+            kept => self.kept_text(kept),
+        };
+        match text {
             Ok(text) => self.put_bytes(text, terms, &format!("rollback to {kept}"), reply),
             Err(message) => {
                 let _ = reply.send(Response::Error { message });
@@ -230,7 +237,7 @@ impl Engine {
         match self.store.read(CONFIG_FILE) {
             Ok(Some(bytes)) => Ok(bytes),
             Ok(None) => Err(format!(
-                "{} does not exist; `config put` writes it",
+                "{} does not exist; `setup` asks for one, `config edit` and `config put` write it",
                 path.display()
             )),
             Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
@@ -261,11 +268,19 @@ impl Engine {
             Kept::Number(number) => return Archive::beside(&self.store).text(number),
             Kept::Named(name) => name,
         };
+        if name == KeptName::Sample {
+            // A first boot leaves a copy on the volume; this one is always there.
+            let path = &self.places.sample;
+            return std::fs::read(path)
+                .map_err(|error| format!("{} cannot be read: {error}", path.display()));
+        }
         let path = self.store.path(file_of(name));
         match self.store.read(file_of(name)) {
             Ok(Some(text)) => Ok(text),
             Ok(None) => Err(match name {
-                KeptName::Pending => "no configuration is pending; `config show` shows lb.toml".to_owned(),
+                KeptName::Pending | KeptName::Sample => {
+                    "no configuration is pending; `config show` shows lb.toml".to_owned()
+                }
                 KeptName::Returned => {
                     format!("there is no {}: no configuration was given up", path.display())
                 }
@@ -375,5 +390,6 @@ fn file_of(name: KeptName) -> &'static str {
     match name {
         KeptName::Pending => PENDING_FILE,
         KeptName::Returned => RETURNED_FILE,
+        KeptName::Sample => SAMPLE_FILE,
     }
 }

@@ -397,7 +397,7 @@ impl Checks {
         counted
     }
 
-    fn is_drained(&self, service: &VirtualServer, real: &RealServer) -> bool {
+    pub fn is_drained(&self, service: &VirtualServer, real: &RealServer) -> bool {
         !self.drains.is_empty() && self.drains.of(&service.name, real.address).is_some()
     }
 

@@ -163,7 +163,7 @@ fn nothing(store: &Store, places: &Places, mut problems: Vec<String>) -> Loaded 
         let sample = std::fs::read(&places.sample).ok();
         let written = sample.is_some_and(|sample| store.write(SAMPLE_FILE, &sample).is_ok());
         let hint = if written {
-            format!(" ({} is an annotated sample)", store.path(SAMPLE_FILE).display())
+            " (`config show sample` shows an annotated one)".to_owned()
         } else {
             String::new()
         };

@@ -203,6 +203,15 @@ impl Engine {
             Mode::Empty if self.checks.is_drained_whole(service) => format!(
                 "service {name} refuses its clients: `drain` has set all of its servers aside; `undrain` takes that back"
             ),
+            Mode::Waiting | Mode::Empty
+                if service
+                    .of_file()
+                    .any(|real| self.checks.is_drained(service, real)) =>
+            {
+                format!(
+                    "service {name} has no server that takes connections: `drain` has set some aside, and the others are down; {says}"
+                )
+            }
             Mode::Waiting | Mode::Empty => format!("service {name} has no server that is up; {says}"),
             Mode::Short => format!("service {name} is below its quorum; {says}"),
             Mode::Backup => {

@@ -42,6 +42,11 @@ pub enum AskError {
     TooLong,
     #[error("interrupted")]
     Interrupted,
+    /// A change that was asked for, and whose end nobody has waited for.
+    #[error(
+        "interrupted, and not taken back: the appliance carries it out all the same; `status` and `config history` say what came of it"
+    )]
+    Unheard,
 }
 
 /// Asks with the patience that the request needs.
@@ -77,11 +82,29 @@ pub fn ask_within(
         patience,
     };
     talk.send(&text)?;
-    let answer = talk.receive()?;
+    let answer = talk.receive().map_err(|error| match error {
+        AskError::Interrupted if changes(request) => AskError::Unheard,
+        error => error,
+    })?;
     if answer.is_empty() {
         return Err(AskError::Closed);
     }
     serde_json::from_slice(&answer).map_err(AskError::Garbled)
+}
+
+/// Whether something is different behind it; the agent goes on with it when nobody listens any more.
+fn changes(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::ConfigPut { .. }
+            | Request::ConfigApply { .. }
+            | Request::ConfigRollback { .. }
+            | Request::ConfigConfirm { .. }
+            | Request::ConfigAbort { .. }
+            | Request::ConfigImport { .. }
+            | Request::Drain { .. }
+            | Request::Undrain { .. }
+    )
 }
 
 /// Connects without waiting: the agent either listens or does not.

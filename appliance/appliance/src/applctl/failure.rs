@@ -111,6 +111,10 @@ impl Failure {
         )
     }
 
+    pub fn is_interruption(&self) -> bool {
+        matches!(self, Failure::Ask(AskError::Interrupted | AskError::Unheard))
+    }
+
     /// Whether nobody is left to tell it to.
     pub fn is_lost_output(&self) -> bool {
         matches!(self, Failure::Output(_) | Failure::Log(LogError::Write(_)))

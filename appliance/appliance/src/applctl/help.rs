@@ -2,7 +2,7 @@
 //! Must not: hold text of its own about any command.
 
 use super::render::{Screen, Tone, wrap};
-use super::tree::{Command, ROOT};
+use super::tree::{Choice, Command, ROOT};
 
 /// All commands, one line each.
 pub fn overview(screen: &Screen) -> String {
@@ -52,11 +52,18 @@ pub fn about(command: &Command, path: &str, screen: &Screen) -> String {
     }
     if !command.options.is_empty() {
         text.push('\n');
+        let name = |choice: &Choice| format!("{}{}", choice.name, choice.takes.word());
+        let longest = command.options.iter().map(|choice| name(choice).len()).max();
+        let column = longest.unwrap_or(0).max(14) + 2;
         for choice in command.options {
-            let name = format!("{}{}", choice.name, choice.takes.word());
             text.push_str(&format!(
-                "    {name:<16}{}\n",
-                wrap(choice.summary, screen.width - 20, 20)
+                "    {:<column$}{}\n",
+                name(choice),
+                wrap(
+                    choice.summary,
+                    screen.width.saturating_sub(column + 4),
+                    column + 4
+                )
             ));
         }
     }

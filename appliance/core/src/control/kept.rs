@@ -21,15 +21,18 @@ pub enum KeptName {
     Pending,
     /// Was in force, and was not confirmed.
     Returned,
+    /// The annotated sample that comes with the image.
+    Sample,
 }
 
 impl KeptName {
-    pub const ALL: [KeptName; 2] = [KeptName::Pending, KeptName::Returned];
+    pub const ALL: [KeptName; 3] = [KeptName::Pending, KeptName::Returned, KeptName::Sample];
 
     pub fn word(self) -> &'static str {
         match self {
             KeptName::Pending => "pending",
             KeptName::Returned => "returned",
+            KeptName::Sample => "sample",
         }
     }
 }
@@ -60,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_text_is_asked_for_by_number_or_word() {
-        for word in ["12", "pending", "returned"] {
+        for word in ["12", "pending", "returned", "sample"] {
             let kept: Kept = word.parse().unwrap();
             assert_eq!(kept.to_string(), word);
             let json = serde_json::to_string(&kept).unwrap();

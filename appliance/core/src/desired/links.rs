@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::{DesiredLink, Network};
 use crate::config::{Bond, Config, Interface, InterfaceKind, LinkSelector, Route};
+use crate::link::FALLBACK_TUNNELS;
 use crate::link_kind::{BondSettings, BridgeSettings, LinkKind};
 use crate::model::IfName;
 use crate::observed::ObservedLink;
@@ -186,7 +187,13 @@ fn default_network(via: &IpAddr) -> IpNet {
 fn card(interface: &Interface, seen: &Seen, problems: &mut Vec<String>) -> Option<IfName> {
     // A VLAN, a bond and a bridge have the MAC address of a card.
     let cards = || seen.iter().filter(|(_, l)| !l.loopback && l.kind.is_none());
-    let there = || cards().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(", ");
+    // What the kernel has made by itself is nothing that the file may name.
+    let nameable = || {
+        cards()
+            .map(|(n, _)| n.as_str())
+            .filter(|n| !FALLBACK_TUNNELS.contains(n))
+    };
+    let there = || nameable().collect::<Vec<_>>().join(", ");
     match &interface.selector {
         LinkSelector::Name(name) if seen.get(name).is_some_and(|l| !l.is_made()) => Some(name.clone()),
         LinkSelector::Name(name) => {

@@ -28,6 +28,7 @@ static MARKED: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         // Memory and traffic.
         r"\bTracked\s+([\d,]+ of [\d,]+) ".to_owned(),
         r"(\b\d+(?:\.\d+)? [MG]B\b)".to_owned(),
+        r"\binit (\d+(?:\.\d+)? [kM]B\b)".to_owned(),
         r"\b(?:in|out) (\d+(?:\.\d+)? k?B, \d+ packets?)".to_owned(),
         r"(?m)^\s+(\d+) connections?;".to_owned(),
         r"\bpid (\d+)".to_owned(),
@@ -138,6 +139,7 @@ mod tests {
                 "Agent           pid 61, running for 9s, 8.1 MB; init 2.2 MB",
                 "Agent           pid %%, running for %s, %.% MB; init %.% MB",
             ),
+            ("3.7 MB; init 819.2 kB", "%.% MB; init %%%.% kB"),
             ("[  5.05] Mounts ... ok 12 ms", "[  %.%%] Mounts ... ok %% ms"),
             (
                 "Mounts 12 ms, Boot menu 2\n                ms",

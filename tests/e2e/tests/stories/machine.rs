@@ -14,7 +14,7 @@ use crate::{newcomer, power};
 /// From the factory: says what to do, leaves a sample, and asks for what it needs. Then it serves. The sample is valid, too.
 pub fn first_boot() -> Told {
     let mut scene = Scene::new(Setting::unconfigured(Start::Bios))?;
-    scene.vm().wait_for("lb.toml.sample", BOOT_LIMIT)?;
+    scene.vm().wait_for("config show sample", BOOT_LIMIT)?;
     scene.vm().wait_for_prompt(BOOT_LIMIT)?;
     scene.screen_is_as_kept("first_boot/welcome", "")?;
     let status = scene.vm().json("status")?;

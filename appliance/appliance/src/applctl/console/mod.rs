@@ -81,6 +81,8 @@ impl<'a> Session<'a> {
             return Err("standard input is not a terminal; `applctl COMMAND` works without one".to_owned());
         }
         input.set_typing(Typing::Command).map_err(fault)?;
+        // A FILE without a directory is one of the config volume. Without a volume it is none.
+        let _ = places.config_directory().map(std::env::set_current_dir);
         let found = size::establish(&mut input, &interrupt, &mut io::stdout()).map_err(fault)?;
         let screen = Screen::terminal(usize::from(found.columns), colours_allowed());
         let editor = LineEditor::new(places.socket.clone(), screen.colour)?;
@@ -191,7 +193,13 @@ impl<'a> Session<'a> {
         match outcome {
             Ok(_) if json => Next::Prompt,
             Ok(_) => self.next_after(self.show(&self.reminder())),
-            Err(failure) => self.report(&failure, json),
+            Err(failure) => {
+                if failure.is_interruption() {
+                    // Who stops a command does not want the lines that were pasted behind it.
+                    self.input.pending().clear();
+                }
+                self.report(&failure, json)
+            }
         }
     }
 

@@ -211,6 +211,9 @@ fn boot(init: &InitReport, screen: &Screen) -> String {
     if let Some(slot) = &init.slot {
         text.push_str(&labelled("Slot", slot, Tone::Plain, screen));
     }
+    if let Some(watchdog) = &init.watchdog {
+        text.push_str(&labelled("Watchdog", watchdog, Tone::Plain, screen));
+    }
     text
 }
 

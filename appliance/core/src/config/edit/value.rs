@@ -7,6 +7,7 @@ use super::super::fault::quoted;
 use super::super::keys::Form;
 use super::super::time::Time;
 use super::nodes::text;
+use crate::suggest::nearest;
 
 /// `path`: for the message.
 pub(super) fn written(form: &Form, word: &str, path: &str) -> Result<String, String> {
@@ -16,12 +17,24 @@ pub(super) fn written(form: &Form, word: &str, path: &str) -> Result<String, Str
     };
     found.ok_or_else(|| {
         format!(
-            "{} is nothing that {} takes; it takes {}",
+            "{} is nothing that {} takes; it takes {}{}",
             quoted(word),
             quoted(path),
-            form.allowed()
+            form.allowed(),
+            hint(form, word)
         )
     })
+}
+
+/// What was probably meant.
+fn hint(form: &Form, word: &str) -> String {
+    let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    match form {
+        Form::Time(_) | Form::Seconds(_) if is_number => format!(" with its unit, such as {word}s"),
+        form => nearest(word, form.words().iter().copied())
+            .map(|meant| format!("; did you mean {}?", quoted(meant)))
+            .unwrap_or_default(),
+    }
 }
 
 /// An IPv6 address with a port begins with a bracket as well.
@@ -83,6 +96,18 @@ fn single(form: &Form, word: &str) -> Option<String> {
 mod tests {
     use super::super::super::keys::find;
     use super::*;
+
+    #[test]
+    fn a_word_that_is_nothing_is_told_with_what_was_meant() {
+        for (path, word, end) in [
+            ("virtual_server.check.interval", "5", " with its unit, such as 5s"),
+            ("virtual_server.scheduler", "rrr", "; did you mean `rr`?"),
+            ("interface.mtu", "lots", "68 to 65535 bytes"),
+        ] {
+            let why = written(&find(path)[0].key.form, word, path).unwrap_err();
+            assert!(why.ends_with(end), "{why}");
+        }
+    }
 
     #[test]
     fn a_word_becomes_what_the_key_takes() {

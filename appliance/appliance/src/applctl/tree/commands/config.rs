@@ -90,10 +90,15 @@ pub(super) const CONFIG: &[Command] = &[
         summary: "the text of /config/lb.toml, or of configuration N",
         about: "The file as it is on the config volume, whether or not it is in force; `status` tells that. With N the \
                 text of an entry of `config history`; with `pending` the one that waits for `config confirm`, with \
-                `returned` the last one that was given up (/config/lb.returned.toml).",
+                `returned` the last one that was given up (/config/lb.returned.toml), with `sample` an annotated lb.toml to learn from.",
         arguments: &[NUMBER],
         options: JSON_ONLY,
-        examples: &["config show", "config show 12", "config show returned"],
+        examples: &[
+            "config show",
+            "config show 12",
+            "config show returned",
+            "config show sample",
+        ],
         ..LEAF
     },
     Command {
