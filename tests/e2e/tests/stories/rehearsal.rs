@@ -115,7 +115,7 @@ fn past_it(scene: &mut Scene, saboteur: &Saboteur) -> Told {
     assert_told(&said, "was not tried out before: --without-rehearsal was given");
     assert_told(&said, "in part: the kernel refused");
     let said = scene.vm().command("config abort")?;
-    assert_told(&said, "Returned");
+    assert_told(&said, "The former configuration is in force again");
     scene.vm().config_put(&scenario(QUICK))?;
     Ok(())
 }
