@@ -127,6 +127,10 @@ impl Machine {
         self.owned.contains_key(&address)
     }
 
+    pub fn owner(&self, address: IpAddr) -> Option<usize> {
+        self.owned.get(&address).copied()
+    }
+
     pub fn is_own_name(&self, name: &str) -> bool {
         self.names.contains_key(name)
     }
@@ -311,17 +315,14 @@ impl Machine {
             return None;
         }
         let is_default = to.prefix_len() == 0;
-        let is_taken = match is_default {
-            // lb.toml has one gateway for an interface.
-            true => self.interfaces[owner].gateway.is_some(),
-            false => self.networks.contains_key(&to) || !is_usable(to.addr()),
-        };
+        let is_taken = !is_default && (self.networks.contains_key(&to) || !is_usable(to.addr()));
         if is_taken || !self.routed.insert(to) {
             return None;
         }
         let interface = &mut self.interfaces[owner];
-        match is_default {
+        match is_default && interface.gateway.is_none() {
             true => interface.gateway = Some(via),
+            // Also the default route of the other family: lb.toml has one gateway for an interface.
             false => interface.routes.push((to, via)),
         }
         Some(owner)

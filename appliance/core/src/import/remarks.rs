@@ -1,6 +1,7 @@
 //! What is told about an import, with its place in the text that was read.
 //! Must not: know any syntax.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -126,7 +127,10 @@ impl Remarks {
     /// In the order of the lines; those about all of the text come last.
     pub fn finish(mut self) -> Vec<Remark> {
         self.found.sort_by_key(|(place, ..)| (place.is_none(), *place));
-        self.found.dedup();
+        // A line that variables and sequences repeat is told once.
+        let mut told = BTreeSet::new();
+        self.found
+            .retain(|(place, severity, message)| told.insert((*place, *severity, message.clone())));
         let files = &self.files;
         let named = |(place, severity, message): (Option<Place>, Severity, String)| Remark {
             file: files[place.map_or(0, |place| place.file)].clone(),

@@ -137,20 +137,46 @@ fn smtp(
 ) {
     let message = "SMTP_CHECK: there is no check by SMTP; that the port is open is checked, and not that a banner comes";
     remarks.differs(checker.place, message);
-    for statement in rest {
-        match statement.word() {
-            // Old files give the connection in a block of its own.
-            "host" => {
-                for inner in statement.statements() {
-                    if !way(inner, target, keys, remarks) {
-                        words::drop_with_reason(inner, remarks);
-                    }
+    let hosts: Vec<&Statement> = rest
+        .iter()
+        .copied()
+        .filter(|statement| statement.word() == "host")
+        .collect();
+    let own = hosts
+        .iter()
+        .position(|host| asked(host).is_none_or(|asked| asked == target.ip.to_string()));
+    for (index, host) in hosts.iter().enumerate() {
+        // Old files give the connection in a block of its own, and several where all of them have to answer.
+        if index == own.unwrap_or(0) {
+            for inner in host.statements() {
+                if !way(inner, target, keys, remarks) {
+                    words::drop_with_reason(inner, remarks);
                 }
             }
+            continue;
+        }
+        let message = format!(
+            "host {}: a check asks one address and port here, and this one is not asked",
+            shown(asked(host).unwrap_or("without connect_ip"))
+        );
+        remarks.fault(host.place, message);
+    }
+    for statement in rest {
+        match statement.word() {
+            "host" => {}
             "helo_name" => remarks.dropped(statement.place, "helo_name: nothing is said to the server"),
             _ => words::drop_with_reason(statement, remarks),
         }
     }
+}
+
+/// The address that a `host` of SMTP_CHECK names.
+fn asked(host: &Statement) -> Option<&str> {
+    let named = host
+        .statements()
+        .iter()
+        .find(|inner| inner.word() == "connect_ip");
+    named.and_then(|inner| inner.argument(0))
 }
 
 /// What could ask the same without a script.

@@ -66,7 +66,10 @@ impl<'r, 'i> Lines<'r, 'i> {
                 continue;
             }
             if let Some(pattern) = included(line) {
-                self.included(place, name, pattern, depth);
+                // ${_PWD} is where this file is, and so is what has no other place.
+                let pattern = pattern.replace("${_PWD}/", "");
+                let pattern = self.replaced(&pattern).unwrap_or(pattern);
+                self.included(place, name, &pattern, depth);
                 continue;
             }
             let Some((variable, value)) = definition(line) else {
@@ -144,7 +147,17 @@ impl<'r, 'i> Lines<'r, 'i> {
             sequence::expand(self, place, line, depth);
             return;
         }
-        let Some(replaced) = self.replaced(line) else {
+        // A sequence that has a name: what it repeats is replaced number by number.
+        let (name, length) = if line.starts_with('$') {
+            variable(line)
+        } else {
+            ("", 0)
+        };
+        let named = self
+            .value(name)
+            .filter(|value| value.starts_with("~SEQ"))
+            .map(|value| format!("{value} {}", &line[length..]));
+        let Some(replaced) = named.or_else(|| self.replaced(line)) else {
             self.tokens(place, line);
             return;
         };

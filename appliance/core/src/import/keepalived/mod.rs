@@ -7,6 +7,7 @@ mod group;
 mod inherited;
 mod lines;
 mod network;
+mod pool;
 mod real_server;
 mod sequence;
 mod service;
@@ -59,6 +60,14 @@ pub fn import(
     let statements = tree::build(tokens, &mut remarks);
     let mut draft = Draft::default();
     let groups = machine(&statements, &mut draft, &mut remarks);
+    // No placeholder is the address of a server.
+    let servers = statements
+        .iter()
+        .flat_map(Statement::statements)
+        .filter(|inner| inner.word().ends_with("_server"));
+    servers
+        .filter_map(|server| real_server::endpoint(server).ok())
+        .for_each(|(ip, _)| draft.machine.is_foreign(ip));
     for statement in statements
         .iter()
         .filter(|statement| statement.word() == "virtual_server")

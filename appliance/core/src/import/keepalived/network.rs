@@ -140,8 +140,22 @@ fn addresses(
                     );
                     remarks.fault(place, message);
                 }
+                elsewhere(index, net.addr(), place, draft, remarks);
             }
         }
+    }
+}
+
+/// Tells of an address that another interface has than the one that was to have it.
+fn elsewhere(index: usize, address: IpAddr, place: Place, draft: &Draft, remarks: &mut Remarks) {
+    let interfaces = draft.machine.interfaces();
+    let owner = draft.machine.owner(address).filter(|owner| *owner != index);
+    if let Some(owner) = owner {
+        let message = format!(
+            "{address} is an address of {} here, and not of {}: a network is on one interface",
+            interfaces[owner].name, interfaces[index].name
+        );
+        remarks.differs(place, message);
     }
 }
 
@@ -155,11 +169,15 @@ impl Later {
                     format!("{address} can be no address of an interface; it is left out"),
                 );
             }
+            elsewhere(index, address, place, draft, remarks);
         }
         for (statement, interface) in self.routes {
-            if route(&statement, interface.as_deref(), draft).is_none() {
+            if route(&statement, interface.as_deref(), draft).is_some() {
+                options_of_route(&statement, remarks);
+            } else {
                 let message = format!(
-                    "the route {} is left out: a route leads by `via` to a router in a network of one interface, once to each network",
+                    "the route {} is left out: a route leads by `via` to a router in a network of one interface, once to each network, and is \
+                     in the main table",
                     shown(&statement.words.join(" "))
                 );
                 remarks.dropped(statement.place, message);
@@ -168,12 +186,44 @@ impl Later {
     }
 }
 
-/// `[src ADDRESS] [to] NETWORK via ADDRESS [dev NAME]`, or `default`.
+/// What a route that is taken over says beside where it leads.
+fn options_of_route(statement: &Statement, remarks: &mut Remarks) {
+    const WITH_VALUE: [&str; 8] = [
+        "src", "metric", "scope", "proto", "protocol", "mtu", "advmss", "weight",
+    ];
+    const SWITCHES: [&str; 2] = ["onlink", "track_group"];
+    let words = statement.words.iter().map(String::as_str);
+    let named: Vec<String> = words
+        .filter(|word| WITH_VALUE.contains(word) || SWITCHES.contains(word))
+        .map(
+            |word| match after(statement, word).filter(|_| WITH_VALUE.contains(&word)) {
+                Some(value) => format!("{word} {}", shown(value)),
+                None => word.to_owned(),
+            },
+        )
+        .collect();
+    if !named.is_empty() {
+        let message = format!(
+            "{}: a route has a network and a gateway here, and nothing else",
+            named.join(", ")
+        );
+        remarks.dropped(statement.place, message);
+    }
+}
+
+/// `[src ADDRESS] [to] NETWORK via [inet|inet6] ADDRESS [dev NAME]`, or `default`. One of another table is none, and one of
+/// several hops.
 fn route(statement: &Statement, interface: Option<&str>, draft: &mut Draft) -> Option<usize> {
-    let via: IpAddr = after(statement, "via")
-        .or_else(|| after(statement, "gw"))?
-        .parse()
-        .ok()?;
+    let is_main = after(statement, "table").is_none_or(|table| ["main", "254"].contains(&table));
+    if !is_main || statement.words.iter().any(|word| word == "nexthop") {
+        return None;
+    }
+    let via = ["via", "gw"].iter().find_map(|word| after(statement, word))?;
+    let via = match via {
+        family @ ("inet" | "inet6") => after(statement, family)?,
+        via => via,
+    };
+    let via: IpAddr = via.parse().ok()?;
     let to = match after(statement, "to") {
         Some(to) => to,
         None if statement.word() == "src" => statement.argument(1)?,

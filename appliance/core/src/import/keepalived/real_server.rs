@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::super::draft::{Address, Server, Service};
 use super::super::machine::Machine;
-use super::super::remarks::{Remarks, shown};
+use super::super::remarks::{Place, Remarks, shown};
 use super::checker::{self, Target};
 use super::inherited::Inherited;
 use super::tree::Statement;
@@ -60,6 +60,9 @@ pub(super) fn server(
         lower: None,
     };
     let mut server = Server::new(place, Address::Unusable(String::new(), String::new()));
+    if let Some(weight) = of.weight {
+        self::weight(weight, place, &mut server, remarks);
+    }
     for inner in statement.statements() {
         read(inner, &mut real, &mut server, remarks);
     }
@@ -112,19 +115,8 @@ fn read<'s>(inner: &'s Statement, real: &mut Real<'s>, server: &mut Server, rema
     let mut number = || value(inner, "a number", remarks, |text| text.parse::<u64>().ok());
     match inner.word() {
         "weight" => {
-            let Some(weight) = number() else {
-                return;
-            };
-            if weight > MOST_WEIGHT {
-                let message = format!(
-                    "weight {weight} becomes {MOST_WEIGHT}, the most there is; make all weights smaller in proportion"
-                );
-                remarks.fault(inner.place, message);
-            }
-            if weight == 1 {
-                server.keys.remove("weight");
-            } else {
-                server.keys.put("weight", weight.min(MOST_WEIGHT).to_string());
+            if let Some(weight) = number() {
+                self::weight(weight, inner.place, server, remarks);
             }
         }
         "uthreshold" => real.upper = number().filter(|number| *number > 0),
@@ -140,6 +132,20 @@ fn read<'s>(inner: &'s Statement, real: &mut Real<'s>, server: &mut Server, rema
     }
 }
 
+fn weight(weight: u64, place: Place, server: &mut Server, remarks: &mut Remarks) {
+    if weight > MOST_WEIGHT {
+        let message = format!(
+            "weight {weight} becomes {MOST_WEIGHT}, the most there is; make all weights smaller in proportion"
+        );
+        remarks.fault(place, message);
+    }
+    if weight == 1 {
+        server.keys.remove("weight");
+    } else {
+        server.keys.put("weight", weight.min(MOST_WEIGHT).to_string());
+    }
+}
+
 fn address(
     service: &Service,
     ip: IpAddr,
@@ -147,7 +153,7 @@ fn address(
     method: Method,
     whole: bool,
     remarks: &mut Remarks,
-    place: super::super::remarks::Place,
+    place: Place,
 ) -> Address {
     let only = service.listen.first().map_or(0, |listen| listen.first);
     if service.is_group() {

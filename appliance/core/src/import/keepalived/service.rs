@@ -10,6 +10,7 @@ use super::super::names;
 use super::super::remarks::{Place, Remarks, shown};
 use super::super::values;
 use super::group::{Entry, Groups};
+use super::pool;
 use super::real_server::{self, endpoint};
 use super::tree::Statement;
 use super::virtual_server::{self, Method, VirtualServer};
@@ -118,9 +119,8 @@ fn split(server: &VirtualServer<'_>, listens: Vec<Listen>, remarks: &mut Remarks
         let mut seen = std::collections::BTreeSet::new();
         listens.retain(|listen| seen.insert(*listen));
         let ports: Vec<u16> = server
-            .servers
-            .iter()
-            .filter_map(|real| Some(endpoint(real).ok()?.1))
+            .pool()
+            .filter_map(|(real, _)| Some(endpoint(real).ok()?.1))
             .collect();
         let maps = |listen: &Listen| {
             listen.first == listen.last && ports.iter().any(|port| ![0, listen.first].contains(port))
@@ -164,12 +164,15 @@ fn service(
     };
     service.keys.put("scheduler", values::text(&server.scheduler));
     let mut method = None;
-    for real in &server.servers {
+    for (real, backup) in server.pool() {
         let other = endpoint(real).is_ok_and(|(ip, _)| ip.is_ipv4() != first.address.is_ipv4());
         if other && both {
             continue;
         }
-        let (real, way) = real_server::server(real, server, &service, &draft.machine, remarks);
+        let (mut real, way) = real_server::server(real, server, &service, &draft.machine, remarks);
+        if backup {
+            real.keys.put("backup", "true");
+        }
         let first = *method.get_or_insert(way);
         if first != way {
             let message = "the servers of a service are all reached in one way here, the first one's";
@@ -179,7 +182,7 @@ fn service(
     }
     forward(method.unwrap_or(server.method), &mut service.keys);
     keep(server, first, &mut service.keys, remarks);
-    quorum(server, &mut service, remarks);
+    pool::rules(server, &mut service, remarks);
     service.sorry = server.sorry.map(|sorry| self::sorry(sorry, &service, remarks));
     service
 }
@@ -248,35 +251,6 @@ fn keep(server: &VirtualServer<'_>, first: Listen, keys: &mut Keys, remarks: &mu
     }
     if server.one_packet {
         keys.put("one_packet", "true");
-    }
-}
-
-fn quorum(server: &VirtualServer<'_>, service: &mut Service, remarks: &mut Remarks) {
-    let usable = service.servers.iter().filter(|server| server.ip().is_some());
-    let all: u64 = usable.map(Server::weight).sum();
-    let mut quorum = 1;
-    if let Some((place, given)) = server.quorum.filter(|(_, given)| *given != 1) {
-        quorum = given.clamp(1, all.max(1));
-        if quorum != given {
-            let message =
-                format!("quorum {given} becomes {quorum}: the weights of the servers add up to {all}");
-            remarks.differs(place, message);
-        }
-        if quorum > 1 {
-            service.keys.put("quorum", quorum.to_string());
-        }
-    }
-    if let Some((place, given)) = server.hysteresis.filter(|(_, given)| *given > 0) {
-        let most = (quorum - 1).min(all.saturating_sub(quorum));
-        if given > most {
-            let message = format!(
-                "hysteresis {given} becomes {most}: beyond that a quorum of {quorum} of {all} could never be lost or never be won"
-            );
-            remarks.differs(place, message);
-        }
-        if given.min(most) > 0 {
-            service.keys.put("quorum_hysteresis", given.min(most).to_string());
-        }
     }
 }
 

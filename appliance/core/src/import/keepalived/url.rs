@@ -147,6 +147,15 @@ fn page(url: &Statement, host: &mut Option<String>, remarks: &mut Remarks) -> Pa
                 remarks.fault(place, message);
             }
             "tls_compliant" => {}
+            // What they are is not repeated.
+            "username" | "password" => {
+                let message = format!(
+                    "{}: requests are made without a name and a password; `headers = {{ Authorization = \"Basic ...\" }}` of the check \
+                     sends them",
+                    statement.word()
+                );
+                remarks.fault(place, message);
+            }
             _ => words::drop_with_reason(statement, remarks),
         }
     }

@@ -32,11 +32,16 @@ pub(super) struct VirtualServer<'s> {
     pub persistence: Option<(Place, u64)>,
     pub prefix: Option<(Place, u8)>,
     pub one_packet: bool,
+    /// Of a server that says none.
+    pub weight: Option<u64>,
     pub quorum: Option<(Place, u64)>,
     pub hysteresis: Option<(Place, u64)>,
     pub name: Option<String>,
     pub ipv6: bool,
     pub servers: Vec<&'s Statement>,
+    /// The failover pool, and the percentage of the servers whose failure calls it.
+    pub backups: Vec<&'s Statement>,
+    pub threshold: Option<(Place, u64)>,
     pub sorry: Option<&'s Statement>,
     pub notes: Vec<Note>,
 }
@@ -51,35 +56,67 @@ pub(super) fn read<'s>(statement: &'s Statement, remarks: &mut Remarks) -> Virtu
         persistence: None,
         prefix: None,
         one_packet: false,
+        weight: None,
         quorum: None,
         hysteresis: None,
         name: None,
         ipv6: false,
         servers: Vec::new(),
+        backups: Vec::new(),
+        threshold: None,
         sorry: None,
         notes: Vec::new(),
     };
     for inner in statement.statements() {
         let known = server.inherited.take(inner, remarks)
-            || server.pool(inner, remarks)
+            || server.serves(inner, remarks)
             || server.way(inner, remarks);
         if !known {
             words::drop_with_reason(inner, remarks);
         }
     }
+    further_words(statement, remarks);
     server.judge(remarks);
     server
 }
 
+/// What stands behind the address and the port, or the name of a group.
+fn further_words(statement: &Statement, remarks: &mut Remarks) {
+    let known = match statement.argument(2) {
+        Some("inet6") if statement.argument(0) == Some("fwmark") => 3,
+        _ => 2,
+    };
+    if let Some(words) = statement
+        .arguments()
+        .get(known..)
+        .filter(|words| !words.is_empty())
+    {
+        let message = format!(
+            "`{}` behind where it listens: nothing here stands for it",
+            shown(&words.join(" "))
+        );
+        remarks.dropped(statement.place, message);
+    }
+}
+
 impl<'s> VirtualServer<'s> {
+    /// The servers, and whether they are of the failover pool.
+    pub fn pool(&self) -> impl Iterator<Item = (&'s Statement, bool)> {
+        let primary = self.servers.iter().map(|server| (*server, false));
+        primary.chain(self.backups.iter().map(|server| (*server, true)))
+    }
+
     /// Who serves, and when the sorry server does.
-    fn pool(&mut self, inner: &'s Statement, remarks: &mut Remarks) -> bool {
+    fn serves(&mut self, inner: &'s Statement, remarks: &mut Remarks) -> bool {
         let mut number = || {
             value(inner, "a number", remarks, |text| text.parse().ok())
                 .map(|number: u64| (inner.place, number))
         };
         match inner.word() {
             "real_server" => self.servers.push(inner),
+            "backup_real_server" => self.backups.push(inner),
+            "failover_threshold" => self.threshold = number(),
+            "weight" => self.weight = number().map(|(_, weight)| weight),
             "sorry_server" => self.sorry = Some(inner),
             "quorum" => self.quorum = number(),
             "hysteresis" => self.hysteresis = number(),
@@ -103,9 +140,7 @@ impl<'s> VirtualServer<'s> {
                 };
                 self.persistence = seconds.map(|seconds| (place, seconds));
             }
-            "persistence_granularity" | "net_mask" => {
-                self.prefix = prefix(inner, remarks).map(|prefix| (place, prefix))
-            }
+            "persistence_granularity" => self.prefix = prefix(inner, remarks).map(|prefix| (place, prefix)),
             "ops" => self.one_packet = is_on(inner),
             "ip_family" => self.ipv6 = inner.argument(0) == Some("inet6"),
             _ => return false,
@@ -195,6 +230,12 @@ pub(super) fn method(statement: &Statement, remarks: &mut Remarks) -> Option<Met
     match words.first().map(|word| word.to_ascii_uppercase()).as_deref() {
         Some("NAT") => Some(Method::Nat),
         Some("DR") => Some(Method::Direct),
+        Some("FNAT") => {
+            let message = "FNAT hides the clients behind the balancer's own addresses; NAT is written, which leaves their addresses as \
+                           they are, so that the servers' gateway has to be this machine";
+            remarks.fault(place, message);
+            None
+        }
         Some("TUN") => {
             match after("type") {
                 Some("gue") => {
@@ -218,7 +259,7 @@ pub(super) fn method(statement: &Statement, remarks: &mut Remarks) -> Option<Met
         }
         other => {
             let message = format!(
-                "{} is none of NAT, DR and TUN; it is left out",
+                "{} is none of NAT, DR and TUN; it is left out, as if it were not there",
                 shown(other.unwrap_or_default())
             );
             remarks.fault(place, message);

@@ -18,7 +18,7 @@ const LOGGED: &str =
 const SPREAD: &str = "checks have phases of their own here, which follow from the server's address";
 
 /// Words, and why they stand for nothing.
-const WITHOUT: [(&[&str], &str); 13] = [
+const WITHOUT: [(&[&str], &str); 15] = [
     (
         &[
             "notification_email",
@@ -36,6 +36,9 @@ const WITHOUT: [(&[&str], &str); 13] = [
     (&["lvs_id", "router_id"], NAME),
     (
         &[
+            "failover_up",
+            "failover_down",
+            "rs_init_notifies",
             "quorum_up",
             "quorum_down",
             "notify_up",
@@ -85,6 +88,9 @@ const WITHOUT: [(&[&str], &str); 13] = [
             "snmp_socket",
             "enable_snmp_checker",
             "enable_snmp_keepalived",
+            "enable_snmp_vrrp",
+            "enable_snmp_rfcv2",
+            "enable_snmp_rfcv3",
             "enable_snmp_rfc",
             "enable_traps",
             "enable_dbus",
@@ -112,6 +118,14 @@ const WITHOUT: [(&[&str], &str); 13] = [
             "nftables_ipvs",
         ],
         TABLE,
+    ),
+    (
+        &["nat_mask", "net_mask"],
+        "keepalived knows this word no more; clients of one network that stay together are persistence_granularity",
+    ),
+    (
+        &["local_address_group", "laddr_group_name"],
+        "it is of FNAT, which hides clients behind these addresses; here servers see the clients",
     ),
     (
         &["lvs_sync_daemon", "lvs_sync_daemon_interface"],
