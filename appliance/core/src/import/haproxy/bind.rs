@@ -3,16 +3,19 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::remarks::shown;
+use super::super::values::is_dns_name;
 
 /// Where a `bind` listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Host {
     At(IpAddr),
+    /// Only a name server knows where.
+    Named(String),
     /// `*`: every address; whether it is that of IPv4.
     Any(bool),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bound {
     pub host: Host,
     pub first: u16,
@@ -77,12 +80,8 @@ pub(super) fn bound(text: &str) -> Result<Bound, String> {
             Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => Host::Any(true),
             Ok(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) => Host::Any(false),
             Ok(address) => Host::At(address),
-            Err(_) => {
-                return Err(format!(
-                    "{} is no address; names are not looked up, and it is left out",
-                    shown(text)
-                ));
-            }
+            Err(_) if is_dns_name(text) => Host::Named(text.to_owned()),
+            Err(_) => return Err(format!("{} is no address; it is left out", shown(text))),
         },
     };
     Ok(Bound { host, first, last })
@@ -128,6 +127,12 @@ mod tests {
             ("0.0.0.0:80", Host::Any(true), 80, 80),
             (":::80", Host::Any(false), 80, 80),
             ("[::]:80", Host::Any(false), 80, 80),
+            (
+                "web.example.com:80",
+                Host::Named("web.example.com".to_owned()),
+                80,
+                80,
+            ),
             ("ipv4@192.0.2.1:80-90", Host::At([192, 0, 2, 1].into()), 80, 90),
             (
                 "2001:db8::1:443",
@@ -141,7 +146,7 @@ mod tests {
         for text in [
             "/run/x.sock",
             "unix@/x",
-            "web:80",
+            "we b:80",
             "192.0.2.1",
             "*:0",
             "*:9-8",

@@ -53,7 +53,7 @@ pub fn import(name: &str, text: &str) -> Imported {
     let proxies = proxies(&sections, &mut remarks);
     let mut draft = Draft::default();
     services(&proxies, &mut draft, &mut remarks);
-    timeouts(&proxies, &mut draft);
+    timeouts(&proxies, &mut draft, &mut remarks);
     if !draft.services.is_empty() {
         ALWAYS
             .iter()
@@ -146,6 +146,11 @@ fn services(proxies: &[Proxy], draft: &mut Draft, remarks: &mut Remarks) {
         .filter(|(_, proxy)| proxy.kind != "frontend")
         .map(|(index, proxy)| (proxy.name.as_str(), index))
         .collect();
+    // No placeholder is the address of a server.
+    let servers = proxies.iter().flat_map(|proxy| &proxy.servers);
+    servers
+        .filter_map(|line| bind::server(line.word(2)).ok())
+        .for_each(|(ip, _)| draft.machine.is_foreign(ip));
     let mut used = BTreeSet::new();
     let mut anywhere = Anywhere::default();
     for (index, proxy) in proxies
@@ -171,7 +176,7 @@ fn services(proxies: &[Proxy], draft: &mut Draft, remarks: &mut Remarks) {
         if refused(&proxies[back], remarks) {
             continue;
         }
-        service::add(proxy, &proxies[back], &mut anywhere, draft, remarks);
+        service::add((proxy, &proxies[back]), proxies, &mut anywhere, draft, remarks);
     }
     tell_unused(proxies, &used, remarks);
 }
@@ -230,13 +235,19 @@ fn refused(proxy: &Proxy, remarks: &mut Remarks) -> bool {
 }
 
 /// A connection may be idle for as long as the longest of HAProxy's times, if that is longer than usual here.
-fn timeouts(proxies: &[Proxy], draft: &mut Draft) {
+fn timeouts(proxies: &[Proxy], draft: &mut Draft, remarks: &mut Remarks) {
     let idle = proxies
         .iter()
         .filter(|proxy| !proxy.is_http())
         .filter_map(|proxy| proxy.settings.idle)
         .max();
-    if let Some(idle) = idle.filter(|idle| *idle > IDLE && !draft.services.is_empty()) {
+    if let Some((idle, place)) = idle.filter(|(idle, _)| *idle > IDLE && !draft.services.is_empty()) {
+        if idle > LONGEST_IDLE {
+            remarks.differs(
+                place,
+                "an idle connection is forgotten after 168 h here, the most there is",
+            );
+        }
         let whole = Duration::from_secs(idle.min(LONGEST_IDLE).as_secs());
         draft.timeouts.put("tcp", values::time(whole));
     }

@@ -173,8 +173,14 @@ impl Options {
     /// Reads the words of a line from `index` on.
     pub fn read(&mut self, line: &Line, index: usize, dropped: &mut Dropped, remarks: &mut Remarks) {
         let mut words = line.from(index).iter().map(String::as_str);
+        // Of a check by TLS nobody verifies the answer here either, until somebody decides who may give it.
+        let asks_by_tls = line.from(index).iter().any(|word| word == "check-ssl");
         while let Some(word) = words.next() {
             if self.switch(word) {
+                continue;
+            }
+            if word == "verify" && asks_by_tls && words.clone().next() == Some("none") {
+                words.next();
                 continue;
             }
             let (why, valued) = match (reason(&SWITCHES, word), reason(&WITH_VALUE, word)) {

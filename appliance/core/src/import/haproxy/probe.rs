@@ -31,6 +31,10 @@ pub(super) struct Probe {
     ssl: bool,
     /// What is said to a server, and is not said here.
     lost: Option<Place>,
+    /// A connection is described.
+    connected: bool,
+    /// The option of this proxy that says what is asked.
+    option: Option<(Place, String)>,
 }
 
 /// Checks that speak a protocol which is not spoken here.
@@ -44,12 +48,39 @@ const PROTOCOLS: [(&str, &str); 6] = [
 ];
 
 impl Probe {
+    /// As a proxy has it of its defaults, whose options it may replace.
+    pub fn inherited(mut self) -> Probe {
+        self.option = None;
+        self
+    }
+
+    /// The last option says what is asked.
+    fn replaces(&mut self, line: &Line, called: &str, remarks: &mut Remarks) {
+        if let Some((place, former)) = self.option.take().filter(|(_, former)| *former != called) {
+            let message = format!(
+                "{former}: of several the last one counts, which is `{called}` on line {}",
+                line.place.line
+            );
+            remarks.dropped(place, message);
+        }
+        self.option = Some((line.place, called.to_owned()));
+    }
+
     /// Whether the line is about checks.
     pub fn take(&mut self, line: &Line, dropped: &mut Dropped, remarks: &mut Remarks) -> bool {
         let called = called(line);
         if line.word(0) == "no" && called.starts_with("option ") && called.contains("ch") {
             *self = Probe::default();
             return true;
+        }
+        let says = [
+            "option httpchk",
+            "option tcp-check",
+            "option ssl-hello-chk",
+            "option external-check",
+        ];
+        if says.contains(&called.as_str()) || PROTOCOLS.iter().any(|(option, _)| *option == called) {
+            self.replaces(line, &called, remarks);
         }
         match called.as_str() {
             "option httpchk" => self.httpchk(line, remarks),
@@ -85,6 +116,7 @@ impl Probe {
         *self = Probe {
             kind: Kind::Http,
             place: Some(line.place),
+            option: self.option.take(),
             ..Probe::default()
         };
         match line.from(2) {
@@ -244,6 +276,14 @@ impl Probe {
     /// `connect [port N] [ssl] [sni NAME]`.
     fn connect(&mut self, line: &Line, remarks: &mut Remarks) {
         let words = line.from(2);
+        if std::mem::replace(&mut self.connected, true) {
+            let message = format!(
+                "`{}`: a check makes one connection here, the first one",
+                shown(&line.words.join(" "))
+            );
+            remarks.fault(line.place, message);
+            return;
+        }
         for (at, word) in words.iter().enumerate() {
             match word.as_str() {
                 "ssl" => self.ssl = true,
@@ -252,13 +292,7 @@ impl Probe {
                     .and_then(|port| port.parse().ok())
                     .filter(|port| *port > 0)
                 {
-                    Some(port) if self.port.is_none_or(|known| known == port) => self.port = Some(port),
-                    Some(port) => {
-                        remarks.fault(
-                            line.place,
-                            format!("a check asks one port here; {port} is left out"),
-                        );
-                    }
+                    Some(port) => self.port = Some(port),
                     None => remarks.fault(line.place, "the port cannot be read; it is left out"),
                 },
                 _ => {}

@@ -19,8 +19,8 @@ pub(super) struct Settings {
     pub consistent: bool,
     pub connect: Option<Duration>,
     pub check: Option<Duration>,
-    /// The longest time that a connection may be idle.
-    pub idle: Option<Duration>,
+    /// The longest time that a connection may be idle, and who says it.
+    pub idle: Option<(Duration, Place)>,
     pub probe: Probe,
     pub server: Options,
     pub all_backups: bool,
@@ -46,6 +46,8 @@ pub(super) struct Proxy {
     pub binds: Vec<(Place, Bound, Option<String>)>,
     /// Lines of servers, to be read when the service is known.
     pub servers: Vec<Line>,
+    /// Lines that make servers of what a name server says.
+    pub templates: Vec<Place>,
     pub stick: Stick,
     /// There are `use_backend` rules.
     pub chooses: Option<Place>,
@@ -67,12 +69,24 @@ impl Settings {
             "timeout connect" | "contimeout" => self.connect = read_time(line, remarks),
             "timeout check" => self.check = read_time(line, remarks),
             "timeout client" | "timeout server" | "timeout tunnel" => {
-                self.idle = self.idle.max(time(line.word(2)));
+                self.idle(line.word(2), line.place);
+                dropped.add(line);
+            }
+            "clitimeout" | "srvtimeout" => {
+                self.idle(line.word(1), line.place);
                 dropped.add(line);
             }
             _ => return self.probe.take(line, dropped, remarks),
         }
         true
+    }
+}
+
+impl Settings {
+    /// 0 is no limit.
+    fn idle(&mut self, given: &str, place: Place) {
+        let time = time(given).map(|time| if time.is_zero() { Duration::MAX } else { time });
+        self.idle = self.idle.max(time.map(|time| (time, place)));
     }
 }
 
@@ -94,9 +108,13 @@ pub(super) fn read(section: &Section, defaults: &Settings, remarks: &mut Remarks
         place: section.place,
         kind: section.kind.clone(),
         name: section.head.first().cloned().unwrap_or_default(),
-        settings: defaults.clone(),
+        settings: Settings {
+            probe: defaults.probe.clone().inherited(),
+            ..defaults.clone()
+        },
         binds: Vec::new(),
         servers: Vec::new(),
+        templates: Vec::new(),
         stick: Stick::default(),
         chooses: None,
         terminates: None,
@@ -129,6 +147,7 @@ impl Proxy {
             "server-template" => {
                 let message = "server-template: servers are given by their addresses, each of them; names are not looked up";
                 remarks.fault(line.place, message);
+                self.templates.push(line.place);
             }
             "use_backend" if line.words.len() == 2 => {
                 self.settings.default_backend = Some((line.place, line.word(1).to_owned()));

@@ -9,7 +9,7 @@ use super::super::values::{self, time_within, whole};
 use super::bind;
 use super::lines::Line;
 use super::options::Options;
-use super::proxy::Settings;
+use super::proxy::{Proxy, Settings};
 use super::words::Dropped;
 
 // HAProxy's own, where the file says nothing.
@@ -33,12 +33,13 @@ pub(super) struct Read {
 /// `server NAME ADDRESS[:PORT] [OPTIONS]`. The port is that of the address as it is written; 0: none.
 pub(super) fn server(
     line: &Line,
-    settings: &Settings,
+    (back, proxies): (&Proxy, &[Proxy]),
     only: bool,
     dropped: &mut Dropped,
     remarks: &mut Remarks,
 ) -> Read {
     let place = line.place;
+    let settings = &back.settings;
     let mut options = settings.server.clone();
     options.read(line, 3, dropped, remarks);
     let address = match bind::server(line.word(2)) {
@@ -52,13 +53,54 @@ pub(super) fn server(
     let mut server = Server::new(place, address);
     load(&options, &mut server, only, dropped, remarks);
     let mut notes = Vec::new();
-    server.check = check(&options, settings, place, &mut notes, dropped, remarks);
+    server.check = match tracked(&options, &server, (back, proxies), remarks) {
+        Some((settings, options)) => check(&options, settings, place, &mut notes, dropped, remarks),
+        None => check(&options, settings, place, &mut notes, dropped, remarks),
+    };
     server.notes.extend(notes);
     if options.ssl {
         let message = "ssl: HAProxy speaks TLS to this server; here it gets what the client sends, so that clients have to speak TLS";
         remarks.fault(place, message);
     }
     Read { server, options }
+}
+
+/// What is asked of the server whose state this one shares.
+fn tracked<'p>(
+    options: &Options,
+    server: &Server,
+    (back, proxies): (&'p Proxy, &'p [Proxy]),
+    remarks: &mut Remarks,
+) -> Option<(&'p Settings, Options)> {
+    let track = options.track.as_deref()?;
+    let (proxy, name) = track.split_once('/').unwrap_or((&back.name, track));
+    let mut of_name = proxies.iter().filter(|known| known.name == proxy);
+    let found =
+        of_name.find_map(|known| Some((known, known.servers.iter().find(|line| line.word(1) == name)?)));
+    let address = found.and_then(|(_, line)| bind::server(line.word(2)).ok());
+    let Some(((proxy, line), (ip, port))) = found.zip(address) else {
+        let message = format!(
+            "track {}: there is no such server; this one is asked itself",
+            shown(track)
+        );
+        remarks.fault(server.place, message);
+        return None;
+    };
+    // What is to say of its options is said where they are.
+    let mut theirs = proxy.settings.server.clone();
+    theirs.read(line, 3, &mut Dropped::default(), &mut Remarks::new(""));
+    if server.ip() != Some(ip) {
+        theirs.address = theirs.address.or(Some(ip));
+    }
+    theirs.port = theirs
+        .port
+        .or(port.filter(|port| server.address != Address::Known(ip, *port)));
+    let message = format!(
+        "track {}: this server has a check of its own here, which asks the same",
+        shown(track)
+    );
+    remarks.differs(server.place, message);
+    Some((&proxy.settings, theirs))
 }
 
 fn load(options: &Options, server: &mut Server, only: bool, dropped: &mut Dropped, remarks: &mut Remarks) {
@@ -87,15 +129,6 @@ fn load(options: &Options, server: &mut Server, only: bool, dropped: &mut Droppe
              max_connections = N if the server needs a limit",
         ),
         None => {}
-    }
-    if let Some(track) = &options.track {
-        remarks.fault(
-            place,
-            format!(
-                "track {}: this server has a check of its own here; servers that are checked alike share it",
-                shown(track)
-            ),
-        );
     }
 }
 

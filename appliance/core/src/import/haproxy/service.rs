@@ -19,11 +19,13 @@ const LONGEST_SLOW_START: Duration = Duration::from_hours(1);
 pub(super) struct Anywhere {
     v4: Option<std::net::IpAddr>,
     v6: Option<std::net::IpAddr>,
+    /// What has a name only.
+    named: std::collections::BTreeMap<String, std::net::IpAddr>,
 }
 
 pub(super) fn add(
-    front: &Proxy,
-    back: &Proxy,
+    (front, back): (&Proxy, &Proxy),
+    proxies: &[Proxy],
     anywhere: &mut Anywhere,
     draft: &mut Draft,
     remarks: &mut Remarks,
@@ -36,7 +38,7 @@ pub(super) fn add(
         );
         return;
     }
-    let servers = servers(back, remarks);
+    let servers = servers(back, proxies, remarks);
     let listens = listens(front, &servers, anywhere, draft, remarks);
     if listens.is_empty() {
         remarks.fault(
@@ -80,9 +82,10 @@ fn listens(
     };
     let any_known = has(true) || has(false);
     for (place, bound, interface) in &front.binds {
-        let v4 = match bound.host {
+        let v4 = match &bound.host {
             Host::At(ip) => ip.is_ipv4(),
-            Host::Any(v4) => v4,
+            Host::Any(v4) => *v4,
+            Host::Named(_) => !any_known || has(true),
         };
         if any_known && !has(v4) {
             let (theirs, ours) = if v4 { ("IPv6", "IPv4") } else { ("IPv4", "IPv6") };
@@ -92,14 +95,21 @@ fn listens(
             remarks.fault(*place, message);
             continue;
         }
-        if let Some(listen) = listen(*place, bound, interface.as_deref(), anywhere, draft, remarks) {
+        if let Some(listen) = listen(
+            *place,
+            (bound, v4),
+            interface.as_deref(),
+            anywhere,
+            draft,
+            remarks,
+        ) {
             listens.push(listen);
         }
     }
     listens
 }
 
-fn servers(back: &Proxy, remarks: &mut Remarks) -> Vec<Read> {
+fn servers(back: &Proxy, proxies: &[Proxy], remarks: &mut Remarks) -> Vec<Read> {
     let mut dropped = Dropped::default();
     let only = back
         .settings
@@ -109,7 +119,7 @@ fn servers(back: &Proxy, remarks: &mut Remarks) -> Vec<Read> {
     let servers: Vec<Read> = back
         .servers
         .iter()
-        .map(|line| server::server(line, &back.settings, only, &mut dropped, remarks))
+        .map(|line| server::server(line, (back, proxies), only, &mut dropped, remarks))
         .collect();
     dropped.tell(remarks);
     servers
@@ -117,15 +127,16 @@ fn servers(back: &Proxy, remarks: &mut Remarks) -> Vec<Read> {
 
 fn listen(
     place: Place,
-    bound: &Bound,
+    (bound, v4): (&Bound, bool),
     interface: Option<&str>,
     anywhere: &mut Anywhere,
     draft: &mut Draft,
     remarks: &mut Remarks,
 ) -> Option<Listen> {
     let (first, last) = (bound.first, bound.last);
-    let address = match bound.host {
+    let address = match &bound.host {
         Host::At(address) => {
+            let address = *address;
             let index = match interface {
                 Some(name) => draft.machine.interface(name),
                 None => draft.machine.first(),
@@ -140,13 +151,22 @@ fn listen(
             address
         }
         Host::Any(v4) => {
-            let known = if v4 { &mut anywhere.v4 } else { &mut anywhere.v6 };
-            if known.is_none() {
-                *known = draft.machine.placeholder(v4, place);
-            }
-            let address = (*known)?;
+            let known = if *v4 { &mut anywhere.v4 } else { &mut anywhere.v6 };
+            let address = known.or_else(|| draft.machine.placeholder(*v4, place))?;
+            *known = Some(address);
             let message = format!(
                 "`*` is no address: a service listens on those that it names; {address} stands for it, replace it"
+            );
+            remarks.fault(place, message);
+            address
+        }
+        Host::Named(name) => {
+            let known = anywhere.named.get(name).copied();
+            let address = known.or_else(|| draft.machine.placeholder(v4, place))?;
+            anywhere.named.insert(name.clone(), address);
+            let message = format!(
+                "{} is a name, and names are not looked up; {address} stands for it, replace it",
+                shown(name)
             );
             remarks.fault(place, message);
             address
@@ -216,6 +236,14 @@ fn service(
             text: text.to_owned(),
         });
         remarks.fault(place, "ssl: TLS is not ended here, it passes through: the servers have to speak TLS themselves, with the certificate");
+    }
+    for place in &back.templates {
+        let text =
+            "HAProxy learns these servers from a name server; here each of them is written as a real_server";
+        service.notes.push(Note {
+            place: *place,
+            text: text.to_owned(),
+        });
     }
     for read in servers {
         if let Some(server) = fitted(read, both, &service, remarks) {

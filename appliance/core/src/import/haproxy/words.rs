@@ -16,7 +16,7 @@ const PROXY: &str =
 const IDLE: &str = "an idle connection is forgotten here after `tcp` of [timeouts], one time for all services (7440 s, or the longest of these if that is longer)";
 const STATS: &str = "HAProxy's own pages and sockets: `status`, `services` and `top` show the state here";
 const MAIL: &str = "no mail is sent from here; `events` tells what has happened";
-const DNS: &str = "names are not looked up here";
+const DOWN: &str = "a server that is down gets no new connections here, whoever asks";
 
 /// First words, or two where the first is `option` or `timeout`.
 const WITHOUT: [(&str, &[&str]); 9] = [
@@ -82,8 +82,6 @@ const WITHOUT: [(&str, &[&str]); 9] = [
             "monitor",
             "monitor-net",
             "dynamic-cookie-key",
-            "ignore-persist",
-            "force-persist",
         ],
     ),
     (
@@ -166,7 +164,10 @@ const WITHOUT: [(&str, &[&str]); 9] = [
     ),
     (STATS, &["stats", "description", "id", "enabled", "guid"]),
     (MAIL, &["email-alert"]),
-    (DNS, &["option persist", "persist", "hold"]),
+    (
+        DOWN,
+        &["option persist", "persist", "force-persist", "ignore-persist"],
+    ),
 ];
 
 /// How a directive is called: its first word, or two.

@@ -22,7 +22,13 @@ pub(super) fn rules(server: &VirtualServer<'_>, service: &mut Service, remarks: 
             }
             called
         }
-        (None, Some((place, given))) => self::quorum(place, given, all, remarks),
+        (None, Some((place, given))) => {
+            let quorum = self::quorum(place, given, all, remarks);
+            if quorum > 1 && !server.backups.is_empty() {
+                remarks.differs(place, "quorum: below it the backup servers join here; keepalived calls them when all others have failed");
+            }
+            quorum
+        }
         (None, None) => 1,
     };
     if quorum > 1 {
