@@ -1,5 +1,6 @@
 //! Every file of tests/configs/import: what becomes of it is the lb.toml and the remarks beside it, and that lb.toml has no
-//! faults. UPDATE_GOLDEN=1 writes both anew; read the difference before it is committed.
+//! faults. UPDATE_GOLDEN=1 writes both anew; read the difference before it is committed. What real files they stand for is in
+//! the table of tests/configs/import/README.md.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -95,12 +96,12 @@ fn judge(program: &str, extension: &str, least: usize) {
 
 #[test]
 fn keepalived() {
-    judge("keepalived", "conf", 20);
+    judge("keepalived", "conf", 40);
 }
 
 #[test]
 fn haproxy() {
-    judge("haproxy", "cfg", 14);
+    judge("haproxy", "cfg", 27);
 }
 
 #[test]
@@ -115,4 +116,53 @@ fn nothing_is_left_over() {
             assert!(source.exists(), "{} has no {}", path.display(), source.display());
         }
     }
+}
+
+/// The rows of the table: source, what it has, the input here, what was found.
+fn real_ones() -> Vec<Vec<String>> {
+    let path = directory("README.md");
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let rows = text.lines().skip_while(|line| !line.starts_with("|---"));
+    let rows = rows.skip(1).take_while(|line| line.starts_with('|'));
+    let cells = |line: &str| {
+        line.trim_matches('|')
+            .split('|')
+            .map(|cell| cell.trim().to_owned())
+            .collect()
+    };
+    rows.map(cells).collect()
+}
+
+#[test]
+fn real_configurations_have_an_input() {
+    let rows = real_ones();
+    let mut sources = std::collections::BTreeSet::new();
+    for row in &rows {
+        let [source, facts, input, found] = row.as_slice() else {
+            panic!("a row has four cells: {row:?}");
+        };
+        assert!(![facts, found].iter().any(|cell| cell.is_empty()), "{row:?}");
+        // A page, or a repository with a path or a number in it.
+        let in_repository = source
+            .split_once(' ')
+            .is_some_and(|(name, path)| name.contains('/') && !path.is_empty());
+        assert!(source.starts_with("http") || in_repository, "{source}");
+        assert!(sources.insert(source), "{source} is there twice");
+        let input = input.trim_matches('`');
+        let path = directory(input);
+        let kind = path.extension().and_then(|extension| extension.to_str());
+        assert!(matches!(kind, Some("conf" | "cfg")), "{input} is no input");
+        for path in [
+            path.clone(),
+            path.with_extension("toml"),
+            path.with_extension("remarks"),
+        ] {
+            assert!(path.is_file(), "{} of {source} is missing", path.display());
+        }
+    }
+    for program in ["`keepalived/", "`haproxy/"] {
+        let count = rows.iter().filter(|row| row[2].starts_with(program)).count();
+        assert!(count >= 15, "{count} for {program}");
+    }
+    assert!(rows.len() >= 30, "{} real configurations", rows.len());
 }

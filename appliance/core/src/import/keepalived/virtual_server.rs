@@ -26,6 +26,7 @@ pub(super) struct VirtualServer<'s> {
     pub statement: &'s Statement,
     pub inherited: Inherited,
     pub scheduler: String,
+    scheduled: Option<Place>,
     pub method: Method,
     pub protocol: Option<&'static str>,
     /// In seconds.
@@ -51,6 +52,7 @@ pub(super) fn read<'s>(statement: &'s Statement, remarks: &mut Remarks) -> Virtu
         statement,
         inherited: Inherited::default(),
         scheduler: "wlc".to_owned(),
+        scheduled: None,
         method: Method::Nat,
         protocol: None,
         persistence: None,
@@ -150,6 +152,13 @@ impl<'s> VirtualServer<'s> {
 
     fn schedule(&mut self, inner: &Statement, remarks: &mut Remarks) {
         let place = inner.place;
+        if let Some(former) = self.scheduled.replace(place) {
+            let message = format!(
+                "a service has one scheduler, and the last one counts, which is on line {}",
+                place.line
+            );
+            remarks.dropped(former, message);
+        }
         let known = |text: &str| Scheduler::ALL.into_iter().find(|known| known.as_str() == text);
         match inner.argument(0).and_then(known) {
             Some(scheduler) => self.scheduler = scheduler.as_str().to_owned(),

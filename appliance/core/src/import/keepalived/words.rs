@@ -121,7 +121,7 @@ const WITHOUT: [(&[&str], &str); 15] = [
     ),
     (
         &["nat_mask", "net_mask"],
-        "keepalived knows this word no more; clients of one network that stay together are persistence_granularity",
+        "keepalived knows this word no more, and passes over it",
     ),
     (
         &["local_address_group", "laddr_group_name"],
