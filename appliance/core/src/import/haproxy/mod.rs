@@ -7,6 +7,7 @@ mod probe;
 mod proxy;
 mod server;
 mod service;
+mod statuses;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -153,6 +154,7 @@ fn services(proxies: &[Proxy], draft: &mut Draft, remarks: &mut Remarks) {
         .for_each(|(ip, _)| draft.machine.is_foreign(ip));
     let mut used = BTreeSet::new();
     let mut anywhere = Anywhere::default();
+    let named = server::named(proxies);
     for (index, proxy) in proxies
         .iter()
         .enumerate()
@@ -176,7 +178,7 @@ fn services(proxies: &[Proxy], draft: &mut Draft, remarks: &mut Remarks) {
         if refused(&proxies[back], remarks) {
             continue;
         }
-        service::add((proxy, &proxies[back]), proxies, &mut anywhere, draft, remarks);
+        service::add((proxy, &proxies[back]), &named, &mut anywhere, draft, remarks);
     }
     tell_unused(proxies, &used, remarks);
 }

@@ -1,5 +1,6 @@
 //! A `server` as a server of lb.toml, with its check. Must not: know the other servers.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -30,10 +31,23 @@ pub(super) struct Read {
     pub options: Options,
 }
 
+/// Servers with their proxies, by the names of both.
+pub(super) type Named<'p> = BTreeMap<(&'p str, &'p str), (&'p Proxy, &'p Line)>;
+
+pub(super) fn named(proxies: &[Proxy]) -> Named<'_> {
+    let mut named = Named::new();
+    for proxy in proxies {
+        for line in &proxy.servers {
+            named.entry((&proxy.name, line.word(1))).or_insert((proxy, line));
+        }
+    }
+    named
+}
+
 /// `server NAME ADDRESS[:PORT] [OPTIONS]`. The port is that of the address as it is written; 0: none.
 pub(super) fn server(
     line: &Line,
-    (back, proxies): (&Proxy, &[Proxy]),
+    (back, named): (&Proxy, &Named<'_>),
     only: bool,
     dropped: &mut Dropped,
     remarks: &mut Remarks,
@@ -53,7 +67,7 @@ pub(super) fn server(
     let mut server = Server::new(place, address);
     load(&options, &mut server, only, dropped, remarks);
     let mut notes = Vec::new();
-    server.check = match tracked(&options, &server, (back, proxies), remarks) {
+    server.check = match tracked(&options, &server, (back, named), remarks) {
         Some((settings, options)) => check(&options, settings, place, &mut notes, dropped, remarks),
         None => check(&options, settings, place, &mut notes, dropped, remarks),
     };
@@ -69,14 +83,12 @@ pub(super) fn server(
 fn tracked<'p>(
     options: &Options,
     server: &Server,
-    (back, proxies): (&'p Proxy, &'p [Proxy]),
+    (back, named): (&Proxy, &Named<'p>),
     remarks: &mut Remarks,
 ) -> Option<(&'p Settings, Options)> {
     let track = options.track.as_deref()?;
-    let (proxy, name) = track.split_once('/').unwrap_or((&back.name, track));
-    let mut of_name = proxies.iter().filter(|known| known.name == proxy);
-    let found =
-        of_name.find_map(|known| Some((known, known.servers.iter().find(|line| line.word(1) == name)?)));
+    let (proxy, name) = track.split_once('/').unwrap_or((back.name.as_str(), track));
+    let found = named.get(&(proxy, name)).copied();
     let address = found.and_then(|(_, line)| bind::server(line.word(2)).ok());
     let Some(((proxy, line), (ip, port))) = found.zip(address) else {
         let message = format!(

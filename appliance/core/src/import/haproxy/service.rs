@@ -8,7 +8,7 @@ use super::super::remarks::{Place, Remarks, shown};
 use super::super::values::{self, family};
 use super::bind::{Bound, Host};
 use super::proxy::{Proxy, Stick};
-use super::server::{self, Read};
+use super::server::{self, Named, Read};
 use super::words::Dropped;
 
 const LONGEST_PERSISTENCE: Duration = Duration::from_hours(744);
@@ -20,12 +20,12 @@ pub(super) struct Anywhere {
     v4: Option<std::net::IpAddr>,
     v6: Option<std::net::IpAddr>,
     /// What has a name only.
-    named: std::collections::BTreeMap<String, std::net::IpAddr>,
+    named: std::collections::BTreeMap<(String, bool), std::net::IpAddr>,
 }
 
 pub(super) fn add(
     (front, back): (&Proxy, &Proxy),
-    proxies: &[Proxy],
+    named: &Named<'_>,
     anywhere: &mut Anywhere,
     draft: &mut Draft,
     remarks: &mut Remarks,
@@ -38,7 +38,7 @@ pub(super) fn add(
         );
         return;
     }
-    let servers = servers(back, proxies, remarks);
+    let servers = servers(back, named, remarks);
     let listens = listens(front, &servers, anywhere, draft, remarks);
     if listens.is_empty() {
         remarks.fault(
@@ -109,7 +109,7 @@ fn listens(
     listens
 }
 
-fn servers(back: &Proxy, proxies: &[Proxy], remarks: &mut Remarks) -> Vec<Read> {
+fn servers(back: &Proxy, named: &Named<'_>, remarks: &mut Remarks) -> Vec<Read> {
     let mut dropped = Dropped::default();
     let only = back
         .settings
@@ -119,7 +119,7 @@ fn servers(back: &Proxy, proxies: &[Proxy], remarks: &mut Remarks) -> Vec<Read> 
     let servers: Vec<Read> = back
         .servers
         .iter()
-        .map(|line| server::server(line, (back, proxies), only, &mut dropped, remarks))
+        .map(|line| server::server(line, (back, named), only, &mut dropped, remarks))
         .collect();
     dropped.tell(remarks);
     servers
@@ -135,21 +135,7 @@ fn listen(
 ) -> Option<Listen> {
     let (first, last) = (bound.first, bound.last);
     let address = match &bound.host {
-        Host::At(address) => {
-            let address = *address;
-            let index = match interface {
-                Some(name) => draft.machine.interface(name),
-                None => draft.machine.first(),
-            };
-            if !draft.machine.adopt(index, address, place) {
-                remarks.fault(
-                    place,
-                    format!("{address} can be no address of an interface; it is left out"),
-                );
-                return None;
-            }
-            address
-        }
+        Host::At(address) => owned(*address, place, interface, draft, remarks)?,
         Host::Any(v4) => {
             let known = if *v4 { &mut anywhere.v4 } else { &mut anywhere.v6 };
             let address = known.or_else(|| draft.machine.placeholder(*v4, place))?;
@@ -161,9 +147,10 @@ fn listen(
             address
         }
         Host::Named(name) => {
-            let known = anywhere.named.get(name).copied();
+            let key = (name.clone(), v4);
+            let known = anywhere.named.get(&key).copied();
             let address = known.or_else(|| draft.machine.placeholder(v4, place))?;
-            anywhere.named.insert(name.clone(), address);
+            anywhere.named.insert(key, address);
             let message = format!(
                 "{} is a name, and names are not looked up; {address} stands for it, replace it",
                 shown(name)
@@ -173,6 +160,26 @@ fn listen(
         }
     };
     Some(Listen { address, first, last })
+}
+
+/// An address that the file gives, as one of an interface.
+fn owned(
+    address: std::net::IpAddr,
+    place: Place,
+    interface: Option<&str>,
+    draft: &mut Draft,
+    remarks: &mut Remarks,
+) -> Option<std::net::IpAddr> {
+    let index = match interface {
+        Some(name) => draft.machine.interface(name),
+        None => draft.machine.first(),
+    };
+    let fits = draft.machine.adopt(index, address, place);
+    if !fits {
+        let message = format!("{address} can be no address of an interface; it is left out");
+        remarks.fault(place, message);
+    }
+    fits.then_some(address)
 }
 
 /// Clients are remembered for a service as a whole, whose ports then cannot be mapped.
@@ -229,6 +236,17 @@ fn service(
     persistence(&back.stick, &mut service, remarks);
     slow_start(servers, &mut service.keys, remarks);
     backups(back, servers, remarks);
+    decisions(front, back, &mut service, remarks);
+    for read in servers {
+        if let Some(server) = fitted(read, both, &service, remarks) {
+            service.servers.push(server);
+        }
+    }
+    service
+}
+
+/// What lb.toml asks to decide of the service.
+fn decisions(front: &Proxy, back: &Proxy, service: &mut Service, remarks: &mut Remarks) {
     if let Some(place) = front.terminates {
         let text = "HAProxy ends TLS here; now it passes through, and the servers have to speak it, with a certificate of their own";
         service.notes.push(Note {
@@ -245,12 +263,6 @@ fn service(
             text: text.to_owned(),
         });
     }
-    for read in servers {
-        if let Some(server) = fitted(read, both, &service, remarks) {
-            service.servers.push(server);
-        }
-    }
-    service
 }
 
 /// The server as this service's, with the port that it has there. `both`: there is a service for the other family.

@@ -147,17 +147,7 @@ impl<'r, 'i> Lines<'r, 'i> {
             sequence::expand(self, place, line, depth);
             return;
         }
-        // A sequence that has a name: what it repeats is replaced number by number.
-        let (name, length) = if line.starts_with('$') {
-            variable(line)
-        } else {
-            ("", 0)
-        };
-        let named = self
-            .value(name)
-            .filter(|value| value.starts_with("~SEQ"))
-            .map(|value| format!("{value} {}", &line[length..]));
-        let Some(replaced) = named.or_else(|| self.replaced(line)) else {
+        let Some(replaced) = self.named_sequence(line).or_else(|| self.replaced(line)) else {
             self.tokens(place, line);
             return;
         };
@@ -178,6 +168,13 @@ impl<'r, 'i> Lines<'r, 'i> {
                 None => self.line(place, part, depth + 1),
             }
         }
+    }
+
+    /// A line that begins with the name of a sequence: what that repeats is replaced number by number.
+    fn named_sequence(&self, line: &str) -> Option<String> {
+        let (name, length) = line.starts_with('$').then(|| variable(line))?;
+        let sequence = self.value(name).filter(|value| value.starts_with("~SEQ"))?;
+        Some(format!("{sequence} {}", &line[length..]))
     }
 
     /// The line with the variables that it names; `None` if it names none that is defined.

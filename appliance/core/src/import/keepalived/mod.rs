@@ -60,14 +60,7 @@ pub fn import(
     let statements = tree::build(tokens, &mut remarks);
     let mut draft = Draft::default();
     let groups = machine(&statements, &mut draft, &mut remarks);
-    // No placeholder is the address of a server.
-    let servers = statements
-        .iter()
-        .flat_map(Statement::statements)
-        .filter(|inner| inner.word().ends_with("_server"));
-    servers
-        .filter_map(|server| real_server::endpoint(server).ok())
-        .for_each(|(ip, _)| draft.machine.is_foreign(ip));
+    servers_are_foreign(&statements, &mut draft);
     for statement in statements
         .iter()
         .filter(|statement| statement.word() == "virtual_server")
@@ -87,6 +80,14 @@ pub fn import(
         }
     }
     finish(draft, "keepalived", remarks)
+}
+
+/// No placeholder is the address of a server.
+fn servers_are_foreign(statements: &[Statement], draft: &mut Draft) {
+    let inner = statements.iter().flat_map(Statement::statements);
+    let servers = inner.filter(|inner| inner.word().ends_with("_server"));
+    let addresses = servers.filter_map(|server| real_server::endpoint(server).ok());
+    addresses.for_each(|(ip, _)| draft.machine.is_foreign(ip));
 }
 
 /// Everything but the services.
