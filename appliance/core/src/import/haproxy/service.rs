@@ -14,6 +14,9 @@ use super::words::Dropped;
 const LONGEST_PERSISTENCE: Duration = Duration::from_hours(744);
 const LONGEST_SLOW_START: Duration = Duration::from_hours(1);
 
+/// So many names get an address that stands for them.
+const MOST_NAMES: usize = 128;
+
 /// `*` is one address for all of the file.
 #[derive(Debug, Default)]
 pub(super) struct Anywhere {
@@ -148,8 +151,18 @@ fn listen(
         }
         Host::Named(name) => {
             let key = (name.clone(), v4);
-            let known = anywhere.named.get(&key).copied();
-            let address = known.or_else(|| draft.machine.placeholder(v4, place))?;
+            let mut address = anywhere.named.get(&key).copied();
+            if address.is_none() && anywhere.named.len() < MOST_NAMES {
+                address = draft.machine.placeholder(v4, place);
+            }
+            let Some(address) = address else {
+                let message = format!(
+                    "{} is a name, and names are not looked up; it is left out",
+                    shown(name)
+                );
+                remarks.fault(place, message);
+                return None;
+            };
             anywhere.named.insert(key, address);
             let message = format!(
                 "{} is a name, and names are not looked up; {address} stands for it, replace it",

@@ -192,16 +192,12 @@ fn options_of_route(statement: &Statement, remarks: &mut Remarks) {
         "src", "metric", "scope", "proto", "protocol", "mtu", "advmss", "weight",
     ];
     const SWITCHES: [&str; 2] = ["onlink", "track_group"];
-    let words = statement.words.iter().map(String::as_str);
-    let named: Vec<String> = words
-        .filter(|word| WITH_VALUE.contains(word) || SWITCHES.contains(word))
-        .map(
-            |word| match after(statement, word).filter(|_| WITH_VALUE.contains(&word)) {
-                Some(value) => format!("{word} {}", shown(value)),
-                None => word.to_owned(),
-            },
-        )
-        .collect();
+    let valued = WITH_VALUE
+        .iter()
+        .filter_map(|word| Some(format!("{word} {}", shown(after(statement, word)?))));
+    let is_said = |word: &&&str| statement.words.iter().any(|said| said == **word);
+    let switches = SWITCHES.iter().filter(is_said).map(|word| (*word).to_owned());
+    let named: Vec<String> = valued.chain(switches).collect();
     if !named.is_empty() {
         let message = format!(
             "{}: a route has a network and a gateway here, and nothing else",
