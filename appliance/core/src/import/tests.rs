@@ -160,7 +160,7 @@ fn part(n: usize) -> String {
 }
 
 /// Texts of keepalived's that repeat what could be looked at again and again.
-fn long_for_keepalived() -> [String; 11] {
+fn long_for_keepalived() -> [String; 13] {
     [
         many(|n| format!("virtual_server 203.0.{} 80 {{\n protocol TCP\n}}\n", part(n))),
         many(|n| {
@@ -183,10 +183,13 @@ fn long_for_keepalived() -> [String; 11] {
         "$A=$A $A\n".to_owned() + &many(|_| "$A\n".to_owned()),
         many(|_| "~SEQ(A, 60000) ~SEQ(B, 60000) x\n".to_owned()),
         many(|_| "include x\n".to_owned()),
+        "$S=~SEQ(A, 60000)\n".to_owned() + &many(|_| "$S $S $S x\n".to_owned()),
+        "virtual_server 203.0.113.1 80 {\nprotocol TCP\nfailover_threshold 50\n".to_owned()
+            + &many(|n| format!("backup_real_server 198.{}.1 80 {{\n}}\n", part(n))),
     ]
 }
 
-fn long_for_haproxy() -> [String; 5] {
+fn long_for_haproxy() -> [String; 7] {
     let page = "x".repeat(1_000);
     [
         format!("defaults\nbalance x\noption httpchk GET /{page}\n") + &many(|n| format!("listen l{n}\n")),
@@ -199,6 +202,15 @@ fn long_for_haproxy() -> [String; 5] {
             + &many(|n| format!("frontend f{n}\nbind *:{}\ndefault_backend b\n", n + 1)),
         "listen l\n".to_owned() + &many(|_| "log x\n".to_owned()),
         "listen l\nbind ".to_owned() + &many(|_| "*:80,".to_owned()),
+        many(|n| {
+            format!(
+                "listen l{n}\nbind n{n}:80\nserver s 198.51.{}:80 track l{}/s\n",
+                part(n),
+                n / 2
+            )
+        }),
+        "listen l\nbind *:80\n".to_owned()
+            + &many(|n| format!("server s{n} 198.51.{}:80 track s{}\n", part(n), n / 2)),
     ]
 }
 

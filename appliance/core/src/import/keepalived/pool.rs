@@ -69,22 +69,25 @@ fn called(server: &VirtualServer<'_>, weights: &[u64], remarks: &mut Remarks) ->
         }
         return None;
     }
-    let rest = |whole: u64| {
-        u64::try_from(u128::from(whole) * u128::from(100 - threshold) / 100).unwrap_or(u64::MAX) + 1
-    };
     let weight = weights.first().copied().unwrap_or(1);
     let quorum = if weights.iter().all(|other| *other == weight) {
-        rest(weights.len() as u64).saturating_mul(weight)
+        least(weights.len() as u64, threshold).saturating_mul(weight)
     } else {
         remarks.differs(
             place,
             "failover_threshold: the weights that are up count here, and not the number of servers",
         );
-        rest(weights.iter().sum())
+        least(weights.iter().sum(), threshold)
     };
     let message = "failover_threshold: the servers that are still up serve beside the backup servers here; keepalived takes them out";
     remarks.differs(place, message);
-    Some(quorum)
+    Some(quorum.max(1))
+}
+
+/// What has to be up so that less than a percentage of it has failed.
+fn least(whole: u64, threshold: u64) -> u64 {
+    let rest = u128::from(whole) * u128::from(100 - threshold) / 100;
+    u64::try_from(rest).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 fn hysteresis(place: Place, given: u64, quorum: u64, all: u64, service: &mut Service, remarks: &mut Remarks) {
@@ -97,5 +100,32 @@ fn hysteresis(place: Place, given: u64, quorum: u64, all: u64, service: &mut Ser
     }
     if given.min(most) > 0 {
         service.keys.put("quorum_hysteresis", given.min(most).to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_the_servers_calls_the_others() {
+        for (servers, threshold, calling) in [
+            (3, 50, 2),
+            (3, 34, 2),
+            (3, 33, 1),
+            (4, 50, 2),
+            (10, 99, 10),
+            (10, 1, 1),
+            (1, 50, 1),
+        ] {
+            let least = least(servers, threshold);
+            let called = |failed: u64| servers - failed < least;
+            assert!(called(calling), "{calling} of {servers} at {threshold} %");
+            assert!(
+                !called(calling - 1),
+                "{} of {servers} at {threshold} %",
+                calling - 1
+            );
+        }
     }
 }
