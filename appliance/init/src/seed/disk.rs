@@ -53,7 +53,7 @@ pub fn file(sysfs: &Path, dev: &Path, name: &str, most: u64) -> Result<Vec<u8>, 
 pub fn put(sysfs: &Path, dev: &Path, name: &str, bytes: &[u8]) -> Result<String, String> {
     let Some(disk) = the_one(sysfs, dev, "try again")? else {
         return Err(format!(
-            "there is no disk labelled {LABEL}; `mkfs.fat -n {LABEL}` makes one"
+            "there is no disk labelled {LABEL}; `mkfs.fat -n {LABEL} DEVICE` on another machine makes one, which may be attached while this one runs"
         ));
     };
     if disk.kind == Kind::Iso9660 {

@@ -30,7 +30,7 @@ pub(super) fn written(form: &Form, word: &str, path: &str) -> Result<String, Str
 fn hint(form: &Form, word: &str) -> String {
     let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
     match form {
-        Form::Time(_) | Form::Seconds(_) if is_number => format!(" with its unit, such as {word}s"),
+        Form::Time(_) | Form::Seconds(_) if is_number => format!("; the unit is missing, as in {word}s"),
         form => nearest(word, form.words().iter().copied())
             .map(|meant| format!("; did you mean {}?", quoted(meant)))
             .unwrap_or_default(),
@@ -100,7 +100,11 @@ mod tests {
     #[test]
     fn a_word_that_is_nothing_is_told_with_what_was_meant() {
         for (path, word, end) in [
-            ("virtual_server.check.interval", "5", " with its unit, such as 5s"),
+            (
+                "virtual_server.check.interval",
+                "5",
+                "; the unit is missing, as in 5s",
+            ),
             ("virtual_server.scheduler", "rrr", "; did you mean `rr`?"),
             ("interface.mtu", "lots", "68 to 65535 bytes"),
         ] {
