@@ -15,7 +15,7 @@ const LAST_CHECK: &str = "LAST CHECK";
 
 pub fn services(report: &ServicesReport, screen: &Screen) -> String {
     if report.services.is_empty() {
-        let none = "No services are configured. Each [[virtual_server]] of lb.toml is one; `config edit` and `config add` write one.";
+        let none = "No services are configured. Each [[virtual_server]] of lb.toml is one; `setup` asks for a first one, `config edit` and `config add` write more.";
         return format!("{}\n", wrap(none, screen.width, 0));
     }
     let blocks: Vec<_> = report.services.iter().map(|s| service(s, screen)).collect();
