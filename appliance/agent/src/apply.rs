@@ -2,6 +2,7 @@
 //! Must not: decide when a trial ends, or what a start uses (that is `load`).
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use lb_core::config::{self, Before, Config, Faults, Parts};
@@ -16,7 +17,7 @@ use crate::engine::Engine;
 use crate::reconcile::Waiter;
 use crate::rehearsals::Then;
 use crate::report::{self, chain};
-use crate::store::{CONFIG_FILE, PENDING_FILE, RETURNED_FILE, SAMPLE_FILE};
+use crate::store::{CONFIG_FILE, PENDING_FILE, RETURNED_FILE};
 use crate::trial::Origin;
 
 pub type Read = (Config, Parts);
@@ -246,11 +247,10 @@ impl Engine {
 
     /// The text of lb.toml, or of another one that is kept.
     pub fn config_text(&self, kept: Option<Kept>) -> Response {
-        let file = |name: &str| self.store.path(name).display().to_string();
         let path = match kept {
-            None => file(CONFIG_FILE),
+            None => self.store.path(CONFIG_FILE).display().to_string(),
             Some(Kept::Number(number)) => format!("configuration {number} of the history"),
-            Some(Kept::Named(name)) => file(file_of(name)),
+            Some(Kept::Named(name)) => self.kept_path(name).display().to_string(),
         };
         let text = kept.map_or_else(|| self.file(), |kept| self.kept_text(kept));
         match text {
@@ -268,24 +268,34 @@ impl Engine {
             Kept::Number(number) => return Archive::beside(&self.store).text(number),
             Kept::Named(name) => name,
         };
-        if name == KeptName::Sample {
-            // A first boot leaves a copy on the volume; this one is always there.
-            let path = &self.places.sample;
-            return std::fs::read(path)
-                .map_err(|error| format!("{} cannot be read: {error}", path.display()));
-        }
-        let path = self.store.path(file_of(name));
-        match self.store.read(file_of(name)) {
+        let path = self.kept_path(name);
+        let (text, absent) = match name {
+            KeptName::Pending => (
+                self.store.read(PENDING_FILE),
+                "no configuration is pending; `config show` shows lb.toml".to_owned(),
+            ),
+            KeptName::Returned => (
+                self.store.read(RETURNED_FILE),
+                format!("there is no {}: no configuration was given up", path.display()),
+            ),
+            KeptName::Sample => {
+                let text = std::fs::read(&path);
+                return text.map_err(|error| format!("{} cannot be read: {error}", path.display()));
+            }
+        };
+        match text {
             Ok(Some(text)) => Ok(text),
-            Ok(None) => Err(match name {
-                KeptName::Pending | KeptName::Sample => {
-                    "no configuration is pending; `config show` shows lb.toml".to_owned()
-                }
-                KeptName::Returned => {
-                    format!("there is no {}: no configuration was given up", path.display())
-                }
-            }),
+            Ok(None) => Err(absent),
             Err(error) => Err(format!("{} cannot be read: {}", path.display(), chain(&error))),
+        }
+    }
+
+    fn kept_path(&self, name: KeptName) -> PathBuf {
+        match name {
+            KeptName::Pending => self.store.path(PENDING_FILE),
+            KeptName::Returned => self.store.path(RETURNED_FILE),
+            // A first boot leaves a copy on the volume; this one is always there.
+            KeptName::Sample => self.places.sample.clone(),
         }
     }
 
@@ -383,13 +393,4 @@ pub fn refuse(check: CheckReport, persisted: bool, fault: Option<String>, reply:
         pending: None,
         number: None,
     }));
-}
-
-/// Beside lb.toml.
-fn file_of(name: KeptName) -> &'static str {
-    match name {
-        KeptName::Pending => PENDING_FILE,
-        KeptName::Returned => RETURNED_FILE,
-        KeptName::Sample => SAMPLE_FILE,
-    }
 }

@@ -198,9 +198,10 @@ pub async fn run(places: Places, ports: Ports) -> io::Result<()> {
             () = tokio::time::sleep_until(until), if deadline.is_some() => {}
         }
         engine.take_ended();
-        engine.after_event(Instant::now());
+        let now = Instant::now();
+        engine.after_event(now);
         if let Some(pulse) = &mut pulse {
-            pulse.turn(Instant::now());
+            pulse.turn(now);
         }
     }
 }

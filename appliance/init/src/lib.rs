@@ -29,6 +29,7 @@ mod stages;
 mod turn;
 mod volume;
 mod watchdog;
+mod whole;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;

@@ -20,7 +20,7 @@ use crate::refused;
 use crate::seat::{self, Mode, Seat};
 use crate::watchdog::Watchdog;
 
-/// A killed agent that is still there after this much longer is not going to end.
+/// A killed agent that is still there so long after is not going to end.
 const GIVEN_UP: Duration = Duration::from_secs(60);
 const UNKILLABLE: &str = "the agent hangs in the kernel and cannot be killed";
 /// The agent leaves it when its configuration is in force.
@@ -283,12 +283,13 @@ impl Machine {
             return;
         };
         let why = format!("it had stood still for {} s", still.as_secs());
-        if self.agent.condemn(why) {
+        let dying = self.agent.condemn(why, now);
+        if dying.is_zero() {
             log::error!(
                 "the agent has stood still for {} s and is killed; traffic goes on meanwhile",
                 still.as_secs()
             );
-        } else if still >= GIVEN_UP {
+        } else if dying >= GIVEN_UP {
             self.record_problem(format!(
                 "{UNKILLABLE}: traffic goes on, and nothing is checked; reboot when it suits"
             ));

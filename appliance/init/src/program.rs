@@ -37,7 +37,7 @@ pub struct Program {
     /// How it ended the last time: `killed by SIGKILL`, `exit status 101`.
     pub last_exit: Option<String>,
     /// Why it is being killed.
-    condemned: Option<String>,
+    condemned: Option<(String, Instant)>,
     pub output: Option<LogPipe>,
     last_words: Option<String>,
 }
@@ -132,7 +132,7 @@ impl Program {
         let alive = self.started.map_or(Duration::ZERO, |started| now - started);
         self.forward_output();
         let mut how = exit_text(status);
-        if let Some(why) = self.condemned.take() {
+        if let Some((why, _)) = self.condemned.take() {
             how += &format!(": {why}");
         }
         self.has_ended(how, alive, now);
@@ -178,11 +178,10 @@ impl Program {
         }
     }
 
-    /// It is killed for this reason, which its end is told with. False: it was before.
-    pub fn condemn(&mut self, why: String) -> bool {
-        let is_new = self.condemned.is_none();
-        self.condemned.get_or_insert(why);
-        is_new
+    /// It is killed for this reason, which its end is told with. For how long it has been since the first time.
+    pub fn condemn(&mut self, why: String, now: Instant) -> Duration {
+        let (_, since) = self.condemned.get_or_insert((why, now));
+        now.saturating_duration_since(*since)
     }
 
     /// Sends a signal if it runs. A process that has just ended is no fault.
@@ -242,12 +241,17 @@ mod tests {
     #[test]
     fn one_that_was_condemned_ends_with_the_reason() {
         let (mut program, status) = run("agent", "kill -9 $$");
-        assert!(program.condemn("it had stood still for 30 s".into()));
-        assert!(!program.condemn("it had stood still for 35 s".into()));
+        let (now, later) = (Instant::now(), Duration::from_secs(5));
+        let first = program.condemn("it had stood still for 30 s".into(), now);
+        assert_eq!(first, Duration::ZERO);
+        assert_eq!(
+            program.condemn("it had stood still for 35 s".into(), now + later),
+            later
+        );
         program.reaped(status, Instant::now());
         let told = "killed by SIGKILL: it had stood still for 30 s";
         assert_eq!(program.last_exit.as_deref(), Some(told));
-        assert!(program.condemn("again".into()));
+        assert_eq!(program.condemn("again".into(), now + later), Duration::ZERO);
     }
 
     #[test]

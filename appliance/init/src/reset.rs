@@ -2,24 +2,26 @@
 //! the next boot goes on, and nothing starts with what is half gone. Must not: decide that there is one (the console does, or the boot menu).
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
-use lb_core::export::JOURNAL;
+use lb_core::export::{ASIDE, JOURNAL};
 use lb_core::mirror;
 use lb_core::reset::{Extent, MARK, is_identity};
 
 use crate::refused::Refused;
+use crate::whole;
 
 /// The operator's file goes behind all others: until then the old machine is whole but for its fallbacks.
 const CONFIG_FILE: &str = "lb.toml";
 /// Files beside the history that a start reads.
-const USED_BY_A_START: [&str; 5] = [
+const USED_BY_A_START: [&str; 6] = [
     CONFIG_FILE,
     "lb.applied.toml",
     "lb.pending.toml",
     "drains.toml",
     JOURNAL,
+    ASIDE,
 ];
 /// ext4's own.
 const LOST_FOUND: &str = "lost+found";
@@ -83,20 +85,9 @@ fn make_room(volume: &Path) -> Result<(), Refused> {
         .map_err(Refused::to("sync the config volume"))
 }
 
-/// Whole or not at all: one without its word would take the identity too.
+/// One without its word would take the identity too.
 fn write_mark(mark: &Path, extent: Extent) -> io::Result<()> {
-    let unfinished = mark.with_extension("new");
-    let written = || -> io::Result<()> {
-        let mut file = File::create(&unfinished)?;
-        file.write_all(extent.mark().as_bytes())?;
-        file.sync_all()
-    };
-    if let Err(error) = written() {
-        let _ = fs::remove_file(&unfinished);
-        return Err(error);
-    }
-    fs::rename(&unfinished, mark)?;
-    File::open(mark.parent().unwrap_or(mark))?.sync_all()
+    whole::write(mark, &mark.with_extension("new"), extent.mark().as_bytes())
 }
 
 /// A machine without that partition has no mirror.
@@ -163,6 +154,7 @@ mod tests {
             "events.log",
             "history/000001.toml",
             JOURNAL,
+            ASIDE,
         ] {
             fs::write(volume.join(name), "-----BEGIN CERTIFICATE-----").unwrap();
         }
@@ -239,6 +231,7 @@ mod tests {
         make_room(&volume).unwrap();
         let left = [
             JOURNAL,
+            ASIDE,
             "ca.pem",
             "drains.toml",
             "history",

@@ -2,7 +2,7 @@
 //! somebody at the console has put there. Must not: follow a link, read without bounds, or run long before it is left behind (the caller has a time limit).
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use lb_core::seed::LABEL;
@@ -12,8 +12,11 @@ use super::label::{self, Kind};
 use super::{Seed, read, read_directory};
 use crate::mounts::make_dir;
 use crate::refused::Refused;
+use crate::whole;
 
 const MOUNTPOINT: &str = "/run/lb/seed-disk";
+/// What is being written.
+const UNFINISHED: &str = "lb-new.tmp";
 const FLAGS: MountFlags = MountFlags::RDONLY
     .union(MountFlags::NOSUID)
     .union(MountFlags::NODEV)
@@ -63,7 +66,7 @@ pub fn put(sysfs: &Path, dev: &Path, name: &str, bytes: &[u8]) -> Result<String,
         ));
     }
     let written = disk.try_mounted(FLAGS.difference(MountFlags::RDONLY), |root| {
-        write(root, name, bytes)
+        whole::write(&root.join(name), &root.join(UNFINISHED), bytes)
     });
     let written = written.map_err(|refused| refused.to_string())?;
     written.map_err(|error| {
@@ -75,22 +78,6 @@ pub fn put(sysfs: &Path, dev: &Path, name: &str, bytes: &[u8]) -> Result<String,
         format!("{name} cannot be written to {}: {error}{remedy}", disk.source())
     })?;
     Ok(disk.source())
-}
-
-/// The old file or the new one, and nothing half written.
-fn write(root: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let (path, beside) = (root.join(name), root.join("lb-new.tmp"));
-    let whole = || {
-        let mut file = File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)?;
-        File::open(root)?.sync_all()
-    };
-    whole().inspect_err(|_| {
-        // What is left of it would only take the room.
-        let _ = fs::remove_file(&beside);
-    })
 }
 
 struct Disk {
@@ -197,23 +184,5 @@ mod tests {
         fs::remove_file(dev.join("vdb")).unwrap();
         let fault = put(&sysfs, &dev, "lb.export", b"").unwrap_err();
         assert!(fault.contains("no disk labelled LBSEED"), "{fault}");
-    }
-
-    #[test]
-    fn a_file_is_put_whole_or_not_at_all() {
-        let root = tempfile::tempdir().unwrap();
-        for text in ["first", "second"] {
-            write(root.path(), "lb.export", text.as_bytes()).unwrap();
-            assert_eq!(fs::read_to_string(root.path().join("lb.export")).unwrap(), text);
-        }
-        // A directory has its name.
-        fs::create_dir_all(root.path().join("lb.tar/x")).unwrap();
-        write(root.path(), "lb.tar", b"third").unwrap_err();
-        let mut left: Vec<_> = fs::read_dir(root.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        left.sort();
-        assert_eq!(left, ["lb.export", "lb.tar"]);
     }
 }
