@@ -1,5 +1,5 @@
-//! What is to be known of checks, on both sides: how soon a port that refuses has no new connections, how far from their times
-//! checks begin, what checks over HTTP and HTTPS cost, and what memory holds that is a process's own.
+//! What is to be known of checks, on both sides and over TCP, HTTP and HTTPS: how soon a port that refuses has no new connections,
+//! how far from their times checks begin, what they cost, and what memory holds that is a process's own.
 //! Must not: render, or judge.
 
 mod late;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::machine::{Clock, Side};
-use crate::many::{ASKED, ASKED_TLS, CHECKED, Check, Many};
+use crate::many::{ASKED, ASKED_TLS, CHECKED, Check, Many, WATCHED, WATCHED_HTTP, WATCHED_TLS};
 use crate::memory::Weights;
 use crate::reload::Checking;
 use crate::subject::{Deed, Subject};
@@ -22,7 +22,7 @@ pub use late::{Late, Load, quantile};
 pub use refused::Refused;
 
 /// A start is over, and what it took was given back.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED_S: u64 = 120;
 
 /// What is measured of checks, each with machines of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
@@ -30,13 +30,13 @@ const SETTLED: Duration = Duration::from_secs(60);
 pub enum Row {
     /// How late checks begin when there is nothing else to do
     Idle,
-    /// How soon a port that refuses has no new connections
+    /// How soon a port that refuses has no new connections, by TCP checks
     Refused,
     /// 1,000 TCP checks a second: cost, lateness and memory
     Tcp,
-    /// 1,000 HTTP checks a second: cost and memory
+    /// 1,000 HTTP checks a second: cost, lateness and memory; and how soon a port that refuses has no new connections
     Http,
-    /// 100 HTTPS checks a second: cost and memory
+    /// 100 HTTPS checks a second: the same
     Https,
 }
 
@@ -78,6 +78,15 @@ impl Amount {
         many_s: 20,
         old_s: 180,
     };
+
+    /// The goal for memory is one of TCP checks; for the others, a start is over.
+    fn until_old(self, many: Many) -> Duration {
+        let seconds = match many.check {
+            Check::Tcp => self.old_s,
+            _ => SETTLED_S,
+        };
+        Duration::from_secs(seconds)
+    }
 }
 
 /// Memory of init and the daemon, soon after the start and long after it.
@@ -132,20 +141,40 @@ impl Checks {
             return Ok(());
         };
         match row {
-            Row::Idle | Row::Refused => {
-                self.refused
-                    .push(refused::measure(parts, side, amount.trials, worker)?);
-                Ok(())
+            Row::Idle | Row::Refused => self.refused(parts, side, (WATCHED, amount), worker),
+            Row::Tcp => self.many(parts, side, (CHECKED, amount), worker),
+            Row::Http => {
+                self.many(parts, side, (ASKED, amount), worker)?;
+                self.refused(parts, side, (WATCHED_HTTP, amount), worker)
             }
-            Row::Tcp => self.many(parts, side, amount, worker),
-            Row::Http => self.cost(parts, side, ASKED, worker),
-            Row::Https => self.cost(parts, side, ASKED_TLS, worker),
+            Row::Https => {
+                self.many(parts, side, (ASKED_TLS, amount), worker)?;
+                self.refused(parts, side, (WATCHED_TLS, amount), worker)
+            }
         }
     }
 
-    /// A thousand TCP checks a second: when they begin, and the memory after some time.
-    fn many(&mut self, parts: &Parts, side: Side, amount: Amount, worker: &Worker) -> Result<()> {
-        let subject = Subject::boot(parts, side, CHECKED, Clock::Counting)?;
+    fn refused(
+        &mut self,
+        parts: &Parts,
+        side: Side,
+        (many, amount): (Many, Amount),
+        worker: &Worker,
+    ) -> Result<()> {
+        let refused = refused::measure(parts, side, many, amount.trials, worker)?;
+        self.refused.push(refused);
+        Ok(())
+    }
+
+    /// What checks of many servers cost, when they begin, and the memory after some time.
+    fn many(
+        &mut self,
+        parts: &Parts,
+        side: Side,
+        (many, amount): (Many, Amount),
+        worker: &Worker,
+    ) -> Result<()> {
+        let subject = Subject::boot(parts, side, many, Clock::Counting)?;
         subject.timed(Deed::Start)?;
         let started = subject.machine.reading()?;
         let young = subject.weights()?;
@@ -153,31 +182,7 @@ impl Checks {
         let checking = subject.checking(worker)?;
         say(&format!("checks: {checking:?}"));
         self.costs.push(checking);
-        subject.wait_since(started, Duration::from_secs(amount.old_s))?;
-        let weighed = Weighed {
-            side,
-            many: CHECKED,
-            young,
-            old: subject.weights()?,
-        };
-        say(&format!("checks: {weighed:?}"));
-        self.memory.push(weighed);
-        // So long after the start, its thousands of checks at once are no longer in what the appliance says of itself.
-        let late = late::many(&subject, side, amount.many_s)?;
-        say(&format!("checks: {late}"));
-        self.late.push(late);
-        subject.stop()
-    }
-
-    /// What checks that ask cost, and the memory while they are made.
-    fn cost(&mut self, parts: &Parts, side: Side, many: Many, worker: &Worker) -> Result<()> {
-        let subject = Subject::boot(parts, side, many, Clock::Counting)?;
-        subject.timed(Deed::Start)?;
-        let (started, young) = (subject.machine.reading()?, subject.weights()?);
-        let checking = subject.checking(worker)?;
-        say(&format!("checks: {checking:?}"));
-        self.costs.push(checking);
-        subject.wait_since(started, SETTLED)?;
+        subject.wait_since(started, amount.until_old(many))?;
         let weighed = Weighed {
             side,
             many,
@@ -186,6 +191,10 @@ impl Checks {
         };
         say(&format!("checks: {weighed:?}"));
         self.memory.push(weighed);
+        // So long after the start, its thousands of checks at once are no longer in what the appliance says of itself.
+        let late = late::many(&subject, side, many, amount.many_s)?;
+        say(&format!("checks: {late}"));
+        self.late.push(late);
         subject.stop()
     }
 }

@@ -12,6 +12,7 @@ pub const MANY: Many = Many {
     services: 1_000,
     servers: 5,
     check: Check::None,
+    pace: Pace::Steady,
 };
 /// The same with a check of each server every five seconds: 1,000 checks a second.
 pub const CHECKED: Many = Many {
@@ -32,8 +33,20 @@ pub const ASKED_TLS: Many = Many {
 /// A check of each server every second, so that one that refuses is known soon: 200 checks a second.
 pub const WATCHED: Many = Many {
     services: 40,
-    check: Check::Often,
+    check: Check::Tcp,
+    pace: Pace::Often,
     ..MANY
+};
+/// Over HTTP, as many.
+pub const WATCHED_HTTP: Many = Many {
+    check: Check::Http,
+    ..WATCHED
+};
+/// Over HTTPS: 40 checks a second.
+pub const WATCHED_TLS: Many = Many {
+    services: 8,
+    check: Check::Https,
+    ..WATCHED
 };
 /// As many as the appliance has to hold.
 pub const MOST: Many = Many { servers: 40, ..MANY };
@@ -45,12 +58,38 @@ pub enum Check {
     None,
     /// By a TCP connection.
     Tcp,
-    /// The same every second, and a second time 200 ms after a failure.
-    Often,
     /// `GET /`, whose status has to be 200.
     Http,
     /// The same over TLS, whoever answers.
     Https,
+}
+
+/// How often each server is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pace {
+    /// Every five seconds, and a second time one second after a failure.
+    Steady,
+    /// Every second, and a second time 200 ms after a failure.
+    Often,
+}
+
+impl Pace {
+    /// Seconds between two checks of one server.
+    const fn interval_s(self) -> usize {
+        match self {
+            Pace::Steady => 5,
+            Pace::Often => 1,
+        }
+    }
+
+    /// Milliseconds until a check that failed is made again.
+    const fn again_ms(self) -> usize {
+        match self {
+            Pace::Steady => 1_000,
+            Pace::Often => 200,
+        }
+    }
 }
 
 impl Check {
@@ -58,17 +97,8 @@ impl Check {
         match self {
             Check::None => "unchecked",
             Check::Tcp => "checked",
-            Check::Often => "checked-often",
             Check::Http => "checked-http",
             Check::Https => "checked-https",
-        }
-    }
-
-    /// Seconds between two checks of one server.
-    pub fn interval_s(self) -> usize {
-        match self {
-            Check::Often => 1,
-            _ => 5,
         }
     }
 
@@ -80,35 +110,29 @@ impl Check {
     }
 
     /// In lb.toml.
-    fn toml(self) -> String {
+    fn toml(self, pace: Pace) -> String {
         let asks = match self {
             Check::None => return "type = \"none\"".to_owned(),
-            Check::Tcp | Check::Often => "",
+            Check::Tcp => "",
             Check::Http => "type = \"http\", path = \"/\", status = 200, ",
             Check::Https => "type = \"https\", path = \"/\", status = 200, verify = false, ",
         };
-        let again = match self {
-            Check::Often => "200ms",
-            _ => "1s",
-        };
         format!(
-            "{asks}interval = \"{}s\", timeout = \"1s\", retries = 1, retry_interval = \"{again}\"",
-            self.interval_s()
+            "{asks}interval = \"{}s\", timeout = \"1s\", retries = 1, retry_interval = \"{}ms\"",
+            pace.interval_s(),
+            pace.again_ms()
         )
     }
 
     /// In keepalived.conf. keepalived verifies no certificate.
-    fn conf(self) -> String {
+    fn conf(self, pace: Pace) -> String {
         let (name, asks) = match self {
             Check::None => return String::new(),
-            Check::Tcp | Check::Often => ("TCP_CHECK", ""),
+            Check::Tcp => ("TCP_CHECK", ""),
             Check::Http => ("HTTP_GET", CONF_URL),
             Check::Https => ("SSL_GET", CONF_URL),
         };
-        let again = match self {
-            Check::Often => "0.2",
-            _ => "1",
-        };
+        let again = pace.again_ms() as f64 / 1e3;
         format!(
             "        {name} {{\n{asks}            connect_timeout 1\n            retry 1\n            \
              delay_before_retry {again}\n        }}\n"
@@ -126,6 +150,7 @@ pub struct Many {
     /// Of each.
     pub servers: usize,
     pub check: Check,
+    pub pace: Pace,
 }
 
 impl Many {
@@ -147,7 +172,12 @@ impl Many {
     }
 
     pub fn checks_per_second(self) -> usize {
-        self.total() / self.check.interval_s()
+        self.total() / self.interval_s()
+    }
+
+    /// Seconds between two checks of one server.
+    pub fn interval_s(self) -> usize {
+        self.pace.interval_s()
     }
 
     /// The service in the middle, whose first server is the one that is changed.
@@ -178,7 +208,11 @@ impl Many {
     /// The reference's file in its root.
     pub fn conf_path(self, changed: bool) -> String {
         let which = if changed { "changed" } else { "many" };
-        format!("etc/keepalived/{which}-{}.conf", self.check.as_str())
+        let often = match self.pace {
+            Pace::Steady => "",
+            Pace::Often => "-often",
+        };
+        format!("etc/keepalived/{which}-{}{often}.conf", self.check.as_str())
     }
 
     /// Without services.
@@ -191,7 +225,7 @@ impl Many {
 
     pub fn toml(self, changed: bool) -> String {
         let mut text = self.links_toml();
-        let check = self.check.toml();
+        let check = self.check.toml(self.pace);
         for service in 0..self.services {
             let _ = write!(
                 text,
@@ -212,8 +246,8 @@ impl Many {
     }
 
     pub fn conf(self, changed: bool) -> String {
-        let check = self.check.conf();
-        let timing = format!("delay_loop {}", self.check.interval_s());
+        let check = self.check.conf(self.pace);
+        let timing = format!("delay_loop {}", self.interval_s());
         let services = (0..self.services).map(|service| {
             let servers: String = (0..self.servers)
                 .map(|server| {
@@ -273,6 +307,7 @@ mod tests {
         services: 3,
         servers: 2,
         check: Check::None,
+        pace: Pace::Steady,
     };
 
     fn few(check: Check) -> Many {
@@ -330,10 +365,12 @@ mod tests {
 
     #[test]
     fn the_appliance_takes_them() {
-        for check in [Check::None, Check::Tcp, Check::Often, Check::Http, Check::Https] {
-            let text = few(check).toml(true);
-            let parsed = config::parse(&text);
-            assert!(parsed.is_ok(), "{text}");
+        for check in [Check::None, Check::Tcp, Check::Http, Check::Https] {
+            for pace in [Pace::Steady, Pace::Often] {
+                let text = Many { pace, ..few(check) }.toml(true);
+                let parsed = config::parse(&text);
+                assert!(parsed.is_ok(), "{text}");
+            }
         }
     }
 }

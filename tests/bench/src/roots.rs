@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use lb_lab::command;
 
-use crate::many::{ASKED, ASKED_TLS, CHECKED, MANY, Many, WATCHED};
+use crate::many::{ASKED, ASKED_TLS, CHECKED, MANY, Many, WATCHED, WATCHED_HTTP, WATCHED_TLS};
 use crate::packages::Packages;
 use crate::{Result, configs, io};
 
@@ -92,7 +92,15 @@ pub fn reference(packages: &Packages, kernel: &Path, saboteur: &Path, directory:
         &root.join("etc/keepalived/keepalived.conf"),
         &configs::balanced_conf(),
     )?;
-    for many in [MANY, CHECKED, ASKED, ASKED_TLS, WATCHED] {
+    for many in [
+        MANY,
+        CHECKED,
+        ASKED,
+        ASKED_TLS,
+        WATCHED,
+        WATCHED_HTTP,
+        WATCHED_TLS,
+    ] {
         for changed in [false, true] {
             write(&root.join(many.conf_path(changed)), &many.conf(changed))?;
         }

@@ -38,7 +38,7 @@ impl Worker {
         run_with(&nft, &RULES.replace("NETWORK", Many::NETWORK))?;
         let (port, answer) = (check.port(), Answer::Text("ok"));
         let answering = match check {
-            Check::None | Check::Tcp | Check::Often => {
+            Check::None | Check::Tcp => {
                 let everywhere = format!("0.0.0.0:{port}");
                 Answering::Plain(Program::own()?.serve(name, name, &[&everywhere])?)
             }

@@ -9,7 +9,7 @@ use lb_lab::LabError;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::{Clock, Machine, Side};
-use crate::many::CHECKED;
+use crate::many::Many;
 use crate::subject::Subject;
 use crate::system::Parts;
 use crate::{BenchError, Result, configs, say};
@@ -25,8 +25,8 @@ const IDLE_TARGETS: usize = 2;
 pub enum Load {
     /// The scenario's three servers.
     Idle,
-    /// A thousand checks a second.
-    Many,
+    /// Many servers, checked in this way.
+    Many(Many),
 }
 
 /// Milliseconds.
@@ -80,8 +80,8 @@ pub fn idle(parts: &Parts, side: Side, seconds: u64, scenario: &str) -> Result<L
 }
 
 /// Of a subject that is at work.
-pub fn many(subject: &Subject, side: Side, seconds: u64) -> Result<Late> {
-    look(&subject.machine, side, Load::Many, seconds)
+pub fn many(subject: &Subject, side: Side, many: Many, seconds: u64) -> Result<Late> {
+    look(&subject.machine, side, Load::Many(many), seconds)
 }
 
 fn look(machine: &Machine, side: Side, load: Load, seconds: u64) -> Result<Late> {
@@ -103,7 +103,7 @@ fn look(machine: &Machine, side: Side, load: Load, seconds: u64) -> Result<Late>
     };
     let (interval, least) = match load {
         Load::Idle => (IDLE_INTERVAL_S, IDLE_TARGETS),
-        Load::Many => (CHECKED.check.interval_s(), CHECKED.total() * 9 / 10),
+        Load::Many(many) => (many.interval_s(), many.total() * 9 / 10),
     };
     // Two checks of a target say how far one of them is from where the other puts it.
     let seen = syns.targets.values().filter(|times| times.len() > 1);

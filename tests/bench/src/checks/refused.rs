@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::machine::{Clock, Side};
-use crate::many::WATCHED;
+use crate::many::Many;
 use crate::subject::{Deed, Subject};
 use crate::system::Parts;
 use crate::worker::Worker;
@@ -23,19 +23,20 @@ const SPREAD: f64 = 0.618_033_988_749_895;
 #[derive(Debug, Clone, Serialize)]
 pub struct Refused {
     pub side: Side,
+    pub many: Many,
     pub samples: Vec<f64>,
 }
 
-pub fn measure(parts: &Parts, side: Side, trials: usize, worker: &Worker) -> Result<Refused> {
-    let subject = Subject::boot(parts, side, WATCHED, Clock::Counting)?;
+pub fn measure(parts: &Parts, side: Side, many: Many, trials: usize, worker: &Worker) -> Result<Refused> {
+    let subject = Subject::boot(parts, side, many, Clock::Counting)?;
     subject.timed(Deed::Start)?;
     std::thread::sleep(SETTLE);
     let mut samples = Vec::new();
     for trial in 0..trials {
-        let (service, server, address) = WATCHED.numbered(trial * 7 % WATCHED.total());
+        let (service, server, address) = many.numbered(trial * 7 % many.total());
         let weight = |word| format!("saboteur weight {service} {server} {word}");
         subject.machine.sh(&weight("up"))?;
-        let phase = (trial as f64 * SPREAD).fract() * WATCHED.check.interval_s() as f64;
+        let phase = (trial as f64 * SPREAD).fract() * many.interval_s() as f64;
         std::thread::sleep(Duration::from_secs_f64(phase));
         let before = subject.machine.reading()?;
         worker.refuse(&address, true)?;
@@ -44,7 +45,11 @@ pub fn measure(parts: &Parts, side: Side, trials: usize, worker: &Worker) -> Res
         samples.push(span.elapsed as f64 / 1e9);
         worker.refuse(&address, false)?;
     }
-    say(&format!("checks: {} refused: {samples:.3?}", side.as_str()));
+    say(&format!(
+        "checks: {} {} refused: {samples:.3?}",
+        side.as_str(),
+        many.check.as_str()
+    ));
     subject.stop()?;
-    Ok(Refused { side, samples })
+    Ok(Refused { side, many, samples })
 }

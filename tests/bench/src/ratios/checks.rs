@@ -2,7 +2,7 @@
 
 use crate::checks::{Checks, Late, Load, quantile};
 use crate::machine::Side;
-use crate::many::{ASKED, ASKED_TLS, CHECKED, Many};
+use crate::many::{ASKED, ASKED_TLS, CHECKED, Many, WATCHED, WATCHED_HTTP, WATCHED_TLS};
 use crate::memory::Weight;
 use crate::reload::Checking;
 
@@ -15,19 +15,58 @@ const LATE: f64 = 0.05;
 /// init and agent with 5,000 checked servers (bytes).
 const RESIDENT: f64 = 8e6;
 
+/// What is checked in one way: at a steady pace, and often.
+#[derive(Clone, Copy)]
+struct Of {
+    name: &'static str,
+    many: Many,
+    watched: Many,
+}
+
+const KINDS: [Of; 3] = [
+    Of {
+        name: "TCP",
+        many: CHECKED,
+        watched: WATCHED,
+    },
+    Of {
+        name: "HTTP",
+        many: ASKED,
+        watched: WATCHED_HTTP,
+    },
+    Of {
+        name: "HTTPS",
+        many: ASKED_TLS,
+        watched: WATCHED_TLS,
+    },
+];
+
+impl Of {
+    /// The goals are those of TCP checks; what the others do is reported.
+    fn goals(self, goal: Goal) -> Vec<Goal> {
+        if self.many == CHECKED {
+            vec![goal]
+        } else {
+            Vec::new()
+        }
+    }
+}
+
 /// In kB.
 type Field = fn(&Weight) -> u64;
 
 pub(super) fn rows(checks: &Checks) -> Vec<Row> {
-    let mut rows = refused(checks);
-    for (load, what) in [
-        (Load::Idle, "scenario, idle"),
-        (Load::Many, "1000 TCP checks a second"),
-    ] {
-        rows.extend(late(checks, load, what));
-    }
-    for (many, what) in [(CHECKED, "TCP"), (ASKED, "HTTP"), (ASKED_TLS, "HTTPS")] {
-        rows.extend(cost(checks, many, what));
+    let mut rows = late(checks, Load::Idle, "scenario, idle", vec![Goal::AtMost(LATE)]);
+    for kind in KINDS {
+        rows.extend(refused(checks, kind));
+        let what = format!("{} {} checks a second", kind.many.checks_per_second(), kind.name);
+        rows.extend(late(
+            checks,
+            Load::Many(kind.many),
+            &what,
+            kind.goals(Goal::AtMost(LATE)),
+        ));
+        rows.extend(cost(checks, kind));
     }
     rows.extend(memory(checks));
     rows
@@ -44,19 +83,27 @@ fn plain(what: String, kind: Kind, of: impl Fn(Side) -> Option<f64>, goals: Vec<
     }
 }
 
-fn refused(checks: &Checks) -> Vec<Row> {
+fn refused(checks: &Checks, kind: Of) -> Vec<Row> {
     let of = |side, part| {
-        let found = checks.refused.iter().find(|refused| refused.side == side)?;
+        let mut all = checks.refused.iter();
+        let found = all.find(|refused| (refused.side, refused.many) == (side, kind.watched))?;
         let mut sorted = found.samples.clone();
         sorted.sort_by(f64::total_cmp);
         (!sorted.is_empty()).then(|| quantile(&sorted, part))
     };
     let row = |what: String, part, goals| plain(what, Kind::Seconds, |side| of(side, part), goals);
-    let trials = checks.refused.iter().map(|refused| refused.samples.len()).max();
-    let (trials, goal) = (trials.unwrap_or_default(), vec![Goal::AtMost(REFUSED_P99)]);
+    let all = checks
+        .refused
+        .iter()
+        .filter(|refused| refused.many == kind.watched);
+    let trials = all.map(|refused| refused.samples.len()).max().unwrap_or_default();
+    let goal = kind.goals(Goal::AtMost(REFUSED_P99));
     vec![
         row(
-            format!("port refuses until no new connections, median of {trials}"),
+            format!(
+                "port refuses until no new connections, {}, median of {trials}",
+                kind.name
+            ),
             0.5,
             Vec::new(),
         ),
@@ -65,7 +112,7 @@ fn refused(checks: &Checks) -> Vec<Row> {
     ]
 }
 
-fn late(checks: &Checks, load: Load, what: &str) -> Vec<Row> {
+fn late(checks: &Checks, load: Load, what: &str, goals: Vec<Goal>) -> Vec<Row> {
     let of = |side, figure: fn(&Late) -> Option<f64>| {
         let mut all = checks.late.iter();
         let found = all.find(|late| (late.side, late.load) == (side, load))?;
@@ -78,18 +125,19 @@ fn late(checks: &Checks, load: Load, what: &str) -> Vec<Row> {
         row(
             format!("{what}: SYN of a check behind its time, most"),
             |late| Some(late.most_ms),
-            vec![Goal::AtMost(LATE)],
+            goals.clone(),
         ),
         row("  the p99".into(), |late| Some(late.p99_ms), Vec::new()),
         row(
             "  check begun after it was due, most, as `status` says".into(),
             |late| late.says_ms,
-            vec![Goal::AtMost(LATE)],
+            goals,
         ),
     ]
 }
 
-fn cost(checks: &Checks, many: Many, what: &str) -> Vec<Row> {
+fn cost(checks: &Checks, kind: Of) -> Vec<Row> {
+    let (many, what) = (kind.many, kind.name);
     let of = |side, figure: fn(&Checking) -> f64| {
         let mut all = checks.costs.iter();
         all.find(|cost| (cost.side, cost.many) == (side, many))

@@ -6,7 +6,7 @@ use crate::compare::{Part, Plan};
 use crate::datapath::Cost;
 use crate::gauge::Span;
 use crate::machine::Side;
-use crate::many::{ASKED, ASKED_TLS, CHECKED, MANY, MOST, Many};
+use crate::many::{ASKED, ASKED_TLS, CHECKED, MANY, MOST, Many, WATCHED, WATCHED_HTTP};
 use crate::memory::{Resident, Weight, Weights};
 use crate::reload::{Checking, Memory, Reload, Timing};
 use crate::subject::{Deed, Took};
@@ -145,9 +145,10 @@ fn checks() -> Checks {
     Checks {
         refused: vec![Refused {
             side: Side::Appliance,
+            many: WATCHED,
             samples: seconds.collect(),
         }],
-        late: vec![late(Load::Idle), late(Load::Many)],
+        late: vec![late(Load::Idle), late(Load::Many(CHECKED))],
         costs: [CHECKED, ASKED, ASKED_TLS]
             .into_iter()
             .flat_map(|many| [cost(Side::Appliance, many, 0.2), cost(Side::Reference, many, 0.4)])
@@ -218,6 +219,29 @@ fn each_goal_of_the_checks_can_be_missed() {
     );
     // What was not measured is not met.
     assert_eq!(missed_by(|checks| checks.late.clear()).len(), 4);
+}
+
+#[test]
+fn checks_that_ask_are_reported_without_the_goals_of_those_by_tcp() {
+    let mut run = good();
+    let checks = run.checks.as_mut().unwrap();
+    let slow = Refused {
+        side: Side::Appliance,
+        many: WATCHED_HTTP,
+        samples: vec![7.25],
+    };
+    checks.refused.push(slow);
+    let mut late = checks.late[1].clone();
+    (late.load, late.most_ms) = (Load::Many(ASKED), 61.5);
+    checks.late.push(late);
+    assert_eq!(missed(&run), Vec::<String>::new());
+    let text = render(&run);
+    let line = |what: &str| text.lines().find(|line| line.contains(what)).unwrap();
+    assert!(
+        line("no new connections, HTTP, median of 1").contains("7.250 s"),
+        "{text}"
+    );
+    assert!(line("1000 HTTP checks a second: SYN").contains("61.5 ms"), "{text}");
 }
 
 #[test]
