@@ -1,5 +1,5 @@
 # The lab and the tiers of tests; included by the Makefile.
-# CONFIG: lb.toml for run. UEFI: 1 for run by OVMF. STORY: part of a name, for test-e2e. WHOLE: 1 for whole amounts of traffic. TARGET, RUNS, SEED: for fuzz.
+# CONFIG: lb.toml for run. UEFI: 1 for run by OVMF. STORY: part of a name, for test-e2e. WHOLE: 1 for whole amounts. TARGET, RUNS, SEED: for fuzz.
 
 # --- the lab
 
@@ -29,7 +29,7 @@ test-lab: ## the lab proves itself without the VM
 	@cargo test --package lb-lab
 
 .PHONY: test-e2e
-test-e2e: ## stories told to a real VM; STORY=part of a name, WHOLE=1 for nothing_lost: 100,000 connections instead of 25,000
+test-e2e: ## stories told to a real VM; STORY=part of a name, WHOLE=1 for ten times the traffic of nothing_lost, and more bad files and crash points
 	@image/deps image run
 	@$(MAKE) --no-print-directory image PROFILE=test-image IMAGE=build/lb-test.img
 	@$(if $(WHOLE),LB_WHOLE=1 )LB_DISK_IMAGE=$(CURDIR)/build/lb-test.img cargo test --package lb-e2e -- $(STORY)

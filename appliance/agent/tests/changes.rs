@@ -226,12 +226,21 @@ fn the_time_of_a_server_that_is_taken_out_ends() {
         ["192.168.0.1:80/tcp 172.16.0.1:80*1 172.16.0.2:80*0"]
     );
     eventually(&appliance, &["192.168.0.1:80/tcp 172.16.0.1:80*1"]);
-    // Datagrams have no end that could be waited for.
+    // Datagrams of a client are a connection until it has sent none for a while.
     let udp = |servers: &[(u8, u16)]| {
         text(servers).replace("name = \"s80\"\n", "name = \"s80\"\nprotocol = \"udp\"\n")
     };
     appliance.put(&udp(&[(1, 1), (2, 1)]));
     appliance.put(&udp(&[(1, 1)]));
+    assert_eq!(
+        appliance.table(),
+        ["192.168.0.1:80/udp 172.16.0.1:80*1 172.16.0.2:80*0"]
+    );
+    eventually(&appliance, &["192.168.0.1:80/udp 172.16.0.1:80*1"]);
+    // Where each is scheduled by itself there is nothing to be kept.
+    let single = |servers: &[(u8, u16)]| udp(servers).replace("\"udp\"\n", "\"udp\"\none_packet = true\n");
+    appliance.put(&single(&[(1, 1), (2, 1)]));
+    appliance.put(&single(&[(1, 1)]));
     assert_eq!(appliance.table(), ["192.168.0.1:80/udp 172.16.0.1:80*1"]);
 }
 

@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod capture;
 pub mod certificates;
 pub mod check;
+pub mod checksum;
 pub mod config;
 pub mod confirm;
 pub mod console;

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::checksum;
+
 const PROTOCOL: u8 = 6;
 const HOP_LIMIT: u8 = 64;
 const DONT_FRAGMENT: u8 = 0x40;
@@ -88,7 +90,7 @@ impl Syn {
             }
             _ => return None,
         };
-        let sum = checksum(self.source, self.target.ip(), &segment);
+        let sum = checksum::with_addresses(self.source, self.target.ip(), PROTOCOL, &segment);
         segment[16..18].copy_from_slice(&sum.to_be_bytes());
         bytes[header..header + N].copy_from_slice(&segment);
         Some(Packet {
@@ -107,7 +109,7 @@ fn header_v4(bytes: &mut [u8], from: Ipv4Addr, to: Ipv4Addr, segment: usize) {
     bytes[9] = PROTOCOL;
     bytes[12..16].copy_from_slice(&from.octets());
     bytes[16..20].copy_from_slice(&to.octets());
-    let sum = folded(sum(&bytes[..V4_HEADER]));
+    let sum = checksum::plain(&bytes[..V4_HEADER]);
     bytes[10..12].copy_from_slice(&sum.to_be_bytes());
 }
 
@@ -118,31 +120,6 @@ fn header_v6(bytes: &mut [u8], from: Ipv6Addr, to: Ipv6Addr, segment: usize) {
     bytes[7] = HOP_LIMIT;
     bytes[8..24].copy_from_slice(&from.octets());
     bytes[24..40].copy_from_slice(&to.octets());
-}
-
-/// RFC 9293, section 3.1, with the pseudo header of the family.
-fn checksum(from: IpAddr, to: IpAddr, segment: &[u8]) -> u16 {
-    let address = |address: IpAddr| match address {
-        IpAddr::V4(v4) => sum(&v4.octets()),
-        IpAddr::V6(v6) => sum(&v6.octets()),
-    };
-    folded(address(from) + address(to) + u64::from(PROTOCOL) + segment.len() as u64 + sum(segment))
-}
-
-/// By words of 32 bits: headers are made of those. The sum of words of 16 bits follows from it (RFC 1071, section 2).
-fn sum(bytes: &[u8]) -> u64 {
-    let (words, _) = bytes.as_chunks::<4>();
-    words
-        .iter()
-        .map(|word| u64::from(u32::from_be_bytes(*word)))
-        .sum()
-}
-
-fn folded(mut total: u64) -> u16 {
-    while total > 0xffff {
-        total = (total & 0xffff) + (total >> 16);
-    }
-    !(total as u16)
 }
 
 #[cfg(test)]
@@ -175,7 +152,10 @@ mod tests {
             for packet in [syn.packet().unwrap(), syn.taken_back().unwrap()] {
                 let segment = &packet.bytes()[header..];
                 // With its own checksum in it, a segment sums up to nothing.
-                assert_eq!(checksum(syn.source, syn.target.ip(), segment), 0);
+                assert_eq!(
+                    checksum::with_addresses(syn.source, syn.target.ip(), PROTOCOL, segment),
+                    0
+                );
             }
         }
         for packet in [
@@ -183,7 +163,7 @@ mod tests {
             syn("172.16.0.254", "172.16.0.11:80").taken_back(),
         ] {
             let packet = packet.unwrap();
-            assert_eq!(folded(sum(&packet.bytes()[..V4_HEADER])), 0);
+            assert_eq!(checksum::plain(&packet.bytes()[..V4_HEADER]), 0);
             assert_eq!(usize::from(packet.bytes()[3]), packet.bytes().len());
         }
         assert_eq!(syn("172.16.0.254", "[2001:db8::11]:80").packet(), None);

@@ -127,16 +127,8 @@ impl ActivityPort for KernelActivity {
     ) -> Result<Vec<String>, KernelError> {
         let asking =
             |error: io::Error| fault::during(format!("ask who has {address}"), fault::from_io(&error));
-        match address {
-            IpAddr::V4(address) => {
-                let others = holders::others(index, own, address).map_err(asking)?;
-                Ok(others.iter().map(ToString::to_string).collect())
-            }
-            IpAddr::V6(address) => {
-                let taken = holders::is_taken(address).map_err(asking)?;
-                Ok(taken.then(|| "another machine".to_owned()).into_iter().collect())
-            }
-        }
+        let others = holders::others(index, own, address).map_err(asking)?;
+        Ok(others.iter().map(ToString::to_string).collect())
     }
 
     fn ways_back(

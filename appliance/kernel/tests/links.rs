@@ -266,19 +266,24 @@ isolated! {
 
     fn another_machine_with_an_address_of_ours_is_heard() {
         let peer = Peer::new();
-        peer.connect("lan0", "far0", &["192.0.2.1/24"]);
+        peer.connect("lan0", "far0", &["192.0.2.1/24", "2001:db8::1/64"]);
         peer.sh("ip link set far0 address 52:54:00:00:00:99");
         sh("ip link set lan0 address 52:54:00:00:00:0a");
         let mut kernel = kernel();
-        apply(&mut kernel, &[Step::SetLinkUp(name("lan0")), add_address("lan0", "192.0.2.1/24")]);
+        apply(&mut kernel, &[
+            Step::SetLinkUp(name("lan0")),
+            add_address("lan0", "192.0.2.1/24"),
+            add_address("lan0", "2001:db8::1/64"),
+        ]);
         let link = seen(&mut kernel, "lan0");
         let ask = |address: &str| {
             let mut activity = lb_kernel::KernelActivity::new();
             activity.others_with(link.index, link.mac.unwrap(), address.parse().unwrap()).unwrap()
         };
-        eventually("the other machine says that the address is its own", || ask("192.0.2.1") == ["52:54:00:00:00:99"]);
-        assert_eq!(ask("192.0.2.7"), [""; 0]);
-        assert_eq!(ask("2001:db8::1"), [""; 0]);
+        for (taken, free) in [("192.0.2.1", "192.0.2.7"), ("2001:db8::1", "2001:db8::7")] {
+            eventually("the other machine says that the address is its own", || ask(taken) == ["52:54:00:00:00:99"]);
+            assert_eq!(ask(free), [""; 0]);
+        }
         // It learned nothing from the question.
         assert!(!peer.sh("ip neigh show").contains("52:54:00:00:00:0a"));
     }

@@ -3,7 +3,7 @@
 //! Must not: try anything twice.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
@@ -35,10 +35,24 @@ pub struct Held {
 impl Held {
     /// So many from `namespace`, each of which has been answered once.
     pub fn open(peers: &Peers, namespace: &str, address: &str, connections: usize) -> Result<Held> {
+        Held::start(peers, namespace, ("tcp", address), connections)
+    }
+
+    /// The same of datagrams: ports, which keep their server as long as it is there. They are answered by `peer serve udp`.
+    pub fn talk(peers: &Peers, namespace: &str, address: &str, ports: usize) -> Result<Held> {
+        Held::start(peers, namespace, ("udp", address), ports)
+    }
+
+    fn start(
+        peers: &Peers,
+        namespace: &str,
+        (protocol, address): (&str, &str),
+        connections: usize,
+    ) -> Result<Held> {
         let mut process = command("ip")
             .args(["netns", "exec", namespace])
             .arg(peers.program())
-            .args(["hold", "tcp", address, &connections.to_string()])
+            .args(["hold", protocol, address, &connections.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -104,24 +118,58 @@ impl Drop for Held {
     }
 }
 
-/// The client: opens the connections, then asks on the one whose number is on the next line, until there is no line.
+/// The client: opens TCP connections, then asks on the one whose number is on the next line, until there is no line.
 pub fn hold(address: SocketAddr, connections: usize) -> io::Result<()> {
-    let mut streams = Vec::new();
-    for _ in 0..connections {
-        let begun = Instant::now();
+    let open = || {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        say(begun, ask(&stream));
-        streams.push(stream);
+        Ok(stream)
+    };
+    keep(connections, open, ask)
+}
+
+/// The client of datagrams, over IPv4.
+pub fn talk(address: SocketAddr, ports: usize) -> io::Result<()> {
+    let open = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect(address)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        Ok(socket)
+    };
+    keep(ports, open, exchange)
+}
+
+fn keep<C>(
+    count: usize,
+    open: impl Fn() -> io::Result<C>,
+    ask: impl Fn(&C) -> io::Result<String>,
+) -> io::Result<()> {
+    let mut kept = Vec::new();
+    for _ in 0..count {
+        let begun = Instant::now();
+        let one = open()?;
+        say(begun, ask(&one));
+        kept.push(one);
     }
     for line in io::stdin().lines() {
         let number: usize = line?.trim().parse().map_err(io::Error::other)?;
-        let stream = streams.get(number);
-        let stream = stream.ok_or_else(|| io::Error::other(format!("there is no connection {number}")))?;
-        say(Instant::now(), ask(stream));
+        let one = kept.get(number);
+        let one = one.ok_or_else(|| io::Error::other(format!("there is no connection {number}")))?;
+        say(Instant::now(), ask(one));
     }
     Ok(())
+}
+
+/// The name of who answers a datagram: the answer's first word.
+fn exchange(socket: &UdpSocket) -> io::Result<String> {
+    socket.send(b"who\n")?;
+    let mut answer = [0; 256];
+    let length = socket.recv(&mut answer)?;
+    let text = String::from_utf8_lossy(answer.get(..length).unwrap_or_default()).into_owned();
+    let name = text.split_whitespace().next();
+    name.map(str::to_owned)
+        .ok_or_else(|| io::Error::other("an answer without a server"))
 }
 
 fn say(begun: Instant, answer: io::Result<String>) {

@@ -14,7 +14,7 @@ use crate::tally::{Dropped, Tally};
 /// What is asked of the whole of a story's traffic: connections.
 const AT_LEAST: u64 = 100_000;
 /// Of the amounts of these stories, in a run that is not told to take them whole ([`WHOLE`]).
-const PART: u64 = 4;
+const PART: u64 = 10;
 /// The environment variable that asks for the whole amounts.
 const WHOLE: &str = "LB_WHOLE";
 /// The service, and who serves it.
@@ -40,9 +40,9 @@ pub fn is_whole() -> bool {
     std::env::var_os(WHOLE).is_some()
 }
 
-/// Of an amount, what this run takes: all of it or a quarter.
+/// Of an amount, what this run takes: all of it or a tenth.
 pub fn share(whole: u64) -> u64 {
-    if is_whole() { whole } else { whole / PART }
+    if is_whole() { whole } else { whole.div_ceil(PART) }
 }
 
 /// Fewer connections prove nothing.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use lb_image::config_volume::{self, ConfigVolumeError};
-use lb_image::layout::{BOOTCTL, CONFIG};
+use lb_image::layout::{BOOTCTL, CONFIG, DISK_SIZE, MIB, SECTOR};
 use lb_lab::command::{output, run};
 use lb_lab::{LabError, Result, cage, error};
 
@@ -13,6 +13,10 @@ const REPAIRED: i32 = 1 | 2;
 
 /// The partition as a file of its own: e2fsck loses the offset when it opens the device again after a replay.
 fn extract(image: &Path) -> Result<PathBuf> {
+    extract_bytes(image, CONFIG.size)
+}
+
+fn extract_bytes(image: &Path, size: u64) -> Result<PathBuf> {
     let copy = cage::scratch("volume")?.join("config.ext4");
     run(&[
         "dd",
@@ -21,7 +25,7 @@ fn extract(image: &Path) -> Result<PathBuf> {
         "conv=sparse",
         "iflag=skip_bytes,count_bytes",
         &format!("skip={}", CONFIG.start),
-        &format!("count={}", CONFIG.size),
+        &format!("count={size}"),
         &format!("if={}", image.display()),
         &format!("of={}", copy.display()),
     ])?;
@@ -59,7 +63,12 @@ pub fn assert_clean(image: &Path) -> Result<()> {
 
 /// The file system takes the whole partition: one that was made anew from the small template has grown.
 pub fn assert_fills(image: &Path) -> Result<()> {
-    let copy = extract(image)?;
+    assert_fills_bytes(image, CONFIG.size)
+}
+
+/// The same of a partition of another size.
+pub fn assert_fills_bytes(image: &Path, size: u64) -> Result<()> {
+    let copy = extract_bytes(image, size)?;
     let said = run(&["dumpe2fs", "-h", &copy.to_string_lossy()])?;
     let field = |name: &str| -> Option<u64> {
         let line = said.lines().find_map(|line| line.strip_prefix(name))?;
@@ -69,11 +78,10 @@ pub fn assert_fills(image: &Path) -> Result<()> {
         .zip(field("Block size:"))
         .map(|(count, size)| count * size);
     // Less than a block group may be left over.
-    let least = CONFIG.size / 10 * 9;
+    let least = size / 10 * 9;
     assert!(
-        bytes.is_some_and(|bytes| bytes > least),
-        "{bytes:?} of {} bytes",
-        CONFIG.size
+        bytes.is_some_and(|bytes| bytes > least && bytes <= size),
+        "{bytes:?} of {size} bytes"
     );
     Ok(())
 }
@@ -105,6 +113,26 @@ pub fn destroy_journal(image: &Path) -> Result<()> {
         &format!("of={}", image.display()),
     ])
     .map(drop)
+}
+
+/// The partition has another size from now on; the disk grows with it.
+pub fn resize_partition(image: &Path, size: u64) -> Result<()> {
+    let disk = image.to_string_lossy();
+    let end = CONFIG.start + size + MIB;
+    if end > DISK_SIZE {
+        run(&["truncate", &format!("--size={end}"), &disk])?;
+        run(&["sfdisk", "--quiet", "--relocate", "gpt-bak-std", &disk])?;
+    }
+    let number = CONFIG.number.to_string();
+    let sectors = format!(",{}\n", size / SECTOR);
+    let done = output(&["sfdisk", "--quiet", "--partno", &number, &disk], &sectors)?;
+    match done.status.success() {
+        true => Ok(()),
+        false => Err(LabError::Unexpected(format!(
+            "sfdisk: {}{}",
+            done.stdout, done.stderr
+        ))),
+    }
 }
 
 /// The partition is no longer in the table.

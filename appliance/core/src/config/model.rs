@@ -298,11 +298,10 @@ impl VirtualServer {
         self.real_servers.iter().filter(|real| real.tier == Tier::Leaving)
     }
 
-    /// Whether a server that is taken out of it keeps its connections for a while. A datagram's sender never says that he is done: he is
-    /// moved at once.
+    /// Whether a server that is taken out of it keeps its connections for a while. With datagrams that are each scheduled by themselves it
+    /// has none.
     pub fn lets_leave(&self) -> bool {
-        let connects = |range: &PortRange| range.protocol != Protocol::Udp;
-        !self.pool.drain_timeout.is_zero() && self.listen.iter().any(connects)
+        !self.pool.drain_timeout.is_zero() && !self.settings.one_packet
     }
 
     pub fn server_key(&self, real: &RealServer) -> ServerKey {

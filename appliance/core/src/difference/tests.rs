@@ -83,7 +83,7 @@ fn servers_come_and_go_at_their_price() {
         changed("172.16.0.11:53", "172.16.0.12:53"),
         [
             "+server 172.16.0.12:53 of dns, weight 1: it gets traffic at once",
-            "-server 172.16.0.11:53 of dns: 1 connection ends at once"
+            "-server 172.16.0.11:53 of dns: 1 connection drains for up to 300 s"
         ]
     );
     let at_once = BASE

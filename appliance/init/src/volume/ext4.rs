@@ -61,6 +61,8 @@ impl Ground for Ext4Ground {
         if let Some(count) = self.recorded_errors().filter(|count| *count > 0) {
             return Condition::Damaged(format!("{count} errors are recorded in it"));
         }
+        // Before it is asked for room: a partition that has become larger is the remedy of a full one.
+        self.take_whole_partition();
         match probe(&self.mountpoint) {
             Ok(()) if self.is_read_only() => self.damaged_or_protected("it became read-only".to_owned()),
             Ok(()) => Condition::Sound,
@@ -87,10 +89,7 @@ impl Ground for Ext4Ground {
             Unmountable::Absent(why) | Unmountable::Damaged(why) => why,
             Unmountable::WriteProtected => "the device is write-protected".to_owned(),
         })?;
-        // Without growth it is small, and works.
-        if let Err(error) = (self.grow)(&device, &self.mountpoint) {
-            log::warn!("the config volume stays small: {error}");
-        }
+        self.take_whole_partition();
         Ok(())
     }
 
@@ -117,6 +116,17 @@ impl Ground for Ext4Ground {
 }
 
 impl Ext4Ground {
+    /// Without growth the file system is smaller than it could be, and works.
+    fn take_whole_partition(&self) {
+        let Ok(partition) = &self.partition else { return };
+        if self.is_read_only() {
+            return;
+        }
+        if let Err(error) = (self.grow)(&partition.device, &self.mountpoint) {
+            log::warn!("the config volume does not take its whole partition: {error}");
+        }
+    }
+
     /// What the block device itself says decides between a protected disk and a damaged one.
     fn damaged_or_protected(&self, why: String) -> Condition {
         let protected = self.partition.as_ref().is_ok_and(|partition| {

@@ -7,7 +7,7 @@
 //! association from its beginning to its end
 //! `peer talk udp ADDRESS TIMES`: all from one port
 //! `peer reuse tcp ADDRESS TIMES`: as `ask`, but every connection from the same port
-//! `peer hold tcp ADDRESS CONNECTIONS`: see `lb_e2e::hold`
+//! `peer hold tcp|udp ADDRESS CONNECTIONS`: see `lb_e2e::hold`
 //! `peer sink tcp ADDRESS NAME`: a server that takes all that it is sent before it answers, with the number of bytes as well
 //! `peer push tcp ADDRESS BYTES`: sends so many, then prints the answer
 //! `peer unwrap ipip|ip6ip6`, `peer unwrap gue ADDRESS`: the far end of a tunnel. A line for each packet: who sent the outer
@@ -45,7 +45,8 @@ fn main() -> ExitCode {
         ["ask", "tcp", address, times] => ask(address, times, ask_tcp),
         ["ask", "udp", address, times] => ask_udp(address, times),
         ["reuse", "tcp", address, times] => ask(address, times, reuse_tcp),
-        ["hold", "tcp", address, connections] => hold(address, connections),
+        ["hold", "tcp", address, connections] => hold(address, connections, lb_e2e::hold::hold),
+        ["hold", "udp", address, ports] => hold(address, ports, lb_e2e::hold::talk),
         ["sink", "tcp", address, name] => sink(address, name),
         ["push", "tcp", address, bytes] => ask(address, "1", |address| push(address, bytes)),
         ["unwrap", "ipip"] => raw_tunnel(Domain::IPV4),
@@ -162,8 +163,12 @@ fn reuse_tcp(address: SocketAddr) -> io::Result<String> {
     Ok(answer)
 }
 
-fn hold(address: &str, connections: &str) -> io::Result<()> {
-    lb_e2e::hold::hold(parse(address)?, connections.parse().map_err(io::Error::other)?)
+fn hold(
+    address: &str,
+    connections: &str,
+    how: impl Fn(SocketAddr, usize) -> io::Result<()>,
+) -> io::Result<()> {
+    how(parse(address)?, connections.parse().map_err(io::Error::other)?)
 }
 
 fn sink(address: &str, name: &str) -> io::Result<()> {

@@ -235,6 +235,41 @@ pub fn volume_damaged() -> Told {
     Ok(())
 }
 
+/// The partition has grown, as on a bigger disk: the file system takes all of it. It has shrunk, and its file system is cut off: another one is made,
+/// with what is in the copy outside of it. Each time the machine serves as before.
+pub fn volume_resized() -> Told {
+    let kept = marked(QUICK, "version 1");
+    let mut scene = Scene::new(Setting::new(Start::Kernel, kept.clone()))?;
+    scene.wait_until_serving()?;
+    scene.cut_power()?;
+    let (large, small) = (2 * CONFIG.size, CONFIG.size / 4);
+    volume::resize_partition(&scene.disk, large)?;
+    scene.power_on()?;
+    scene.wait_until_serving()?;
+    let status = scene.vm().json("status")?;
+    assert_eq!(
+        status["init"]["config_volume"]["state"], "persistent",
+        "{status:#}"
+    );
+    assert_eq!(scene.vm().command("config show")?.trim(), kept.trim());
+    scene.cut_power()?;
+    volume::assert_fills_bytes(&scene.disk, large)?;
+
+    volume::resize_partition(&scene.disk, small)?;
+    scene.power_on()?;
+    scene.wait_until_serving()?;
+    made_anew(
+        &mut scene,
+        "lb.toml is the last configuration that was applied",
+        &kept,
+        &[1],
+    )?;
+    scene.cut_power()?;
+    volume::assert_fills_bytes(&scene.disk, small)?;
+    assert_eq!(power::file_on(&scene)?, kept, "it is on the disk again");
+    Ok(())
+}
+
 /// There is no config partition any more. The machine serves by the copy outside of it, and says that what is changed now is lost; and where that copy
 /// is gone as well it can still be told what to do.
 pub fn volume_missing() -> Told {

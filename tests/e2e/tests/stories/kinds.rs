@@ -274,6 +274,24 @@ pub fn checks_of_every_kind() -> Told {
         "it does not accept `client_certificate`",
     )?;
     drop(strict);
+    for (identity, why) in [
+        (
+            authority.vouched("server.example.com"),
+            "its certificate has expired",
+        ),
+        (
+            authority.vouch("other.example.com").0,
+            "its certificate is for another name",
+        ),
+        (
+            Authority::new().vouch("server.example.com").0,
+            "its certificate is not signed by `ca`",
+        ),
+    ] {
+        let wrong = s_server(&identity, &authority)?;
+        wait_for(&mut scene, "tls", TLS, "down", why)?;
+        drop(wrong);
+    }
     let _tls = s_server(&server, &authority)?;
     wait_for(&mut scene, "tls", TLS, "up", "TLS handshake done")?;
 

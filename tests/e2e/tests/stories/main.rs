@@ -12,6 +12,7 @@ mod crash_points;
 mod crowd;
 mod damage;
 mod dead;
+mod doctor;
 mod drains;
 mod drift;
 mod edits;
@@ -90,6 +91,11 @@ fn main() -> ExitCode {
         Story::new("agent_killed_during_requests", 180, agent::killed_during_requests),
         Story::new("agent_crashes_at_every_start", 180, agent::crashes_at_every_start),
         Story::new("rows_source_nat_always", 120, rows::source_nat_always),
+        Story::new(
+            "the_doctor_finds_what_hides_clients",
+            150,
+            doctor::the_doctor_finds_what_hides_clients,
+        ),
         Story::new("bad_configs_at_the_console", 240, bad_config::at_the_console),
         Story::new("config_of_ten_megabytes", 150, bad_input::ten_megabytes),
         Story::new("config_of_invalid_utf8", 150, bad_input::invalid_utf8),
@@ -97,6 +103,7 @@ fn main() -> ExitCode {
         Story::new("config_volume_read_only", 150, bad_input::volume_read_only),
         Story::new("config_volume_damaged", 150, bad_input::volume_damaged),
         Story::new("config_volume_missing", 150, bad_input::volume_missing),
+        Story::new("config_volume_resized", 150, bad_input::volume_resized),
         Story::new("link_unplugged", 180, bad_input::link_unplugged),
         Story::new("drained_under_load", 240, drains::drained_under_load),
         Story::new("pod_moves_under_load", 180, moves::pod_moves_under_load),

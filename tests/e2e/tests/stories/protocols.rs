@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lb_e2e::config::with_services;
 use lb_e2e::peer::{Answers, Peers};
 use lb_e2e::scene::health;
-use lb_e2e::{Scene, Setting, Start};
+use lb_e2e::{Held, Scene, Setting, Start};
 use lb_lab::command::run;
 use lb_lab::story::Told;
 use lb_lab::{GATEWAY, HOST01, Result};
@@ -80,6 +80,7 @@ pub fn udp_is_balanced() -> Told {
     assert_eq!(talked, answers(&[(&first, 10), (&second, 10)]));
 
     scene.vm().config_put(&with_services(&service("udp", "")))?;
+    taken_out_while_clients_talk(&mut scene, &peers)?;
     drop(two);
     wait_for_health(
         &mut scene,
@@ -88,6 +89,34 @@ pub fn udp_is_balanced() -> Told {
     let asked = peers.ask("host01", "udp", "192.168.0.1:5353", 20)?;
     assert_eq!(asked, answers(&[(&first, 20)]));
     Ok(())
+}
+
+/// A server out of the file keeps the clients that talk with it for its time, then they are the other's.
+fn taken_out_while_clients_talk(scene: &mut Scene, peers: &Peers) -> Told {
+    let patient = service("udp", "drain_timeout = \"10s\"\n");
+    let second = "[[virtual_server.real_server]]\naddress = \"172.16.0.12:5353\"\n";
+    let (before, after) = (patient.clone(), patient.replace(second, ""));
+    assert_ne!(before, after);
+    scene.vm().config_put(&with_services(&before))?;
+    wait_for_health(scene, BOTH_UP)?;
+    let mut held = Held::talk(peers, "host01", "192.168.0.1:5353", 8)?;
+    let leaving = held.at("two");
+    assert_eq!(leaving.len(), 4, "{held:?}");
+    scene.vm().config_put(&with_services(&after))?;
+    held.assert_whole("a server is out of the file")?;
+    let asked = peers.ask("host01", "udp", "192.168.0.1:5353", 10)?;
+    assert_eq!(asked, answers(&[(&format!("one {HOST01}"), 10)]));
+    let gone = |services: &serde_json::Value| {
+        health(services, "172.16.0.11:5353") == Some("up") && health(services, "172.16.0.12:5353").is_none()
+    };
+    scene.wait_for_report("services", VERDICT, gone)?;
+    // The kernel forgets them a moment after the server; a datagram that comes before that is lost.
+    std::thread::sleep(Duration::from_secs(1));
+    for number in leaving {
+        assert_eq!(held.ask(number)?.said, "one", "port {number}");
+    }
+    scene.vm().config_put(&with_services(&service("udp", "")))?;
+    Ok(wait_for_health(scene, BOTH_UP)?)
 }
 
 /// A persistent client meets one server in all its connections, and another client may meet the other.

@@ -207,7 +207,7 @@ const POOL: &[Key] = &[
         name: "drain_timeout",
         form: Form::Time(&pool::DRAIN_TIMEOUT),
         unset: Unset::Time(PoolRules::DEFAULT.drain_timeout),
-        about: "so long a server that was taken out of the file keeps the connections that it has, at most (TCP and SCTP)",
+        about: "so long a server that was taken out of the file keeps the connections that it has, at most; those of UDP are the clients that it has answered within `[timeouts] udp`",
         example: "drain_timeout = \"1h\"",
         ..KEY
     },
