@@ -241,7 +241,10 @@ fn checks_that_ask_are_reported_without_the_goals_of_those_by_tcp() {
         line("no new connections, HTTP, median of 1").contains("7.250 s"),
         "{text}"
     );
-    assert!(line("1000 HTTP checks a second: SYN").contains("61.5 ms"), "{text}");
+    assert!(
+        line("1000 HTTP checks a second: SYN").contains("61.5 ms"),
+        "{text}"
+    );
 }
 
 #[test]
