@@ -121,6 +121,8 @@ pub struct Engine {
     pub config_since: Instant,
     /// What is wrong with the files on the config volume, one sentence each.
     pub config_problems: Vec<String>,
+    /// This machine had never had a configuration when this agent started.
+    pub(crate) first_contact: bool,
     /// What has taken lb.toml's place when this agent started.
     pub replaced: Option<String>,
     /// Why the newest configuration is not in the history.
@@ -225,6 +227,7 @@ impl Engine {
             replaced,
             change,
             unsaved,
+            first_contact,
         } = load::load(&store, &places);
         let history = History::start(&places.config)?;
         let (set_aside, problem) = drains::load(&store);
@@ -252,6 +255,7 @@ impl Engine {
             last_trial: None,
             config_since: now,
             config_problems: problems,
+            first_contact,
             replaced: replaced.clone(),
             archive_problem: None,
             checks: Checks::new(now, set_aside),

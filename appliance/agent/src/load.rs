@@ -26,6 +26,8 @@ pub struct Loaded {
     pub change: Change,
     /// Text that came from lb.toml and is not yet known to be applicable.
     pub unsaved: Option<Vec<u8>>,
+    /// This machine has never had a configuration, as far as it can know.
+    pub first_contact: bool,
 }
 
 /// What has taken lb.toml's place before a start reads it: a seed, or a choice of the boot menu.
@@ -89,6 +91,7 @@ fn load_file(store: &Store, places: &Places) -> Loaded {
                 replaced: None,
                 change: Change::boot(),
                 unsaved: Some(text),
+                first_contact: false,
             };
         }
         Ok(None) => {}
@@ -117,6 +120,7 @@ fn load_file(store: &Store, places: &Places) -> Loaded {
                 replaced: None,
                 change: Change::boot(),
                 unsaved: None,
+                first_contact: false,
             }
         }
         None => nothing(store, places, problems),
@@ -183,6 +187,7 @@ fn nothing(store: &Store, places: &Places, mut problems: Vec<String>) -> Loaded 
         replaced: None,
         change: Change::boot(),
         unsaved: None,
+        first_contact: seed::is_first_boot(store, places),
     }
 }
 

@@ -110,3 +110,52 @@ fn a_record_that_is_torn_is_no_rung() {
     let words = ["the newest one of the history that can be used"];
     assert_rung(&store, &places, ConfigSource::History, "newest", &words);
 }
+
+/// Anything that was left of a configuration, usable or not, and a volume that forgets, are no first contact.
+#[test]
+fn a_first_contact_is_a_machine_that_never_had_anything() {
+    let empty = || {
+        let (dir, store, places) = machine();
+        std::fs::remove_dir_all(&places.config).unwrap();
+        std::fs::create_dir(&places.config).unwrap();
+        std::fs::remove_file(dir.path().join("bootctl")).unwrap();
+        (dir, store, places)
+    };
+    let first = |store: &Store, places: &Places| load(store, places).first_contact;
+    let (_dir, store, places) = machine();
+    assert!(!first(&store, &places));
+    let (_dir, store, places) = empty();
+    assert!(first(&store, &places));
+    assert!(
+        first(&store, &places),
+        "the sample that the first start has left is no configuration"
+    );
+    for name in [CONFIG_FILE, APPLIED_FILE] {
+        let (_dir, store, places) = empty();
+        std::fs::write(store.path(name), "hostnam = 1\n").unwrap();
+        assert!(!first(&store, &places), "{name}");
+    }
+    let (dir, store, places) = empty();
+    write_mirror(&dir.path().join("bootctl"), text("mirror").as_bytes());
+    assert!(!first(&store, &places));
+    let (_dir, store, places) = empty();
+    let mut text = Cursor::new(text("of the history"));
+    Archive::beside(&store)
+        .record(&mut text, &Change::boot())
+        .unwrap();
+    assert!(!first(&store, &places));
+    let (_dir, store, places) = empty();
+    let init = lb_core::control::InitReport {
+        config_volume: lb_core::control::VolumeReport {
+            state: lb_core::control::VolumeState::Memory,
+            detail: "the disk did not answer".to_owned(),
+        },
+        ..Default::default()
+    };
+    let note = serde_json::to_vec(&init).unwrap();
+    std::fs::write(places.runtime.join("init.json"), note).unwrap();
+    assert!(
+        !first(&store, &places),
+        "what was there in the boot before is not known"
+    );
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lb_core::control::{ApplyReport, Response};
-use lb_core::desired::{self, FORWARDING, Network};
+use lb_core::desired::{self, FORWARDING, Given, IPV6_OFF, Network};
 use lb_core::link_kind::LinkKind;
 use lb_core::model::{ServerKey, VirtualKey, Weight};
 use lb_core::observed::{Observed, ObservedLink, SysctlName};
@@ -202,18 +202,20 @@ impl Engine {
         let links = &self.observed.links;
         let mut sysctls = desired::sysctls(self.machine.memory_bytes, &timeouts, links.keys());
         sysctls.extend(desired::steering(self.machine.processors, links));
-        names(sysctls.keys())
+        let mut names = names(sysctls.keys());
+        names.insert(IPV6_OFF.to_owned());
+        names
     }
 
     pub fn wanted_network(&self, observed: &Observed) -> Network {
         let own = &self.own_mtus.own;
-        desired::network(
-            self.config.as_ref(),
-            &observed.links,
-            own,
-            self.machine,
-            |service| self.checks.is_open(service),
-        )
+        let given = match &self.config {
+            None if self.first_contact => Given::FirstContact,
+            config => Given::from(config.as_ref()),
+        };
+        desired::network(given, &observed.links, own, self.machine, |service| {
+            self.checks.is_open(service)
+        })
     }
 
     pub fn on_observed(&mut self, scope: Scope, observed: Result<Observed, KernelError>) {

@@ -119,6 +119,11 @@ fn taken(when: When, source: &str, files: usize) -> Replaced {
     }
 }
 
+/// Whether this machine has never had a configuration, and can know it.
+pub fn is_first_boot(store: &Store, places: &Places) -> bool {
+    !is_configured(store, places) && forgetful(places).is_none()
+}
+
 /// Anything that a start could use, whether or not it has faults.
 fn is_configured(store: &Store, places: &Places) -> bool {
     let mirrored = || {

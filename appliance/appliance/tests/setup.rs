@@ -3,6 +3,8 @@
 
 mod stage;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use lb_core::control::*;
 use stage::{FakeAgent, SERIAL, Terminal, answer, encode};
 
@@ -42,6 +44,41 @@ fn card(name: &str, state: &str) -> InterfaceReport {
     }
 }
 
+/// A machine that is met for the first time. The cable of eth0 is put in after the agent was asked twice: for the list, and for the first question.
+fn plugged(request: &Request) -> Vec<u8> {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    match request {
+        Request::Interfaces => {
+            let eth0 = match ASKED.fetch_add(1, Ordering::Relaxed) {
+                0 | 1 => "no-carrier",
+                _ => "up",
+            };
+            encode(&Response::Interfaces(InterfacesReport {
+                read_at_ms: 0,
+                interfaces: vec![card("eth0", eth0), card("eth1", "up")],
+            }))
+        }
+        other => bare(other),
+    }
+}
+
+#[test]
+fn a_cable_that_is_put_in_is_shown_at_the_next_question() {
+    let agent = FakeAgent::start(plugged);
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("setup\r");
+    terminal.expect("1  eth0  52:54:00:00:00:04  no cable");
+    terminal.expect("2  eth1  52:54:00:00:00:04  cable");
+    // The one with a cable is offered.
+    terminal.expect("the clients are [eth1]");
+    terminal.send("eth0\r");
+    terminal.expect("Now:");
+    terminal.expect("1  eth0  52:54:00:00:00:04  cable");
+    terminal.expect("Address of eth0");
+    terminal.send("\x03");
+    terminal.prompt();
+}
+
 /// Answers the question that begins so.
 fn say(terminal: &mut Terminal, question: &str, line: &str) {
     terminal.expect(question);
@@ -54,7 +91,7 @@ fn from_nothing_to_a_service() {
     let agent = FakeAgent::start(bare);
     let mut terminal = Terminal::start(SERIAL, &agent);
     terminal.send("setup\r");
-    terminal.expect("1  eth0  52:54:00:00:00:04  not switched on yet");
+    terminal.expect("1  eth0  52:54:00:00:00:04  off until lb.toml names it");
     terminal.expect("2  eth1  52:54:00:00:00:04  no cable");
     say(&mut terminal, "Interface to the outside", "");
     say(&mut terminal, "Address of eth0", "192.168.0.1");

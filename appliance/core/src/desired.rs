@@ -35,7 +35,7 @@ mod tests;
 pub(crate) use fast::short_ways;
 pub use gateway::{forwards, masquerade_rules};
 pub use steering::{is_same_mask, steering};
-pub use sysctl::{FORWARDING, IPVS_DEFENCES, ipvs_defends, sysctls};
+pub use sysctl::{FORWARDING, IPV6_OFF, IPVS_DEFENCES, ipvs_defends, sysctls};
 
 /// A rule's line is its comment in the kernel, which has room for 255 bytes.
 const LONGEST_LINE: usize = 240;
@@ -117,17 +117,43 @@ impl fmt::Display for DesiredReal {
 /// IPVS's part: all services, by key.
 pub type Pools = BTreeMap<VirtualKey, DesiredVirtual>;
 
-/// Links, addresses, routes, rules and sysctls. `config: None` is an appliance without configuration: it answers
-/// nobody and forwards nothing. `own` is what cards have where the file names no MTU. `machine` sizes the tables, and has the cookie of its checks. A service that is not `open` yet
+/// By what a machine lives.
+#[derive(Debug, Clone, Copy)]
+pub enum Given<'c> {
+    Config(&'c Config),
+    /// It has lost what it had: it answers nobody, forwards nothing, and its cards are off.
+    Nothing,
+    /// It has never had any, and somebody is about to give it one: its cards are on, so that their cables can be told, and have no address of any kind.
+    FirstContact,
+}
+
+impl<'c> Given<'c> {
+    fn config(self) -> Option<&'c Config> {
+        match self {
+            Given::Config(config) => Some(config),
+            Given::Nothing | Given::FirstContact => None,
+        }
+    }
+}
+
+impl<'c> From<Option<&'c Config>> for Given<'c> {
+    fn from(config: Option<&'c Config>) -> Given<'c> {
+        config.map_or(Given::Nothing, Given::Config)
+    }
+}
+
+/// Links, addresses, routes, rules and sysctls. `own` is what cards have where the file names no MTU. `machine` sizes the tables, and has the cookie of its checks. A service that is not `open` yet
 /// is left out of the input filter: its clients' SYNs are dropped, and sent again a second later, instead of refused.
-pub fn network(
-    config: Option<&Config>,
+pub fn network<'c>(
+    given: impl Into<Given<'c>>,
     links: &BTreeMap<IfName, ObservedLink>,
     own: &OwnMtus,
     machine: impl Into<Machine>,
     open: impl Fn(&VirtualServer) -> bool,
 ) -> Network {
-    let mut network = wanted_links(config, links, own);
+    let given = given.into();
+    let config = given.config();
+    let mut network = wanted_links(given, links, own);
     let machine = machine.into();
     if let Some(config) = config {
         network.hostname = config.hostname.as_str().to_owned();
@@ -142,13 +168,14 @@ pub fn network(
     }
     network.timeouts = config.map_or(IpvsTimeouts::DEFAULT, |config| config.timeouts);
     network.sysctls = sysctls(machine.memory_bytes, &network.timeouts, network.links.keys());
+    network.sysctls.extend([sysctl::ipv6(given)]);
     network.sysctls.extend(steering(machine.processors, links));
     network
 }
 
 /// Only the links with what is on them.
-pub fn wanted_links(
-    config: Option<&Config>,
+pub fn wanted_links<'c>(
+    given: impl Into<Given<'c>>,
     links: &BTreeMap<IfName, ObservedLink>,
     own: &OwnMtus,
 ) -> Network {
@@ -156,8 +183,10 @@ pub fn wanted_links(
         hostname: "lb".to_owned(),
         ..Network::default()
     };
-    links::unnamed(links, &mut network);
-    if let Some(config) = config {
+    let given = given.into();
+    let on = matches!(given, Given::FirstContact);
+    links::unnamed(links, on, &mut network);
+    if let Some(config) = given.config() {
         links::named(config, links, &mut network);
     }
     mtus::settle(&mut network, links, own);

@@ -7,14 +7,9 @@ use ipnet::IpNet;
 
 use crate::config;
 
-/// A card of the machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Card {
-    pub name: String,
-    pub mac: Option<String>,
-    /// In a word: `up`, `no-carrier`, `down`.
-    pub state: String,
-}
+mod card;
+
+pub use card::Card;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
@@ -74,16 +69,24 @@ impl Setup {
         }
     }
 
+    /// Takes the cards as they are now; which of them are to be shown again.
+    pub fn see(&mut self, cards: Vec<Card>) -> Vec<usize> {
+        let changed = card::changed(&self.cards, &cards);
+        self.cards = cards;
+        changed
+    }
+
+    pub fn cards(&self) -> &[Card] {
+        &self.cards
+    }
+
     /// `None`: all was answered.
     pub fn question(&self) -> Option<Question> {
         let answers = &self.answers;
         let (text, default) = match self.step {
             Step::Outside => {
-                let first = self.cards.first().map(|card| card.name.clone());
-                (
-                    "Interface to the outside, where the clients are".to_owned(),
-                    first,
-                )
+                let text = "Interface to the outside, where the clients are";
+                (text.to_owned(), card::offered(&self.cards, None))
             }
             Step::OutsideAddress => (
                 format!(
@@ -98,11 +101,7 @@ impl Setup {
             ),
             Step::Inside => (
                 "Interface to the servers; it may be the same one".to_owned(),
-                self.cards
-                    .iter()
-                    .find(|card| card.name != answers.outside)
-                    .or(self.cards.first())
-                    .map(|card| card.name.clone()),
+                card::offered(&self.cards, Some(&answers.outside)),
             ),
             Step::InsideAddress => (
                 format!(
@@ -365,6 +364,7 @@ mod tests {
             name: (*name).to_owned(),
             mac: None,
             state: "down".to_owned(),
+            speed: None,
         };
         Setup::new(cards.iter().map(card).collect())
     }

@@ -4,6 +4,7 @@
 mod namespace;
 
 use std::collections::BTreeSet;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
@@ -127,7 +128,94 @@ fn settle_with(kernel: &mut Kernel, text: &str, own: &OwnMtus) -> Vec<String> {
     steps.iter().map(Step::to_string).collect()
 }
 
+/// What the kernel is asked for, and what it is told, until nothing is left to do.
+fn settle_whole<'c>(kernel: &mut Kernel, given: desired::Given<'c>) {
+    let own = OwnMtus::default();
+    let names: BTreeSet<_> = [
+        desired::IPV6_OFF.to_owned(),
+        "net/ipv4/conf/all/arp_ignore".to_owned(),
+    ]
+    .into();
+    for _round in 0..3 {
+        let observed = kernel.observe(&names).unwrap();
+        let network = desired::network(given, &observed.links, &own, 1 << 30, |_| true);
+        let steps = plan::diff_network(&network, &observed);
+        // Where there is no IPVS, nothing of it can be set.
+        let ours = |step: &&Step| {
+            !matches!(
+                step,
+                Step::SetHostname(_) | Step::ReplaceRuleset(_) | Step::SetIpvsTimeouts(_)
+            )
+        };
+        let steps: Vec<Step> = steps.iter().filter(ours).cloned().collect();
+        if steps.is_empty() {
+            return;
+        }
+        apply(kernel, &steps);
+    }
+    panic!("there is always something left to do");
+}
+
+/// RFC 4291, appendix A.
+fn link_local(link: &ObservedLink) -> Ipv6Addr {
+    let mac = link.mac.unwrap().0;
+    let [a, b, c, d, e, f] = mac.map(u16::from);
+    let id = [(a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe << 8 | d, e << 8 | f];
+    Ipv6Addr::new(0xfe80, 0, 0, 0, id[0], id[1], id[2], id[3])
+}
+
 isolated! {
+    /// Their carriers can be told, and that is all: no address of any kind, no answer, and not one packet by themselves. A configuration ends it.
+    fn at_first_contact_cards_are_on_and_nothing_is_open() {
+        let peer = Peer::new();
+        peer.connect("lan0", "far0", &["192.0.2.9/24"]);
+        sh(&format!("ip link add lan1 type veth peer name loose1 netns {}", peer.id()));
+        sh("ip address add 192.0.2.1/24 dev lan0");
+        let sent = || sh("ip -s link show dev lan0 | tail -n 1");
+        let before = sent();
+        let mut kernel = kernel();
+        settle_whole(&mut kernel, desired::Given::FirstContact);
+        let carriers = (seen(&mut kernel, "lan0").carrier, seen(&mut kernel, "lan1").carrier);
+        assert_eq!(carriers, (true, false));
+        assert!(seen(&mut kernel, "lan1").admin_up);
+        // Not even ARP and neighbour discovery are answered: the peer's kernel gives up on the neighbours.
+        let there = peer.sh("ip -o link show far0 | cut -d: -f1");
+        let own = SocketAddr::from(([192, 0, 2, 1], 9));
+        let scope: u32 = there.trim().parse().unwrap();
+        // What a card of this address would be given (EUI-64), and all nodes of the link.
+        let group = SocketAddrV6::new("ff02::1".parse().unwrap(), 9, 0, scope);
+        let local = SocketAddrV6::new(link_local(&seen(&mut kernel, "lan0")), 9, 0, scope);
+        eventually("the peer has an address to ask from", || {
+            let shown = peer.sh("ip -6 address show dev far0");
+            shown.contains("fe80::") && !shown.contains("tentative")
+        });
+        peer.inside(|| {
+            UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"?", own).unwrap();
+            let socket = UdpSocket::bind("[::]:0").unwrap();
+            for to in [group, local] {
+                socket.send_to(b"?", to).unwrap();
+            }
+        });
+        eventually("the peer has given up", || peer.sh("ip neighbour show dev far0").matches("FAILED").count() == 2);
+        for link in ["lan0", "lan1"] {
+            assert_eq!(sh(&format!("ip -o address show dev {link}")), "", "{link}");
+        }
+        assert_eq!(sent(), before, "it answers nothing, and says nothing by itself");
+        // A card that comes later has none either.
+        sh("ip link add lan2 type veth peer name loose2; ip link set loose2 up");
+        settle_whole(&mut kernel, desired::Given::FirstContact);
+        assert!(seen(&mut kernel, "lan2").carrier);
+        assert_eq!(sh("ip -o address show dev lan2"), "");
+
+        let text = "[[interface]]\nname = \"lan0\"\naddresses = [\"192.0.2.1/24\"]\n";
+        let config = lb_core::config::parse(text).unwrap();
+        settle_whole(&mut kernel, desired::Given::Config(&config));
+        assert!(!seen(&mut kernel, "lan1").admin_up && !seen(&mut kernel, "lan2").admin_up);
+        peer.inside(|| UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"?", own).unwrap());
+        eventually("ARP is answered", || peer.sh("ip neighbour show 192.0.2.1 dev far0").contains("lladdr"));
+        eventually("the link-local address", || sh("ip -6 address show dev lan0").contains(&local.ip().to_string()));
+    }
+
     fn a_link_is_seen_as_it_is() {
         sh("ip link add lan0 type veth peer name far0");
         sh("ip link set lan0 address 52:54:00:00:00:0a mtu 1400");

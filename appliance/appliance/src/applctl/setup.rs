@@ -1,8 +1,11 @@
 //! `setup`: asks the few things that a first lb.toml needs, shows what comes of them, and puts it in force when it is told to.
 //! Must not: judge answers; `lb_core::setup` does.
 
+use std::collections::BTreeMap;
+
 use lb_core::control::{ConfigText, Request, Response, Terms};
 use lb_core::setup::{Card, Setup};
+use lb_kernel::NetworkView;
 
 use super::ask;
 use super::change::difference;
@@ -24,7 +27,8 @@ pub fn run(context: &mut Context<'_>) -> Result<Verdict, Failure> {
     context.print(&intro(&cards, &before, context.screen.width))?;
     let mut setup = Setup::new(cards);
     loop {
-        while let Some(question) = setup.question() {
+        // A cable that was put in meanwhile is shown before the next question.
+        while let Some(question) = look(&mut setup, context)?.question() {
             let default = question
                 .default
                 .map_or(String::new(), |default| format!(" [{default}]"));
@@ -102,21 +106,35 @@ fn put_in_force(text: String, context: &mut Context<'_>) -> Result<Verdict, Fail
     Ok(verdict)
 }
 
+/// What has changed of the cards since they were shown, a row each.
+fn look<'s>(setup: &'s mut Setup, context: &mut Context<'_>) -> Result<&'s Setup, Failure> {
+    // An agent that starts anew just now is no reason to give up what was answered.
+    let Ok(cards) = cards(context) else {
+        return Ok(setup);
+    };
+    let changed = setup.see(cards);
+    let rows: String = changed.iter().map(|place| row(*place, setup.cards())).collect();
+    if !rows.is_empty() {
+        context.print(&format!("Now:\n{rows}"))?;
+    }
+    Ok(setup)
+}
+
 fn cards(context: &Context<'_>) -> Result<Vec<Card>, Failure> {
     let Response::Interfaces(report) = context.ask(&Request::Interfaces)? else {
         return Err(Failure::Refused("the agent answered something else".to_owned()));
     };
-    let mut cards: Vec<Card> = report
-        .interfaces
-        .into_iter()
-        .filter_map(|interface| {
-            Some(Card {
-                name: interface.link?,
-                mac: interface.mac,
-                state: interface.state,
-            })
+    let speeds = speeds();
+    let cards = report.interfaces.into_iter().filter_map(|interface| {
+        let name = interface.link?;
+        Some(Card {
+            speed: speeds.get(&name).map(|megabits| render::speed(*megabits)),
+            mac: interface.mac,
+            state: interface.state,
+            name,
         })
-        .collect();
+    });
+    let mut cards: Vec<Card> = cards.collect();
     cards.sort_by(|one, other| one.name.cmp(&other.name));
     match cards.is_empty() {
         true => Err(Failure::Refused(
@@ -124,6 +142,15 @@ fn cards(context: &Context<'_>) -> Result<Vec<Card>, Failure> {
         )),
         false => Ok(cards),
     }
+}
+
+/// Where the kernel says them; a choice can be made without.
+fn speeds() -> BTreeMap<String, u32> {
+    let links = NetworkView::open().and_then(|mut view| view.links());
+    let links = links.into_iter().flat_map(|report| report.links);
+    links
+        .filter_map(|link| Some((link.link, link.speed_mbit?)))
+        .collect()
 }
 
 fn say(text: &str, context: &mut Context<'_>) -> Result<Verdict, Failure> {
@@ -140,19 +167,14 @@ fn intro(cards: &[Card], before: &str, width: usize) -> String {
         text.push_str(&format!("{}\n", wrap(replaced, width, 0)));
     }
     text.push('\n');
-    for (place, card) in cards.iter().enumerate() {
-        let mac = card.mac.as_deref().unwrap_or("no MAC address");
-        let state = match card.state.as_str() {
-            "down" => "not switched on yet",
-            "no-carrier" => "no cable, or nobody at the other end",
-            state => state,
-        };
-        text.push_str(&format!(
-            "  {}  {}  {mac}  {state}\n",
-            place + 1,
-            render::clean(&card.name)
-        ));
-    }
+    text.extend((0..cards.len()).map(|place| row(place, cards)));
     text.push('\n');
     text
+}
+
+fn row(place: usize, cards: &[Card]) -> String {
+    let card = &cards[place];
+    let mac = card.mac.as_deref().unwrap_or("no MAC address");
+    let name = render::clean(&card.name);
+    format!("  {}  {name}  {mac}  {}\n", place + 1, card.cable())
 }

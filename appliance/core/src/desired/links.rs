@@ -16,15 +16,24 @@ use crate::observed::ObservedLink;
 pub(super) type Seen = BTreeMap<IfName, ObservedLink>;
 
 /// The loopback; and links that the file does not name: they hold nothing of ours, not even an MTU, and stay switched off. What we have made
-/// and nobody names any more is left out.
-pub(super) fn unnamed(seen: &Seen, network: &mut Network) {
+/// and nobody names any more is left out. `on`: cards are switched on all the same, since the kernel tells of no cable before.
+pub(super) fn unnamed(seen: &Seen, on: bool, network: &mut Network) {
     for (name, link) in seen {
         if link.loopback {
             network.links.insert(name.clone(), loopback(link));
         } else if link.mac.is_some() && !link.is_made() {
-            network.links.insert(name.clone(), DesiredLink::default());
+            let wanted = DesiredLink {
+                up: on && is_card(name, link),
+                ..DesiredLink::default()
+            };
+            network.links.insert(name.clone(), wanted);
         }
     }
+}
+
+/// A VLAN, a bond and a bridge have the MAC address of a card, and some tunnels that the kernel has made by itself have one of their own.
+fn is_card(name: &IfName, link: &ObservedLink) -> bool {
+    link.kind.is_none() && link.mac.is_some() && !FALLBACK_TUNNELS.contains(&name.as_str())
 }
 
 /// Up, with the addresses that the kernel gives it then, and no others.

@@ -3,12 +3,23 @@
 
 use std::collections::BTreeMap;
 
+use super::Given;
 use crate::check::PROBE_PORTS;
 use crate::model::IfName;
 use crate::observed::{IpvsTimeouts, Observed, SysctlName};
 
 /// The switches that make the box a router; they are set last, when the filter is in place.
 pub const FORWARDING: [&str; 2] = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
+
+/// Takes IPv6 from every link, also from those that come later (addrconf_disable_ipv6): one that is switched on is given no link-local address then, and
+/// says nothing.
+pub const IPV6_OFF: &str = "net/ipv6/conf/all/disable_ipv6";
+
+/// Before any link is switched on: sysctls are set first.
+pub(super) fn ipv6(given: Given<'_>) -> (SysctlName, String) {
+    let off = matches!(given, Given::FirstContact);
+    (IPV6_OFF.to_owned(), u8::from(off).to_string())
+}
 
 /// The defences of IPVS that it raises by itself, from 1 to 2, while memory is scarce.
 pub const IPVS_DEFENCES: [&str; 2] = ["net/ipv4/vs/drop_entry", "net/ipv4/vs/drop_packet"];

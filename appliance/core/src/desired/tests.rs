@@ -59,6 +59,59 @@ fn an_interface_is_found_by_its_mac_and_used_by_its_label() {
     assert_eq!(network.problems, Vec::<String>::new());
 }
 
+/// Cards alone are switched on, and only where there never was a configuration: after IPv6 was taken from them, and with nothing on them.
+#[test]
+fn at_first_contact_cards_are_on_and_have_nothing() {
+    let mut kernel = FakeKernel::with_links(&["eth0", "eth1", "gretap0", "vlan7"]);
+    let held = kernel.state.links.get_mut(&"eth1".parse().unwrap()).unwrap();
+    held.addresses = ["192.168.0.1/24".parse().unwrap()].into();
+    let vlan = kernel.state.links.get_mut(&"vlan7".parse().unwrap()).unwrap();
+    vlan.kind = Some(LinkKind::Vlan {
+        parent: "eth0".parse().unwrap(),
+        id: 7,
+    });
+    let network = |given| network(given, &kernel.state.links, &kernel.own, 1 << 30, |_| true);
+    let on = |network: &Network| {
+        let links = network.links.iter().filter(|(_, link)| link.up);
+        links.map(|(name, _)| name.to_string()).collect::<Vec<_>>()
+    };
+    let first = network(Given::FirstContact);
+    assert_eq!(on(&first), ["eth0", "eth1"]);
+    assert!(!first.forwarding);
+    assert_eq!(first.sysctls[IPV6_OFF], "1");
+    let mut observed = kernel.state.clone();
+    observed.sysctls.insert(IPV6_OFF.to_owned(), "0".to_owned());
+    let steps = crate::plan::diff_network(&first, &observed);
+    let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+    let place = |wanted: &str| {
+        steps
+            .iter()
+            .position(|step| step.starts_with(wanted))
+            .expect(wanted)
+    };
+    assert_eq!(
+        steps[place("set sysctl")],
+        "set sysctl net/ipv6/conf/all/disable_ipv6 1"
+    );
+    assert!(place("replace ruleset") < place("set link eth0 up"), "{steps:?}");
+    assert!(place("set sysctl") < place("set link eth0 up"), "{steps:?}");
+    place("delete address 192.168.0.1/24");
+
+    let lost = network(Given::Nothing);
+    assert_eq!(
+        on(&lost),
+        [] as [&str; 0],
+        "what has lost its configuration has no card switched on"
+    );
+    let named = config(by_mac("wan", "52:54:00:00:00:01"));
+    let named = network(Given::Config(&named));
+    assert_eq!(on(&named), ["eth0"]);
+    assert_eq!(
+        (&lost.sysctls[IPV6_OFF], &named.sysctls[IPV6_OFF]),
+        (&"0".to_owned(), &"0".to_owned())
+    );
+}
+
 #[test]
 fn a_missing_card_is_a_problem_and_the_rest_goes_on() {
     let kernel = FakeKernel::with_links(&["eth0"]);

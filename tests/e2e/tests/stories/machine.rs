@@ -7,6 +7,7 @@ use lb_e2e::config::{QUICK, scenario};
 use lb_e2e::scene::BOOT_LIMIT;
 use lb_e2e::{Scene, Setting, Start, volume};
 use lb_lab::story::Told;
+use lb_lab::vm::EXTERNAL_MAC;
 
 use crate::rows::settle;
 use crate::{newcomer, power};
@@ -22,6 +23,7 @@ pub fn first_boot() -> Told {
     assert_eq!(status["services"], 0, "{status:#}");
     let none = scene.vm().command("config show")?;
     assert!(none.contains("/config/lb.toml does not exist"), "{none}");
+    nothing_is_open(&mut scene)?;
     let made = newcomer::sets_up(&mut scene)?;
     newcomer::looks_around(&mut scene)?;
     scene.row_1(5)?;
@@ -37,6 +39,25 @@ pub fn first_boot() -> Told {
     scene.wait_until_serving()?;
     scene.row_1(5)?;
     scene.row_2()?;
+    Ok(())
+}
+
+/// The cards are on and tell of their cables, without an address of any kind; who asks on their network is not answered, not even by ARP.
+fn nothing_is_open(scene: &mut Scene) -> Told {
+    let links = scene.vm().json("link")?;
+    let cards = links["links"].as_array().expect("links are listed");
+    let cards = cards.iter().filter(|link| link["driver"].is_string());
+    let cards: Vec<_> = cards
+        .map(|card| (card["link"].as_str(), card["state"].as_str(), &card["addresses"]))
+        .collect();
+    let none = serde_json::json!([]);
+    let expected = ["eth0", "eth1"].map(|name| (Some(name), Some("up"), &none));
+    assert_eq!(cards, expected, "{links:#}");
+    // Its later address.
+    let fetch = scene.lab.curl("host01", "192.168.0.1:30080")?;
+    assert!(fetch.exit != 0 && fetch.status == 0, "{fetch:?}");
+    let known = scene.lab.ip_netns_exec("host01", &["ip", "neigh"])?;
+    assert!(!known.stdout.contains(EXTERNAL_MAC), "{known:?}");
     Ok(())
 }
 

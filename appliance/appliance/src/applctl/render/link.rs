@@ -6,7 +6,7 @@ use super::network::{built, counter_rows, prefixed};
 use super::reach::table;
 use super::table::Cell;
 use super::text::{Screen, Tone, clean, width, wrap};
-use super::units::{bytes, count, rate, span};
+use super::units::{bytes, count, rate, span, speed as speed_of};
 
 /// Width of a name in front of its value, with the blanks around it.
 const NAME: usize = 13;
@@ -100,14 +100,8 @@ fn age(link: &LinkReport) -> Option<String> {
     Some(format!("{sign}{}", span(age.ms)))
 }
 
-/// `1 Gbit/s`, `2.5 Gbit/s`, `100 Mbit/s`.
 fn speed(link: &LinkReport) -> Option<String> {
-    let megabits = link.speed_mbit?;
-    Some(match (megabits / 1000, megabits % 1000) {
-        (0, _) => format!("{megabits} Mbit/s"),
-        (whole, 0) => format!("{whole} Gbit/s"),
-        (whole, part) => format!("{whole}.{} Gbit/s", part / 100),
-    })
+    link.speed_mbit.map(speed_of)
 }
 
 /// All about one link.

@@ -40,7 +40,7 @@ pub use sound::{echoes, heard, hop, trace_end};
 pub use status::{banner, without_agent};
 pub use text::{Screen, Tone, clean, wrap};
 pub use traffic::{Figures, traffic};
-pub use units::{amount, count, rate, some, span};
+pub use units::{amount, count, rate, some, span, speed};
 
 /// A report as a human reads it; it ends with a line feed. An error has no report.
 pub fn report(response: &Response, screen: &Screen) -> String {

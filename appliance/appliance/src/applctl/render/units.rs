@@ -22,6 +22,15 @@ pub fn some(number: usize, thing: &str) -> String {
     )
 }
 
+/// `1 Gbit/s`, `2.5 Gbit/s`, `100 Mbit/s`.
+pub fn speed(megabits: u32) -> String {
+    match (megabits / 1000, megabits % 1000) {
+        (0, _) => format!("{megabits} Mbit/s"),
+        (whole, 0) => format!("{whole} Gbit/s"),
+        (whole, part) => format!("{whole}.{} Gbit/s", part / 100),
+    }
+}
+
 /// Two units at most, never longer than eight characters below a thousand days: `12s`, `3m 05s`, `3h 04m`, `12d 03h`.
 pub fn span(ms: u64) -> String {
     let seconds = ms / 1000;
