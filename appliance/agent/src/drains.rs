@@ -88,6 +88,14 @@ pub fn written(drains: &Drains) -> String {
     format!("# Written by `drain` and `undrain`.\n{text}")
 }
 
+/// As they are typed.
+fn words(target: &DrainTarget) -> String {
+    match &target.service {
+        Some(service) => format!("{} {service}", target.server()),
+        None => target.server(),
+    }
+}
+
 /// How many connections there were when somebody first looked.
 pub type Paces = BTreeMap<DrainTarget, (Instant, u64)>;
 
@@ -104,13 +112,17 @@ impl Engine {
         if let Err(message) = self.is_importing() {
             return Response::Error { message };
         }
-        let target = match self.drain_target(server, service) {
+        let target = self.drain_target(server, service);
+        let target = target.and_then(|target| match undo {
+            true => self.meant(target),
+            false => Ok(target),
+        });
+        let target = match target {
             Ok(target) => target,
             Err(message) => return Response::Error { message },
         };
-        if undo && !self.checks.drains.remove(&target) {
-            let message = format!("{target} is not set aside; {}", self.set_aside());
-            return Response::Error { message };
+        if undo {
+            self.checks.drains.remove(&target);
         }
         if !undo && self.targeted(&target).next().is_none() {
             let message = self.no_such_server(&target);
@@ -152,6 +164,62 @@ impl Engine {
         report.persist_fault = fault;
         report.warnings = self.emptied(&served);
         Response::Drains(report)
+    }
+
+    /// What is set aside that these words are about: exactly that; else the only one of this machine, server or service.
+    fn meant(&self, target: DrainTarget) -> Result<DrainTarget, String> {
+        let all = || self.checks.drains.iter().map(|(target, _)| target);
+        if all().any(|other| *other == target) {
+            return Ok(target);
+        }
+        let is_about = |other: &&DrainTarget| {
+            other.address == target.address
+                && target.port.is_none_or(|port| other.port == Some(port))
+                && (target.service.is_none() || target.service == other.service)
+        };
+        let meant: Vec<&DrainTarget> = all().filter(is_about).collect();
+        match meant.as_slice() {
+            [one] => Ok((*one).clone()),
+            [] => Err(format!("{target} is not set aside; {}", self.set_aside())),
+            several => {
+                let commands = several
+                    .iter()
+                    .map(|target| format!("`undrain {}`", words(target)));
+                let commands: Vec<String> = commands.collect();
+                Err(format!(
+                    "nothing was changed: several drains are of {target}; one of them goes by {}",
+                    commands.join(", ")
+                ))
+            }
+        }
+    }
+
+    /// The services that would have no server left that is up, tried out on a copy.
+    pub fn drain_costs(&self, server: &str, service: Option<String>) -> Response {
+        let target = match self.drain_target(server, service) {
+            Ok(target) => target,
+            Err(message) => return Response::Error { message },
+        };
+        let mut checks = self.checks.clone();
+        checks.drains.add(target.clone(), unix_now());
+        let now = Instant::now();
+        let mut services: Vec<&VirtualServer> = self.targeted(&target).map(|(service, _)| service).collect();
+        services.dedup_by_key(|service| service.key);
+        let emptied = services.into_iter().filter(|service| {
+            checks.settle(service, now);
+            let now_empty = checks.mode(&service.key) == Mode::Empty;
+            now_empty && self.checks.mode(&service.key) != Mode::Empty
+        });
+        let warnings = emptied.map(|service| {
+            format!(
+                "service {} has no other server that is up: its clients would be refused",
+                service.name
+            )
+        });
+        Response::Drains(DrainsReport {
+            warnings: warnings.collect(),
+            ..DrainsReport::default()
+        })
     }
 
     /// Sets aside what these say, and nothing else; what was set aside until then.

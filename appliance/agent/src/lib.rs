@@ -19,6 +19,7 @@ mod due;
 mod engine;
 mod evidence;
 mod export;
+mod files;
 mod guarded;
 mod history;
 mod import;

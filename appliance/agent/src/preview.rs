@@ -193,6 +193,7 @@ impl Engine {
         let known = Known {
             connections: &counted,
             mtus: (&|label| self.network.mtu_of(label), &|label| then.mtu_of(label)),
+            there: &|label| self.network.resolved.get(label).is_none_or(Option::is_some),
         };
         report.changes = difference(self.config.as_ref(), &config, known);
         report.changes.extend(asked.besides);

@@ -32,6 +32,12 @@ const SCARCE_BYTES: u64 = 256 << 10;
 /// The connection tracking table is close to full from this share on, in percent.
 const CONNTRACK_ALARM: u64 = 80;
 
+/// Whether one of the problems told so far has the same reason.
+fn says_the_volume(init: &InitReport, told: &[String], problem: &str) -> bool {
+    let detail = init.config_volume.detail.as_str();
+    !detail.is_empty() && problem.contains(detail) && told.iter().any(|told| told.contains(detail))
+}
+
 /// An error with its causes, in one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -61,6 +67,7 @@ impl Engine {
             Request::Path(packet) => Response::Path(self.path(*packet, activity)),
             Request::Counters { service } => self.counters(service.as_deref(), activity),
             Request::ConfigShow { kept } => self.config_text(*kept),
+            Request::ConfigFiles => self.files(),
             Request::ConfigHistory => Response::History(self.history_report()),
             Request::Version => Response::Version(VersionReport {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -71,8 +78,10 @@ impl Engine {
             | Request::Probe { .. }
             | Request::Console { .. }
             | Request::Drain { .. }
+            | Request::DrainCosts { .. }
             | Request::Undrain { .. }
             | Request::Drains
+            | Request::ConfigRemove { .. }
             | Request::Doctor { .. }
             | Request::Connections { .. }
             | Request::ConfigCheck { .. }
@@ -146,7 +155,10 @@ impl Engine {
                 .cloned(),
         );
         problems.extend(system::free_bytes(&self.store.path("")).and_then(no_room));
-        problems.extend(self.not_persistent());
+        // What init has said of the volume says it already.
+        let told = |problem: &String| init.is_some_and(|report| says_the_volume(report, &problems, problem));
+        let unsaved = self.not_persistent().filter(|problem| !told(problem));
+        problems.extend(unsaved);
         problems.extend(self.network.problems.iter().cloned());
         if self
             .config

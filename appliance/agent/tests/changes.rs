@@ -316,16 +316,53 @@ fn what_is_set_aside_gets_nothing_until_it_is_taken_back_also_by_the_next_agent(
             other => panic!("{other:?}"),
         }
     }
-    let request = Request::Undrain {
-        server: server(),
-        service: None,
+    // What it would cost is told, and nothing is changed by that.
+    let costs = |server: &str, service: Option<&str>| {
+        ask(Request::DrainCosts {
+            server: server.to_owned(),
+            service: service.map(str::to_owned),
+        })
     };
-    match appliance.ask(&request) {
-        Response::Error { message } => {
-            assert!(message.contains("set aside are: 172.16.0.1 of s80"), "{message}")
-        }
+    assert_eq!(
+        costs("172.16.0.1", None).warnings,
+        ["service s81 has no other server that is up: its clients would be refused"]
+    );
+    assert_eq!(
+        costs("172.16.0.2:80", Some("s80")).warnings,
+        ["service s80 has no other server that is up: its clients would be refused"],
+        "the other one is set aside"
+    );
+    eventually(
+        &appliance,
+        &[
+            "192.168.0.1:80/tcp 172.16.0.1:80*0 172.16.0.2:80*1",
+            "192.168.0.1:81/tcp 172.16.0.1:80*3",
+        ],
+    );
+    // The address is enough where one drain is of it; several are listed, and nothing changes.
+    ask(Request::Drain {
+        server: "172.16.0.1:80".to_owned(),
+        service: Some("s81".to_owned()),
+    });
+    let undrain = |server: &str, service: Option<&str>| {
+        appliance.ask(&Request::Undrain {
+            server: server.to_owned(),
+            service: service.map(str::to_owned),
+        })
+    };
+    let refusal = |response: Response| match response {
+        Response::Error { message } => message,
         other => panic!("{other:?}"),
-    }
+    };
+    let several = refusal(undrain("172.16.0.1", None));
+    assert!(
+        several.contains("`undrain 172.16.0.1 s80`, `undrain 172.16.0.1:80 s81`"),
+        "{several}"
+    );
+    assert!(matches!(undrain("172.16.0.1:80", None), Response::Drains(report) if report.drains.len() == 1));
+    assert!(refusal(undrain("172.16.0.2", None)).contains("set aside are: 172.16.0.1 of s80"));
+    assert!(refusal(undrain("172.16.0.1", Some("s81"))).contains("set aside are: 172.16.0.1 of s80"));
+    assert!(matches!(undrain("172.16.0.1", None), Response::Drains(report) if report.drains.is_empty()));
 }
 
 #[test]

@@ -609,3 +609,50 @@ fn a_check_by_hand_is_told_step_by_step() {
     assert_eq!(document["verdict"], "pass");
     assert_eq!(document["route"]["kind"], "local");
 }
+
+#[test]
+fn what_takes_the_last_server_or_a_file_away_is_asked() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("drain 172.16.0.12\r");
+    terminal.expect("its clients would be refused.");
+    terminal.expect("all the same?");
+    terminal.expect("> ");
+    terminal.send("n\r");
+    terminal.expect("nothing was changed");
+    terminal.prompt();
+    assert!(
+        !terminal
+            .command("drain 172.16.0.12 --yes")
+            .contains("all the same?")
+    );
+    assert!(!terminal.command("drain 172.16.0.11").contains("all the same?"));
+    terminal.send("config remove old.pem\r");
+    terminal.expect("Remove old.pem");
+    terminal.expect("> ");
+    terminal.send("\r");
+    terminal.expect("nothing was removed");
+    terminal.prompt();
+    terminal.send("config remove old.pem\r");
+    terminal.expect("> ");
+    terminal.send("yes\r");
+    terminal.expect("old.pem is removed");
+    terminal.prompt();
+    let files = terminal.command("config files");
+    assert!(
+        files.contains("lb.toml: ca of service nginx (line 12)") && files.contains("unused"),
+        "{files}"
+    );
+    for (word, says) in [
+        ("history", "config history"),
+        ("abort", "config abort"),
+        ("shutdown", "poweroff"),
+        ("ls", "config files"),
+    ] {
+        let shown = terminal.command(word);
+        assert!(
+            shown.contains("there is no command") && shown.contains(says),
+            "{shown}"
+        );
+    }
+}

@@ -6,6 +6,7 @@ mod changes;
 mod console;
 mod counters;
 mod explain;
+mod files;
 mod kept;
 mod network;
 mod pools;
@@ -22,6 +23,7 @@ pub use changes::*;
 pub use console::*;
 pub use counters::*;
 pub use explain::*;
+pub use files::*;
 pub use kept::*;
 pub use network::*;
 pub use pools::*;
@@ -54,7 +56,12 @@ pub enum Request {
         server: String,
         service: Option<String>,
     },
-    /// Takes that back.
+    /// What such a drain would cost now, as the warnings of its report. Nothing is changed.
+    DrainCosts {
+        server: String,
+        service: Option<String>,
+    },
+    /// Takes that back: exactly that, or the only one that these words are about.
     Undrain {
         server: String,
         service: Option<String>,
@@ -149,6 +156,13 @@ pub enum Request {
     },
     /// The configurations that were applied.
     ConfigHistory,
+    /// The files of the config volume, and what names them.
+    ConfigFiles,
+    /// Removes one that somebody has put there, and that nothing names.
+    ConfigRemove {
+        name: String,
+        by: String,
+    },
     /// Puts a text that is kept in force, as `ConfigPut` does one that is given.
     ConfigRollback {
         kept: Kept,
@@ -187,6 +201,7 @@ pub enum Response {
     Apply(ApplyReport),
     Diff(DiffReport),
     History(HistoryReport),
+    Files(FilesReport),
     Console(ConsoleReport),
     Export(ExportReport),
     Version(VersionReport),

@@ -27,6 +27,8 @@ pub struct Known<'k> {
     pub connections: Connections<'k>,
     /// As it is by what is in force, and as it would be.
     pub mtus: (Mtus<'k>, Mtus<'k>),
+    /// Whether there is a link for this interface of what is in force.
+    pub there: &'k dyn Fn(&str) -> bool,
 }
 
 impl std::fmt::Debug for Known<'_> {
@@ -41,7 +43,7 @@ pub fn difference(old: Option<&Config>, new: &Config, known: Known<'_>) -> Vec<C
     let old = old.unwrap_or(&nothing);
     let connections = known.connections;
     let mut changes = Changes::default();
-    network::compare(old, new, known.mtus, &mut changes);
+    network::compare(old, new, known, &mut changes);
     let before: BTreeMap<VirtualKey, &VirtualServer> = old.services().map(|v| (v.key, v)).collect();
     let after: BTreeMap<VirtualKey, &VirtualServer> = new.services().map(|v| (v.key, v)).collect();
     for (key, service) in &before {

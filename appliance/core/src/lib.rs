@@ -19,6 +19,7 @@ pub mod drops;
 pub mod echo;
 pub mod export;
 pub mod fake;
+pub mod files;
 pub mod flat;
 pub mod health;
 pub mod history;

@@ -47,6 +47,26 @@ pub struct Redacted {
     pub secrets: BTreeSet<String>,
 }
 
+/// A value as it may be shown beside the path of its key, such as `virtual_server.web.check.headers`. `value`: as it was typed, TOML or a bare word.
+pub fn shown_value(path: &str, value: &str) -> String {
+    let segments = || path.split('.');
+    let is_secret = |segment: &str| SECRET_KEYS.contains(&segment) || is_secret_field(segment);
+    if segments().any(is_secret) {
+        return HIDDEN.to_owned();
+    }
+    let key = segments().next_back().unwrap_or_default();
+    let quoted = toml::Value::String(value.to_owned()).to_string();
+    // A bare word is read as text, as the change itself reads it.
+    let read = [value, quoted.as_str()].into_iter().find_map(|value| {
+        let line = format!("{} = {value}", toml::Value::String(key.to_owned()));
+        Some((redact(&line)?.text != line, value))
+    });
+    match read {
+        Some((false, _)) => value.to_owned(),
+        _ => HIDDEN.to_owned(),
+    }
+}
+
 /// lb.toml without the values of `headers`, `send`, `client_key` and the like, without queries of paths, and without comments.
 /// `None`: it cannot be read, so that secrets cannot be told from the rest.
 pub fn redact(text: &str) -> Option<Redacted> {
@@ -183,6 +203,36 @@ fn line(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_shown_unless_it_lets_somebody_in() {
+        for (path, value) in [
+            ("virtual_server.nginx.scheduler", "wrr"),
+            ("virtual_server.nginx.real_server.10.0.0.11:80.weight", "5"),
+            ("interface.eth0.addresses", "192.168.0.1/24,192.168.0.2/24"),
+            ("virtual_server.nginx.persistence", "{ timeout = \"5m\" }"),
+            ("virtual_server.nginx.check.path", "/healthz"),
+        ] {
+            assert_eq!(shown_value(path, value), value, "{path}");
+        }
+        for (path, value) in [
+            ("virtual_server.nginx.check.headers", "{ host = \"a\" }"),
+            ("virtual_server.nginx.check.headers.x-api-key", "opensesame"),
+            ("virtual_server.nginx.check.client_key", "me.pem"),
+            ("virtual_server.nginx.check.send", "AUTH opensesame"),
+            ("virtual_server.nginx.check.path", "/healthz?token=opensesame"),
+            (
+                "virtual_server.nginx.check",
+                "{ type = \"http\", headers = { authorization = \"opensesame\" } }",
+            ),
+            (
+                "virtual_server.nginx.check.ca",
+                "-----BEGIN PRIVATE KEY-----opensesame",
+            ),
+        ] {
+            assert_eq!(shown_value(path, value), HIDDEN, "{path}");
+        }
+    }
 
     #[test]
     fn fields_that_let_somebody_in_are_known() {

@@ -4,8 +4,8 @@
 /// The candidate within reach of a slip of the fingers, nearest first, or one that the word is the beginning of; `None`
 /// if there is neither.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
-    // Half of the word may be wrong, at most three letters: further away it is another word.
-    let reach = (word.chars().count() / 2).clamp(1, 3);
+    // A third of the word may be wrong, at most three letters: further away it is another word.
+    let reach = word.chars().count().div_ceil(3).clamp(1, 3);
     let slip = candidates
         .clone()
         .into_iter()
@@ -65,6 +65,9 @@ mod tests {
         assert_eq!(nearest("confgi", words), Some("config"));
         assert_eq!(nearest("connect", words), Some("connections"));
         assert_eq!(nearest("ping", words), None);
+        assert_eq!(nearest("frobs", words), None);
+        assert_eq!(nearest("hist", ["list", "exit"]), Some("list"));
+        assert_eq!(nearest("zzz", ["a", "ab", "log"]), None);
         assert_eq!(nearest("", words), None);
     }
 }

@@ -18,8 +18,8 @@ use crate::volume::CONFIG;
 
 pub const PROMPT: &str = "Password: ";
 /// What no password can open, and everybody may know.
-const WAY_BACK: &str = "Forgotten? Restart the machine with Ctrl-O held down: `forget-password` in its boot\n\
-                        menu removes the password, and nothing else.\n";
+const WAY_BACK: &str = "Forgotten? Restart the machine with Ctrl-O held down: `forget-password` in its\n\
+                        boot menu removes the password, and nothing else.\n";
 /// A key that is held down comes some ten times in a second.
 const TELL_AGAIN: Duration = Duration::from_mins(1);
 

@@ -268,5 +268,7 @@ fn is_ready(machine: &mut Machine, waited: Duration) -> Result {
     };
     machine.ready_is_late = true;
     machine.record_problem(format!("{NOT_READY}: {why}; `log` shows what it says"));
-    Err(why)
+    Err(format!(
+        "{why}; init starts it again by itself, `log` and `status` show how it is"
+    ))
 }

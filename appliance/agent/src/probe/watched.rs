@@ -4,14 +4,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use lb_core::check::{CheckParams, TlsCheck, Verify};
+use lb_core::check::{CheckKind, CheckParams, TlsCheck, Verify};
 use lb_core::control::ProbeStep;
-use lb_core::health::CheckResult;
+use lb_core::health::{CheckResult, Outcome};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
-use super::account::Account;
+use super::account::{Account, milliseconds};
 use super::tls::Shown;
 use super::{Progress, Trust, Way, attempt, x509};
 
@@ -29,10 +29,32 @@ pub async fn watch(way: &Way, params: &CheckParams, trust: &Trust) -> Watched {
     };
     let result = attempt(way, params, trust, started, &progress).await;
     let steps = progress.account.map(Account::into_steps);
-    Watched {
-        result,
-        steps: steps.unwrap_or_default(),
+    let mut steps = steps.unwrap_or_default();
+    steps.extend(nothing_seen(&steps, way, params, &result));
+    Watched { result, steps }
+}
+
+/// A connection that did not come about has left no step: what was tried, and what came.
+fn nothing_seen(
+    steps: &[ProbeStep],
+    way: &Way,
+    params: &CheckParams,
+    result: &CheckResult,
+) -> Option<ProbeStep> {
+    let why = result.outcome.failure().filter(|_| steps.is_empty())?;
+    if matches!(params.kind, CheckKind::Icmp | CheckKind::Udp(_)) {
+        return None;
     }
+    let came = match &result.outcome {
+        Outcome::Refused(_) => format!("{why}: nothing listens there"),
+        Outcome::Silent(_) => format!("{why}: no SYN-ACK and no RST came back"),
+        _ => why.to_owned(),
+    };
+    Some(ProbeStep {
+        at_ms: milliseconds(result.latency),
+        what: "connect".to_owned(),
+        lines: vec![format!("TCP connection to {}", way.target), came],
+    })
 }
 
 impl Way {

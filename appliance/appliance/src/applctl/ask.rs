@@ -9,6 +9,19 @@ use super::input::{Came, Typing};
 /// No answer is longer (characters).
 const LONGEST: usize = 1_000;
 
+/// Somebody who has gone away has not said yes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether the answer to this question is yes; else nothing is to be done.
+pub fn yes(context: &mut Context<'_>, question: &str) -> Result<bool, Failure> {
+    context.say(&format!(
+        "{question} Type yes to go on; anything else changes nothing."
+    ))?;
+    context.print("> ")?;
+    let answer = line(context, Some(PATIENCE))?.unwrap_or_default();
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "yes" | "y"))
+}
+
 /// A line, shown as it is typed. `None`: Ctrl-C, the end of the input, or nothing came for so long.
 pub fn line(context: &mut Context<'_>, patience: Option<Duration>) -> Result<Option<String>, Failure> {
     let shows = context.input.is_terminal();

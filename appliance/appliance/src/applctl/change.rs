@@ -2,12 +2,12 @@
 //! Must not: decide what the text becomes; `lb_core::config::edit` does.
 
 use std::path::Path;
-use std::time::Duration;
 
 use lb_agent::text_difference;
 use lb_core::config::edit::{Change, EditFault, edit};
 use lb_core::config::{self, Faults, fingerprint};
-use lb_core::control::{ChangeReport, CheckReport, DiffReport, Request, Response, Terms};
+use lb_core::control::{ChangeReport, CheckReport, DiffReport, HealthWord, Request, Response, Terms};
+use lb_core::secrets::shown_value;
 
 use super::ask;
 use super::configure::{may_change, show};
@@ -20,9 +20,8 @@ use super::tree::{self, Action};
 
 const FILE: &str = "lb.toml";
 /// Of a path in the history (characters); a reason has 200.
-const LONGEST_PATH: usize = 150;
-/// Somebody who has gone away has not said yes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LONGEST_PATH: usize = 100;
+const LONGEST_VALUE: usize = 60;
 
 pub fn run(
     invocation: &Invocation,
@@ -48,8 +47,12 @@ pub fn run(
         return Ok(Response::Diff(report));
     }
     let deletes = invocation.command.action == Action::ConfigDelete;
-    if deletes && takes_links_or_services(&text, &edited) {
-        may_cut_off(&edited, report, invocation, context)?;
+    let last = match deletes {
+        true => takes_last_servers(&text, &edited, context),
+        false => Vec::new(),
+    };
+    if deletes && (!last.is_empty() || takes_links_or_services(&text, &edited)) {
+        may_cut_off(&edited, report, &last, invocation, context)?;
     } else if !invocation.json() {
         let shown = render::report(&Response::Diff(without_warnings(report)), &context.screen);
         context.print(&shown)?;
@@ -69,10 +72,45 @@ fn takes_links_or_services(old: &str, new: &str) -> bool {
     new.interfaces.len() < old.interfaces.len() || new.virtual_servers.len() < old.virtual_servers.len()
 }
 
+/// Services that stay and lose all their servers that are up, each in a sentence. Without an agent, nobody serves.
+fn takes_last_servers(old: &str, new: &str, context: &Context<'_>) -> Vec<String> {
+    let (Ok(old), Ok(new)) = (config::parse(old), config::parse(new)) else {
+        return Vec::new();
+    };
+    let mut told = Vec::new();
+    for service in new.services() {
+        let stays = |address: &str| {
+            let mut servers = service.of_file();
+            servers.any(|real| real.address.to_string() == address)
+        };
+        let mut before = old.services();
+        let shrinks = before
+            .find(|former| former.name == service.name)
+            .is_some_and(|former| former.of_file().any(|real| !stays(&real.address.to_string())));
+        let name = Some(service.name.clone());
+        let report = shrinks.then(|| context.ask(&Request::Services { name }));
+        let Some(Ok(Response::Services(report))) = report else {
+            continue;
+        };
+        let servers = report.services.iter().flat_map(|service| &service.servers);
+        let serving: Vec<_> = servers
+            .filter(|server| server.health == HealthWord::Up && server.weight > 0)
+            .collect();
+        if !serving.is_empty() && !serving.iter().any(|server| stays(&server.address)) {
+            told.push(format!(
+                "service {} has no other server that is up: its clients would be refused",
+                service.name
+            ));
+        }
+    }
+    told
+}
+
 /// Shows what it costs, and asks, unless the command says that nobody is to be asked.
 fn may_cut_off(
     edited: &str,
     lines: DiffReport,
+    last: &[String],
     invocation: &Invocation,
     context: &mut Context<'_>,
 ) -> Result<(), Failure> {
@@ -80,7 +118,7 @@ fn may_cut_off(
     if invocation.json() {
         return match asks {
             true => Err(Failure::Refused(format!(
-                "nothing was changed: this may take a whole interface or service away, and with --json nobody is asked; {} does it, {} shows it",
+                "nothing was changed: this may take a whole interface or service away, or its last server that is up, and with --json nobody is asked; {} does it, {} shows it",
                 tree::YES,
                 tree::DRY_RUN
             ))),
@@ -92,15 +130,18 @@ fn may_cut_off(
         ..lines
     };
     context.print(&render::report(&Response::Diff(report), &context.screen))?;
+    for cost in last {
+        context.say(&format!("{cost}."))?;
+    }
     if !asks {
         return Ok(());
     }
-    context.say("Put this in force at once, and keep it as /config/lb.toml? Type yes to go on; anything else changes nothing.")?;
-    context.print("> ")?;
-    let answer = ask::line(context, Some(PATIENCE))?.unwrap_or_default();
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "yes" | "y" => Ok(()),
-        _ => Err(Failure::Refused(format!(
+    match ask::yes(
+        context,
+        "Put this in force at once, and keep it as /config/lb.toml?",
+    )? {
+        true => Ok(()),
+        false => Err(Failure::Refused(format!(
             "nothing was changed: the answer was not yes; {} goes without the question",
             tree::YES
         ))),
@@ -121,13 +162,39 @@ fn costs(edited: &str, invocation: &Invocation, context: &Context<'_>) -> Result
     }
 }
 
-/// What the history says where nobody gave a reason. Without the value, which may be a secret.
+/// What the history says where nobody gave a reason: path and value, which is not shown where it may be a secret.
 fn told(mut terms: Terms, invocation: &Invocation) -> Terms {
-    let path = invocation.arguments.first().map_or("", String::as_str);
-    let path: String = path.chars().take(LONGEST_PATH).collect();
+    let mut words = invocation.arguments.iter().map(String::as_str);
+    let path = words.next().unwrap_or_default();
+    let shown: String = path.chars().take(LONGEST_PATH).collect();
     let verb = invocation.command.name;
-    terms.comment.get_or_insert_with(|| format!("{verb} {path}"));
+    let values: Vec<String> = words
+        .map(|word| value(path, word, invocation.command.action))
+        .collect();
+    let equals = match (values.is_empty(), invocation.command.action) {
+        (true, _) => "",
+        (false, Action::ConfigSet) => " = ",
+        (false, _) => ": ",
+    };
     terms
+        .comment
+        .get_or_insert_with(|| format!("{verb} {shown}{equals}{}", values.join(" ")));
+    terms
+}
+
+fn value(path: &str, word: &str, action: Action) -> String {
+    let shown = match (action, word.split_once('=')) {
+        (Action::ConfigAdd, Some((key, value))) => {
+            format!("{key}={}", shown_value(&format!("{path}.{key}"), value))
+        }
+        _ => shown_value(path, word),
+    };
+    // One line of the history.
+    let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    match flat.char_indices().nth(LONGEST_VALUE) {
+        Some((at, _)) => format!("{}...", &flat[..at]),
+        None => flat,
+    }
 }
 
 /// The text of lb.toml, of which every byte is known.

@@ -102,6 +102,7 @@ fn changes(request: &Request) -> bool {
             | Request::ConfigConfirm { .. }
             | Request::ConfigAbort { .. }
             | Request::ConfigImport { .. }
+            | Request::ConfigRemove { .. }
             | Request::Drain { .. }
             | Request::Undrain { .. }
     )

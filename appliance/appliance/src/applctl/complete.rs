@@ -22,6 +22,8 @@ pub trait Names {
     fn interfaces(&self) -> Vec<String>;
     /// What lb.toml holds; empty if it cannot be read.
     fn configuration(&self) -> String;
+    /// Files of the config volume that can be removed.
+    fn removable(&self) -> Vec<String>;
     /// Paths that begin with this text; directories end with a slash.
     fn files(&self, begin: &str) -> Vec<String>;
 }
@@ -274,6 +276,7 @@ fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
         }
         Values::CheckKeys => check_keys(&typed.word),
         Values::Password => fitting(WORDS.map(str::to_owned).to_vec(), &typed.word),
+        Values::Removable => fitting(names.removable(), &typed.word),
         Values::Time => Vec::new(),
         Values::File => {
             let whole = |path: &String| {
@@ -325,6 +328,10 @@ mod tests {
             "[[virtual_server]]\nname = \"nginx\"\n".to_owned()
         }
 
+        fn removable(&self) -> Vec<String> {
+            vec!["old-ca.pem".to_owned()]
+        }
+
         fn files(&self, begin: &str) -> Vec<String> {
             ["/config/", "/etc/hosts"]
                 .iter()
@@ -360,7 +367,9 @@ mod tests {
                 "confirm ",
                 "abort ",
                 "history ",
-                "rollback "
+                "rollback ",
+                "files ",
+                "remove "
             ]
         );
         assert_eq!(candidates("conf s"), ["show ", "set "]);
@@ -378,6 +387,7 @@ mod tests {
     #[test]
     fn names_from_outside() {
         assert_eq!(candidates("services n"), ["nginx "]);
+        assert_eq!(candidates("config remove o"), ["old-ca.pem "]);
         assert_eq!(
             candidates("services "),
             [
@@ -410,7 +420,7 @@ mod tests {
             candidates("probe tcp 172.16.0.11:80 timeout=1s close=r"),
             ["close=rst "]
         );
-        assert_eq!(candidates("drain 172.16.0.11 nginx "), ["--json "]);
+        assert_eq!(candidates("drain 172.16.0.11 nginx "), ["--yes ", "--json "]);
     }
 
     #[test]
@@ -472,7 +482,7 @@ mod tests {
             hint("conf"),
             some(
                 "ig",
-                "ig show | check | diff | edit | set | add | delete | put | apply | export | import | confirm | abort | history | rollback"
+                "ig show | check | diff | edit | set | add | delete | put | apply | export | import | confirm | abort | history | rollback | files | remove"
             )
         );
         assert_eq!(

@@ -19,10 +19,12 @@ use super::capture;
 use super::client::{AskError, ask};
 use super::configure::{self, pending_for};
 use super::console::size;
+use super::drain;
 use super::edit;
 use super::export;
 use super::factory;
 use super::failure::Failure;
+use super::files;
 use super::help;
 use super::import;
 use super::input::Input;
@@ -139,10 +141,8 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         Action::Status => context.ask(&Request::Status)?,
         Action::Services => return services(invocation, context),
         Action::CheckNow => check_now(invocation.arguments.first(), context)?,
-        Action::Drain => context.ask(&Request::Drain {
-            server: argument(0).unwrap_or_default(),
-            service: argument(1),
-        })?,
+        Action::Drain => drain::run(invocation, context)?,
+        Action::ConfigFiles | Action::ConfigRemove => files::run(invocation, context)?,
         Action::Undrain => context.ask(&Request::Undrain {
             server: argument(0).unwrap_or_default(),
             service: argument(1),
@@ -333,6 +333,7 @@ pub fn answer(response: Response, json: bool, context: &mut Context<'_>) -> Resu
             Response::Apply(report) => context.print_json(report),
             Response::Diff(report) => context.print_json(report),
             Response::History(report) => context.print_json(report),
+            Response::Files(report) => context.print_json(report),
             Response::Console(report) => context.print_json(report),
             Response::Export(report) => context.print_json(report),
             Response::Version(report) => context.print_json(report),

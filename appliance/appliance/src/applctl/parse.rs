@@ -84,6 +84,8 @@ pub enum UsageError {
         word: String,
         near: Option<&'static str>,
     },
+    #[error("there is no command `{word}` here: {instead}")]
+    CalledOtherwise { word: String, instead: &'static str },
     #[error("`{0}` is no command; to paste lb.toml, type `config put` first")]
     LooksLikeConfig(String),
     #[error("`{path}` has no `{word}`{} it has {}", did_you_mean(near), list(known))]
@@ -217,6 +219,79 @@ fn descend(words: &[String]) -> Result<(&'static Command, String, &[String]), Us
     Ok((command, path, rest))
 }
 
+/// Words of other machines and of the middle of this tree, and what says the same here.
+const FOREIGN: [(&str, &str); 27] = [
+    (
+        "history",
+        "`config history` lists configurations, `events` what has happened, and the arrow keys lines that were typed",
+    ),
+    (
+        "confirm",
+        "`config confirm` keeps the configuration that is PENDING",
+    ),
+    (
+        "abort",
+        "`config abort` returns from the configuration that is PENDING",
+    ),
+    (
+        "rollback",
+        "`config rollback N` puts configuration N of `config history` in force",
+    ),
+    ("set", "`config set PATH VALUE` changes a key of lb.toml"),
+    (
+        "delete",
+        "`config delete PATH` takes a key or a table out of lb.toml",
+    ),
+    (
+        "show",
+        "`config show` shows lb.toml, `status` and `services` what is going on",
+    ),
+    ("apply", "`config apply` reads lb.toml again and applies it"),
+    ("edit", "`config edit` edits lb.toml on the whole screen"),
+    ("vi", "`config edit` edits lb.toml on the whole screen"),
+    ("vim", "`config edit` edits lb.toml on the whole screen"),
+    ("nano", "`config edit` edits lb.toml on the whole screen"),
+    (
+        "shutdown",
+        "`poweroff` switches the machine off, `reboot` starts it again",
+    ),
+    (
+        "halt",
+        "`poweroff` switches the machine off, `reboot` starts it again",
+    ),
+    (
+        "restart",
+        "`reboot` starts the machine again; `config apply` reads lb.toml again",
+    ),
+    (
+        "ls",
+        "`config files` lists the files of /config; there is no shell",
+    ),
+    (
+        "dir",
+        "`config files` lists the files of /config; there is no shell",
+    ),
+    (
+        "rm",
+        "`config remove NAME` removes a file of /config; there is no shell",
+    ),
+    ("cat", "`config show` shows lb.toml; there is no shell"),
+    (
+        "ip",
+        "`link` and `interfaces` tell about links and addresses, `route` about routes, `arp` about neighbours",
+    ),
+    (
+        "ifconfig",
+        "`link` and `interfaces` tell about links and addresses",
+    ),
+    ("tcpdump", "`capture` shows packets"),
+    ("ipvsadm", "`services` and `connections` tell what IPVS holds"),
+    ("traceroute", "`trace` shows the hops to an address"),
+    ("dmesg", "`log` shows the log"),
+    ("journalctl", "`log` shows the log, `events` what has happened"),
+    ("passwd", "`console password set` gives the consoles a password"),
+];
+
 /// A word as a message repeats it: what was pasted by mistake may be long.
 fn shown(word: &str) -> String {
     const MOST: usize = 40;
@@ -227,6 +302,17 @@ fn shown(word: &str) -> String {
 }
 
 fn step(parent: &'static Command, path: &str, word: &str) -> Result<&'static Command, UsageError> {
+    // `set` is the beginning of `setup`, and not meant so.
+    let lower = word.to_ascii_lowercase();
+    let mut foreign = FOREIGN
+        .iter()
+        .filter(|(foreign, _)| path.is_empty() && *foreign == lower);
+    if let Some((_, instead)) = foreign.next() {
+        return Err(UsageError::CalledOtherwise {
+            word: shown(word),
+            instead,
+        });
+    }
     let matching = parent.matching(word);
     if let [one] = matching[..] {
         return Ok(one);

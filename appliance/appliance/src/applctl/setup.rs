@@ -113,7 +113,11 @@ fn look<'s>(setup: &'s mut Setup, context: &mut Context<'_>) -> Result<&'s Setup
         return Ok(setup);
     };
     let changed = setup.see(cards);
-    let rows: String = changed.iter().map(|place| row(*place, setup.cards())).collect();
+    let width = context.screen.width;
+    let rows: String = changed
+        .iter()
+        .map(|place| row(*place, setup.cards(), width))
+        .collect();
     if !rows.is_empty() {
         context.print(&format!("Now:\n{rows}"))?;
     }
@@ -167,14 +171,20 @@ fn intro(cards: &[Card], before: &str, width: usize) -> String {
         text.push_str(&format!("{}\n", wrap(replaced, width, 0)));
     }
     text.push('\n');
-    text.extend((0..cards.len()).map(|place| row(place, cards)));
+    text.extend((0..cards.len()).map(|place| row(place, cards, width)));
     text.push('\n');
     text
 }
 
-fn row(place: usize, cards: &[Card]) -> String {
+fn row(place: usize, cards: &[Card], width: usize) -> String {
     let card = &cards[place];
     let mac = card.mac.as_deref().unwrap_or("no MAC address");
     let name = render::clean(&card.name);
-    format!("  {}  {name}  {mac}  {}\n", place + 1, card.cable())
+    let number = place + 1;
+    let row = format!("  {number}  {name}  {mac}  {}", card.cable());
+    if row.chars().count() <= width {
+        return row + "\n";
+    }
+    let rest = wrap(&format!("{name} {mac} {}", card.cable()), width - 5, 5);
+    format!("  {number}  {rest}\n")
 }

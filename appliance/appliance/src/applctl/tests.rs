@@ -19,6 +19,10 @@ impl Names for Odd {
         Vec::new()
     }
 
+    fn removable(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn services(&self) -> Vec<String> {
         ["a b", "\"", "ü", ""].map(str::to_owned).into()
     }

@@ -42,6 +42,8 @@ pub enum Action {
     ConfigAbort,
     ConfigDiff,
     ConfigHistory,
+    ConfigFiles,
+    ConfigRemove,
     ConfigRollback,
     SupportBundle,
     Version,
@@ -122,6 +124,8 @@ pub enum Values {
     /// Words of this tree.
     Commands,
     File,
+    /// Files of the config volume that can be removed.
+    Removable,
     /// Texts that are kept: numbers of the history, and words.
     Kept,
 }

@@ -180,6 +180,21 @@ pub fn answer(request: &Request) -> Response {
             path: "/config/lb.toml".into(),
             text: "hostname = \"lb\"\n".into(),
         }),
+        Request::ConfigFiles => Response::Files(files()),
+        Request::ConfigRemove { name, .. } => Response::Files(FilesReport {
+            removed: Some(name.clone()),
+            ..files()
+        }),
+        // The last server that is up.
+        Request::DrainCosts { server, .. } => Response::Drains(DrainsReport {
+            warnings: match server.as_str() {
+                "172.16.0.12" => {
+                    vec!["service nginx has no other server that is up: its clients would be refused".into()]
+                }
+                _ => vec![],
+            },
+            ..DrainsReport::default()
+        }),
         Request::ConfigHistory => Response::History(HistoryReport::default()),
         Request::ConfigExport { .. } => Response::Export(export()),
         Request::ConfigDiff { .. } | Request::ConfigImportDiff { .. } => Response::Diff(DiffReport {
@@ -673,4 +688,21 @@ fn probe(words: &[String]) -> Response {
         reason: "answered as it should".into(),
         took_ms: 1.2,
     })
+}
+
+fn files() -> FilesReport {
+    let file = |name: &str, used_by: &[&str]| FileReport {
+        name: name.to_owned(),
+        bytes: 1_234,
+        modified_unix_s: Some(1_795_000_000),
+        own: None,
+        used_by: used_by.iter().map(|used| (*used).to_owned()).collect(),
+    };
+    FilesReport {
+        files: vec![
+            file("ca.pem", &["lb.toml: ca of service nginx (line 12)"]),
+            file("old.pem", &[]),
+        ],
+        ..FilesReport::default()
+    }
 }

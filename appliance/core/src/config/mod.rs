@@ -53,7 +53,7 @@ pub use model::{
     PortForward, RealServer, Route, VirtualServer, Vlan, WhenDown,
 };
 pub use parts::{Before, Parts, fingerprint};
-pub use warnings::{missing_files, named_files, warnings};
+pub use warnings::{missing_files, named_files, namers_of, warnings};
 
 use fault::Wrong;
 pub(crate) use fault::quoted;

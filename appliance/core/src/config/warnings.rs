@@ -3,7 +3,7 @@
 
 mod checks;
 
-pub use checks::{missing_files, named_files};
+pub use checks::{missing_files, named_files, namers_of};
 
 use std::net::IpAddr;
 

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use super::{Changes, Mtus, mtu, seconds};
+use super::{Changes, Known, mtu, seconds};
 use crate::config::{Config, Interface, MssClamp, PortForward};
 
-pub(super) fn compare(old: &Config, new: &Config, mtus: (Mtus<'_>, Mtus<'_>), changes: &mut Changes) {
+pub(super) fn compare(old: &Config, new: &Config, known: Known<'_>, changes: &mut Changes) {
     let host = |name: &crate::config::HostName| name.as_str().to_owned();
     changes.value("hostname", &old.hostname, &new.hostname, host, "");
     for (key, old, new) in [
@@ -22,7 +22,7 @@ pub(super) fn compare(old: &Config, new: &Config, mtus: (Mtus<'_>, Mtus<'_>), ch
     if old.confirm != new.confirm {
         changes.changed("what [confirm] asserts".to_owned());
     }
-    interfaces(old, new, mtus, changes);
+    interfaces(old, new, known, changes);
     let shown = |config: &Config| -> Vec<String> {
         let entries = config.masquerades.iter();
         entries
@@ -87,7 +87,7 @@ fn set(what: &str, old: &[String], new: &[String], cost: &str, changes: &mut Cha
     }
 }
 
-fn interfaces(old: &Config, new: &Config, mtus: (Mtus<'_>, Mtus<'_>), changes: &mut Changes) {
+fn interfaces(old: &Config, new: &Config, known: Known<'_>, changes: &mut Changes) {
     let by_label = |config: &Config| -> BTreeMap<String, Interface> {
         let all = config.interfaces.iter();
         all.map(|interface| (interface.label.clone(), interface.clone()))
@@ -98,11 +98,14 @@ fn interfaces(old: &Config, new: &Config, mtus: (Mtus<'_>, Mtus<'_>), changes: &
         if !after.contains_key(label) {
             let kind = interface.kind.word();
             let cost = match kind {
-                "card" => "it is switched off",
-                _ => "it is deleted",
+                _ if !(known.there)(label) => {
+                    "this machine has no such link, so that nothing goes through it"
+                }
+                "card" => "it is switched off, and what goes through it ends",
+                _ => "it is deleted, and what goes through it ends",
             };
             changes.removed(format!(
-                "interface {label} ({kind}) with {}: {cost}, and what goes through it ends{}",
+                "interface {label} ({kind}) with {}: {cost}{}",
                 addresses(interface),
                 behind(interface, new)
             ));
@@ -119,8 +122,8 @@ fn interfaces(old: &Config, new: &Config, mtus: (Mtus<'_>, Mtus<'_>), changes: &
             }
             Some(former) => {
                 interface_changes(label, former, interface, changes);
-                let before = mtu::Link::of(former, old, mtus.0(label));
-                let after = mtu::Link::of(interface, new, mtus.1(label));
+                let before = mtu::Link::of(former, old, known.mtus.0(label));
+                let after = mtu::Link::of(interface, new, known.mtus.1(label));
                 changes.0.extend(mtu::change(label, &before, &after));
                 clamp_changes(label, former, interface, changes);
             }

@@ -44,6 +44,7 @@ fn shown(from: &str, to: &str) -> Vec<String> {
     let known = Known {
         connections: &connections,
         mtus: (&|label| before.mtu_of(label), &|label| after.mtu_of(label)),
+        there: &|_| true,
     };
     let changes = difference(Some(&from), &to, known);
     let lines = changes
@@ -197,6 +198,7 @@ fn the_network_is_told_first() {
     let known = Known {
         connections: &|_| 0,
         mtus: (&|_| None, &|_| None),
+        there: &|_| true,
     };
     let first = difference(None, &parse(BASE).unwrap(), known);
     assert!(first.iter().all(|change| change.sign == Sign::Added), "{first:?}");

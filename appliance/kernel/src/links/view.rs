@@ -21,6 +21,7 @@ use rtnetlink::{Error, Handle, RouteMessageBuilder};
 
 use super::connection::Connection;
 use super::read::ip;
+use crate::activity::since_boot_ms;
 use crate::fault;
 
 /// The kernel tells ages in hundredths of a second (USER_HZ).
@@ -173,7 +174,8 @@ fn neighbour(message: &NeighbourMessage, names: &LinkNames) -> Option<Neighbour>
         link: names.get(&message.header.ifindex)?.clone(),
         mac: mac.map(|bytes| MacAddress(bytes).to_string()),
         state,
-        confirmed_ms: answered.then_some(ages.0),
+        // The kernel makes an entry as if it was confirmed at a time that may lie before its start: then it never was (neigh_create).
+        confirmed_ms: answered.then_some(ages.0).filter(|age| *age <= since_boot_ms()),
         used_ms: ages.1,
         updated_ms: ages.2,
         interface: None,

@@ -163,7 +163,11 @@ impl Recorder<'_> {
         let third = marked(QUICK, "version 3");
         let tried = marked(QUICK, "only tried");
         self.put("put", &marked(QUICK, "version 2"))?;
-        self.command("drain", |state| state.drained = true, &format!("drain {SERVER}"))?;
+        self.command(
+            "drain",
+            |state| state.drained = true,
+            &format!("drain {SERVER} --yes"),
+        )?;
         self.try_out("try out", &third)?;
         self.command("confirm", |state| state.text = Some(third), "config confirm")?;
         self.try_out("try out again", &tried)?;

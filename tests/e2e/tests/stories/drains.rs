@@ -68,7 +68,7 @@ fn set_aside(scene: &mut Scene, load: &Program, peers: &Peers) -> Told {
         so_far.answers >= u64::from(RATE)
     })?;
 
-    scene.vm().command(&format!("drain {ONE}"))?;
+    scene.vm().command(&format!("drain {ONE} --yes"))?;
     wait_for_weight(scene, 0)?;
     only_two_answers(load, "one is set aside")?;
     let services = scene.vm().json("services")?;

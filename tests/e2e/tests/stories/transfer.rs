@@ -96,7 +96,7 @@ pub fn a_machine_moves_as_one_text() -> Told {
     )?;
     scene.power_on()?;
     wait_for(&mut scene, &[(ONE, "up"), (TWO, "up"), (SECURE, "up")])?;
-    scene.vm().command(&format!("drain {ONE}"))?;
+    scene.vm().command(&format!("drain {ONE} --yes"))?;
     is_the_machine(&mut scene, &load, "before")?;
     let (text, exported) = export(&mut scene)?;
     println!("the export has {} bytes", text.len());

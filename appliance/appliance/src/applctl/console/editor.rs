@@ -328,6 +328,14 @@ impl Names for AgentNames {
         }
     }
 
+    fn removable(&self) -> Vec<String> {
+        let Some(Response::Files(report)) = self.answer(&Request::ConfigFiles) else {
+            return Vec::new();
+        };
+        let files = report.files.into_iter().filter(|file| file.is_removable());
+        files.map(|file| file.name).collect()
+    }
+
     fn files(&self, begin: &str) -> Vec<String> {
         let (directory, name) = begin
             .rsplit_once('/')

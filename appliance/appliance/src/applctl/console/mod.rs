@@ -21,7 +21,9 @@ use super::failure::{EXIT_FAILED, Failure};
 use super::input::{Came, Input, Typing};
 use super::interrupt::Interrupt;
 use super::lock::Guard;
+use super::parse::Parsed;
 use super::render::{self, Screen, Tone};
+use super::tree::Action;
 use super::{colours_allowed, line, parse, tree, usage_fault};
 use editor::{LineEditor, Typed};
 
@@ -173,9 +175,11 @@ impl<'a> Session<'a> {
             Err(error) => return self.report(&Failure::Usage(error.into()), false),
         };
         let json = words.iter().any(|w| w == tree::JSON);
+        let mut tells_itself = false;
         let mut out = io::stdout();
         let mut remarks = io::stdout();
         let outcome = parse::parse(&words).map_err(Failure::from).and_then(|parsed| {
+            tells_itself = tells_of_trial(&parsed);
             let mut context = Context {
                 places: self.places,
                 interrupt: &self.interrupt,
@@ -191,7 +195,7 @@ impl<'a> Session<'a> {
             verdict
         });
         match outcome {
-            Ok(_) if json => Next::Prompt,
+            Ok(_) if json || tells_itself => Next::Prompt,
             Ok(_) => self.next_after(self.show(&self.reminder())),
             Err(failure) => {
                 if failure.is_interruption() {
@@ -253,5 +257,15 @@ fn hostname() -> String {
         "lb".to_owned()
     } else {
         render::clean(&name).into_owned()
+    }
+}
+
+/// Whether its answer says by itself what is PENDING.
+fn tells_of_trial(parsed: &Parsed) -> bool {
+    match parsed {
+        Parsed::Run(invocation) => {
+            invocation.time(tree::CONFIRM).is_some() || invocation.command.action == Action::ConfigEdit
+        }
+        Parsed::Help(_) | Parsed::Nothing => false,
     }
 }

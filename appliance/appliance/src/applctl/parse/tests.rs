@@ -77,11 +77,11 @@ fn every_usage_error_says_what_to_do() {
         ),
         (
             "config",
-            "`config` needs one of show, check, diff, edit, set, add, delete, put, apply, export, import, confirm, abort, history or rollback after it",
+            "`config` needs one of show, check, diff, edit, set, add, delete, put, apply, export, import, confirm, abort, history, rollback, files or remove after it",
         ),
         (
             "config shwo",
-            "`config` has no `shwo`, did you mean `show`? it has show, check, diff, edit, set, add, delete, put, apply, export, import, confirm, abort, history or rollback",
+            "`config` has no `shwo`, did you mean `show`? it has show, check, diff, edit, set, add, delete, put, apply, export, import, confirm, abort, history, rollback, files or remove",
         ),
         (
             "status --jsno",
@@ -140,5 +140,26 @@ fn every_usage_error_says_what_to_do() {
         ),
     ] {
         assert_eq!(fault(line), expected, "{line}");
+    }
+}
+
+/// What somebody types who knows other machines; none of it is a command here, and each hint names one that there is.
+#[test]
+fn words_of_other_machines_are_told_what_says_the_same() {
+    for (word, instead) in FOREIGN {
+        assert!(ROOT.child(word).is_none(), "{word} is a command");
+        let error = parse(&[word.to_owned(), "x".to_owned()]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("there is no command `{word}` here: {instead}")
+        );
+        let command: Vec<String> = instead
+            .split('`')
+            .nth(1)
+            .unwrap()
+            .split(' ')
+            .map(str::to_owned)
+            .collect();
+        assert!(command_of(&command[..1]).is_ok(), "{instead}");
     }
 }

@@ -11,6 +11,7 @@ mod doctor;
 mod drains;
 mod events;
 mod explain;
+mod files;
 mod import;
 mod link;
 mod network;
@@ -64,6 +65,7 @@ pub fn report(response: &Response, screen: &Screen) -> String {
         Response::Check(report) => config::check(report, screen),
         Response::Apply(report) => config::apply(report, screen),
         Response::Diff(report) => changes::diff(report, screen),
+        Response::Files(report) => files::files(report, screen),
         Response::History(report) => changes::history(report, screen),
         Response::Console(report) => status::console(report, screen),
         Response::Export(report) => report.text.clone(),

@@ -38,13 +38,18 @@ fn cells(neighbour: &Neighbour) -> Vec<Cell> {
         _ => Tone::Plain,
     };
     let interface = neighbour.interface.as_ref().unwrap_or(&neighbour.link);
-    let age = neighbour.confirmed_ms.unwrap_or(neighbour.updated_ms);
+    let age = match (neighbour.confirmed_ms, &neighbour.mac) {
+        (Some(confirmed), _) => span(confirmed),
+        // It was never seen to be there.
+        (None, Some(_)) => "-".to_owned(),
+        (None, None) => span(neighbour.updated_ms),
+    };
     vec![
         Cell::plain(neighbour.address.to_string()),
         Cell::plain(clean(interface)),
         Cell::plain(neighbour.mac.clone().unwrap_or_else(|| "-".to_owned())),
         Cell::new(neighbour.state.as_str(), tone),
-        Cell::right(span(age)),
+        Cell::right(age),
     ]
 }
 

@@ -90,9 +90,17 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "SERVER is ADDRESS:PORT as in lb.toml, or ADDRESS for all servers of a machine. With SERVICE it is set aside in \
                 that service, otherwise in all. It lasts until `undrain`, also over a reboot. `drains` shows how many \
                 connections are left, and when the last one will have ended at this pace. A server that is set aside is \
-                checked as ever, and never serves as the last resort.",
+                checked as ever, and never serves as the last resort. At a terminal you are asked first where a service would have \
+                no server left that is up; --yes goes without the question.",
         arguments: &[SERVER, SERVICE],
-        options: JSON_ONLY,
+        options: &[
+            Choice {
+                name: YES,
+                summary: "do not ask, also for the last server that is up",
+                takes: Takes::Nothing,
+            },
+            JSON_CHOICE,
+        ],
         examples: &["drain 172.16.0.11", "drain 172.16.0.11:30080 nginx"],
         ..LEAF
     },
@@ -100,7 +108,8 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "undrain",
         action: Action::Undrain,
         summary: "take a `drain` back",
-        about: "The words are those of the `drain` that is taken back; `drains` lists them.",
+        about: "The words are those of the `drain` that is taken back; `drains` lists them. The ADDRESS is enough where one drain is of it; \
+                where several are, they are listed.",
         arguments: &[SERVER, SERVICE],
         options: JSON_ONLY,
         examples: &["undrain 172.16.0.11", "undrain 172.16.0.11:30080 nginx"],

@@ -74,6 +74,12 @@ pub fn named_files(config: &Config) -> BTreeSet<String> {
     named.map(|(_, _, file)| file.to_owned()).collect()
 }
 
+/// By which services and by which of their keys this file is named.
+pub fn namers_of<'c>(config: &'c Config, file: &str) -> Vec<(&'c str, &'static str)> {
+    let named = named(config).into_iter().filter(|(_, _, named)| *named == file);
+    named.map(|(service, key, _)| (service, key)).collect()
+}
+
 /// By which service, and by which key.
 fn named(config: &Config) -> BTreeSet<(&str, &'static str, &str)> {
     let mut named = BTreeSet::new();

@@ -45,11 +45,17 @@ const EDIT_TERMS: &[Choice] = &[
     JSON_CHOICE,
 ];
 
+const YES_CHOICE: Choice = Choice {
+    name: YES,
+    summary: "do not ask",
+    takes: Takes::Nothing,
+};
+
 const DELETE_TERMS: &[Choice] = &[
     DRY_CHOICE,
     Choice {
         name: YES,
-        summary: "do not ask, also for a whole interface or service",
+        summary: "do not ask, whatever goes",
         takes: Takes::Nothing,
     },
     CONFIRM_CHOICE,
@@ -157,7 +163,7 @@ pub(super) const CONFIG: &[Command] = &[
         about: "PATH names it with dots, and one of a list by its name or address, or counted from 1. VALUE is what `explain` says that \
                 the key takes: text without quotes, a number, true or false; several with commas; TOML in single quotes, as in \
                 '{ timeout = \"5m\" }'. Comments, order and layout of the file stay. The changed lines are shown; the rest is as \
-                with `config put`. A key with a fault changes nothing.",
+                with `config put`. A key with a fault changes nothing. The history shows path and value, but no value that may be a secret.",
         arguments: &[
             PATH,
             Argument {
@@ -202,7 +208,7 @@ pub(super) const CONFIG: &[Command] = &[
         action: Action::ConfigDelete,
         summary: "take a key or a table out of lb.toml, and apply it",
         about: "A key has its default then. A table goes with all that is in it and with the comment right above it; a table that \
-                has nothing else goes with its last key. Where a whole interface or service goes, what that costs is shown first, and \
+                has nothing else goes with its last key. Where a whole interface or service goes, or the last server of a service that is up, what that costs is shown first, and \
                 nothing happens without a `yes`; --yes goes without the question, and so does --confirm, which comes back by itself.",
         arguments: &[PATH],
         options: DELETE_TERMS,
@@ -321,6 +327,35 @@ pub(super) const CONFIG: &[Command] = &[
         }],
         options: TERMS,
         examples: &["config rollback 12", "config rollback returned --confirm 2m"],
+        ..LEAF
+    },
+    Command {
+        name: "files",
+        action: Action::ConfigFiles,
+        summary: "the files beside lb.toml, and what names them",
+        about: "Each with its size, when it was written (UTC, by the appliance's clock), and what uses it: the key and service of lb.toml, and the \
+                line; of a file of the appliance's own what it is. `unused` ones may be removed. They come with a seed, an import, or \
+                `image/put-config`.",
+        options: JSON_ONLY,
+        examples: &["config files"],
+        ..LEAF
+    },
+    Command {
+        name: "remove",
+        action: Action::ConfigRemove,
+        summary: "remove a file that nothing uses from /config",
+        about: "NAME is one of `config files` that somebody has put there, such as a certificate or a key. One that lb.toml or the configuration in force \
+                names is refused, with its place, and so are the appliance's own. It cannot be brought back, so that you are asked; --yes goes \
+                without the question. A configuration of the history may still name it.",
+        arguments: &[Argument {
+            name: "NAME",
+            values: Values::Removable,
+            many: false,
+            needed: true,
+        }],
+        options: &[YES_CHOICE, JSON_CHOICE],
+        examples: &["config remove old-ca.pem"],
+        whole: true,
         ..LEAF
     },
 ];

@@ -1,0 +1,194 @@
+//! Which files of the config volume are the appliance's own, and which somebody has put there; and what lb.toml says of these.
+//! Must not: read files.
+
+use crate::config::{self, Config};
+use crate::console::password;
+
+/// A file that the appliance writes by itself: what it is, and which command is for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    pub what: &'static str,
+    pub remedy: &'static str,
+}
+
+const fn own(what: &'static str, remedy: &'static str) -> Option<Own> {
+    Some(Own { what, remedy })
+}
+
+/// `None`: somebody has put it there.
+pub fn own_file(name: &str) -> Option<Own> {
+    match name {
+        "lb.toml" => own(
+            "the configuration",
+            "`config edit` and `config put` change it, `factory-reset` removes everything",
+        ),
+        "lb.applied.toml" => own(
+            "the last one applied without a fault",
+            "a start uses it when lb.toml cannot be used; the next change replaces it",
+        ),
+        "lb.pending.toml" => own(
+            "the one on trial",
+            "`config confirm` keeps it, `config abort` gives it up",
+        ),
+        "lb.returned.toml" => own(
+            "the last one given up",
+            "`config rollback returned` puts it back; the next one that is given up replaces it",
+        ),
+        "lb.toml.sample" => own(
+            "the annotated sample",
+            "`config show sample` shows it; it costs little",
+        ),
+        "drains.toml" => own("what is set aside", "`undrain` takes that back"),
+        "events.log" | "events.old.log" => own(
+            "what has happened",
+            "`events` shows it; it never grows beyond its limit",
+        ),
+        password::FILE => own(
+            "the hash of the consoles' password",
+            "`console password remove` removes it",
+        ),
+        crate::history::DIRECTORY => own(
+            "the history",
+            "`config history` lists it, and the oldest entries go by themselves",
+        ),
+        _ if name.starts_with("lb.draft.") => own(
+            "a draft of `config edit`",
+            "`config edit` offers it, and throws it away when it is told to",
+        ),
+        _ if name.starts_with('.') || name == "lost+found" => {
+            own("the appliance's own", "it comes and goes by itself")
+        }
+        _ => None,
+    }
+}
+
+/// `lb.toml: ca of service web (line 12)`, for each key that names this file. `text`: the configuration's own; where the line is not found in it, none is told.
+pub fn uses(config: &Config, text: &str, of: &str, file: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let named = config::namers_of(config, file).into_iter();
+    named
+        .map(|(service, key)| {
+            let number = line_of(&lines, service, key, file);
+            let place = number.map_or(String::new(), |number| format!(" (line {number})"));
+            format!("{of}: {key} of service {service}{place}")
+        })
+        .collect()
+}
+
+/// Where the key of this service has the name for its value, from 1.
+fn line_of(lines: &[&str], service: &str, key: &str, file: &str) -> Option<usize> {
+    const HEADER: &str = "[[virtual_server]]";
+    let begins = |at: &usize| lines[*at].trim_start().starts_with(HEADER);
+    let first = (0..lines.len()).filter(begins).find(|first| {
+        let block = lines[first + 1..]
+            .iter()
+            .take_while(|line| !line.trim_start().starts_with('['));
+        let mut names = block.filter(|line| assigns(line, "name"));
+        names.any(|line| has_text(line, service))
+    })?;
+    let end = (first + 1..lines.len()).find(begins).unwrap_or(lines.len());
+    let mut block = first + 1..end;
+    let found = block.find(|at| assigns(lines[*at], key) && has_text(lines[*at], file));
+    found.map(|at| at + 1)
+}
+
+/// As a whole string of TOML.
+fn has_text(line: &str, text: &str) -> bool {
+    [format!("\"{text}\""), format!("'{text}'")]
+        .iter()
+        .any(|quoted| line.contains(quoted.as_str()))
+}
+
+/// Whether the line gives this key a value; `ca` is not the end of another word.
+fn assigns(line: &str, key: &str) -> bool {
+    line.match_indices(key).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + key.len()..].trim_start();
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '-') && after.starts_with('=')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_appliance_writes_is_its_own() {
+        for name in [
+            "lb.toml",
+            "lb.applied.toml",
+            "lb.pending.toml",
+            "lb.returned.toml",
+            "lb.toml.sample",
+            "lb.draft.ttyS0.toml",
+            "console.password",
+            "drains.toml",
+            "events.log",
+            "events.old.log",
+            "history",
+            "lost+found",
+            ".import",
+            ".ca.pem.new",
+        ] {
+            let own = own_file(name).expect(name);
+            assert!(!own.what.is_empty() && !own.remedy.is_empty());
+        }
+        for name in [
+            "ca.pem",
+            "client.key",
+            "lb.toml.old",
+            "drains.toml.bad",
+            "keepalived.conf",
+        ] {
+            assert_eq!(own_file(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn uses_have_their_places() {
+        let text = r#"[[interface]]
+name = "eth0"
+addresses = ["192.0.2.1/24"]
+
+[[virtual_server]]
+name = "web"
+listen = "192.0.2.1:443"
+check = { type = "https", client_key = "me.pem", client_certificate = 'me.pem', ca = "ca.pem" }
+
+[[virtual_server.real_server]]
+address = "172.16.0.11:443"
+
+[[virtual_server]]
+name = "api"
+listen = "192.0.2.1:6443"
+
+[virtual_server.check]
+type = "tls"
+ca = "ca.pem"
+
+[[virtual_server.real_server]]
+address = "172.16.0.12:6443"
+"#;
+        let config = config::parse(text).unwrap();
+        assert_eq!(
+            uses(&config, text, "lb.toml", "me.pem"),
+            [
+                "lb.toml: client_certificate of service web (line 8)",
+                "lb.toml: client_key of service web (line 8)"
+            ]
+        );
+        assert_eq!(
+            uses(&config, text, "lb.toml", "ca.pem"),
+            [
+                "lb.toml: ca of service api (line 19)",
+                "lb.toml: ca of service web (line 8)"
+            ]
+        );
+        // The text is not known: no line is better than a wrong one.
+        assert_eq!(
+            uses(&config, "", "in force", "me.pem")[1],
+            "in force: client_key of service web"
+        );
+        assert!(uses(&config, text, "lb.toml", "other.pem").is_empty());
+    }
+}
