@@ -40,11 +40,19 @@ struct Order {
     server: RealKey,
     params: Arc<CheckParams>,
     user: Option<(String, ServerKey)>,
+    of_several: Option<(usize, usize)>,
 }
 
 impl Engine {
-    pub fn probe(&mut self, words: &[String], only_tell: bool, reply: oneshot::Sender<Response>) {
-        let order = match self.order(words) {
+    /// `place`: which check of a server with several, from 0.
+    pub fn probe(
+        &mut self,
+        words: &[String],
+        only_tell: bool,
+        place: usize,
+        reply: oneshot::Sender<Response>,
+    ) {
+        let order = match self.order(words, place) {
             Ok(order) => order,
             Err(message) => {
                 let _ = reply.send(Response::Error { message });
@@ -103,7 +111,7 @@ impl Engine {
         let _ = reply.send(Response::Probe(report));
     }
 
-    fn order(&self, words: &[String]) -> Result<Order, String> {
+    fn order(&self, words: &[String], place: usize) -> Result<Order, String> {
         let [first, second, keys @ ..] = words else {
             return Err(
                 "`probe` needs SERVICE SERVER, or TYPE ADDRESS:PORT; `help probe` says more".to_owned(),
@@ -113,7 +121,7 @@ impl Engine {
         let service = services.find(|service| service.name == *first);
         let is_type = check_types().contains(&first.as_str());
         if let Some(service) = service {
-            let ordered = self.order_of(service, second);
+            let ordered = self.order_of(service, second, place);
             // A service may be called `http`.
             let means_type = is_type && (ordered.is_err() || !keys.is_empty());
             match keys {
@@ -140,6 +148,7 @@ impl Engine {
             server,
             params: Arc::new(params),
             user: None,
+            of_several: None,
         })
     }
 
@@ -154,7 +163,7 @@ impl Engine {
         )
     }
 
-    fn order_of(&self, service: &VirtualServer, word: &str) -> Result<Order, String> {
+    fn order_of(&self, service: &VirtualServer, word: &str, place: usize) -> Result<Order, String> {
         let is_it = |key: &RealKey| key.to_string() == word || key.address.to_string() == word;
         let mut found = service.real_servers.iter().filter(|real| is_it(&real.address));
         let name = &service.name;
@@ -176,22 +185,31 @@ impl Engine {
                 "{name} has several servers at {word}; give the port as well"
             ));
         }
-        if real.check.kind == CheckKind::None {
+        if real.checks.is_none() {
             return Err(format!(
                 "{word} of {name} is not checked (type \"none\"); `probe tcp {}` asks its port",
                 real.address
             ));
         }
+        let checks = real.checks.all();
+        let Some(params) = checks.get(place) else {
+            return Err(format!("{word} of {name} has {} checks now", checks.len()));
+        };
         Ok(Order {
             server: real.address,
-            params: real.check.clone(),
+            params: params.clone(),
             user: Some((name.clone(), service.server_key(real))),
+            of_several: (checks.len() > 1).then_some((place + 1, checks.len())),
         })
     }
 
     fn begun(&self, order: &Order) -> ProbeReport {
         let target = order.params.target(order.server);
-        let machine = order.user.as_ref().and_then(|(_, key)| self.checks.target(key));
+        let place = order.of_several.map_or(0, |(place, _)| place - 1);
+        let machine = order
+            .user
+            .as_ref()
+            .and_then(|(_, key)| self.checks.targets_of(key).nth(place));
         ProbeReport {
             kind: order.params.kind.word().to_owned(),
             target: match target.port() {
@@ -200,6 +218,7 @@ impl Engine {
             },
             service: order.user.as_ref().map(|(name, _)| name.clone()),
             server: order.user.as_ref().map(|(_, key)| key.server.to_string()),
+            of_several: order.of_several,
             health: machine.map(|target| target.machine.word()),
             timeout_ms: ms(order.params.timeout),
             source: None,

@@ -1,36 +1,39 @@
 //! What is known of all servers: who speaks for each, and what follows for the pools. Must not: open sockets or read the clock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
-use lb_core::check::CheckKind;
 use lb_core::config::{Config, RealServer, VirtualServer};
 use lb_core::control::HealthWord;
 use lb_core::desired::DesiredVirtual;
 use lb_core::flat::FlatMap;
-use lb_core::health::{CheckResult, Health, Machine, Outcome, Share, Standing, Told, Transition};
+use lb_core::health::{CheckResult, Health, Outcome, Share, Standing, Told, Transition};
 use lb_core::model::{IfName, RealKey, ServerKey, VirtualKey, Weight};
 use lb_core::observed::ObservedLink;
 use lb_core::pool::{self, Decision, Drains, Member, Memory, Mode};
 
 use crate::probe::Route;
 use crate::silence::Silence;
-use crate::targets::{Target, TargetId, Targets, schedule};
+use crate::targets::{Target, TargetId, Targets};
 
 mod blame;
+mod speakers;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod together_tests;
 
 pub use blame::own_fault;
+pub use speakers::Turned;
+use speakers::{Several, Speaker};
 
 pub type Links = BTreeMap<IfName, ObservedLink>;
 
 /// The servers of one service, and what was decided of them last.
 #[derive(Debug, Clone, Default)]
 struct Pool {
-    /// Who speaks for each; nobody for those that are never checked.
-    servers: FlatMap<RealKey, Option<TargetId>>,
+    /// Who speaks for each.
+    servers: FlatMap<RealKey, Speaker>,
     memory: Memory,
     next: Option<Instant>,
 }
@@ -41,6 +44,8 @@ pub struct Checks {
     epoch: Instant,
     targets: Targets,
     pools: BTreeMap<VirtualKey, Pool>,
+    /// The servers that have several checks.
+    several: BTreeMap<ServerKey, Several>,
     /// Pools that change with the time.
     turns: BTreeSet<(Instant, VirtualKey)>,
     pub drains: Drains,
@@ -57,6 +62,8 @@ pub struct Recorded {
     pub transition: Option<Transition>,
     /// What the server says of itself is something else than before.
     pub told: Option<Told>,
+    /// Of a transition: the servers that have other checks as well.
+    pub turned: Vec<Turned>,
 }
 
 impl Recorded {
@@ -72,6 +79,7 @@ impl Checks {
             epoch,
             targets: Targets::default(),
             pools: BTreeMap::new(),
+            several: BTreeMap::new(),
             turns: BTreeSet::new(),
             drains,
             silence: Silence::default(),
@@ -107,28 +115,31 @@ impl Checks {
         if let Some(at) = old.next.take() {
             self.turns.remove(&(at, *key));
         }
+        let user = |server: &RealKey| ServerKey {
+            service: *key,
+            server: *server,
+        };
+        let spoke_together = self.take_several(key, &old.servers);
         let mut speakers = Vec::new();
         for real in service.iter().flat_map(|service| &service.real_servers) {
-            let behind = config.checked_through(real);
-            let behind = behind.and_then(|at| u32::try_from(at).ok());
-            let user = ServerKey {
-                service: *key,
-                server: real.address,
-            };
+            let user = user(&real.address);
             let scale = service.map_or(1, |service| service.pool.scale());
-            let before = old.servers.get(&real.address).copied();
+            let before = old.servers.get(&real.address);
+            let before = before.map(|speaker| self.before(speaker, spoke_together.get(&real.address)));
             let known = || adopt(&user).map(|weight| (weight, scale));
-            let target = self.speaker(now, real, user, behind, before, known);
-            speakers.push((real.address, target));
+            let speaker = self.speaker(now, config, real, user, before.as_ref(), known);
+            speakers.push((real.address, speaker));
         }
-        let servers: FlatMap<RealKey, Option<TargetId>> = speakers.into_iter().collect();
-        for (server, target) in &old.servers {
-            if let Some(id) = target.filter(|_| servers.get(server) != Some(target)) {
-                let user = ServerKey {
-                    service: *key,
-                    server: *server,
-                };
-                self.targets.leave(id, &user);
+        let servers: FlatMap<RealKey, Speaker> = speakers.into_iter().collect();
+        for (server, speaker) in &old.servers {
+            let user = user(server);
+            let stay = servers
+                .get(server)
+                .map_or(&[][..], |speaker| speaker.ids(self.several.get(&user)));
+            for id in speaker.ids(spoke_together.get(server)) {
+                if !stay.contains(id) {
+                    self.targets.leave(*id, &user);
+                }
             }
         }
         if let Some(service) = service {
@@ -144,50 +155,6 @@ impl Checks {
             );
             self.settle(service, now);
         }
-    }
-
-    /// `before`: who spoke for this server until now. `known`: the weight that it has in the kernel, and the scale of that.
-    fn speaker(
-        &mut self,
-        now: Instant,
-        real: &RealServer,
-        user: ServerKey,
-        behind: Option<u32>,
-        before: Option<Option<TargetId>>,
-        known: impl Fn() -> Option<(Weight, u32)>,
-    ) -> Option<TargetId> {
-        if real.check.kind == CheckKind::None {
-            return None;
-        }
-        let known_target = before.flatten().and_then(|id| self.targets.at(id));
-        let same_kind = known_target.filter(|target| target.params.asks_as(&real.check));
-        let learnt = same_kind.map(|target| target.machine.clone());
-        let stood = known_target.map(|target| target.machine.standing());
-        let epoch = self.epoch;
-        let fresh = || {
-            if let Some(mut machine) = learnt {
-                // The check that is under way is another target's.
-                if machine.due().is_none() {
-                    machine.repeat(now);
-                }
-                machine.reschedule(now, &real.check);
-                return machine;
-            }
-            let schedule = schedule(epoch, real.address);
-            match (before, stood, known()) {
-                // It is asked something else from now on, and was not bad until then.
-                (Some(None), ..) | (_, Some(Standing::Up { .. }), _) => {
-                    Machine::adopted(now, schedule, Told::Nothing)
-                }
-                (_, Some(_), _) => Machine::new(now, schedule),
-                (.., Some((Weight::ZERO, _))) => Machine::quiet(now, schedule),
-                (.., Some((weight, scale))) => {
-                    Machine::adopted(now, schedule, told(&real.check.kind, weight, scale, real))
-                }
-                (.., None) => Machine::new(now, schedule),
-            }
-        };
-        Some(self.targets.join(user, &real.check, behind, fresh))
     }
 
     /// Decides about a pool anew, after something about it has changed; whose turn it was, if that is another's now.
@@ -214,19 +181,12 @@ impl Checks {
     }
 
     fn member(&self, service: &VirtualServer, real: &RealServer, pool: Option<&Pool>) -> Member {
-        let target = pool.and_then(|pool| pool.servers.get(&real.address));
+        let speaker = pool.and_then(|pool| pool.servers.get(&real.address));
         let drained = self.is_drained(service, real);
-        let (standing, share) = match target {
+        let (standing, share) = match speaker {
             // It is not configured yet.
             None => (Standing::Unproven { known: false }, Share::WHOLE),
-            Some(None) => {
-                let since = self.epoch;
-                (Standing::Up { since, settled: true }, Share::WHOLE)
-            }
-            Some(Some(id)) => match self.targets.at(*id) {
-                Some(target) => (target.machine.standing(), target.machine.share()),
-                None => (Standing::Unproven { known: false }, Share::WHOLE),
-            },
+            Some(speaker) => self.standing_and_share(&service.server_key(real), speaker),
         };
         Member {
             standing,
@@ -280,7 +240,8 @@ impl Checks {
     pub fn record(&mut self, id: TargetId, result: &CheckResult, links: &Links) -> Option<Recorded> {
         let waits = self.waits_for_others(id, result);
         let frozen = waits || self.is_our_fault(id, result, links);
-        self.targets.change(id, |target| {
+        let stood = self.targets.at(id)?.machine.standing();
+        let mut recorded = self.targets.change(id, |target| {
             let machine = &mut target.machine;
             let (before, told) = (machine.word(), machine.told());
             let transition = machine.record(result, &target.params, frozen);
@@ -292,8 +253,13 @@ impl Checks {
                 after: machine.word(),
                 transition,
                 told: (machine.told() != told).then_some(machine.told()),
+                turned: Vec::new(),
             }
-        })
+        })?;
+        if recorded.transition.is_some() {
+            recorded.turned = self.turned(id, stood, result.ended);
+        }
+        Some(recorded)
     }
 
     /// How the next half-open check gets to its target, if that is known.
@@ -357,24 +323,19 @@ impl Checks {
         self.targets.at(id)
     }
 
-    /// Who speaks for a server; `None` also where nobody does.
-    pub fn target(&self, key: &ServerKey) -> Option<&Target> {
-        let id = (*self.pools.get(&key.service)?.servers.get(&key.server)?)?;
-        self.targets.at(id)
-    }
-
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
         self.targets.all()
     }
 
     /// Whether it passes its checks, if it has any.
     pub fn is_up(&self, key: &ServerKey) -> bool {
-        let target = self
-            .pools
-            .get(&key.service)
-            .and_then(|pool| pool.servers.get(&key.server));
-        let health = |id: &TargetId| self.targets.at(*id).map(|target| target.machine.health());
-        target.is_some_and(|target| target.as_ref().is_none_or(|id| health(id) == Some(Health::Up)))
+        let pool = self.pools.get(&key.service);
+        let speaker = pool.and_then(|pool| pool.servers.get(&key.server));
+        let is_up = |speaker| {
+            let (standing, _) = self.standing_and_share(key, speaker);
+            standing.health() == Health::Up
+        };
+        speaker.is_some_and(is_up)
     }
 
     /// Of the file's servers.
@@ -383,10 +344,7 @@ impl Checks {
         for service in config.services() {
             for real in service.of_file() {
                 let key = service.server_key(real);
-                let down = || {
-                    self.target(&key)
-                        .is_some_and(|t| t.machine.health() == Health::Down)
-                };
+                let down = || self.stands(&key).map(Standing::health) == Some(Health::Down);
                 let drained = self.is_drained(service, real);
                 counted.all += 1;
                 counted.up += usize::from(self.is_up(&key));
@@ -415,15 +373,4 @@ pub struct Counted {
     pub down: usize,
     pub drained: usize,
     pub all: usize,
-}
-
-/// What a server that has this weight now must have told.
-fn told(kind: &CheckKind, weight: Weight, scale: u32, real: &RealServer) -> Told {
-    let one = real.weight.value().saturating_mul(scale);
-    let times = weight
-        .value()
-        .checked_div(one)
-        .filter(|_| kind.counts_endpoints());
-    let count = times.and_then(|times| NonZeroU16::new(u16::try_from(times).ok()?));
-    count.map_or(Told::Nothing, Told::Endpoints)
 }

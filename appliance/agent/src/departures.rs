@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lb_core::check::{CheckKind, CheckParams};
+use lb_core::check::{CheckKind, CheckList, CheckParams};
 use lb_core::config::{Config, RealServer, VirtualServer, WhenDown};
 use lb_core::model::{RealKey, ServerKey, VirtualKey, Weight};
 use lb_core::observed::Observed;
@@ -143,7 +143,7 @@ impl Engine {
         let Some(config) = &mut self.config else {
             return;
         };
-        let check = Arc::new(CheckParams {
+        let checks = CheckList::one(CheckParams {
             kind: CheckKind::None,
             ..CheckParams::default()
         });
@@ -166,7 +166,7 @@ impl Engine {
                         when_down: WhenDown::Remove,
                         limit: seen.limit.unwrap_or_default(),
                         tier: Tier::Leaving,
-                        check: check.clone(),
+                        checks: checks.clone(),
                     })
                 })
                 .collect();

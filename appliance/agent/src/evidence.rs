@@ -125,21 +125,18 @@ impl Engine {
         }
     }
 
-    /// Servers that are up, and whose last check was begun since then and has passed; and those that are never checked.
+    /// Servers that are up, and whose last check, of several each, was begun since then and has passed; and those that are never checked.
     fn proved_since(&self, service: &VirtualServer, since: Instant) -> u32 {
         let proved = |real: &&RealServer| {
             let key = service.server_key(real);
+            // Of one that is never checked there are none.
             self.checks.is_up(&key)
-                && match self.checks.target(&key) {
-                    None => real.check.kind == CheckKind::None,
-                    Some(target) => target.machine.last().is_some_and(|last| {
-                        last.outcome == Outcome::Pass
-                            && last
-                                .ended
-                                .checked_sub(last.latency)
-                                .is_some_and(|begun| begun >= since)
-                    }),
-                }
+                && self.checks.targets_of(&key).all(|target| {
+                    target.machine.last().is_some_and(|last| {
+                        let begun = last.ended.checked_sub(last.latency);
+                        last.outcome == Outcome::Pass && begun.is_some_and(|begun| begun >= since)
+                    })
+                })
         };
         u32::try_from(service.of_file().filter(proved).count()).unwrap_or(u32::MAX)
     }

@@ -47,7 +47,11 @@ impl Engine {
             Request::ConfigExport { without_keys } => return self.export(without_keys, reply),
             Request::ConfigConfirm { by } => return self.confirm(&by, reply),
             Request::ConfigAbort { by } => return self.abort(&by, reply),
-            Request::Probe { words, only_tell } => return self.probe(&words, only_tell, reply),
+            Request::Probe {
+                words,
+                only_tell,
+                place,
+            } => return self.probe(&words, only_tell, place, reply),
             Request::CheckNow { name } => self.check_now(name.as_deref()),
             Request::Drain { server, service } => self.drain(&server, service, false, activity),
             Request::DrainCosts { server, service } => self.drain_costs(&server, service),

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use lb_core::check::CheckKind;
 use lb_core::health::{Health, Standing};
 
 use crate::targets::{Target, TargetId, Targets};
@@ -138,17 +139,27 @@ impl Silence {
         if is_known || self.is_frozen(behind) {
             return BTreeSet::new();
         }
-        let mut one_of_each: BTreeMap<IpAddr, TargetId> = BTreeMap::new();
+        // The plainest check of a machine tells best whether it is there: what asks more may be silent while it lives.
+        let asks_much = |target: &Target| !matches!(target.params.kind, CheckKind::Tcp(_) | CheckKind::Icmp);
+        let mut one_of_each: BTreeMap<IpAddr, (bool, TargetId)> = BTreeMap::new();
         for (id, target) in targets.with_ids() {
             if target.behind == Some(behind)
                 && target.server.address != silent.server.address
                 && target.machine.health() == Health::Up
             {
-                one_of_each.entry(target.server.address).or_insert(id);
+                let this = (asks_much(target), id);
+                let known = one_of_each.entry(target.server.address).or_insert(this);
+                if known.0 && !this.0 {
+                    *known = this;
+                }
             }
         }
         let step = one_of_each.len().div_ceil(ASKED).max(1);
-        let awaited: BTreeSet<TargetId> = one_of_each.into_values().step_by(step).collect();
+        let awaited: BTreeSet<TargetId> = one_of_each
+            .into_values()
+            .map(|(_, id)| id)
+            .step_by(step)
+            .collect();
         let asked = Asked {
             at: now,
             until: now + lately,

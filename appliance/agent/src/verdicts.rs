@@ -9,7 +9,7 @@ use lb_core::model::{RealKey, ServerKey, VirtualKey};
 use lb_core::pool::Mode;
 use log::Level;
 
-use crate::checks::Recorded;
+use crate::checks::{Recorded, Turned};
 use crate::engine::{Engine, REPEAT_AFTER};
 use crate::silence::FreezeChange;
 use crate::targets::TargetId;
@@ -50,15 +50,20 @@ impl Engine {
         };
         if recorded.is_news() {
             let users = self.checks.at(id).map(|target| target.users().to_vec());
-            self.spread(&users.unwrap_or_default(), &recorded, &result.outcome);
+            self.spread(id, &users.unwrap_or_default(), &recorded, &result.outcome);
         }
     }
 
     /// A result that has changed something is told, and the pools of the servers that it is about follow.
-    fn spread(&mut self, users: &[ServerKey], recorded: &Recorded, outcome: &Outcome) {
+    fn spread(&mut self, id: TargetId, users: &[ServerKey], recorded: &Recorded, outcome: &Outcome) {
         match &recorded.transition {
-            Some(change) => self.tell_transition(users, change),
-            None => self.tell_rest(users, recorded, outcome),
+            Some(change) => {
+                let several = |user: &&ServerKey| recorded.turned.iter().any(|turned| turned.user == **user);
+                let alone: Vec<ServerKey> = users.iter().filter(|user| !several(user)).copied().collect();
+                self.tell_transition(&alone, change.to, &change.reason);
+                self.tell_turned(id, &recorded.turned, change);
+            }
+            None => self.tell_rest(id, users, recorded, outcome),
         }
         if recorded.transition.is_some() || recorded.told.is_some() {
             let services: Vec<VirtualKey> = users.iter().map(|user| user.service).collect();
@@ -105,18 +110,62 @@ impl Engine {
         }
     }
 
-    fn tell_transition(&mut self, users: &[ServerKey], change: &Transition) {
+    fn tell_transition(&mut self, users: &[ServerKey], to: Health, reason: &str) {
+        if users.is_empty() {
+            return;
+        }
         let server = self.named_users(users);
-        let reason = &change.reason;
-        let (level, is) = match change.to {
-            Health::Up => (Level::Info, "up"),
-            Health::Held => (Level::Warn, "held"),
-            Health::Down | Health::Unproven => (Level::Warn, "down"),
+        let level = match to {
+            Health::Up => Level::Info,
+            _ => Level::Warn,
         };
-        self.tell(level, &format!("server {server} is {is}: {reason}"));
+        self.tell(level, &format!("server {server} is {}: {reason}", word(to)));
     }
 
-    fn tell_rest(&mut self, users: &[ServerKey], recorded: &Recorded, outcome: &Outcome) {
+    /// Of servers that have other checks as well: what becomes of them by this one.
+    fn tell_turned(&mut self, id: TargetId, turned: &[Turned], change: &Transition) {
+        let mut rest: Vec<&Turned> = turned.iter().collect();
+        while let Some(first) = rest.first().copied() {
+            let same = |other: &&Turned| (other.before, other.after) == (first.before, first.after);
+            let users: Vec<ServerKey> = rest
+                .iter()
+                .filter(|other| same(other))
+                .map(|other| other.user)
+                .collect();
+            rest.retain(|other| !same(other));
+            let label = self.label(id, &first.user).unwrap_or_default();
+            let reason = &change.reason;
+            if first.before != first.after {
+                self.tell_transition(&users, first.after, &format!("{label}: {reason}"));
+            } else if change.from != Health::Unproven {
+                let all = self.checks.targets_of(&first.user);
+                let (passing, all) = all.fold((0, 0), |(passing, all), target| {
+                    let passes = target.machine.health() == Health::Up;
+                    (passing + usize::from(passes), all + 1)
+                });
+                let (server, stays, is) = (self.named_users(&users), word(first.after), word(change.to));
+                let text = format!(
+                    "server {server} stays {stays}: {label} is {is}: {reason}; {passing} of {all} checks pass"
+                );
+                self.tell(Level::Info, &text);
+            }
+        }
+    }
+
+    /// What a check is called beside the others of this server, if there are others.
+    fn label(&self, id: TargetId, user: &ServerKey) -> Option<String> {
+        let service = self.service(&user.service)?;
+        let params = &self.checks.at(id)?.params;
+        let real = service
+            .real_servers
+            .iter()
+            .find(|real| real.address == user.server)?;
+        let place = real.checks.iter().position(|check| check == params)?;
+        let mut labels = real.checks.labels(real.address);
+        (labels.len() > 1).then(|| labels.swap_remove(place))
+    }
+
+    fn tell_rest(&mut self, id: TargetId, users: &[ServerKey], recorded: &Recorded, outcome: &Outcome) {
         let moved = recorded.before != recorded.after;
         let cannot = match outcome {
             Outcome::CannotCheck(why) if moved => Some((Level::Warn, format!("cannot be checked: {why}"))),
@@ -127,7 +176,9 @@ impl Engine {
         };
         for (level, text) in recorded.told.map(told).into_iter().chain(cannot) {
             let server = self.named_users(users);
-            self.tell(level, &format!("server {server} {text}"));
+            let label = users.first().and_then(|user| self.label(id, user));
+            let label = label.map_or_else(String::new, |label| format!(" ({label})"));
+            self.tell(level, &format!("server {server}{label} {text}"));
         }
     }
 
@@ -157,6 +208,15 @@ impl Engine {
         let interfaces = self.config.as_ref().map(|config| &config.interfaces);
         let interface = interfaces.and_then(|interfaces| interfaces.get(behind as usize));
         interface.map_or("an interface", |interface| &interface.label)
+    }
+}
+
+fn word(health: Health) -> &'static str {
+    match health {
+        Health::Up => "up",
+        Health::Held => "held",
+        Health::Unproven => "unproven",
+        Health::Down => "down",
     }
 }
 

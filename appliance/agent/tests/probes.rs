@@ -40,6 +40,7 @@ fn ask(appliance: &Appliance, line: &str) -> Result<ProbeReport, String> {
     match appliance.ask(&Request::Probe {
         words,
         only_tell: false,
+        place: 0,
     }) {
         Response::Probe(report) => Ok(report),
         Response::Error { message } => Err(message),
@@ -159,4 +160,39 @@ fn what_is_not_understood_is_answered_with_the_remedy() {
         let message = ask(&appliance, line).unwrap_err();
         assert!(message.contains(expected), "{line}: {message}");
     }
+}
+
+#[test]
+fn a_server_with_several_checks_has_each_of_them_made_and_says_which_decides() {
+    let several = "address = \"172.16.0.11:8081\"\ncheck = [{ type = \"http\", port = 8082, interval = \"1h\" }, { interval = \"1h\" }]\n";
+    let appliance = Appliance::start(&CONFIG.replace("address = \"172.16.0.11:8081\"\n", several));
+    let of = |place| {
+        let words = ["web", "172.16.0.11:8081"].map(str::to_owned).into();
+        let asked = appliance.ask(&Request::Probe {
+            words,
+            only_tell: true,
+            place,
+        });
+        match asked {
+            Response::Probe(report) => (report.of_several, report.kind, report.target),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(
+        of(0),
+        (Some((1, 2)), "http".to_owned(), "172.16.0.11:8082".to_owned())
+    );
+    assert_eq!(
+        of(1),
+        (Some((2, 2)), "tcp".to_owned(), "172.16.0.11:8081".to_owned())
+    );
+    let Response::Services(report) = appliance.ask(&Request::Services { name: None }) else {
+        panic!("it is another report");
+    };
+    let server = &report.services[0].servers[1];
+    let several = server.several.as_ref().unwrap();
+    let labels: Vec<&str> = several.checks.iter().map(|one| one.check.as_str()).collect();
+    assert_eq!(labels, ["http :8082", "tcp"]);
+    assert!(labels.contains(&several.decides.as_str()) && several.passing < 2);
+    assert!(report.services[0].servers[0].several.is_none());
 }

@@ -3,6 +3,7 @@
 
 mod datagram;
 mod http;
+mod list;
 mod tls;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use self::datagram::{DnsCheck, DnsName, QueryType, Question, Rcode, Transport, UdpCheck};
 pub use self::http::{BodyTest, HttpCheck, Method, Page, Pattern, Statuses};
+pub use self::list::CheckList;
 pub use self::tls::{Identity, Pem, TlsCheck, Verify};
 use crate::model::RealKey;
 
@@ -150,7 +152,7 @@ pub struct AgentCheck {
     pub send: Option<String>,
 }
 
-/// The parameters of one server's check.
+/// The parameters of one check of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CheckParams {
     pub kind: CheckKind,
@@ -200,6 +202,17 @@ impl CheckParams {
             _ => self.port.unwrap_or(server.port),
         };
         SocketAddr::new(address, port)
+    }
+
+    /// `tcp`; `http :8080` and `tcp 172.16.1.11:80` where it goes elsewhere than this server's traffic.
+    pub fn label(&self, server: RealKey) -> String {
+        let (word, target) = (self.kind.word(), self.target(server));
+        match (target.ip() == server.address, target.port()) {
+            (true, port) if port == server.port || port == 0 => word.to_owned(),
+            (true, port) => format!("{word} :{port}"),
+            (false, 0) => format!("{word} {}", target.ip()),
+            (false, _) => format!("{word} {target}"),
+        }
     }
 
     /// Whether the two ask the same of a server: what one has learnt is true for the other.

@@ -76,6 +76,9 @@ pub enum Request {
         /// Not made: what it would ask, and by which way; there is a reason if it cannot be made.
         #[serde(default)]
         only_tell: bool,
+        /// Which check of a server with several, from 0.
+        #[serde(default)]
+        place: usize,
     },
     /// All that is set aside.
     Drains,
@@ -357,8 +360,31 @@ pub struct ServerReport {
     pub rates: Option<TrafficRates>,
     /// `None` before the first check has ended.
     pub last_check: Option<LastCheckReport>,
+    /// Not of a server with one check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub several: Option<Box<SeveralReport>>,
     #[serde(flatten)]
     pub standing: StandingReport,
+}
+
+/// The checks of a server that has several. What the server's report says of a check is of the one that decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeveralReport {
+    /// The worst of `checks`, as that calls it.
+    pub decides: String,
+    /// How many of them pass.
+    pub passing: usize,
+    /// In the order of lb.toml.
+    pub checks: Vec<OneOfSeveral>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OneOfSeveral {
+    /// `http :8080`: the word of the file, and where it goes if that is not where the traffic does.
+    pub check: String,
+    pub health: HealthWord,
+    pub since_ms: u64,
+    pub last_check: Option<LastCheckReport>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::check::CheckKind;
+use crate::check::CheckList;
 use crate::config::{Config, RealServer, VirtualServer, WhenDown};
 use crate::control::{ChangeReport, Sign};
 use crate::model::{RealKey, ServerKey, VirtualKey};
@@ -114,7 +114,7 @@ fn ports(service: &VirtualServer) -> String {
 
 fn service_new(service: &VirtualServer) -> String {
     let servers = service.of_file().count() as u64;
-    let checked = service.of_file().any(|real| real.check.kind != CheckKind::None);
+    let checked = service.of_file().any(|real| !real.checks.is_none());
     let when = match (servers, checked) {
         (0, _) => "it has no servers, and its clients are refused".to_owned(),
         (_, true) => "its clients are let in when one has passed its first check".to_owned(),
@@ -251,8 +251,8 @@ fn compare_servers(
                 "server {address} of {name}, {}weight {}: {}",
                 tier(real.tier),
                 real.weight,
-                match (&real.check.kind, still_there(address)) {
-                    (CheckKind::None, _) => "it gets traffic at once",
+                match (real.checks.is_none(), still_there(address)) {
+                    (true, _) => "it gets traffic at once",
                     (_, true) => "it was about to leave, and stays",
                     (_, false) => "it gets traffic when it has passed its first check",
                 }
@@ -341,16 +341,20 @@ fn compare_one(old: &RealServer, new: &RealServer, name: &str, changes: &mut Cha
 }
 
 fn compare_checks(old: &RealServer, new: &RealServer, what: &str, changes: &mut Changes) {
-    if old.check == new.check {
+    if old.checks == new.checks {
         return;
     }
-    let (from, to) = (old.check.kind.word(), new.check.kind.word());
-    if from != to {
+    let all_in = |some: &CheckList, others: &CheckList| {
+        some.iter()
+            .all(|check| others.iter().any(|other| other.asks_as(check)))
+    };
+    let asks = all_in(&old.checks, &new.checks) && all_in(&new.checks, &old.checks);
+    let (from, to) = (old.checks.words(), new.checks.words());
+    if from != to && !asks {
         return changes.changed(format!(
             "{what} {from} -> {to}: it keeps its standing until it is checked"
         ));
     }
-    let asks = old.check.asks_as(&new.check);
     changes.changed(match asks {
         true => format!("{what}: another pace; what is known of it stays"),
         false => format!("{what}: it is asked something else; it keeps its standing until it is checked"),

@@ -6,7 +6,6 @@ mod return_path;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::check::CheckKind;
 use crate::config::{Config, RealServer, VirtualServer};
 use crate::control::{DiagnosisReport, DoctorReport, FindingReport, FindingWord};
 use crate::model::{Protocol, RealKey};
@@ -166,14 +165,14 @@ fn hairpin(facts: &Facts<'_>, service: &VirtualServer) -> Option<FindingReport> 
 /// A node that has no pod of the service sends its clients on to one that has, with its own address.
 fn node(service: &VirtualServer) -> Option<FindingReport> {
     let of_file = || service.of_file();
-    let counts = |real: &RealServer| real.check.kind.counts_endpoints();
+    let counts = |real: &RealServer| real.checks.counts_endpoints();
     if of_file().next().is_some() && of_file().all(counts) {
         return Some(good(
             "only nodes with a pod of the service get traffic (healthCheckNodePort)",
         ));
     }
     let is_node_port = |real: &RealServer| NODE_PORTS.contains(&real.address.port);
-    let unchecked = of_file().any(|real| real.check.kind == CheckKind::None);
+    let unchecked = of_file().any(|real| real.checks.is_none());
     let tcp = service.listen.iter().all(|range| range.protocol == Protocol::Tcp);
     of_file().any(is_node_port).then(|| {
         let asked = match (unchecked, tcp) {

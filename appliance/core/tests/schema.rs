@@ -172,6 +172,7 @@ const UNSEEN: [(&str, &[&str]); 5] = [
             "check-jitter",
             "check-key-of-other-kind",
             "check-kind-of-udp",
+            "check-list-of-udp",
             "check-trust",
             "interface-nameless",
             "one-packet",

@@ -1,11 +1,12 @@
 //! Which server is checked when, and what becomes of the results.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::*;
 use lb_core::config;
 
-const HEAD: &str = "[[interface]]\nname = \"eth0\"\naddresses = [\"10.0.0.1/8\"]\n";
+pub(super) const HEAD: &str = "[[interface]]\nname = \"eth0\"\naddresses = [\"10.0.0.1/8\"]\n";
 
 fn config(services: &[(u16, &[u8])]) -> Config {
     let mut text = HEAD.to_owned();
@@ -19,7 +20,7 @@ fn config(services: &[(u16, &[u8])]) -> Config {
 }
 
 /// The servers whose checks are due.
-fn due(checks: &mut Checks, now: Instant) -> Vec<(TargetId, String)> {
+pub(super) fn due(checks: &mut Checks, now: Instant) -> Vec<(TargetId, String)> {
     let mut due = Vec::new();
     while let Some((since, id, target)) = checks.take_due(now) {
         assert!(since <= now);
@@ -33,7 +34,7 @@ fn addresses(due: &[(TargetId, String)]) -> Vec<&str> {
     due.iter().map(|(_, address)| address.as_str()).collect()
 }
 
-fn key(port: u16, server: u8) -> ServerKey {
+pub(super) fn key(port: u16, server: u8) -> ServerKey {
     ServerKey {
         service: format!("10.0.0.1:{port}/tcp").parse().unwrap(),
         server: RealKey {
@@ -43,7 +44,7 @@ fn key(port: u16, server: u8) -> ServerKey {
     }
 }
 
-fn result(outcome: Outcome, ended: Instant) -> CheckResult {
+pub(super) fn result(outcome: Outcome, ended: Instant) -> CheckResult {
     CheckResult {
         outcome,
         ended,
@@ -53,16 +54,16 @@ fn result(outcome: Outcome, ended: Instant) -> CheckResult {
     }
 }
 
-fn pass(ended: Instant) -> CheckResult {
+pub(super) fn pass(ended: Instant) -> CheckResult {
     result(Outcome::Pass, ended)
 }
 
-fn silent(ended: Instant) -> CheckResult {
+pub(super) fn silent(ended: Instant) -> CheckResult {
     result(Outcome::Silent("no answer".to_owned()), ended)
 }
 
 /// Targets that are up, and all.
-fn count(checks: &Checks) -> (usize, usize) {
+pub(super) fn count(checks: &Checks) -> (usize, usize) {
     let up = checks
         .targets
         .all()
@@ -70,7 +71,7 @@ fn count(checks: &Checks) -> (usize, usize) {
     (up.count(), checks.targets.all().count())
 }
 
-fn new(epoch: Instant) -> Checks {
+pub(super) fn new(epoch: Instant) -> Checks {
     Checks::new(epoch, Drains::default())
 }
 
@@ -297,7 +298,7 @@ fn all_have(checks: &mut Checks, ids: &[(TargetId, Outcome)], times: u64, from: 
     }
 }
 
-fn no_answer() -> Outcome {
+pub(super) fn no_answer() -> Outcome {
     Outcome::Silent("no answer".to_owned())
 }
 

@@ -6,8 +6,8 @@ use std::time::Instant;
 use lb_core::check::CheckKind;
 use lb_core::config::{Config, RealServer, VirtualServer};
 use lb_core::control::*;
-use lb_core::health::{Machine, Outcome, Standing, Told};
-use lb_core::model::VirtualKey;
+use lb_core::health::{Health, Machine, Outcome, Standing, Told};
+use lb_core::model::{ServerKey, VirtualKey};
 use lb_core::observed::Activity;
 use lb_core::suggest::nearest;
 
@@ -89,7 +89,8 @@ impl Engine {
 
     fn server_report(&self, service: &VirtualServer, real: &RealServer, activity: &Activity) -> ServerReport {
         let key = service.server_key(real);
-        let target = self.checks.target(&key);
+        let deciding = self.checks.deciding(&key);
+        let target = deciding.map(|(_, target)| target);
         let machine = target.map(|target| &target.machine);
         let seen = self
             .observed
@@ -101,16 +102,45 @@ impl Engine {
         ServerReport {
             address: real.address.to_string(),
             health: machine.map_or(HealthWord::Up, Machine::word),
-            since_ms: ms(now.saturating_duration_since(machine.map_or(self.config_since, Machine::since))),
+            since_ms: ms(now.saturating_duration_since(self.since(&key, machine))),
             weight: seen.map_or(0, |r| r.weight.value().div_ceil(service.pool.scale())),
             configured_weight: real.weight.value(),
             active_connections: counted.map_or(0, |a| a.active_connections),
             inactive_connections: counted.map_or(0, |a| a.inactive_connections),
             traffic: counted.map(|a| a.traffic),
             rates: None,
-            last_check: machine.and_then(|machine| last_check(machine, &real.check.kind, now)),
+            last_check: target.and_then(|target| last_check(&target.machine, &target.params.kind, now)),
+            several: self.several(&key, real, now).map(Box::new),
             standing: self.standing(service, real, target, now),
         }
+    }
+
+    /// Since when it has been what it is: of one with several checks as a whole.
+    fn since(&self, key: &ServerKey, deciding: Option<&Machine>) -> Instant {
+        match (deciding, self.checks.stands(key)) {
+            (None, _) => self.config_since,
+            (Some(machine), _) if machine.word() == HealthWord::CannotCheck => machine.since(),
+            (_, Some(Standing::Up { since, .. } | Standing::Down { since, .. })) => since,
+            (Some(machine), _) => machine.since(),
+        }
+    }
+
+    fn several(&self, key: &ServerKey, real: &RealServer, now: Instant) -> Option<SeveralReport> {
+        let targets: Vec<&Target> = self.checks.targets_of(key).collect();
+        let (decides, _) = self.checks.deciding(key).filter(|_| targets.len() > 1)?;
+        let mut labels = real.checks.labels(real.address);
+        let checks = targets.iter().zip(&labels).map(|(target, label)| OneOfSeveral {
+            check: label.clone(),
+            health: target.machine.word(),
+            since_ms: ms(now.saturating_duration_since(target.machine.since())),
+            last_check: last_check(&target.machine, &target.params.kind, now),
+        });
+        let passes = |target: &&&Target| target.machine.health() == Health::Up;
+        Some(SeveralReport {
+            passing: targets.iter().filter(passes).count(),
+            checks: checks.collect(),
+            decides: labels.swap_remove(decides),
+        })
     }
 
     fn standing(
@@ -122,7 +152,7 @@ impl Engine {
     ) -> StandingReport {
         let drained = self.checks.drains.of(&service.name, real.address);
         let left = self.departures.time_left(&service.server_key(real), now);
-        let ramped = match target.map(|target| target.machine.standing()) {
+        let ramped = match self.checks.stands(&service.server_key(real)) {
             Some(Standing::Up {
                 since,
                 settled: false,

@@ -119,7 +119,7 @@ pub struct Context<'a> {
 }
 
 /// Whether the answer, already printed, is good news.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     Good,
     Bad,

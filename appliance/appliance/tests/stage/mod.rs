@@ -397,6 +397,7 @@ pub fn services() -> ServicesReport {
                 latency_ms: 0.4,
                 age_ms: 3000,
             }),
+            several: None,
             standing: StandingReport::default(),
         }],
     };
@@ -670,6 +671,7 @@ fn probe(words: &[String]) -> Response {
         target: target.clone(),
         service: None,
         server: None,
+        of_several: None,
         health: None,
         timeout_ms: 1_000,
         source: "127.0.0.1".parse().ok(),

@@ -133,7 +133,7 @@ fn written(form: Option<&Form>, value: &str) -> String {
 /// Whether a form, or one of its alternatives, is such a one.
 fn takes(form: &Form, is: impl Fn(&Form) -> bool + Copy) -> bool {
     match form {
-        Form::OneOrMore(inner) => takes(inner, is),
+        Form::OneOrMore(inner) | Form::UpTo(inner, _) => takes(inner, is),
         Form::Either(forms) => forms.iter().any(|form| takes(form, is)),
         form => is(form),
     }

@@ -102,7 +102,7 @@ pub fn unseen_by_the_kernel(old: &Config, new: &Config) -> Vec<String> {
         if old.name != new.name {
             what.push("the name");
         }
-        if of_servers(old, new, |a, b| a.check != b.check) {
+        if of_servers(old, new, |a, b| a.checks != b.checks) {
             what.push("checks");
         }
         if old.pool != new.pool || of_servers(old, new, |a, b| (a.tier, a.when_down) != (b.tier, b.when_down))

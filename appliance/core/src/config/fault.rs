@@ -116,6 +116,11 @@ impl FaultList {
         self.listed.is_empty()
     }
 
+    /// How many there are so far.
+    pub fn found(&self) -> usize {
+        self.listed.len() + self.unlisted
+    }
+
     pub fn into_faults(self) -> Faults {
         let mut listed = self.listed;
         listed.sort_by_key(|fault| (fault.span.start, fault.span.end));

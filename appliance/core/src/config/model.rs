@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::check::CheckParams;
+use crate::check::{CheckList, CheckParams};
 use crate::confirm::Assertions;
 use crate::link_kind::{BondMode, LacpRate, XmitHashPolicy};
 use crate::model::{
@@ -79,14 +79,14 @@ impl Config {
 }
 
 impl Config {
-    /// The interface that a server's check leaves through.
-    pub fn checked_through(&self, real: &RealServer) -> Option<usize> {
-        match &real.check.interface {
+    /// The interface that a check of this server leaves through.
+    pub fn checked_through(&self, server: RealKey, check: &CheckParams) -> Option<usize> {
+        match &check.interface {
             Some(label) => self
                 .interfaces
                 .iter()
                 .position(|interface| interface.label == *label),
-            None => self.towards(real.check.target(real.address).ip()),
+            None => self.towards(check.target(server).ip()),
         }
     }
 }
@@ -356,8 +356,8 @@ pub struct RealServer {
     pub when_down: WhenDown,
     pub limit: Limit,
     pub tier: Tier,
-    /// The service's check with this server's own keys laid over it; those that are the same are there once.
-    pub check: Arc<CheckParams>,
+    /// The service's with this server's own keys laid over them, or its own; those that are the same are there once.
+    pub checks: CheckList,
 }
 
 /// What happens to a server that is down: it stays at weight 0, or leaves the kernel's table.

@@ -88,6 +88,10 @@ impl<'d, 'i> Value<'d, 'i> {
         self.node.get_ref().is_table()
     }
 
+    pub fn is_list(&self) -> bool {
+        self.node.get_ref().is_array()
+    }
+
     pub fn is_number(&self) -> bool {
         self.is_integer() || self.node.get_ref().is_float()
     }

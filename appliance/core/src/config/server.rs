@@ -8,14 +8,14 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use super::address::{Purpose, family, unusable};
-use super::check::CheckKeys;
+use super::check::CheckListKeys;
 use super::fault::Wrong;
 use super::listen::{Listen, endpoint};
 use super::model::{RealServer, WhenDown};
 use super::reader::{Reader, Section, Value};
 use super::shape;
 use super::topology::Topology;
-use crate::check::CheckParams;
+use crate::check::{CheckList, CheckParams};
 use crate::model::{Forward, Limit, RealKey, Weight};
 use crate::pool::Tier;
 
@@ -23,13 +23,33 @@ use crate::pool::Tier;
 pub(super) const CONNECTIONS: RangeInclusive<u32> = 1..=i32::MAX as u32;
 pub(super) const WEIGHT: RangeInclusive<u32> = 0..=Weight::MAX;
 
-fn shared(checks: &mut HashSet<Arc<CheckParams>>, params: CheckParams) -> Arc<CheckParams> {
-    if let Some(known) = checks.get(&params) {
-        return known.clone();
+/// Checks that are the same are there once, and so are lists of them.
+#[derive(Default)]
+pub(super) struct Shared {
+    checks: HashSet<Arc<CheckParams>>,
+    lists: HashSet<CheckList>,
+}
+
+impl Shared {
+    fn list(&mut self, keys: &CheckListKeys) -> CheckList {
+        let mut params = keys.params().map(|params| self.check(params));
+        let first = params.next().expect("there is a check, if only the default");
+        let list = CheckList::new(first, params);
+        if let Some(known) = self.lists.get(&list) {
+            return known.clone();
+        }
+        self.lists.insert(list.clone());
+        list
     }
-    let params = Arc::new(params);
-    checks.insert(params.clone());
-    params
+
+    fn check(&mut self, params: CheckParams) -> Arc<CheckParams> {
+        if let Some(known) = self.checks.get(&params) {
+            return known.clone();
+        }
+        let params = Arc::new(params);
+        self.checks.insert(params.clone());
+        params
+    }
 }
 
 /// A server's weight, what happens when it is down, and when it takes part.
@@ -90,7 +110,7 @@ fn limit(reader: &mut Reader<'_>, section: &Section<'_, '_>) -> Option<Limit> {
 pub(super) struct Pool<'t> {
     topology: &'t Topology,
     listen: &'t Listen,
-    check: CheckKeys,
+    check: CheckListKeys,
     forward: Forward,
     persistent: bool,
     one_packet: bool,
@@ -101,14 +121,14 @@ pub(super) struct Pool<'t> {
     /// A check was found that lacks something its type needs: said once.
     unfinished: Cell<bool>,
     /// Of the servers without keys of their own.
-    params: OnceCell<Arc<CheckParams>>,
+    checks: OnceCell<CheckList>,
 }
 
 impl<'t> Pool<'t> {
     pub fn new(
         topology: &'t Topology,
         listen: &'t Listen,
-        check: CheckKeys,
+        check: CheckListKeys,
         forward: Forward,
         persistent: bool,
         one_packet: bool,
@@ -123,7 +143,7 @@ impl<'t> Pool<'t> {
             unchecked: Cell::new(false),
             portless: Cell::new(false),
             unfinished: Cell::new(false),
-            params: OnceCell::new(),
+            checks: OnceCell::new(),
         }
     }
 
@@ -140,7 +160,7 @@ impl<'t> Pool<'t> {
         &self,
         reader: &mut Reader<'_>,
         section: &Section<'_, '_>,
-        checks: &mut HashSet<Arc<CheckParams>>,
+        checks: &mut Shared,
     ) -> (Vec<RealServer>, BTreeMap<RealKey, Range<usize>>) {
         let help =
             "write [[virtual_server.real_server]] on a line of its own, and its keys on the lines below";
@@ -166,7 +186,7 @@ impl<'t> Pool<'t> {
         section: &Section<'_, '_>,
         tier: Option<Tier>,
         seen: &mut BTreeMap<RealKey, Range<usize>>,
-        checks: &mut HashSet<Arc<CheckParams>>,
+        checks: &mut Shared,
     ) -> Option<RealServer> {
         let address = self.address(reader, section, seen);
         let (weight, when_down, tier) = match tier {
@@ -179,9 +199,9 @@ impl<'t> Pool<'t> {
         };
         let own = section
             .value("check")
-            .map(|value| CheckKeys::read(reader, Some(value), self.topology));
-        let says_anything = own.as_ref().is_some_and(CheckKeys::says_anything);
-        let merged = own.map(|own| own.over(&self.check));
+            .map(|value| CheckListKeys::read(reader, Some(value), self.topology));
+        let says_anything = own.as_ref().is_some_and(CheckListKeys::says_anything);
+        let merged = own.map(|own| own.over(reader, &self.check));
         let check = merged.as_ref().unwrap_or(&self.check);
         if check.looks_at_tcp_by_default() {
             self.unchecked.set(true);
@@ -203,12 +223,9 @@ impl<'t> Pool<'t> {
             when_down: when_down?,
             limit: limit?,
             tier: tier?,
-            check: match &merged {
-                Some(check) => shared(checks, check.params()),
-                None => self
-                    .params
-                    .get_or_init(|| shared(checks, self.check.params()))
-                    .clone(),
+            checks: match &merged {
+                Some(check) => checks.list(check),
+                None => self.checks.get_or_init(|| checks.list(&self.check)).clone(),
             },
         })
     }

@@ -1,25 +1,24 @@
 //! `[[virtual_server]]` and its `[[virtual_server.real_server]]`: what is balanced, on which address, over which servers.
 //! Must not: look at interfaces but through what they own and reach.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::answers::Places;
-use super::check::CheckKeys;
+use super::check::CheckListKeys;
 use super::fault::quoted;
 use super::forward;
 use super::listen::{self, Listen, TakenPorts};
 use super::model::VirtualServer;
 use super::pool::PoolKeys;
 use super::reader::{Reader, Section};
-use super::server::Pool;
+use super::server::{Pool, Shared};
 use super::shape;
 use super::time::whole_seconds;
 use super::topology::Topology;
-use crate::check::CheckParams;
 use crate::model::{
     Endpoint, Forward, MarkKey, Persistence, Protocol, RealKey, Scheduler, VirtualKey, VirtualSettings,
 };
@@ -36,7 +35,7 @@ struct Taken {
     names: BTreeMap<String, Range<usize>>,
     ports: TakenPorts,
     /// Servers mostly share one check.
-    checks: HashSet<Arc<CheckParams>>,
+    checks: Shared,
 }
 
 /// Reads services, wherever they stand. One that has faults may be left out: there is no configuration then.
@@ -97,7 +96,7 @@ fn virtual_server(
     let forward = forward::read(reader, section);
     let scheduler = reader.word_or(section.value("scheduler"), SCHEDULER, &Scheduler::WORDS, &[]);
     let listen = listen::read(reader, section, topology, &mut taken.ports, name.as_deref());
-    let check = CheckKeys::read(reader, section.value("check"), topology);
+    let check = CheckListKeys::read(reader, section.value("check"), topology);
     check.judge(reader);
     let persistence = persistence(reader, section, listen.address);
     let one_packet = one_packet(reader, section, &listen.protocols);

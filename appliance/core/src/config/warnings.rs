@@ -140,7 +140,7 @@ fn service_warnings(service: &VirtualServer, destinations: &Destinations, warnin
         .filter(|w| *w != Weight::ZERO)
         .collect();
     weights.dedup();
-    let counted = servers.iter().any(|server| server.check.kind.counts_endpoints());
+    let counted = servers.iter().any(|server| server.checks.counts_endpoints());
     if let Some(better) = better.filter(|_| weights.len() > 1 || counted) {
         let scheduler = service.settings.scheduler;
         warnings.push(format!(

@@ -16,6 +16,9 @@ pub struct ProbeReport {
     /// Whose check it is; `null`: one that is not in lb.toml.
     pub service: Option<String>,
     pub server: Option<String>,
+    /// Which of how many checks of that server it is, from 1: `[1, 2]`; not of a server with one check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_several: Option<(usize, usize)>,
     /// What the agent holds of this server, which a probe does not change.
     pub health: Option<HealthWord>,
     /// For the whole check.

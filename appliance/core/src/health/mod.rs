@@ -6,7 +6,9 @@ mod result;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod together;
 
 pub use machine::{Flaps, Health, LastCheck, Machine, Standing, Transition};
 pub use result::{CheckResult, Outcome, Share, Told};
 pub use schedule::Schedule;
+pub use together::Together;

@@ -63,6 +63,11 @@ impl Share {
     pub fn percent(self) -> u32 {
         self.0
     }
+
+    /// So much of it.
+    pub(super) fn part(self, of: Share) -> Share {
+        Share(u32::try_from(u64::from(self.0) * u64::from(of.0) / 100).unwrap_or(u32::MAX))
+    }
 }
 
 impl From<Told> for Share {

@@ -7,7 +7,7 @@ use super::machine::Machine;
 use super::remarks::Place;
 
 /// Keys with their values as they stand in the file, in the order of the file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Keys(Vec<(&'static str, String)>);
 
 impl Keys {
@@ -33,6 +33,21 @@ impl Keys {
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether they are the same but for the values of these.
+    pub fn same_but_for(&self, some: &[&str], other: &Keys) -> bool {
+        let rest = |keys: &Keys| {
+            let mut rest: Vec<_> = keys
+                .0
+                .iter()
+                .filter(|(key, _)| !some.contains(key))
+                .cloned()
+                .collect();
+            rest.sort();
+            rest
+        };
+        rest(self) == rest(other)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
@@ -62,6 +77,10 @@ pub(super) struct Server {
     pub address: Address,
     pub keys: Keys,
     pub check: Keys,
+    /// What else has to pass; none of nearly all servers.
+    pub others: Vec<Keys>,
+    /// Its checks are written as a list, however many they are, for they are not those of its service.
+    pub listed: bool,
     pub notes: Vec<Note>,
 }
 
@@ -80,8 +99,15 @@ impl Server {
             address,
             keys: Keys::default(),
             check: Keys::default(),
+            others: Vec::new(),
+            listed: false,
             notes: Vec::new(),
         }
+    }
+
+    /// All of its checks, in their order.
+    pub fn checks(&self) -> Vec<Keys> {
+        [&self.check].into_iter().chain(&self.others).cloned().collect()
     }
 
     pub fn ip(&self) -> Option<IpAddr> {

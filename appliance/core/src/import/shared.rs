@@ -30,7 +30,38 @@ const PLAIN: [&str; 2] = ["\"tcp\"", "\"icmp\""];
 
 /// Takes what the checks have in common out of them. A key that every one of them has is common: the value that most have,
 /// of several the first one. What only some have stays with them, so that nobody inherits it who would heed it.
-pub(super) fn share(servers: &mut [Server]) -> Keys {
+pub(super) fn share(servers: &mut [Server]) -> Vec<Keys> {
+    if servers.iter().any(|server| !server.others.is_empty()) {
+        return share_list(servers);
+    }
+    let common = share_keys(servers);
+    [common].into_iter().filter(|common| !common.is_empty()).collect()
+}
+
+/// Where some have several checks: those that most servers have are the service's, and all others are written out whole.
+fn share_list(servers: &mut [Server]) -> Vec<Keys> {
+    let mut times: BTreeMap<Vec<Keys>, (usize, usize)> = BTreeMap::new();
+    for (place, server) in servers
+        .iter()
+        .enumerate()
+        .filter(|(_, server)| is_checked(server))
+    {
+        times.entry(server.checks()).or_insert((0, place)).0 += 1;
+    }
+    let most = times
+        .into_iter()
+        .max_by_key(|(_, (times, place))| (*times, std::cmp::Reverse(*place)));
+    let common = most.map(|(checks, _)| checks).unwrap_or_default();
+    for server in servers {
+        server.listed = server.checks() != common;
+        if !server.listed {
+            (server.check, server.others) = (Keys::default(), Vec::new());
+        }
+    }
+    common
+}
+
+fn share_keys(servers: &mut [Server]) -> Keys {
     let mut common = Keys::default();
     if !servers.iter().any(is_checked) {
         if !servers.is_empty() {
@@ -101,6 +132,27 @@ mod tests {
         server
     }
 
+    #[test]
+    fn what_most_servers_are_asked_is_the_services_where_some_have_several_checks() {
+        let tcp = || server(&[("type", "\"tcp\""), ("rise", "1")]);
+        let both = || {
+            let mut server = tcp();
+            server.others.push(Keys::default());
+            server.others[0].put("type", "\"icmp\"");
+            server
+        };
+        let mut servers = [tcp(), both(), both(), server(&[("type", NONE)])];
+        let common = share(&mut servers);
+        assert_eq!(common.len(), 2);
+        assert_eq!(
+            servers.each_ref().map(|server| server.listed),
+            [true, false, false, true]
+        );
+        assert!(servers[1].check.is_empty() && servers[1].others.is_empty());
+        assert_eq!(keys(&servers[0].check), [("type", "\"tcp\""), ("rise", "1")]);
+        assert!(share(&mut []).is_empty());
+    }
+
     fn keys(keys: &Keys) -> Vec<(&str, &str)> {
         keys.iter().collect()
     }
@@ -113,7 +165,7 @@ mod tests {
             server(&[("type", NONE)]),
             server(&[("type", "\"tcp\""), ("timeout", "\"1s\"")]),
         ];
-        let common = share(&mut servers);
+        let common = share_keys(&mut servers);
         assert_eq!(keys(&common), [("type", "\"tcp\""), ("timeout", "\"1s\"")]);
         assert_eq!(
             keys(&servers[0].check),
@@ -130,14 +182,14 @@ mod tests {
             server(&[("timeout", "\"10s\"")]),
             server(&[("timeout", "\"30s\"")]),
         ];
-        assert_eq!(keys(&share(&mut servers)), [("timeout", "\"10s\"")]);
+        assert_eq!(keys(&share_keys(&mut servers)), [("timeout", "\"10s\"")]);
         assert_eq!(keys(&servers[1].check), [("timeout", "\"30s\"")]);
     }
 
     #[test]
     fn servers_that_are_never_checked_say_so_once() {
         let mut servers = [server(&[("type", NONE)]), server(&[("type", NONE)])];
-        assert_eq!(keys(&share(&mut servers)), [("type", NONE)]);
+        assert_eq!(keys(&share_keys(&mut servers)), [("type", NONE)]);
         assert!(servers.iter().all(|server| server.check.is_empty()));
         assert!(share(&mut []).is_empty());
     }

@@ -250,7 +250,7 @@ fn interface(interface: &Interface, bare: bool, remarks: &Remarks) -> Block {
     Block::new(Kind::Base, None, &doubts(interface), text, remarks)
 }
 
-fn service_text(service: &Service, name: &str, check: &Keys) -> String {
+fn service_text(service: &Service, name: &str, checks: &[Keys]) -> String {
     let mut text = String::from("[[virtual_server]]\n");
     assign(&mut text, "name", &values::text(name));
     let listen: Vec<String> = service.listen.iter().map(values::listen).collect();
@@ -261,15 +261,33 @@ fn service_text(service: &Service, name: &str, check: &Keys) -> String {
     for (key, value) in service.keys.iter() {
         assign(&mut text, key, value);
     }
-    if check.iter().count() == 1 && check.value("type") == Some("\"none\"") {
-        assign(&mut text, "check", "\"none\"");
-    } else if !check.is_empty() {
-        text.push_str("\n[virtual_server.check]\n");
+    let header = match checks {
+        [only] if only.iter().eq([("type", "\"none\"")]) => {
+            assign(&mut text, "check", "\"none\"");
+            return text;
+        }
+        [_] => "\n[virtual_server.check]\n",
+        _ => "\n[[virtual_server.check]]\n",
+    };
+    for check in checks {
+        text.push_str(header);
         for (key, value) in check.iter() {
             assign(&mut text, key, value);
         }
     }
     text
+}
+
+/// A check as a value: its type alone as a word.
+fn inline(check: &Keys) -> String {
+    let own: Vec<String> = check
+        .iter()
+        .map(|(key, value)| format!("{key} = {value}"))
+        .collect();
+    match (own.len(), check.value("type")) {
+        (1, Some(kind)) => kind.to_owned(),
+        _ => format!("{{ {} }}", own.join(", ")),
+    }
 }
 
 fn server_block(server: &Server, table: &str, remarks: &Remarks) -> Block {
@@ -278,15 +296,15 @@ fn server_block(server: &Server, table: &str, remarks: &Remarks) -> Block {
     for (key, value) in server.keys.iter() {
         assign(&mut text, key, value);
     }
-    let own: Vec<String> = server
-        .check
-        .iter()
-        .map(|(key, value)| format!("{key} = {value}"))
-        .collect();
-    match (own.len(), server.check.value("type")) {
-        (0, _) => {}
-        (1, Some(kind)) => assign(&mut text, "check", kind),
-        _ => assign(&mut text, "check", &format!("{{ {} }}", own.join(", "))),
+    let all: Vec<String> = server.checks().iter().map(inline).collect();
+    match all.as_slice() {
+        [only] if !server.listed || only == "\"none\"" => {
+            if !server.check.is_empty() {
+                assign(&mut text, "check", only);
+            }
+        }
+        [only] => assign(&mut text, "check", &format!("[{only}]")),
+        all => assign(&mut text, "check", &format!("[\n  {},\n]", all.join(",\n  "))),
     }
     let mut block = Block::new(Kind::Server, Some(server.place), &server.notes, text, remarks);
     if let Address::Unusable(_, reason) = &server.address {

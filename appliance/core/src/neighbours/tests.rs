@@ -15,6 +15,7 @@ fn service(name: &str, servers: &[&str]) -> ServiceReport {
         traffic: None,
         rates: None,
         last_check: None,
+        several: None,
         standing: StandingReport::default(),
     };
     ServiceReport {

@@ -112,6 +112,7 @@ fn shown(service: &VirtualServer) -> ServiceReport {
                 latency_ms: 0.4,
                 age_ms: 100,
             }),
+            several: None,
             standing: StandingReport::default(),
         }
     };

@@ -49,7 +49,7 @@ fn real(host: u8, weight: u32, when_down: WhenDown) -> RealServer {
         when_down,
         limit: Limit::default(),
         tier: Tier::Primary,
-        check: Arc::default(),
+        checks: crate::check::CheckList::one(crate::check::CheckParams::default()),
     }
 }
 

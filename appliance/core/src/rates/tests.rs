@@ -26,6 +26,7 @@ fn server(address: &str, traffic: Option<Traffic>) -> ServerReport {
         traffic,
         rates: None,
         last_check: None,
+        several: None,
         standing: StandingReport::default(),
     }
 }

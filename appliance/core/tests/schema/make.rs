@@ -109,6 +109,10 @@ fn form(form: &Form) -> Value {
             let one = self::form(one);
             json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
         }
+        Form::UpTo(one, most) => {
+            let one = self::form(one);
+            json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "maxItems": most }] })
+        }
         Form::Either(forms) => json!({ "anyOf": forms.iter().map(self::form).collect::<Vec<_>>() }),
         Form::Table(table) => json!({ "allOf": [reference(table)] }),
         Form::Tables(table, most) => {

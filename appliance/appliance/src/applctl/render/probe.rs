@@ -18,10 +18,18 @@ pub fn probe_begun(report: &ProbeReport, screen: &Screen) -> String {
         report.target,
         exact(report.timeout_ms)
     );
+    let what = match report.of_several {
+        Some((number, all)) => format!("{number} of {all}: {what}"),
+        None => what,
+    };
     let mut text = labelled("Check", &what, Tone::Strong, screen);
     if let (Some(service), Some(server)) = (&report.service, &report.server) {
         let health = report.health.map(HealthWord::as_str).unwrap_or("not checked");
-        let server = format!("server {server} of {service}, which is {health} to the agent");
+        let is = match report.of_several {
+            Some(_) => format!("; this check of it is {health} to the agent"),
+            None => format!(", which is {health} to the agent"),
+        };
+        let server = format!("server {server} of {service}{is}");
         text.push_str(&labelled("For", &server, Tone::Plain, screen));
     }
     text.push_str(&labelled("Way", &begin(report), Tone::Plain, screen));

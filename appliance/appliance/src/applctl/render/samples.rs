@@ -42,6 +42,7 @@ pub fn server(
         traffic: (weight.0 > 0).then(|| counted(1_000)),
         rates: (weight.0 > 0).then(|| paced(1.0)),
         last_check: check,
+        several: None,
         standing: StandingReport::default(),
     }
 }

@@ -9,7 +9,23 @@ use super::units::{latency, span};
 
 /// `connection refused after 0.4 ms (3 of 3), next try in 1s; 4 flaps in 3h; check shared by 3 services`.
 pub fn why(server: &ServerReport) -> String {
-    reason(server.health, server.last_check.as_ref(), &server.standing)
+    let reason = |health| reason(health, server.last_check.as_ref(), &server.standing);
+    let Some(several) = &server.several else {
+        return reason(server.health);
+    };
+    let decides = several.checks.iter().find(|one| one.check == several.decides);
+    let health = decides.map_or(server.health, |one| one.health);
+    let stands = match (health, decides) {
+        (HealthWord::Up, _) | (_, None) => String::new(),
+        (health, Some(one)) => format!(" {} {}", health.as_str(), span(one.since_ms)),
+    };
+    format!(
+        "{}{stands}: {}; {} of {} checks pass",
+        clean(&several.decides),
+        reason(health),
+        several.passing,
+        several.checks.len()
+    )
 }
 
 /// The same of anything that is checked.
@@ -87,6 +103,7 @@ fn last_check(health: HealthWord, last: Option<&LastCheckReport>, standing: &Sta
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lb_core::control::{OneOfSeveral, SeveralReport};
 
     fn server(health: HealthWord, ok: bool, reason: &str, standing: StandingReport) -> ServerReport {
         ServerReport {
@@ -105,6 +122,7 @@ mod tests {
                 latency_ms: 0.4,
                 age_ms: 3_000,
             }),
+            several: None,
             standing,
         }
     }
@@ -131,6 +149,41 @@ mod tests {
         };
         let up = server(HealthWord::Up, false, "no answer within 1s", unsure);
         assert_eq!(why(&up), "no answer within 1s (1 of 3), next try in 0.5s");
+    }
+
+    #[test]
+    fn a_server_with_several_checks_says_which_decides_and_how_many_pass() {
+        let one = |check: &str, health, since_ms| OneOfSeveral {
+            check: check.to_owned(),
+            health,
+            since_ms,
+            last_check: None,
+        };
+        let with = |health, decides: &str, passing| {
+            let standing = StandingReport {
+                next_check_in_ms: Some(1_000),
+                ..StandingReport::default()
+            };
+            let up = health == HealthWord::Up;
+            let mut server = server(health, up, if up { "SYN-ACK" } else { "status 500" }, standing);
+            server.several = Some(Box::new(SeveralReport {
+                decides: decides.to_owned(),
+                passing,
+                checks: vec![
+                    one("tcp", HealthWord::Up, 90_000),
+                    one("http :8080", health, 12_000),
+                ],
+            }));
+            why(&server)
+        };
+        assert_eq!(
+            with(HealthWord::Down, "http :8080", 1),
+            "http :8080 down 12s: status 500 after 0.4 ms, next try in 1.0s; 1 of 2 checks pass"
+        );
+        assert_eq!(
+            with(HealthWord::Up, "tcp", 2),
+            "tcp: SYN-ACK in 0.4 ms, 3s ago; 2 of 2 checks pass"
+        );
     }
 
     #[test]

@@ -190,7 +190,7 @@ pub(super) const PROBE: Command = Command {
     name: "probe",
     action: Action::Probe,
     summary: "make one check now, and show it step by step",
-    about: "WHAT is a service, and SERVER one of its servers, which is checked as lb.toml says; or WHAT is a type of check, such as \
+    about: "WHAT is a service, and SERVER one of its servers, which is checked as lb.toml says, by all of its checks in turn; or WHAT is a type of check, such as \
             `https`, SERVER is ADDRESS:PORT, and the rest are keys of a check as in lb.toml, without quotes: `path=/readyz`. It \
             shows the way, the connection, the certificates with their names and time, the request, the answer with its fields \
             and the beginning of its body, what was expected, and the verdict, each with the time since the start. It is made \

@@ -1,10 +1,11 @@
-//! A server's check: its own keys over those of its service, those over the defaults of its type; the limits of each.
+//! One check of a server: its own keys over those of its service, those over the defaults of its type; the limits of each.
 //! keepalived's words are accepted for the settings that it has as well. Must not: know what is checked.
 
 mod asks;
 pub(super) mod down;
 pub(super) mod exchange;
 mod kind;
+mod list;
 pub(super) mod request;
 pub(super) mod trust;
 pub(super) mod values;
@@ -19,6 +20,7 @@ use toml::Spanned;
 use self::asks::{AskKeys, untrusted};
 use self::down::DownKeys;
 pub(super) use self::kind::Kind;
+pub(super) use self::list::CheckListKeys;
 use self::way::WayKeys;
 use super::fault::Wrong;
 use super::reader::{Reader, Section, Value};

@@ -212,6 +212,46 @@ pub(super) fn add(
     Ok(vec![section(tree.text, behind, &lines)])
 }
 
+/// One more to a value that may be one or a list. `whole`: the one that is there means the same in a list. `Err`: it does not, or is written in a way
+/// that takes no more.
+pub(super) fn add_listed(
+    tree: &Tree<'_>,
+    list: &[Step],
+    assignments: &[Assignment],
+    whole: bool,
+) -> Result<Vec<Splice>, ()> {
+    let all: Vec<String> = assignments.iter().map(Assignment::written).collect();
+    let inline = format!("{{ {} }}", all.join(", "));
+    let (last, outer) = list.split_last().ok_or(())?;
+    if let Some((at, node)) = tree.exactly(list) {
+        return match node.shape {
+            Shape::Brackets => Ok(into_braces(tree, at, &inline)),
+            Shape::Plain | Shape::Braces if whole => Ok(vec![Splice {
+                text: format!("[{}, {inline}]", &tree.text[node.value.clone()]),
+                range: node.value.clone(),
+            }]),
+            _ => Err(()),
+        };
+    }
+    let of_list = tree.below(outer).filter(|(_, node)| {
+        let step = node.path.get(outer.len());
+        step.is_some_and(|step| step.key == last.key)
+    });
+    match of_list
+        .map(|(_, node)| (node.span.end, node.within, node.path[outer.len()].index))
+        .max_by_key(|(end, ..)| *end)
+    {
+        None => Ok(put(tree, outer, &nodes::key(&last.key), &format!("[{inline}]"))),
+        Some((end, None, Some(_))) => {
+            let keys = list.iter().map(|step| nodes::key(&step.key));
+            let mut lines = vec![format!("[[{}]]", keys.collect::<Vec<_>>().join("."))];
+            lines.extend(all);
+            Ok(vec![section(tree.text, Some(end), &lines)])
+        }
+        Some(_) => Err(()),
+    }
+}
+
 /// A section of its own, after an empty line, behind the statement that ends there, or at the end.
 fn section(text: &str, behind: Option<usize>, lines: &[String]) -> Splice {
     if text.is_empty() {

@@ -18,7 +18,7 @@ use toml::de::DeTable;
 
 use super::Faults;
 use super::fault::quoted;
-use super::keys::{Form, Table, VIRTUAL_SERVER};
+use super::keys::{Form, Key, Table, VIRTUAL_SERVER};
 use super::outline::{Outline, SERVICES};
 use super::render::push_harmless;
 pub use candidates::{assignments, paths, values};
@@ -240,6 +240,9 @@ fn add(
                 "`{words}` is there; `config add {list}` adds another, `config set {words}.KEY` changes this one"
             ));
         }
+        What::Key(key) if matches!(key.form, Form::UpTo(..)) => {
+            return add_listed(tree, found, key, words, values);
+        }
         What::Key(_) | What::Field => {
             return Err(format!(
                 "`{words}` is no list of tables; `config set {words} VALUE` sets it"
@@ -260,6 +263,26 @@ fn add(
     }
     change::add(tree, &found.steps, table, &all)
         .map_err(|()| format!("`{words}` is no list in lb.toml; correct it there first"))
+}
+
+/// To what may be one or a list. One that is there becomes the first of the list, where it means the same in it.
+fn add_listed(
+    tree: &Tree<'_>,
+    found: &Found,
+    key: &'static Key,
+    words: &str,
+    values: &[String],
+) -> Result<Vec<splice::Splice>, String> {
+    let table = key.form.table().unwrap_or(&VIRTUAL_SERVER);
+    let each = values.iter().map(|word| assignment(table, words, word));
+    let all = each.collect::<Result<Vec<Assignment>, String>>()?;
+    // Of a server's one check only single keys are written, over those of its service.
+    let is_whole = found.steps.len() == 2;
+    change::add_listed(tree, &found.steps, &all, is_whole).map_err(|()| {
+        format!(
+            "`{words}` is one check in lb.toml, and no list; write all of them, as in `config set {words} tcp,http`, or with `config edit`"
+        )
+    })
 }
 
 /// `KEY=VALUE`; the key may be one of a table in the table: `check.interval=5s`.

@@ -268,7 +268,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Only the tables of a list are nodes of their own.
+    /// All of a list are nodes of their own, but for lists.
     fn brackets(&mut self, path: &[Step], at: Option<usize>) -> usize {
         self.tokens.next();
         let mut index = 0;
@@ -282,19 +282,22 @@ impl Scanner<'_> {
             let Some(token) = self.ahead(true) else {
                 return self.text.len();
             };
-            if token.kind() == TokenKind::LeftCurlyBracket {
+            let start = token.span().start();
+            if token.kind() == TokenKind::LeftSquareBracket {
+                self.skip_list();
+            } else {
                 let mut path = path.to_vec();
                 if let Some(step) = path.last_mut() {
                     step.index = Some(index);
                 }
                 let depth = path.len();
-                self.value(path, token.span().start(), at, depth);
-                index += 1;
-            } else if token.kind() == TokenKind::LeftSquareBracket {
-                self.skip_list();
-            } else if self.plain(token.span().start()) <= token.span().start() {
-                self.tokens.next();
+                self.value(path, start, at, depth);
+                if self.ahead(true).is_some_and(|next| next.span().start() <= start) {
+                    // Nothing that is TOML.
+                    self.tokens.next();
+                }
             }
+            index += 1;
         }
     }
 
@@ -396,6 +399,7 @@ mod tests {
                 "v#0 Section [[v]]",
                 "v#0.name Plain \"x\"",
                 "v#0.l Brackets [\"{\", [2, {}]]",
+                "v#0.l#0 Plain \"{\"",
                 "v#0.c.d Plain 1.5",
                 "v#0.k Section [v.k]",
                 "v#0.k.t Braces { u = 1, \"w\" = '}' }",

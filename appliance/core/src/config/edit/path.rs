@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use super::super::fault::{quoted, some_of};
 use super::super::keys::{Form, Key, ROOT, Table};
-use super::nodes::{Step, Tree};
+use super::nodes::{Shape, Step, Tree};
 use crate::suggest::{distance, nearest};
 
 /// What there is at the end of a path.
@@ -72,6 +72,23 @@ pub(super) fn walk(tree: &Tree<'_>, words: &str, chosen: Chosen) -> Result<Found
         match (&key.form, rest) {
             (Form::Tables(inner, _), None) => return found(What::List(inner), steps),
             (_, None) => return found(What::Key(key), steps),
+            // A check that is written alone has its keys at once, and of a list one is named.
+            (Form::UpTo(form, _), Some(rest)) if is_listed(tree, &steps) => {
+                let Some(inner) = form.table() else {
+                    return stop(end + 1, At::Value(key));
+                };
+                let (index, length) = pick(&elements(tree, &steps, inner), rest).map_err(|kind| Stop {
+                    understood: end + 1,
+                    at: kind,
+                })?;
+                if let Some(step) = steps.last_mut() {
+                    step.index = Some(index);
+                }
+                if length >= rest.len() {
+                    return found(What::Element, steps);
+                }
+                (table, at) = (inner, end + 1 + length + 1);
+            }
             (Form::Tables(inner, _), Some(rest)) => {
                 let (index, length) = match chosen.filter(|_| steps.len() == 1) {
                     Some(length) => (0, length),
@@ -98,6 +115,17 @@ pub(super) fn walk(tree: &Tree<'_>, words: &str, chosen: Chosen) -> Result<Found
             },
         }
     }
+}
+
+/// Whether the file has a list there.
+fn is_listed(tree: &Tree<'_>, list: &[Step]) -> bool {
+    let Some((last, before)) = list.split_last() else {
+        return false;
+    };
+    tree.below(before).any(|(_, node)| {
+        let step = node.path.get(before.len());
+        step.is_some_and(|step| step.key == last.key && step.index.is_some())
+    })
 }
 
 fn stop(understood: usize, at: At) -> Result<Found, Stop> {
@@ -139,9 +167,13 @@ pub(super) fn elements(tree: &Tree<'_>, list: &[Step], table: &'static Table) ->
             });
         }
         let own = &node.path[before.len() + 1..];
-        if let ([only], Some(element)) = (own, all.last_mut())
-            && only.key == name
-        {
+        // A word of a list stands for a table with that first key.
+        let is_name = match own {
+            [] => node.shape == Shape::Plain,
+            [only] => only.key == name,
+            _ => false,
+        };
+        if let (true, Some(element)) = (is_name, all.last_mut()) {
             element.names = names(&tree.text[node.value.clone()]);
         }
     }

@@ -562,3 +562,62 @@ proptest! {
         paths(FILE, &path);
     }
 }
+
+/// A service whose checks are a list, in each way to write one.
+#[test]
+fn one_of_several_checks_is_named_by_its_type_or_place() {
+    let head = "[[virtual_server]]\nname = \"w\"\nlisten = \"192.168.0.1:80\"\n";
+    let inline = format!("{head}check = [\"tcp\", {{ type = \"http\", port = 8080 }}]\n");
+    let tables = format!(
+        "{head}[[virtual_server.check]]\ntype = \"tcp\"\n[[virtual_server.check]]\ntype = \"http\"\nport = 8080\n"
+    );
+    let edited = |text: &str, change: &Change| edit(text, change).unwrap()[head.len()..].to_owned();
+    let delete = |path: &str| Change::Delete {
+        path: path.to_owned(),
+    };
+    for (change, expected) in [
+        (
+            set("virtual_server.w.check.http.port", "81"),
+            "check = [\"tcp\", { type = \"http\", port = 81 }]\n",
+        ),
+        (
+            set("virtual_server.w.check.1.port", "81"),
+            "check = [{ type = \"tcp\", port = 81 }, { type = \"http\", port = 8080 }]\n",
+        ),
+        (
+            delete("virtual_server.w.check.tcp"),
+            "check = [{ type = \"http\", port = 8080 }]\n",
+        ),
+        (delete("virtual_server.w.check.2"), "check = [\"tcp\"]\n"),
+        (
+            set("virtual_server.w.check", "tcp,icmp"),
+            "check = [\"tcp\", \"icmp\"]\n",
+        ),
+        (
+            add("virtual_server.w.check", &["type=icmp"]),
+            "check = [\"tcp\", { type = \"http\", port = 8080 }, { type = \"icmp\" }]\n",
+        ),
+    ] {
+        assert_eq!(edited(&inline, &change), expected, "{change:?}");
+    }
+    let changed = edited(&tables, &set("virtual_server.w.check.2.port", "81"));
+    assert!(changed.ends_with("type = \"http\"\nport = 81\n"), "{changed}");
+    let added = edited(&tables, &add("virtual_server.w.check", &["type=icmp"]));
+    assert!(
+        added.ends_with("port = 8080\n\n[[virtual_server.check]]\ntype = \"icmp\"\n"),
+        "{added}"
+    );
+    let one = edited(
+        &format!("{head}check = \"tcp\"\n"),
+        &add("virtual_server.w.check", &["type=icmp"]),
+    );
+    assert_eq!(one, "check = [\"tcp\", { type = \"icmp\" }]\n");
+    let EditFault::Words(words) = edit(&inline, &set("virtual_server.w.check.interval", "5s")).unwrap_err()
+    else {
+        panic!("it is about the words");
+    };
+    assert!(
+        words.contains("there is no `interval` in `virtual_server.w.check`"),
+        "{words}"
+    );
+}

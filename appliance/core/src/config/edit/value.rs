@@ -48,7 +48,7 @@ fn as_toml(form: &Form, word: &str) -> Option<String> {
             word.strip_prefix('[').and_then(|word| word.strip_suffix(']')),
         ) {
             (Form::List(_), Some(inner)) => listed(form, inner),
-            (Form::OneOrMore(form), Some(inner)) => listed(&Form::List(form), inner),
+            (Form::OneOrMore(form) | Form::UpTo(form, _), Some(inner)) => listed(&Form::List(form), inner),
             _ => None,
         },
     }
@@ -62,8 +62,8 @@ fn listed(form: &Form, word: &str) -> Option<String> {
     };
     match form {
         Form::List(form) => each(form),
-        Form::OneOrMore(form) if word.contains(',') => each(form),
-        Form::OneOrMore(form) => single(form, word),
+        Form::OneOrMore(form) | Form::UpTo(form, _) if word.contains(',') => each(form),
+        Form::OneOrMore(form) | Form::UpTo(form, _) => single(form, word),
         form => single(form, word),
     }
 }
@@ -87,7 +87,7 @@ fn single(form: &Form, word: &str) -> Option<String> {
             quoted().filter(|_| words.iter().any(|known| known.eq_ignore_ascii_case(word)))
         }
         Form::Either(forms) => forms.iter().find_map(|form| single(form, word)),
-        Form::List(_) | Form::OneOrMore(_) => listed(form, word),
+        Form::List(_) | Form::OneOrMore(_) | Form::UpTo(..) => listed(form, word),
         Form::Fields(_) | Form::Table(_) | Form::Tables(..) => None,
     }
 }

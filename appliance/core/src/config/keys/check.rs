@@ -4,15 +4,21 @@ use super::super::check::{self, Kind, down};
 use super::form::{Form, Unset};
 use super::interface::ADDRESS;
 use super::{KEY, Key, OfType, Table, asked};
-use crate::check::CheckParams;
+use crate::check::{CheckList, CheckParams};
 
 pub static CHECK: Table = Table {
     path: "virtual_server.check",
     title: "a server's `check`",
-    about: "How servers are checked. At a server, single keys replace those of the service's check.",
+    about: "How servers are checked. At a server, single keys replace those of the service's check, and a list replaces all of it.",
     header: "[[virtual_server]]",
     groups: &[ALWAYS, asked::TCP_AND_HTTP, asked::TLS, asked::EXCHANGE],
 };
+
+/// The value of a key `check`.
+pub(super) const LIST: Form = Form::UpTo(
+    &Form::Either(&[Form::Table(&CHECK), Form::Words(&Kind::WORDS)]),
+    CheckList::MOST,
+);
 
 const fn of_apiserver(unset: Unset) -> OfType {
     OfType {

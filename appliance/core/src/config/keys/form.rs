@@ -36,6 +36,8 @@ pub enum Form {
     List(&'static Form),
     /// One, or a list of some.
     OneOrMore(&'static Form),
+    /// One, or a list of some, of which there are at most so many.
+    UpTo(&'static Form, usize),
     Either(&'static [Form]),
     Table(&'static Table),
     Tables(&'static Table, Option<usize>),
@@ -82,6 +84,7 @@ impl Form {
             Form::Fields(most) => format!("a table of names and texts, at most {most}"),
             Form::List(form) => format!("a list, each {}", form.allowed()),
             Form::OneOrMore(form) => format!("{}; one, or a list", form.allowed()),
+            Form::UpTo(form, most) => format!("{}; one, or a list of 1 to {most}", form.allowed()),
             Form::Either(forms) => {
                 let forms: Vec<String> = forms.iter().map(Form::allowed).collect();
                 forms.join("; or ")
@@ -99,6 +102,7 @@ impl Form {
         match self {
             Form::Table(table) | Form::Tables(table, _) => Some(table),
             Form::Either(forms) => forms.iter().find_map(Form::table),
+            Form::UpTo(form, _) => form.table(),
             _ => None,
         }
     }
@@ -107,7 +111,11 @@ impl Form {
     pub fn words(&self) -> &'static [&'static str] {
         match self {
             Form::Words(words) | Form::AnyCase(words) => words,
-            Form::OneOrMore(form) => form.words(),
+            Form::OneOrMore(form) | Form::UpTo(form, _) => form.words(),
+            Form::Either(forms) => {
+                let mut words = forms.iter().map(Form::words);
+                words.find(|words| !words.is_empty()).unwrap_or_default()
+            }
             _ => &[],
         }
     }

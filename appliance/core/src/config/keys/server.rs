@@ -1,8 +1,8 @@
 //! `[[virtual_server.real_server]]` and `[virtual_server.sorry_server]`.
 
 use super::super::model::WhenDown;
-use super::super::{check, server};
-use super::check::CHECK;
+use super::super::server;
+use super::check::LIST;
 use super::form::{Form, Unset};
 use super::interface::MACHINE;
 use super::{KEY, Key, Table};
@@ -85,9 +85,9 @@ pub static REAL_SERVER: Table = Table {
         },
         Key {
             name: "check",
-            form: Form::Either(&[Form::Table(&CHECK), Form::Words(&check::Kind::WORDS)]),
+            form: LIST,
             unset: Unset::Said("the service's"),
-            about: "single keys that replace those of the service's check",
+            about: "single keys that replace those of the service's check; or a list, which replaces all of the service's",
             example: "check = { timeout = \"10s\" }",
             ..KEY
         },
@@ -106,9 +106,9 @@ pub static SORRY_SERVER: Table = Table {
         },
         Key {
             name: "check",
-            form: Form::Either(&[Form::Table(&CHECK), Form::Words(&check::Kind::WORDS)]),
+            form: LIST,
             unset: Unset::Said("the service's"),
-            about: "single keys that replace those of the service's check",
+            about: "single keys that replace those of the service's check; or a list, which replaces all of the service's",
             example: "address = \"172.16.0.20:80\"\ncheck = \"none\"",
             ..KEY
         },

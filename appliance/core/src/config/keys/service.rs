@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::super::{check, forward, pool, service};
-use super::check::CHECK;
+use super::check::LIST;
 use super::form::{Count, Form, Unset};
 use super::gateway::{PORTS, PROTOCOL};
 use super::server::{REAL_SERVER, SORRY_SERVER};
@@ -222,9 +222,11 @@ const POOL: &[Key] = &[
     },
     Key {
         name: "check",
-        form: Form::Either(&[Form::Table(&CHECK), Form::Words(&check::Kind::WORDS)]),
+        form: LIST,
         unset: Unset::Said("that of a TCP port"),
-        about: "how its servers are checked; `check = \"TYPE\"` is short for `check = { type = \"TYPE\" }`",
+        about: "how its servers are checked; `check = \"TYPE\"` is short for `check = { type = \"TYPE\" }`. Of a list all have to \
+                pass",
+        see: Some("several-checks-for-one-server"),
         example: "check = { type = \"http\", path = \"/healthz\" }",
         ..KEY
     },

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::check::{CheckKind, CheckParams, Close};
+use crate::check::{CheckKind, CheckList, CheckParams, Close};
 use crate::model::{Endpoint, Forward, Limit, Protocol, RealKey, Scheduler, Weight};
 use crate::observed::IpvsTimeouts;
 use crate::pool::{PoolRules, Tier};
@@ -52,7 +52,7 @@ fn server(address: &str, port: u16, when_down: WhenDown, timeout_s: u64) -> Real
         when_down,
         limit: Limit::default(),
         tier: Tier::Primary,
-        check: Arc::new(CheckParams {
+        checks: CheckList::one(CheckParams {
             kind: CheckKind::Tcp(Close::HalfOpen),
             address: None,
             source: None,
@@ -127,9 +127,15 @@ fn with_service(lines: &str) -> String {
     )
 }
 
+fn checks(lines: &str) -> Vec<CheckParams> {
+    let checks = &good(&with_service(lines)).virtual_servers[0].real_servers[0].checks;
+    checks.iter().map(|check| CheckParams::clone(check)).collect()
+}
+
 fn only_check(lines: &str) -> CheckParams {
-    let check = &good(&with_service(lines)).virtual_servers[0].real_servers[0].check;
-    CheckParams::clone(check)
+    let checks = checks(lines);
+    assert_eq!(checks.len(), 1);
+    checks[0].clone()
 }
 
 const SERVER: &str = "[[virtual_server.real_server]]\naddress = \"192.168.0.10:80\"\n";
@@ -150,7 +156,7 @@ fn what_is_left_out_has_its_default() {
         when_down: WhenDown::Remove,
         limit: Limit::default(),
         tier: Tier::Primary,
-        check: Arc::default(),
+        checks: CheckList::one(CheckParams::default()),
     };
     assert_eq!(service.real_servers, [expected]);
 }
@@ -169,6 +175,62 @@ fn a_server_lays_single_keys_over_its_services_check() {
         ..CheckParams::default()
     };
     assert_eq!(check, expected);
+}
+
+#[test]
+fn a_list_is_as_many_checks_and_of_one_that_check() {
+    let words =
+        |checks: &[CheckParams]| -> Vec<&str> { checks.iter().map(|check| check.kind.word()).collect() };
+    let both = "check = [\"tcp\", { type = \"http\", port = 8080 }]\n";
+    let read = checks(&format!("{both}{SERVER}"));
+    assert_eq!((words(&read), read[1].port), (vec!["tcp", "http"], Some(8080)));
+    let tables =
+        "[[virtual_server.check]]\ntype = \"tcp\"\n[[virtual_server.check]]\ntype = \"http\"\nport = 8080\n";
+    assert_eq!(checks(&format!("{tables}{SERVER}")), read);
+    assert_eq!(
+        only_check(&format!("check = [\"icmp\"]\n{SERVER}")),
+        only_check(&format!("check = \"icmp\"\n{SERVER}"))
+    );
+    // What is one check takes single keys of a server.
+    let paced = only_check(&format!(
+        "check = [{{ type = \"http\", rise = 3 }}]\n{SERVER}check = {{ retries = 7 }}\n"
+    ));
+    assert_eq!((paced.kind.word(), paced.rise, paced.retries), ("http", 3, 7));
+}
+
+#[test]
+fn a_servers_list_replaces_all_of_its_services() {
+    let service = "check = { type = \"http\", rise = 5 }\n";
+    let read = checks(&format!("{service}{SERVER}check = [\"tcp\", \"icmp\"]\n"));
+    assert_eq!(
+        read.iter().map(|check| check.rise).collect::<Vec<_>>(),
+        [CheckParams::RISE; 2]
+    );
+    assert_eq!(read[0].kind.word(), "tcp");
+    let both = "check = [\"tcp\", \"icmp\"]\n";
+    assert_eq!(
+        only_check(&format!("{both}{SERVER}check = [\"http\"]\n"))
+            .kind
+            .word(),
+        "http"
+    );
+    assert_eq!(
+        only_check(&format!("{both}{SERVER}check = \"none\"\n")).kind,
+        CheckKind::None
+    );
+}
+
+#[test]
+fn servers_with_the_same_checks_share_them() {
+    let config = good(&with_service(&format!(
+        "check = [\"tcp\", \"icmp\"]\n{SERVER}{}{}",
+        SERVER.replace(".10:", ".11:"),
+        SERVER.replace(".10:80\"\n", ".12:80\"\ncheck = [\"tcp\", \"http\"]\n"),
+    )));
+    let servers = &config.virtual_servers[0].real_servers;
+    let tcp = |at: usize| &servers[at].checks.all()[0];
+    assert!(std::ptr::eq(servers[0].checks.all(), servers[1].checks.all()));
+    assert!(Arc::ptr_eq(tcp(0), tcp(2)));
 }
 
 #[test]

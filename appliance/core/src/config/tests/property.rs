@@ -13,7 +13,7 @@ use unicode_width::UnicodeWidthStr;
 use super::asked::{asked, written_kind};
 use super::stacked::{stack, write_kind};
 use super::*;
-use crate::check::{CheckKind, CheckParams};
+use crate::check::{CheckKind, CheckList, CheckParams};
 use crate::model::{
     Endpoint, Forward, Limit, MacAddress, MarkKey, Persistence, PortRange, Protocol, RealKey, Scheduler,
     VirtualKey, VirtualSettings, Weight,
@@ -247,12 +247,33 @@ fn interface(index: usize) -> impl Strategy<Value = Interface> {
     })
 }
 
+/// None twice, and one that is never made alone.
+fn listed(checks: Vec<CheckParams>) -> CheckList {
+    let mut kept: Vec<CheckParams> = Vec::new();
+    for check in checks {
+        if kept.is_empty() || check.kind != CheckKind::None && !kept.iter().any(|other| other.asks_as(&check))
+        {
+            kept.push(check);
+        }
+    }
+    if kept[0].kind == CheckKind::None {
+        kept.truncate(1);
+    }
+    let mut kept = kept.into_iter().map(Arc::new);
+    CheckList::new(kept.next().unwrap(), kept)
+}
+
 /// `bare`: without a port.
 fn real_server(v4: bool, named: bool, bare: bool) -> impl Strategy<Value = RealServer> {
     let weight = (0..=Weight::MAX).prop_map(|n| Weight::new(n).unwrap());
     let place = (0usize..4, 2_000u16..40_000, 1u16..);
-    (place, weight, any::<bool>(), check(v4, named)).prop_map(
-        move |((net, number, port), weight, inhibit, check)| RealServer {
+    (
+        place,
+        weight,
+        any::<bool>(),
+        prop::collection::vec(check(v4, named), 1..4),
+    )
+        .prop_map(move |((net, number, port), weight, inhibit, checks)| RealServer {
             address: RealKey {
                 address: host(net, v4, number),
                 port: if bare { 0 } else { port },
@@ -273,9 +294,8 @@ fn real_server(v4: bool, named: bool, bare: bool) -> impl Strategy<Value = RealS
             } else {
                 Tier::Primary
             },
-            check: check.into(),
-        },
-    )
+            checks: listed(checks),
+        })
 }
 
 /// One port or several ranges that are apart, with one protocol or more.
@@ -388,12 +408,12 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
         (interfaces, services, outs).prop_map(move |(interfaces, services, outs)| {
             let mut virtual_servers: Vec<Arc<VirtualServer>> = Vec::new();
             for mut service in services {
-                let checks = service
-                    .real_servers
-                    .iter_mut()
-                    .map(|server| Arc::make_mut(&mut server.check));
-                for check in checks.filter(|check| check.interface.is_some()) {
-                    check.interface = Some(interfaces[0].label.clone());
+                for server in &mut service.real_servers {
+                    let checks = server.checks.iter().map(|check| CheckParams {
+                        interface: check.interface.as_ref().map(|_| interfaces[0].label.clone()),
+                        ..CheckParams::clone(check)
+                    });
+                    server.checks = listed(checks.collect());
                 }
                 let fits = |other: &VirtualServer| apart(other, &service) && other.name != service.name;
                 if virtual_servers.iter().all(|other| fits(other)) {
@@ -537,7 +557,7 @@ fn write_server(text: &mut String, server: &RealServer) {
         WhenDown::Inhibit => "inhibit",
         WhenDown::Remove => "remove",
     };
-    let (address, weight, check) = (server.address, server.weight, &server.check);
+    let (address, weight) = (server.address, server.weight);
     let _ = write!(
         text,
         "[[virtual_server.real_server]]\naddress = \"{address}\"\nweight = {weight}\nbackup = {}\n",
@@ -547,10 +567,18 @@ fn write_server(text: &mut String, server: &RealServer) {
         let Limit { most, resume } = server.limit;
         let _ = write!(text, "max_connections = {most}\nresume_connections = {resume}\n");
     }
-    let _ = write!(
-        text,
-        "when_down = \"{when_down}\"\n[virtual_server.real_server.check]\n"
-    );
+    let _ = writeln!(text, "when_down = \"{when_down}\"");
+    let header = match server.checks.all() {
+        [_] => "[virtual_server.real_server.check]\n",
+        _ => "[[virtual_server.real_server.check]]\n",
+    };
+    for check in &server.checks {
+        text.push_str(header);
+        write_check(text, check);
+    }
+}
+
+fn write_check(text: &mut String, check: &CheckParams) {
     for (key, time) in [
         ("interval", check.interval),
         ("timeout", check.timeout),

@@ -58,7 +58,9 @@ fn every_key_may_be_spelled_out_for_each_of_many_servers() {
     let config = timed("40,000 long servers", || good(&text));
     let servers = config.virtual_servers.iter().flat_map(|s| &s.real_servers);
     assert_eq!(
-        servers.filter(|server| server.check.port == Some(8080)).count(),
+        servers
+            .filter(|server| server.checks.all()[0].port == Some(8080))
+            .count(),
         40_000
     );
     // One slip in such a file is named, and not the size.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::model::{Config, VirtualServer};
+use super::super::model::{Config, RealServer, VirtualServer};
 use super::Destinations;
 use crate::check::{CheckKind, CheckParams, Pem, Transport, Verify};
 use crate::model::Protocol;
@@ -10,9 +10,7 @@ use crate::model::Protocol;
 pub(super) fn warn(service: &VirtualServer, destinations: &Destinations, warnings: &mut Vec<String>) {
     let name = &service.name;
     let servers = &service.real_servers;
-    let unchecked = servers
-        .iter()
-        .filter(|server| server.check.kind == CheckKind::None);
+    let unchecked = servers.iter().filter(|server| server.checks.is_none());
     if let count @ 1.. = unchecked.count() {
         let (of, theirs) = match count {
             1 => ("1 server is", "it is"),
@@ -22,33 +20,39 @@ pub(super) fn warn(service: &VirtualServer, destinations: &Destinations, warning
             "service {name}: {of} never checked and {theirs} given clients whether dead or alive"
         ));
     }
-    let any = |test: fn(&CheckParams) -> bool| servers.iter().any(|server| test(&server.check));
+    let checks = || servers.iter().flat_map(|server| &server.checks);
+    let any = |test: fn(&CheckParams) -> bool| checks().any(|check| test(check));
     if any(CheckParams::trusts_anybody) {
         warnings.push(format!(
             "service {name}: its checks take an answer from anybody, for they do not verify the certificate; give `ca` or \
              `fingerprint`"
         ));
     }
-    if any(|check| matches!(&check.kind, CheckKind::Udp(udp) if udp.expect.is_none())) {
+    // Beside another check each of these says something more.
+    let only = |test: fn(&CheckParams) -> bool| {
+        let all = |server: &RealServer| server.checks.iter().all(|check| test(check));
+        servers.iter().any(all)
+    };
+    if only(|check| matches!(&check.kind, CheckKind::Udp(udp) if udp.expect.is_none())) {
         warnings.push(format!(
             "service {name}: its checks by UDP pass when nobody answers at all, for they expect no answer, and may pass when a \
              port is closed, for hosts limit the ICMP errors that say so; give `send` and `expect`"
         ));
     }
     let tcp_only = service.listen.iter().all(|range| range.protocol == Protocol::Tcp);
-    if tcp_only && any(asks_by_udp) {
+    if tcp_only && only(asks_by_udp) {
         warnings.push(format!(
             "service {name} is TCP, and its checks ask by UDP: a server may answer one and not the other; ask by TCP (of `dns`: \
              transport = \"tcp\")"
         ));
     }
-    if any(|check| check.kind == CheckKind::Icmp) {
+    if only(|check| check.kind == CheckKind::Icmp) {
         warnings.push(format!(
             "service {name}: its checks by ICMP say that a machine lives, but not that the service does; ask the service itself \
              if it can be asked"
         ));
     }
-    let mut elsewhere: Vec<_> = servers.iter().filter_map(|server| server.check.address).collect();
+    let mut elsewhere: Vec<_> = checks().filter_map(|check| check.address).collect();
     elsewhere.dedup();
     for address in elsewhere
         .into_iter()
@@ -84,11 +88,8 @@ pub fn namers_of<'c>(config: &'c Config, file: &str) -> Vec<(&'c str, &'static s
 fn named(config: &Config) -> BTreeSet<(&str, &'static str, &str)> {
     let mut named = BTreeSet::new();
     for service in config.services() {
-        for tls in service
-            .real_servers
-            .iter()
-            .filter_map(|server| server.check.kind.tls())
-        {
+        let checks = service.real_servers.iter().flat_map(|server| &server.checks);
+        for tls in checks.filter_map(|check| check.kind.tls()) {
             let ca = match &tls.verify {
                 Verify::Ca(pem) => Some(("ca", pem)),
                 _ => None,

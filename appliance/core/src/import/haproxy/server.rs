@@ -67,10 +67,11 @@ pub(super) fn server(
     let mut server = Server::new(place, address);
     load(&options, &mut server, only, dropped, remarks);
     let mut notes = Vec::new();
-    server.check = match tracked(&options, &server, (back, named), remarks) {
+    let checks = match tracked(&options, &server, (back, named), remarks) {
         Some((settings, options)) => check(&options, settings, place, &mut notes, dropped, remarks),
         None => check(&options, settings, place, &mut notes, dropped, remarks),
     };
+    (server.check, server.others) = checks;
     server.notes.extend(notes);
     if options.ssl {
         let message = "ssl: HAProxy speaks TLS to this server; here it gets what the client sends, so that clients have to speak TLS";
@@ -151,8 +152,9 @@ fn check(
     notes: &mut Vec<Note>,
     dropped: &mut Dropped,
     remarks: &mut Remarks,
-) -> Keys {
+) -> (Keys, Vec<Keys>) {
     let mut keys = Keys::default();
+    let mut others = Vec::new();
     match (options.check || options.track.is_some(), options.agent) {
         (false, false) => {
             keys.put("type", "\"none\"");
@@ -160,20 +162,19 @@ fn check(
                 place,
                 "there is no `check`: HAProxy takes it for alive for ever, and so does check = \"none\"; give it a check",
             );
-            return keys;
+            return (keys, others);
         }
         (false, true) => keys = agent(options, place, remarks),
         (true, agent) => {
             keys = settings.probe.keys(options, place, notes);
-            if agent {
-                let message = "agent-check: a server has one check here, the other one; type = \"agent\" in its place asks the agent";
-                remarks.fault(place, message);
-            }
+            others.extend(agent.then(|| self::agent(options, place, remarks)));
         }
     }
-    timed(options, settings, place, &mut keys, remarks);
-    down_interval(options, place, &mut keys, dropped, remarks);
-    keys
+    for keys in [&mut keys].into_iter().chain(&mut others) {
+        timed(options, settings, place, keys, remarks);
+        down_interval(options, place, keys, dropped, remarks);
+    }
+    (keys, others)
 }
 
 fn agent(options: &Options, place: Place, remarks: &mut Remarks) -> Keys {

@@ -1,4 +1,4 @@
-//! The checkers of a real server as its one check. Must not: know the service beyond its protocol.
+//! The checkers of a real server as its checks. Must not: know the service beyond its protocol.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -12,6 +12,7 @@ use super::ask;
 use super::inherited::Inherited;
 use super::tree::Statement;
 use super::words;
+use crate::check::CheckList;
 
 // keepalived's own, where the file says nothing (keepalived.conf(5)).
 const DELAY_LOOP: Duration = Duration::from_secs(60);
@@ -38,67 +39,102 @@ pub(super) struct Target<'t> {
     pub machine: &'t Machine,
 }
 
-const CHECKERS: [(&str, u8); 10] = [
-    ("HTTP_GET", 9),
-    ("SSL_GET", 9),
-    ("DNS_CHECK", 8),
-    ("SMTP_CHECK", 7),
-    ("TCP_CHECK", 6),
-    ("UDP_CHECK", 5),
-    ("MISC_CHECK", 4),
-    ("PING_CHECK", 3),
-    ("FILE_CHECK", 1),
-    ("BFD_CHECK", 1),
+const CHECKERS: [&str; 10] = [
+    "HTTP_GET",
+    "SSL_GET",
+    "DNS_CHECK",
+    "SMTP_CHECK",
+    "TCP_CHECK",
+    "UDP_CHECK",
+    SCRIPT,
+    "PING_CHECK",
+    "FILE_CHECK",
+    "BFD_CHECK",
 ];
+const SCRIPT: &str = "MISC_CHECK";
+/// For these there is nothing here.
+const NOWHERE: [&str; 2] = ["FILE_CHECK", "BFD_CHECK"];
+/// What does not make two checks different ones.
+const PACE: [&str; 5] = ["interval", "timeout", "retries", "retry_interval", "rise"];
 
 pub(super) fn is_checker(word: &str) -> bool {
-    CHECKERS.iter().any(|(known, _)| *known == word)
+    CHECKERS.contains(&word)
 }
 
-fn rank(checker: &Statement) -> u8 {
-    CHECKERS
-        .iter()
-        .find(|(known, _)| *known == checker.word())
-        .map_or(0, |(_, rank)| *rank)
-}
-
-/// The check that says most; the others are told of.
-pub(super) fn check(
+/// The first check, and what else has to pass, in the order of the file.
+pub(super) fn checks(
     checkers: &[&Statement],
     inherited: &Inherited,
     target: &Target<'_>,
     notes: &mut Vec<Note>,
     remarks: &mut Remarks,
-) -> Keys {
-    let mut keys = Keys::default();
-    let best = checkers.iter().rev().max_by_key(|checker| rank(checker));
-    let Some(best) = best.filter(|best| rank(best) > 1) else {
-        keys.put("type", "\"none\"");
-        if checkers.is_empty() {
-            remarks.fault(
-                target.place,
-                "it has no checker: keepalived takes it for alive for ever, and so does check = \"none\"; give it a check",
-            );
-        }
-        for checker in checkers {
-            let message = format!(
-                "{}: there is no such check here, and the server is never checked",
-                checker.word()
-            );
-            remarks.fault(checker.place, message);
-        }
-        return keys;
-    };
-    for other in checkers.iter().filter(|other| !std::ptr::eq(**other, *best)) {
-        let message = format!(
-            "{}: a server has one check here, and {} on line {} says more",
-            other.word(),
-            best.word(),
-            best.place.line
-        );
-        remarks.dropped(other.place, message);
+) -> (Keys, Vec<Keys>) {
+    let is_asked = |checker: &&&Statement| !NOWHERE.contains(&checker.word());
+    let asked: Vec<&Statement> = checkers.iter().filter(is_asked).copied().collect();
+    if asked.is_empty() {
+        return (unchecked(checkers, target, remarks), Vec::new());
     }
-    one(best, inherited, target, notes, remarks)
+    let scripts_only = asked.iter().all(|checker| checker.word() == SCRIPT);
+    for checker in checkers
+        .iter()
+        .filter(|checker| NOWHERE.contains(&checker.word()))
+    {
+        let message = format!(
+            "{}: there is no such check here; its other checks decide",
+            checker.word()
+        );
+        remarks.dropped(checker.place, message);
+    }
+    let mut all: Vec<(&Statement, Keys)> = Vec::new();
+    for checker in asked {
+        if checker.word() == SCRIPT && !scripts_only {
+            let message = "MISC_CHECK: there are no scripts here; its other checks decide. Let the server say what the script found out: an \
+                           \"agent\" in the list reads a line from a port of it";
+            remarks.fault(checker.place, message);
+            continue;
+        }
+        let keys = one(checker, inherited, target, notes, remarks);
+        let same = all.iter().find(|(_, known)| known.same_but_for(&PACE, &keys));
+        if let Some((known, _)) = same {
+            let message = format!(
+                "{}: here it asks the same as {} on line {}",
+                checker.word(),
+                known.word(),
+                known.place.line
+            );
+            remarks.dropped(checker.place, message);
+        } else if all.len() == CheckList::MOST {
+            let message = format!(
+                "{}: a server has at most {} checks here",
+                checker.word(),
+                CheckList::MOST
+            );
+            remarks.dropped(checker.place, message);
+        } else {
+            all.push((checker, keys));
+        }
+    }
+    let mut all = all.into_iter().map(|(_, keys)| keys);
+    (all.next().unwrap_or_default(), all.collect())
+}
+
+fn unchecked(checkers: &[&Statement], target: &Target<'_>, remarks: &mut Remarks) -> Keys {
+    let mut keys = Keys::default();
+    keys.put("type", "\"none\"");
+    if checkers.is_empty() {
+        remarks.fault(
+            target.place,
+            "it has no checker: keepalived takes it for alive for ever, and so does check = \"none\"; give it a check",
+        );
+    }
+    for checker in checkers {
+        let message = format!(
+            "{}: there is no such check here, and the server is never checked",
+            checker.word()
+        );
+        remarks.fault(checker.place, message);
+    }
+    keys
 }
 
 fn one(

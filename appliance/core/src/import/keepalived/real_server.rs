@@ -97,7 +97,8 @@ pub(super) fn server(
         machine,
     };
     let mut notes = Vec::new();
-    server.check = checker::check(&real.checkers, &real.inherited, &target, &mut notes, remarks);
+    (server.check, server.others) =
+        checker::checks(&real.checkers, &real.inherited, &target, &mut notes, remarks);
     server.notes.extend(notes);
     (server, real.method)
 }
