@@ -213,6 +213,50 @@ pub fn checks_ask_over_http_and_tls() -> Told {
     Ok(())
 }
 
+/// A port that is open and a page on another port: a server is up while both are as they should be, and the one that is not is named.
+pub fn several_checks_of_one_server() -> Told {
+    const ONE: &str = "172.16.0.11:8080";
+    const TWO: &str = "172.16.0.12:8080";
+    let check = |keys: &str| format!("[[virtual_server.check]]\n{keys}{QUICK}");
+    let checks = [
+        check("type = \"tcp\"\n"),
+        check("type = \"http\"\nport = 8081\npath = \"/healthz\"\n"),
+    ];
+    let single = service("web", 8080, "", &[ONE, TWO]);
+    let config = with_services(&single.replace("[virtual_server.check]\n", &checks.concat()));
+    let mut scene = Scene::dark(Setting::new(Start::Kernel, config))?;
+    let _one = Nginx::start("worker01", "web1", 8080, Answer::Text("one"))?;
+    let two = Nginx::start("worker02", "web2", 8080, Answer::Text("two"))?;
+    let page = Nginx::start("worker01", "page1", 8081, Answer::Health("one"))?;
+    let _page = Nginx::start("worker02", "page2", 8081, Answer::Health("two"))?;
+    scene.power_on()?;
+    wait_for(&mut scene, &[(ONE, "up"), (TWO, "up")])?;
+    let probed = scene.vm().command(&format!("probe web {ONE}"))?;
+    assert!(
+        probed.contains("SYN-ACK") && probed.contains("HTTP/1.1 200 OK"),
+        "{probed}"
+    );
+
+    page.be_well(false)?;
+    let services = wait_for(&mut scene, &[(ONE, "down"), (TWO, "up")])?;
+    assert_eq!(reason(&services, ONE), "status 503 instead of 200-299");
+    let shown = scene.vm().command("services web")?;
+    let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    for expected in ["http :8081 down", "1 of 2 checks pass"] {
+        assert!(words.contains(expected), "`{expected}` in {shown}");
+    }
+    assert_eq!(answers("http://192.168.0.1:8080/", 6)?, ["200 two"]);
+    page.be_well(true)?;
+    wait_for(&mut scene, &[(ONE, "up")])?;
+    assert_eq!(answers("http://192.168.0.1:8080/", 6)?, ["200 one", "200 two"]);
+
+    drop(two);
+    let services = wait_for(&mut scene, &[(ONE, "up"), (TWO, "down")])?;
+    assert!(reason(&services, TWO).contains("refused"), "{services:#}");
+    assert_eq!(answers("http://192.168.0.1:8080/", 6)?, ["200 one"]);
+    Ok(())
+}
+
 /// A service whose pods are unevenly spread: three on one worker, one on the other, and then none there.
 pub fn endpoints_are_weights() -> Told {
     let service = service(

@@ -160,6 +160,11 @@ fn main() -> ExitCode {
             checks::checks_ask_over_http_and_tls,
         ),
         Story::new("checks_of_every_kind", 300, kinds::checks_of_every_kind),
+        Story::new(
+            "several_checks_of_one_server",
+            120,
+            checks::several_checks_of_one_server,
+        ),
         Story::new("endpoints_are_weights", 180, checks::endpoints_are_weights),
         Story::new("udp_is_balanced", 150, protocols::udp_is_balanced),
         Story::new(
