@@ -93,7 +93,7 @@ pub fn write(image: &Path, name: &str, bytes: &[u8]) -> Result<(), ConfigVolumeE
     }
     copy.check()?;
     let changed = File::open(&copy.path).at("open", &copy.path)?;
-    file::copy_changes(&changed, 0, &disk, CONFIG.start, CONFIG.size).at("write", image)?;
+    file::copy_changes(&changed, 0, &disk, CONFIG.start, copy.size).at("write", image)?;
     disk.sync_all().at("write", image)?;
     Ok(())
 }
@@ -116,20 +116,23 @@ struct Copy<'a> {
     image: &'a Path,
     directory: TempDir,
     path: PathBuf,
+    /// Of the partition (bytes).
+    size: u64,
 }
 
 impl<'a> Copy<'a> {
     fn of(disk: &File, image: &'a Path) -> Result<Copy<'a>, ConfigVolumeError> {
         let mut disk = disk.try_clone().at("open", image)?;
-        disk::expect_partition(&mut disk, image, &CONFIG)?;
+        let size = disk::expect_partition(&mut disk, image, &CONFIG)?;
         let directory = tempfile::tempdir().at("create a directory in", &std::env::temp_dir())?;
         let path = directory.path().join("config.ext4");
-        let target = file::create_sparse(&path, CONFIG.size)?;
-        file::copy_changes(&disk, CONFIG.start, &target, 0, CONFIG.size).at("read", image)?;
+        let target = file::create_sparse(&path, size)?;
+        file::copy_changes(&disk, CONFIG.start, &target, 0, size).at("read", image)?;
         let copy = Copy {
             image,
             directory,
             path,
+            size,
         };
         // 1: faults were corrected.
         let checked = Tool::new("e2fsck")

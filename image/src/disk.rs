@@ -51,8 +51,9 @@ pub fn write_tables(disk: &mut File) -> Result<(), DiskError> {
     GPT::write_protective_mbr_into(disk, SECTOR).map_err(DiskError::Write)
 }
 
-/// Refuses a file in which `partition` is not where the layout has it, so that nothing is ever written to a foreign disk.
-pub fn expect_partition(disk: &mut File, path: &Path, partition: &Partition) -> Result<(), DiskError> {
+/// The size in bytes of `partition`. Refuses a file in which it is not where the layout has it, so that nothing is ever written to a foreign
+/// disk. The last one may have been made larger or smaller.
+pub fn expect_partition(disk: &mut File, path: &Path, partition: &Partition) -> Result<u64, DiskError> {
     let gpt = GPT::find_from(disk).map_err(|source| DiskError::NoTable {
         path: path.to_owned(),
         source,
@@ -61,20 +62,21 @@ pub fn expect_partition(disk: &mut File, path: &Path, partition: &Partition) -> 
         .iter()
         .find(|(number, _)| *number == partition.number)
         .map(|(_, entry)| entry);
-    let ours = entry.is_some_and(|entry| {
-        entry.unique_partition_guid == partition.uuid.to_bytes_le()
+    let is_last = PARTITIONS.last() == Some(partition);
+    let ours = entry.filter(|entry| {
+        gpt.sector_size == SECTOR
+            && entry.unique_partition_guid == partition.uuid.to_bytes_le()
             && entry.partition_name.as_str() == partition.label
             && entry.starting_lba == partition.first_lba()
-            && entry.ending_lba == partition.last_lba()
+            && (is_last || entry.ending_lba == partition.last_lba())
     });
-    if gpt.sector_size == SECTOR && ours {
-        return Ok(());
-    }
-    Err(DiskError::NotOurs {
-        path: path.to_owned(),
-        number: partition.number,
-        label: partition.label,
-    })
+    let size = ours.and_then(|entry| entry.size().ok());
+    size.map(|sectors| sectors * SECTOR)
+        .ok_or_else(|| DiskError::NotOurs {
+            path: path.to_owned(),
+            number: partition.number,
+            label: partition.label,
+        })
 }
 
 /// Opens an image, for reading alone or for writing too.
@@ -102,7 +104,7 @@ pub fn open(path: &Path, write: bool) -> Result<File, FileError> {
 mod tests {
     use super::*;
     use crate::file::create_sparse;
-    use crate::layout::{CONFIG, DISK_SIZE};
+    use crate::layout::{CONFIG, DISK_SIZE, SLOT_A};
     use crate::tool::Tool;
 
     #[test]
@@ -148,6 +150,15 @@ mod tests {
             .to_string();
         assert!(error.contains("partition 6 is not \"config\""), "{error}");
         write_tables(&mut disk).unwrap();
-        expect_partition(&mut disk, &path, &CONFIG).unwrap();
+        assert_eq!(expect_partition(&mut disk, &path, &CONFIG).unwrap(), CONFIG.size);
+        // What somebody has done to the last partition is his; the others are as they were made.
+        let mut resize = |partition: &Partition| {
+            let mut gpt = GPT::find_from(&mut disk).unwrap();
+            gpt[partition.number].ending_lba = partition.last_lba() - 7;
+            gpt.write_into(&mut disk).unwrap();
+            expect_partition(&mut disk, &path, partition)
+        };
+        assert_eq!(resize(&CONFIG).unwrap(), CONFIG.size - 7 * SECTOR);
+        assert!(resize(&SLOT_A).is_err());
     }
 }

@@ -349,7 +349,7 @@ impl Engine {
 fn no_room(free: u64) -> Option<String> {
     (free < SCARCE_BYTES).then(|| {
         format!(
-            "{VOLUME_FULL}: {} kB are left, and the next change may not be saved; delete files from it on another machine",
+            "{VOLUME_FULL}: {} kB are left, and the next change may not be saved; remove files from it (`config files` lists them)",
             free / 1000
         )
     })

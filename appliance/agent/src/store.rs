@@ -36,7 +36,9 @@ pub struct Store {
 
 #[derive(Debug, Error)]
 pub enum StoreError {
-    #[error("cannot write {path}: the config volume is full; delete files from it on another machine")]
+    #[error(
+        "cannot write {path}: the config volume is full; remove files from it (`config files` lists them)"
+    )]
     Full { path: PathBuf },
     #[error("cannot write {path}: the config volume is read-only")]
     ReadOnly { path: PathBuf },

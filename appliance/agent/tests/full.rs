@@ -113,7 +113,7 @@ fn a_full_volume_refuses_a_text_and_loses_nothing() {
         assert!(!report.applied && report.check.ok, "{report:?}");
         let fault = report.persist_fault.unwrap();
         assert!(
-            fault.ends_with("the config volume is full; delete files from it on another machine"),
+            fault.ends_with("the config volume is full; remove files from it (`config files` lists them)"),
             "{fault}"
         );
         match put(&appliance, 2, Some(60_000)) {

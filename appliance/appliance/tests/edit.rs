@@ -187,7 +187,7 @@ fn what_somebody_else_has_changed_is_noticed() {
 #[test]
 fn a_text_that_the_disk_does_not_take_is_told_and_stays() {
     let (why, folded) = (
-        "the config volume is full; delete files from it",
+        "the config volume is full; remove files from it",
         "config volume is full",
     );
     let agent = FakeAgent::start(move |request| {

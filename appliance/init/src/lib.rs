@@ -9,6 +9,7 @@ mod button;
 mod clock;
 mod cmdline;
 mod fault_around;
+mod fold;
 mod kernel_log;
 pub mod kmsg;
 mod machine;

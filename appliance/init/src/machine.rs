@@ -13,10 +13,12 @@ use crate::Grow;
 use crate::boot_menu::Menu;
 use crate::button::Button;
 use crate::cmdline::Cmdline;
+use crate::fold::fold;
 use crate::password::{self, Gate};
 use crate::program::Program;
 use crate::pulse::Pulse;
 use crate::refused;
+use crate::rescue;
 use crate::seat::{self, Mode, Seat};
 use crate::watchdog::Watchdog;
 
@@ -25,8 +27,6 @@ const GIVEN_UP: Duration = Duration::from_secs(60);
 const UNKILLABLE: &str = "the agent hangs in the kernel and cannot be killed";
 /// The agent leaves it when its configuration is in force.
 pub const AGENT_READY: &str = "/run/lb/agent.ready";
-/// A VGA screen, less one: some terminals wrap in the last column.
-const SCREEN_COLUMNS: usize = 79;
 /// How soon a password is noticed that was set while a rescue prompt is open.
 const GLANCE: Duration = Duration::from_secs(30);
 /// What was on the screen is not for who comes by (ECMA-48: CUP, ED).
@@ -122,7 +122,7 @@ impl Machine {
 
     /// Something the operator must know: on the consoles, in the log and in the report.
     pub fn problem(&mut self, sentence: String) {
-        self.say(&fold(&format!("*** {sentence}"), SCREEN_COLUMNS));
+        self.say(&fold(&format!("*** {sentence}")));
         self.record_problem(sentence);
     }
 
@@ -364,32 +364,11 @@ fn show_rescue(seat: &mut Seat, reason: &str, stored: &Stored) {
     seat.rescue(reason, gate, now);
     if is_locked {
         // What failed is no secret; what can be typed is for those who know the password.
-        seat.say(&format!(
-            "\n*** This machine needs help: {reason}\n{}",
-            Gate::text(stored)
-        ));
+        seat.say(&format!("\n{}\n{}", rescue::headline(reason), Gate::text(stored)));
     } else {
-        seat.say(&crate::rescue::banner(reason));
-        seat.say(crate::rescue::PROMPT);
+        seat.say(&rescue::banner(reason));
+        seat.say(rescue::PROMPT);
     }
-}
-
-/// Breaks a line between words so that a screen does not break it inside one.
-fn fold(text: &str, columns: usize) -> String {
-    let (mut folded, mut column) = (String::new(), 0);
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if column > 0 && column + 1 + length > columns {
-            folded += "\n    ";
-            column = 4;
-        } else if column > 0 {
-            folded.push(' ');
-            column += 1;
-        }
-        folded += word;
-        column += length;
-    }
-    folded
 }
 
 /// Replaced whole: a reader sees the old report or the new one.
@@ -403,20 +382,6 @@ fn write_report(report: &InitReport) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_long_sentence_is_broken_between_words() {
-        let text = "*** the config volume is full: nothing new can be saved; delete files from it on another machine";
-        let folded = fold(text, SCREEN_COLUMNS);
-        assert!(
-            folded.lines().all(|line| line.chars().count() <= SCREEN_COLUMNS),
-            "{folded}"
-        );
-        assert_eq!(folded.lines().count(), 2);
-        assert_eq!(folded.replace("\n    ", " "), text);
-        assert_eq!(fold("short", 79), "short");
-        assert_eq!(fold(&"x".repeat(100), 79), "x".repeat(100));
-    }
 
     #[test]
     fn what_is_said_before_there_are_seats_is_kept_for_them() {

@@ -3,6 +3,8 @@
 
 use lb_core::control::StageReport;
 
+use crate::fold::fold;
+
 pub const PROMPT: &str = "rescue> ";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,30 +47,14 @@ poweroff   switch it off
 help       this list
 ";
 
-/// Of the terminal that nobody has asked for its size.
-const COLUMNS: usize = 79;
-
 /// What a seat shows when it falls into rescue.
 pub fn banner(reason: &str) -> String {
-    let reason = folded(&format!("*** This machine needs help: {reason}"));
-    format!("\n{reason}\n*** `help` lists what can be typed.\n")
+    format!("\n{}\n*** `help` lists what can be typed.\n", headline(reason))
 }
 
-/// Lines that are no wider than most terminals, broken at blanks. A word that is wider stays whole.
-pub fn folded(text: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().expect("there is always a line");
-        if line.is_empty() {
-            line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() <= COLUMNS {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines.join("\n")
+/// Its first lines, which are no secret.
+pub fn headline(reason: &str) -> String {
+    fold(&format!("*** This machine needs help: {reason}"))
 }
 
 pub fn unknown(word: &str) -> String {
@@ -136,16 +122,6 @@ mod tests {
             "the clock was wrong".to_owned(),
         ];
         assert_eq!(why("EIO", &problems), "EIO\nthe clock was wrong\n");
-    }
-
-    #[test]
-    fn a_long_reason_is_folded() {
-        let reason = "the console program ended 5 times at once: killed by SIGKILL";
-        let text = banner(reason);
-        assert!(text.lines().all(|line| line.len() <= COLUMNS), "{text}");
-        assert!(text.contains("at once: killed\nby SIGKILL\n"), "{text}");
-        assert_eq!(folded(""), "");
-        assert_eq!(folded(&"x".repeat(200)).lines().count(), 1);
     }
 
     #[test]

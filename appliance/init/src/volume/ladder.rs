@@ -95,7 +95,7 @@ fn footing(state: VolumeState, detail: String, problem: Option<String>) -> Footi
 
 fn full() -> Footing {
     let detail = VOLUME_FULL.to_owned();
-    let problem = format!("{detail}: nothing new can be saved; delete files from it on another machine");
+    let problem = format!("{detail}: nothing new can be saved; remove files from it (`config files` lists them)");
     footing(VolumeState::Persistent, detail, Some(problem))
 }
 

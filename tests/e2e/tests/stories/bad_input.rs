@@ -121,7 +121,7 @@ fn nothing_is_lost_without_room(scene: &mut Scene) -> Told {
         "Nothing was changed",
         "could not be saved",
         NO_ROOM,
-        "delete files from it on another machine",
+        "remove files from it (`config files` lists them)",
     ] {
         assert!(said.contains(words), "{said}");
     }

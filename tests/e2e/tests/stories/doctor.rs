@@ -81,7 +81,18 @@ fn somebody_else_has_the_address(scene: &mut Scene) -> Told {
     for (service, address, length) in [("nginx", V4, 24), ("six", V6, 64)] {
         let with_length = format!("{address}/{length}");
         let change = |verb| run(&["ip", "-n", "host02", "addr", verb, &with_length, "dev", "eth0"]);
-        change("add")?;
+        // It does not ask first, which is how an address comes to be on a wire twice.
+        run(&[
+            "ip",
+            "-n",
+            "host02",
+            "addr",
+            "add",
+            &with_length,
+            "dev",
+            "eth0",
+            "nodad",
+        ])?;
         let found = finds(
             scene,
             service,

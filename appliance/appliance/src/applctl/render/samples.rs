@@ -469,7 +469,7 @@ pub fn apply_in_part() -> ApplyReport {
         failed: vec!["add real 172.16.0.11:30080 weight 1 to 192.168.0.1:30080/tcp: ENOMEM".into()],
         persisted: false,
         persist_fault: Some(
-            "cannot write /config/lb.toml: the config volume is full; delete files from it on another machine".into(),
+            "cannot write /config/lb.toml: the config volume is full; remove files from it (`config files` lists them)".into(),
         ),
         ..apply()
     }
