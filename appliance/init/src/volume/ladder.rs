@@ -95,7 +95,8 @@ fn footing(state: VolumeState, detail: String, problem: Option<String>) -> Footi
 
 fn full() -> Footing {
     let detail = VOLUME_FULL.to_owned();
-    let problem = format!("{detail}: nothing new can be saved; remove files from it (`config files` lists them)");
+    let problem =
+        format!("{detail}: nothing new can be saved; remove files from it (`config files` lists them)");
     footing(VolumeState::Persistent, detail, Some(problem))
 }
 
