@@ -173,16 +173,41 @@ impl Checks {
     }
 
     fn decide(&self, service: &VirtualServer, now: Instant) -> Decision {
+        self.decide_with(service, |real| self.is_drained(service, real), now)
+    }
+
+    /// Whose turn it would be if these servers were set aside as well.
+    pub fn mode_without(
+        &self,
+        service: &VirtualServer,
+        without: impl Fn(&RealServer) -> bool,
+        now: Instant,
+    ) -> Mode {
+        let drained = |real: &RealServer| without(real) || self.is_drained(service, real);
+        self.decide_with(service, drained, now).memory.mode
+    }
+
+    fn decide_with(
+        &self,
+        service: &VirtualServer,
+        drained: impl Fn(&RealServer) -> bool,
+        now: Instant,
+    ) -> Decision {
         let pool = self.pools.get(&service.key);
         let nothing = Memory::default();
         let memory = pool.map_or(&nothing, |pool| &pool.memory);
-        let member = |real: &RealServer| self.member(service, real, pool);
+        let member = |real: &RealServer| self.member(service, real, pool, drained(real));
         pool::decide(service, member, memory, now)
     }
 
-    fn member(&self, service: &VirtualServer, real: &RealServer, pool: Option<&Pool>) -> Member {
+    fn member(
+        &self,
+        service: &VirtualServer,
+        real: &RealServer,
+        pool: Option<&Pool>,
+        drained: bool,
+    ) -> Member {
         let speaker = pool.and_then(|pool| pool.servers.get(&real.address));
-        let drained = self.is_drained(service, real);
         let (standing, share) = match speaker {
             // It is not configured yet.
             None => (Standing::Unproven { known: false }, Share::WHOLE),
@@ -240,7 +265,7 @@ impl Checks {
     pub fn record(&mut self, id: TargetId, result: &CheckResult, links: &Links) -> Option<Recorded> {
         let waits = self.waits_for_others(id, result);
         let frozen = waits || self.is_our_fault(id, result, links);
-        let stood = self.targets.at(id)?.machine.standing();
+        let stood = self.stood(id);
         let mut recorded = self.targets.change(id, |target| {
             let machine = &mut target.machine;
             let (before, told) = (machine.word(), machine.told());
@@ -256,7 +281,7 @@ impl Checks {
                 turned: Vec::new(),
             }
         })?;
-        if recorded.transition.is_some() {
+        if let Some(stood) = stood.filter(|_| recorded.transition.is_some()) {
             recorded.turned = self.turned(id, stood, result.ended);
         }
         Some(recorded)

@@ -18,7 +18,7 @@ use crate::report;
 use crate::store::Store;
 
 /// Beside lb.toml.
-pub const DRAINS_FILE: &str = "drains.toml";
+pub use lb_core::files::DRAINS as DRAINS_FILE;
 /// What of it could not be understood is kept under this name.
 const BAD_FILE: &str = "drains.toml.bad";
 /// Before that a pace says nothing.
@@ -194,21 +194,19 @@ impl Engine {
         }
     }
 
-    /// The services that would have no server left that is up, tried out on a copy.
+    /// The services that would have no server left that is up.
     pub fn drain_costs(&self, server: &str, service: Option<String>) -> Response {
         let target = match self.drain_target(server, service) {
             Ok(target) => target,
             Err(message) => return Response::Error { message },
         };
-        let mut checks = self.checks.clone();
-        checks.drains.add(target.clone(), unix_now());
         let now = Instant::now();
         let mut services: Vec<&VirtualServer> = self.targeted(&target).map(|(service, _)| service).collect();
         services.dedup_by_key(|service| service.key);
         let emptied = services.into_iter().filter(|service| {
-            checks.settle(service, now);
-            let now_empty = checks.mode(&service.key) == Mode::Empty;
-            now_empty && self.checks.mode(&service.key) != Mode::Empty
+            let covered = |real: &RealServer| target.covers(&service.name, real.address);
+            let mode = self.checks.mode_without(service, covered, now);
+            mode == Mode::Empty && self.checks.mode(&service.key) != Mode::Empty
         });
         let warnings = emptied.map(|service| {
             format!(

@@ -17,8 +17,8 @@ use crate::engine::Engine;
 /// That many are known at most, and told.
 const MOST: usize = 1_000;
 /// The file that is being written, and the one before it.
-pub const EVENTS_FILE: &str = "events.log";
-const OLDER_FILE: &str = "events.old.log";
+pub use lb_core::files::EVENTS as EVENTS_FILE;
+use lb_core::files::OLDER_EVENTS as OLDER_FILE;
 /// One file's size; there are two.
 const MOST_BYTES: u64 = 128 << 10;
 /// What has come together in so much time is written at once: flash wears by the write.

@@ -3,6 +3,7 @@
 
 use lb_core::console::password;
 use lb_core::export::{ASIDE, Export, Fault, JOURNAL, PENDING, read};
+use lb_core::files::DRAFT;
 use lb_core::reset;
 
 use crate::archive::Change;
@@ -16,9 +17,6 @@ mod back;
 pub use back::Back;
 
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// How the names of the drafts of `config edit` begin.
-const DRAFT: &str = "lb.draft.";
 
 /// All that it puts beside lb.toml, and lb.toml last.
 fn contents(export: &Export) -> impl Iterator<Item = (&str, &[u8])> {

@@ -9,16 +9,10 @@ use std::path::{Path, PathBuf};
 use lb_core::config::MAX_BYTES;
 use thiserror::Error;
 
-/// The file that the operator edits.
-pub const CONFIG_FILE: &str = "lb.toml";
-/// The last configuration that was applied without a fault.
-pub const APPLIED_FILE: &str = "lb.applied.toml";
-/// A configuration on trial: in force, and not to be used by a start.
-pub const PENDING_FILE: &str = "lb.pending.toml";
-/// The last one that was not confirmed.
-pub const RETURNED_FILE: &str = "lb.returned.toml";
-/// The annotated sample that a first boot leaves beside the missing lb.toml.
-pub const SAMPLE_FILE: &str = "lb.toml.sample";
+pub use lb_core::files::{
+    APPLIED as APPLIED_FILE, CONFIG as CONFIG_FILE, PENDING as PENDING_FILE, RETURNED as RETURNED_FILE,
+    SAMPLE as SAMPLE_FILE,
+};
 
 /// How the hidden names end of what waits to take a file's place, and of what was in it before.
 pub const STAGED: &str = ".new";

@@ -6,42 +6,11 @@ mod stage;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lb_core::control::*;
-use stage::{FakeAgent, SERIAL, Terminal, answer, encode};
+use stage::{FakeAgent, SERIAL, Terminal, card, encode, without_config};
 
 /// An agent of a machine with two cards and no configuration.
 fn bare(request: &Request) -> Vec<u8> {
-    encode(&match request {
-        Request::Interfaces => Response::Interfaces(InterfacesReport {
-            read_at_ms: 0,
-            interfaces: vec![card("eth1", "no-carrier"), card("eth0", "down")],
-        }),
-        Request::ConfigShow { .. } => Response::Error {
-            message: "there is no /config/lb.toml".to_owned(),
-        },
-        other => answer(other),
-    })
-}
-
-fn card(name: &str, state: &str) -> InterfaceReport {
-    InterfaceReport {
-        label: None,
-        link: Some(name.to_owned()),
-        mac: Some(format!("52:54:00:00:00:0{}", name.len())),
-        state: state.to_owned(),
-        mtu: Some(1500),
-        stack: StackReport::default(),
-        addresses: Vec::new(),
-        rx_bytes: 0,
-        rx_packets: 0,
-        rx_errors: 0,
-        rx_dropped: 0,
-        tx_bytes: 0,
-        tx_packets: 0,
-        tx_errors: 0,
-        tx_dropped: 0,
-        rates: None,
-        carrier_age: None,
-    }
+    without_config(request, &[("eth1", "no-carrier"), ("eth0", "down")])
 }
 
 /// A machine that is met for the first time. The cable of eth0 is put in after the agent was asked twice: for the list, and for the first question.

@@ -7,8 +7,8 @@ use std::fs;
 
 use lb_core::console::lock::IDLE;
 use lb_core::console::password::{FILE, Record};
-use lb_core::control::{InterfaceReport, InterfacesReport, Request, Response, StackReport};
-use stage::{FakeAgent, Kind, Terminal, answer, encode};
+use lb_core::control::Request;
+use stage::{FakeAgent, Kind, Terminal, without_config};
 
 /// Rows and columns, and those that lines may have: a terminal without a size is taken for one of 80.
 const SIZES: [((u16, u16), usize); 3] = [((0, 0), 80), ((10, 40), 40), ((60, 200), 200)];
@@ -22,38 +22,7 @@ fn kind(size: (u16, u16)) -> Kind {
 }
 
 fn two_cards(request: &Request) -> Vec<u8> {
-    encode(&match request {
-        Request::Interfaces => Response::Interfaces(InterfacesReport {
-            read_at_ms: 0,
-            interfaces: vec![card("eth0", "up"), card("eth1", "no-carrier")],
-        }),
-        Request::ConfigShow { .. } => Response::Error {
-            message: "there is no /config/lb.toml".to_owned(),
-        },
-        other => answer(other),
-    })
-}
-
-fn card(name: &str, state: &str) -> InterfaceReport {
-    InterfaceReport {
-        label: None,
-        link: Some(name.to_owned()),
-        mac: Some("52:54:00:00:00:01".to_owned()),
-        state: state.to_owned(),
-        mtu: Some(1500),
-        stack: StackReport::default(),
-        addresses: Vec::new(),
-        rx_bytes: 0,
-        rx_packets: 0,
-        rx_errors: 0,
-        rx_dropped: 0,
-        tx_bytes: 0,
-        tx_packets: 0,
-        tx_errors: 0,
-        tx_dropped: 0,
-        rates: None,
-        carrier_age: None,
-    }
+    without_config(request, &[("eth0", "up"), ("eth1", "no-carrier")])
 }
 
 /// Of what has come since `mark` bytes; what the line editor paints is its own.

@@ -4,6 +4,24 @@
 use crate::config::{self, Config};
 use crate::console::password;
 
+/// The file that the operator edits.
+pub const CONFIG: &str = "lb.toml";
+/// The last configuration that was applied without a fault.
+pub const APPLIED: &str = "lb.applied.toml";
+/// A configuration on trial: in force, and not to be used by a start.
+pub const PENDING: &str = "lb.pending.toml";
+/// The last one that was not confirmed.
+pub const RETURNED: &str = "lb.returned.toml";
+/// The annotated sample that a first boot leaves beside the missing lb.toml.
+pub const SAMPLE: &str = "lb.toml.sample";
+pub const DRAINS: &str = "drains.toml";
+pub const EVENTS: &str = "events.log";
+pub const OLDER_EVENTS: &str = "events.old.log";
+/// How the names of the texts begin that are being edited.
+pub const DRAFT: &str = "lb.draft.";
+/// ext4's own.
+pub const LOST_FOUND: &str = "lost+found";
+
 /// A file that the appliance writes by itself: what it is, and which command is for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Own {
@@ -18,28 +36,28 @@ const fn own(what: &'static str, remedy: &'static str) -> Option<Own> {
 /// `None`: somebody has put it there.
 pub fn own_file(name: &str) -> Option<Own> {
     match name {
-        "lb.toml" => own(
+        CONFIG => own(
             "the configuration",
             "`config edit` and `config put` change it, `factory-reset` removes everything",
         ),
-        "lb.applied.toml" => own(
+        APPLIED => own(
             "the last one applied without a fault",
             "a start uses it when lb.toml cannot be used; the next change replaces it",
         ),
-        "lb.pending.toml" => own(
+        PENDING => own(
             "the one on trial",
             "`config confirm` keeps it, `config abort` gives it up",
         ),
-        "lb.returned.toml" => own(
+        RETURNED => own(
             "the last one given up",
             "`config rollback returned` puts it back; the next one that is given up replaces it",
         ),
-        "lb.toml.sample" => own(
+        SAMPLE => own(
             "the annotated sample",
             "`config show sample` shows it; it costs little",
         ),
-        "drains.toml" => own("what is set aside", "`undrain` takes that back"),
-        "events.log" | "events.old.log" => own(
+        DRAINS => own("what is set aside", "`undrain` takes that back"),
+        EVENTS | OLDER_EVENTS => own(
             "what has happened",
             "`events` shows it; it never grows beyond its limit",
         ),
@@ -51,11 +69,11 @@ pub fn own_file(name: &str) -> Option<Own> {
             "the history",
             "`config history` lists it, and the oldest entries go by themselves",
         ),
-        _ if name.starts_with("lb.draft.") => own(
+        _ if name.starts_with(DRAFT) => own(
             "a draft of `config edit`",
             "`config edit` offers it, and throws it away when it is told to",
         ),
-        _ if name.starts_with('.') || name == "lost+found" => {
+        _ if name.starts_with('.') || name == LOST_FOUND => {
             own("the appliance's own", "it comes and goes by itself")
         }
         _ => None,

@@ -6,25 +6,22 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use lb_core::export::{ASIDE, JOURNAL};
+use lb_core::files;
 use lb_core::mirror;
 use lb_core::reset::{Extent, MARK, is_identity};
 
 use crate::refused::Refused;
 use crate::whole;
 
-/// The operator's file goes behind all others: until then the old machine is whole but for its fallbacks.
-const CONFIG_FILE: &str = "lb.toml";
 /// Files beside the history that a start reads.
 const USED_BY_A_START: [&str; 6] = [
-    CONFIG_FILE,
-    "lb.applied.toml",
-    "lb.pending.toml",
-    "drains.toml",
+    files::CONFIG,
+    files::APPLIED,
+    files::PENDING,
+    files::DRAINS,
     JOURNAL,
     ASIDE,
 ];
-/// ext4's own.
-const LOST_FOUND: &str = "lost+found";
 /// A PEM shows itself by then.
 const HEAD_BYTES: u64 = 64 << 10;
 
@@ -108,10 +105,11 @@ fn erase_mirror(bootctl: &Path) -> Result<(), Refused> {
 fn empty(volume: &Path, keep: bool) -> Result<(), Refused> {
     let list = || -> io::Result<Vec<_>> { fs::read_dir(volume)?.collect() };
     let mut entries = list().map_err(Refused::to("list the config volume"))?;
-    entries.sort_by_key(|entry| (entry.file_name() == CONFIG_FILE, entry.file_name()));
+    // The operator's file goes behind all others: until then the old machine is whole but for its fallbacks.
+    entries.sort_by_key(|entry| (entry.file_name() == files::CONFIG, entry.file_name()));
     for entry in entries {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name == MARK || name == LOST_FOUND {
+        if name == MARK || name == files::LOST_FOUND {
             continue;
         }
         let path = entry.path();
@@ -146,7 +144,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let volume = dir.path().join("config");
         fs::create_dir_all(volume.join("history")).unwrap();
-        fs::create_dir(volume.join(LOST_FOUND)).unwrap();
+        fs::create_dir(volume.join(files::LOST_FOUND)).unwrap();
         for name in [
             "lb.toml",
             "lb.applied.toml",
@@ -199,11 +197,15 @@ mod tests {
     #[test]
     fn everything_goes_or_all_but_the_identity() {
         for (mark, ordered, left) in [
-            (Some(Extent::All), None, &[LOST_FOUND][..]),
-            (Some(Extent::KeepIdentity), None, &["ca.pem", LOST_FOUND]),
-            (None, Some(Extent::All), &[LOST_FOUND]),
-            (None, Some(Extent::KeepIdentity), &["ca.pem", LOST_FOUND]),
-            (Some(Extent::KeepIdentity), Some(Extent::All), &[LOST_FOUND]),
+            (Some(Extent::All), None, &[files::LOST_FOUND][..]),
+            (Some(Extent::KeepIdentity), None, &["ca.pem", files::LOST_FOUND]),
+            (None, Some(Extent::All), &[files::LOST_FOUND]),
+            (None, Some(Extent::KeepIdentity), &["ca.pem", files::LOST_FOUND]),
+            (
+                Some(Extent::KeepIdentity),
+                Some(Extent::All),
+                &[files::LOST_FOUND],
+            ),
         ] {
             let dir = machine();
             if let Some(mark) = mark {
@@ -237,7 +239,7 @@ mod tests {
             "history",
             "lb.applied.toml",
             "lb.toml",
-            LOST_FOUND,
+            files::LOST_FOUND,
         ];
         assert_eq!(names(dir.path()), left);
     }
@@ -271,6 +273,6 @@ mod tests {
         // The next boot goes on.
         fs::remove_dir(dir.path().join("bootctl")).unwrap();
         assert!(reset(dir.path(), None).unwrap().is_ok());
-        assert_eq!(names(dir.path()), [LOST_FOUND]);
+        assert_eq!(names(dir.path()), [files::LOST_FOUND]);
     }
 }

@@ -143,15 +143,21 @@ impl Checks {
         match row {
             Row::Idle | Row::Refused => self.refused(parts, side, (WATCHED, amount), worker),
             Row::Tcp => self.many(parts, side, (CHECKED, amount), worker),
-            Row::Http => {
-                self.many(parts, side, (ASKED, amount), worker)?;
-                self.refused(parts, side, (WATCHED_HTTP, amount), worker)
-            }
-            Row::Https => {
-                self.many(parts, side, (ASKED_TLS, amount), worker)?;
-                self.refused(parts, side, (WATCHED_TLS, amount), worker)
-            }
+            Row::Http => self.asked(parts, side, (ASKED, WATCHED_HTTP, amount), worker),
+            Row::Https => self.asked(parts, side, (ASKED_TLS, WATCHED_TLS, amount), worker),
         }
+    }
+
+    /// All that is known of checks by TCP, of those that ask.
+    fn asked(
+        &mut self,
+        parts: &Parts,
+        side: Side,
+        (many, watched, amount): (Many, Many, Amount),
+        worker: &Worker,
+    ) -> Result<()> {
+        self.many(parts, side, (many, amount), worker)?;
+        self.refused(parts, side, (watched, amount), worker)
     }
 
     fn refused(

@@ -173,11 +173,14 @@ impl Checks {
             .look(targets.map(|target| target.machine.standing()), now);
     }
 
+    /// Before a result: how a target stands, where it may speak for a server with several checks.
+    pub(super) fn stood(&self, id: TargetId) -> Option<Standing> {
+        let target = self.targets.at(id).filter(|_| !self.several.is_empty());
+        target.map(|target| target.machine.standing())
+    }
+
     /// The servers with several checks for which this target speaks, as they stood before it did so, and as they stand.
     pub(super) fn turned(&mut self, id: TargetId, stood: Standing, now: Instant) -> Vec<Turned> {
-        if self.several.is_empty() {
-            return Vec::new();
-        }
         let users: Vec<ServerKey> = self
             .targets
             .at(id)

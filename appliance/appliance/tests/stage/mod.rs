@@ -708,3 +708,39 @@ fn files() -> FilesReport {
         ..FilesReport::default()
     }
 }
+
+/// What the agent of a machine says that has these cards, each in its state, and no configuration.
+pub fn without_config(request: &Request, cards: &[(&str, &str)]) -> Vec<u8> {
+    encode(&match request {
+        Request::Interfaces => Response::Interfaces(InterfacesReport {
+            read_at_ms: 0,
+            interfaces: cards.iter().map(|(name, state)| card(name, state)).collect(),
+        }),
+        Request::ConfigShow { .. } => Response::Error {
+            message: "there is no /config/lb.toml".to_owned(),
+        },
+        other => answer(other),
+    })
+}
+
+pub fn card(name: &str, state: &str) -> InterfaceReport {
+    InterfaceReport {
+        label: None,
+        link: Some(name.to_owned()),
+        mac: Some(format!("52:54:00:00:00:0{}", name.len())),
+        state: state.to_owned(),
+        mtu: Some(1500),
+        stack: StackReport::default(),
+        addresses: Vec::new(),
+        rx_bytes: 0,
+        rx_packets: 0,
+        rx_errors: 0,
+        rx_dropped: 0,
+        tx_bytes: 0,
+        tx_packets: 0,
+        tx_errors: 0,
+        tx_dropped: 0,
+        rates: None,
+        carrier_age: None,
+    }
+}

@@ -8,10 +8,10 @@ use std::time::SystemTime;
 
 use lb_agent::Store;
 use lb_core::config::fingerprint;
+use lb_core::files::DRAFT;
 
 use crate::applctl::execute::Context;
 
-const BEGIN: &str = "lb.draft.";
 const END: &str = ".toml";
 /// The first line, before the fingerprint of the lb.toml that the edit began with. It is a comment, so that `config check`
 /// reads the file as it is.
@@ -64,7 +64,7 @@ impl Drafts {
         // `console ttyS0`
         let terminal = who.rsplit(' ').next().unwrap_or(who);
         let word = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-        let name = format!("{BEGIN}{}{END}", terminal.chars().map(word).collect::<String>());
+        let name = format!("{DRAFT}{}{END}", terminal.chars().map(word).collect::<String>());
         Drafts { places, name }
     }
 
@@ -114,7 +114,7 @@ fn drafts(place: &Path) -> Vec<(SystemTime, PathBuf)> {
     let entries = fs::read_dir(place).into_iter().flatten().flatten();
     let ours = entries.filter(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();
-        name.starts_with(BEGIN) && name.ends_with(END)
+        name.starts_with(DRAFT) && name.ends_with(END)
     });
     ours.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
         .collect()
