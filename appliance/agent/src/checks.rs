@@ -302,19 +302,22 @@ impl Checks {
         self.targets.change(id, |target| target.machine.repeat(at));
     }
 
-    /// Servers that cannot be checked, in a sentence.
+    /// Servers that cannot be checked, in a sentence: each once, however many checks of it cannot be made.
     pub fn unchecked_problem(&self) -> Option<String> {
         let cannot = |target: &&Target| target.machine.word() == HealthWord::CannotCheck;
-        let mut unchecked = self.targets.all().filter(cannot);
-        let first = unchecked.next()?;
+        let unchecked = || self.targets.all().filter(cannot);
+        let first = unchecked().next()?;
         let why = match first.machine.last().map(|last| last.outcome) {
             Some(Outcome::CannotCheck(why)) => why,
             _ => "unknown".to_owned(),
         };
-        let server = first.server;
-        Some(match unchecked.count() {
-            0 => format!("server {server} cannot be checked: {why}"),
-            others => format!("server {server} and {others} more cannot be checked: {why}"),
+        let servers: BTreeSet<RealKey> = unchecked()
+            .flat_map(|target| target.users().iter().map(|user| user.server))
+            .collect();
+        let server = first.users().first()?.server;
+        Some(match servers.len() {
+            0 | 1 => format!("server {server} cannot be checked: {why}"),
+            all => format!("server {server} and {} more cannot be checked: {why}", all - 1),
         })
     }
 

@@ -280,3 +280,17 @@ fn machines_that_answer_one_of_their_checks_are_not_silent() {
     assert!(stage.checks.silence.is_frozen(0), "now nothing answers");
     assert!(stage.checks.is_up(&key(80, 1)));
 }
+
+#[test]
+fn a_server_none_of_whose_checks_can_be_made_is_told_once() {
+    let mut stage = Stage::of(&services(&[BOTH]), None);
+    assert_eq!(stage.checks.unchecked_problem(), None);
+    let cannot = Outcome::CannotCheck("no route".to_owned());
+    stage.ends("http", &cannot, 1);
+    stage.ends("tcp", &cannot, 1);
+    let alone = "server 10.1.0.1:80 cannot be checked: no route";
+    assert_eq!(stage.checks.unchecked_problem().as_deref(), Some(alone));
+    let mut stage = Stage::of(&services(&["\"icmp\"", BOTH]), None);
+    stage.ends("icmp", &cannot, 1);
+    assert_eq!(stage.checks.unchecked_problem().as_deref(), Some(alone));
+}

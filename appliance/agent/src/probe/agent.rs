@@ -53,6 +53,10 @@ fn judge(line: &[u8]) -> Result<Told, Outcome> {
             "up" | "ready" => told = told.or(Some(Told::Nothing)),
             "drain" | "maint" => told = Some(Told::Drain),
             "down" | "fail" | "failed" | "stopped" => down = Some(word.to_ascii_lowercase()),
+            // HAProxy would send no more connections than that; `max_connections` of the file is what counts here.
+            other if other.strip_prefix("maxconn:").is_some_and(is_number) => {
+                told = told.or(Some(Told::Nothing))
+            }
             other => {
                 let percent = other.strip_suffix('%').and_then(percent);
                 let percent = percent.ok_or_else(|| senseless(line))?;
@@ -77,10 +81,13 @@ fn judge(line: &[u8]) -> Result<Told, Outcome> {
     }
 }
 
+fn is_number(digits: &str) -> bool {
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// More than the whole weight is taken for the whole.
 fn percent(digits: &str) -> Option<u8> {
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let number: u32 = digits.parse().ok().filter(|_| plain)?;
+    let number: u32 = digits.parse().ok().filter(|_| is_number(digits))?;
     u8::try_from(number.min(100)).ok()
 }
 
@@ -109,6 +116,9 @@ mod tests {
             ("drain", Told::Drain),
             ("maint 50%", Told::Drain),
             ("50% drain # a disk is changed", Told::Drain),
+            ("75% maxconn:30", Told::Percent(75)),
+            ("maxconn:30", Told::Nothing),
+            ("maxconn:30 drain", Told::Drain),
         ] {
             assert_eq!(judge(line.as_bytes()), Ok(told), "{line}");
         }
@@ -123,6 +133,10 @@ mod tests {
             ("", "its agent says nothing"),
             (" \r", "its agent's answer makes no sense: \" \\r\""),
             ("75", "its agent's answer makes no sense: \"75\""),
+            (
+                "up maxconn:",
+                "its agent's answer makes no sense: \"up maxconn:\"",
+            ),
             ("up -5%", "its agent's answer makes no sense: \"up -5%\""),
             (
                 "HTTP/1.1 400 Bad Request\r",
