@@ -95,12 +95,12 @@ fn judge(program: &str, extension: &str, least: usize) {
 }
 
 #[test]
-fn keepalived() {
+fn configurations_of_keepalived_become_what_is_beside_them() {
     judge("keepalived", "conf", 40);
 }
 
 #[test]
-fn haproxy() {
+fn configurations_of_haproxy_become_what_is_beside_them() {
     judge("haproxy", "cfg", 27);
 }
 

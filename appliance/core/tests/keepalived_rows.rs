@@ -1,4 +1,4 @@
-//! docs/keepalived.md names a test for each of its rows: each of them exists, once at least, as a test.
+//! docs/keepalived.md names a test for each of its rows: each of them exists, once at least, as a test or as a story.
 
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 
@@ -7,6 +7,18 @@ use std::fs;
 use std::path::Path;
 
 const ROWS: &str = include_str!("../../../docs/keepalived.md");
+
+/// The stories that are told to a virtual machine: `Story::new("NAME", ...)`.
+fn stories(found: &mut BTreeSet<String>) {
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/e2e/tests/stories/main.rs");
+    let text = fs::read_to_string(list).unwrap();
+    let behind = text.split("Story::new(").skip(1);
+    found.extend(
+        behind
+            .filter_map(|rest| rest.split('"').nth(1))
+            .map(str::to_owned),
+    );
+}
 
 /// The functions below a directory that are tests.
 fn tests(directory: &Path, found: &mut BTreeSet<String>) {
@@ -29,6 +41,7 @@ fn every_row_has_a_test_that_exists() {
     let appliance = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut known = BTreeSet::new();
     tests(appliance, &mut known);
+    stories(&mut known);
     let mut rows = 0;
     for line in ROWS
         .lines()
@@ -47,5 +60,5 @@ fn every_row_has_a_test_that_exists() {
             assert!(known.contains(name), "there is no test {name}: {line}");
         }
     }
-    assert!(rows >= 35, "only {rows} tests are named");
+    assert!(rows >= 50, "only {rows} tests are named");
 }

@@ -434,6 +434,25 @@ fn a_server_that_is_in_the_kernel_at_weight_0_stays_there_until_its_first_check(
     assert_eq!(machine.due(), Some(now));
 }
 
+/// How long a server that dies just after a check has passed stays in its pool. Each check that fails takes so long.
+fn noticed_after(params: &CheckParams, outcome: &Outcome, takes: Duration) -> Duration {
+    let mut clock = Clock::new();
+    let check = |clock: &mut Clock, outcome: &Outcome, takes| {
+        clock.now = clock.machine.due().unwrap() + takes;
+        clock.machine.started();
+        clock
+            .machine
+            .record(&clock.result(outcome.clone()), params, false);
+    };
+    check(&mut clock, &pass(), Duration::ZERO);
+    let died = clock.now;
+    assert!(clock.in_pool());
+    while clock.in_pool() {
+        check(&mut clock, outcome, takes);
+    }
+    clock.now - died
+}
+
 /// C4: worst case `interval + timeout + retries * (retry_interval + timeout)` for silence, and without the timeouts for a port
 /// that refuses; here from start to start, so that the first timeout is within the interval's end.
 #[test]
@@ -445,22 +464,27 @@ fn detection_takes_no_longer_than_the_guide_says() {
         ),
         (Outcome::Refused("connection refused".to_owned()), Duration::ZERO),
     ] {
-        let mut clock = Clock::new();
-        clock.up();
-        // It dies just after a check has passed.
-        let died = clock.now;
-        while clock.in_pool() {
-            clock.now = clock.machine.due().unwrap() + takes;
-            clock.machine.started();
-            clock
-                .machine
-                .record(&clock.result(outcome.clone()), &params(), false);
-        }
+        let noticed = noticed_after(&params(), &outcome, takes);
         let attempts = params().retries + 1;
         let worst = params().interval + attempts * takes + params().retries * params().retry_interval;
-        assert!(clock.now - died <= worst, "{:?} of {worst:?}", clock.now - died);
-        assert!(clock.now - died > params().retries * params().retry_interval);
+        assert!(noticed <= worst, "{noticed:?} of {worst:?}");
+        assert!(noticed > params().retries * params().retry_interval);
     }
+}
+
+/// The guide asks for a `--shutdown-delay-duration` of 15 s, in which an apiserver that ends says so and serves on.
+#[test]
+fn an_apiserver_that_ends_is_out_of_its_pool_before_it_is_gone() {
+    let text = "[[interface]]\nname = \"eth0\"\naddresses = [\"10.0.0.1/24\"]\n\
+                [[virtual_server]]\nname = \"api\"\nlisten = \"10.0.0.1:6443\"\ncheck = \"kube-apiserver\"\n\
+                [[virtual_server.real_server]]\naddress = \"10.0.0.2:6443\"\n";
+    let config = crate::config::parse(text).unwrap();
+    let params = config.virtual_servers[0].real_servers[0].checks.all()[0].as_ref();
+    let says_so = noticed_after(params, &fail(), Duration::from_millis(50));
+    assert!(says_so <= Duration::from_secs(6), "{says_so:?}");
+    let silent = Outcome::Silent("no answer within 3s".to_owned());
+    let slow = noticed_after(params, &silent, params.timeout);
+    assert!(slow <= Duration::from_secs(14), "{slow:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::super::time;
-use super::good;
+use super::{faults, good};
 use crate::pool::{Panic, PoolRules, Quorum, Tier};
 
 /// Without a slow start, which wants light servers, and with a quorum that any servers can reach.
@@ -96,4 +96,13 @@ fn a_server_may_have_so_many_connections() {
         .map(|real| (real.limit.most, real.limit.resume))
         .collect();
     assert_eq!(limits, [(1000, 800), (10, 0)]);
+}
+
+/// keepalived makes it a case of its own, and has crashed of it.
+#[test]
+fn a_sorry_server_that_is_a_server_as_well_is_refused() {
+    let text = "[[interface]]\nname = \"eth0\"\naddresses = [\"10.0.0.1/24\"]\n\
+                [[virtual_server]]\nname = \"web\"\nlisten = \"10.0.0.1:80\"\nsorry_server = { address = \"10.0.0.2:80\" }\n\
+                [[virtual_server.real_server]]\naddress = \"10.0.0.2:80\"\n";
+    assert_eq!(faults(text), ["7:28 the server 10.0.0.2:80 is there twice"]);
 }

@@ -105,7 +105,7 @@ pub(super) fn checks(
             remarks.dropped(checker.place, message);
         } else if all.len() == CheckList::MOST {
             let message = format!(
-                "{}: a server has at most {} checks here",
+                "{}: a server has at most {} checks here; one \"agent\" on the server can answer for several",
                 checker.word(),
                 CheckList::MOST
             );
