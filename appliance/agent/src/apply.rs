@@ -328,6 +328,7 @@ impl Engine {
             failed: Vec::new(),
             persisted: fault.is_none(),
             persist_fault: fault,
+            mirrored: false,
             state,
             pending: None,
             number: None,
@@ -339,7 +340,7 @@ impl Engine {
         let volume = report::init_report(&self.places)?.config_volume;
         match volume.state {
             VolumeState::Memory | VolumeState::NotMounted => Some(format!(
-                "the configuration is in memory only and is lost at a reboot: {}",
+                "the files of /config are in memory only: {}",
                 volume.detail
             )),
             VolumeState::ReadOnly => Some(format!("the config volume is read-only: {}", volume.detail)),
@@ -389,6 +390,7 @@ pub fn refuse(check: CheckReport, persisted: bool, fault: Option<String>, reply:
         failed: Vec::new(),
         persisted,
         persist_fault: fault,
+        mirrored: false,
         state: ChangeState::Applied,
         pending: None,
         number: None,

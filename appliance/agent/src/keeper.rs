@@ -99,11 +99,15 @@ fn keep_all(
             Order::Keep(mut waiters) => {
                 if let Some(staged) = staged.take() {
                     // What could not be laid down must not be taken for what lies there.
-                    let archived = staged.and_then(|change| keep(store, mirror, &change));
+                    let kept = match staged {
+                        Ok(change) => keep(store, mirror, &change),
+                        Err(error) => Kept::nowhere(error),
+                    };
                     for waiter in &mut waiters {
-                        waiter.report.number = archived.as_ref().ok().copied();
+                        waiter.report.number = kept.archived.as_ref().ok().copied();
+                        waiter.report.mirrored = kept.mirrored;
                     }
-                    told(archived);
+                    told(kept.archived);
                 }
                 answer(store, waiters);
             }
@@ -112,18 +116,46 @@ fn keep_all(
     }
 }
 
-/// The number that it has in the history then.
-fn keep(store: &Store, mirror: Option<&Path>, change: &Change) -> Result<u64, String> {
+/// Where a later boot can find it.
+struct Kept {
+    /// The number that it has in the history then.
+    archived: Result<u64, String>,
+    /// Outside the config volume.
+    mirrored: bool,
+}
+
+impl Kept {
+    fn nowhere(error: String) -> Kept {
+        Kept {
+            archived: Err(error),
+            mirrored: false,
+        }
+    }
+}
+
+fn keep(store: &Store, mirror: Option<&Path>, change: &Change) -> Kept {
     let committed = store.commit(APPLIED_FILE);
     if let Err(error) = &committed {
         not_up_to_date(error);
     }
-    if let Some(partition) = mirror
-        && let Err(error) = write_mirror(partition, store)
-    {
-        log::error!("the mirror of the configuration is not up to date: {error}");
+    let mirrored = mirror.is_some_and(|partition| {
+        let written = write_mirror(partition, store);
+        if let Err(error) = &written {
+            log::error!("the mirror of the configuration is not up to date: {error}");
+        }
+        written.is_ok()
+    });
+    match committed {
+        Ok(()) => Kept {
+            archived: archive(store, change),
+            mirrored,
+        },
+        // What was mirrored is the one before.
+        Err(error) => Kept::nowhere(report::chain(&error)),
     }
-    committed.map_err(|error| report::chain(&error))?;
+}
+
+fn archive(store: &Store, change: &Change) -> Result<u64, String> {
     let mut text =
         File::open(store.path(APPLIED_FILE)).map_err(|error| format!("{APPLIED_FILE}: {error}"))?;
     Archive::beside(store).record(&mut text, change)

@@ -16,6 +16,7 @@ use lb_core::ports::KernelError;
 use tokio::sync::oneshot;
 
 use crate::apply;
+use crate::carriers::Without;
 use crate::engine::Engine;
 use crate::kernel_thread::{Job, Outcomes, Purpose, Scope};
 use crate::short_way::ShortWay;
@@ -242,8 +243,8 @@ impl Engine {
         if self.observed.links != observed.links {
             self.forget_routes();
         }
-        self.carriers.seen(&observed.links, Instant::now());
-        self.links_seen(&observed);
+        self.links_seen(&observed, now);
+        self.carriers.seen(&observed.links, now);
         self.defence_seen(&observed);
         // Before any step for them leaves.
         if let Some(told) = self.own_mtus.see(&observed) {
@@ -346,7 +347,7 @@ impl Engine {
     }
 
     /// A link that has got its carrier back is announced, and what could not be checked is checked at once.
-    fn links_seen(&mut self, observed: &Observed) {
+    fn links_seen(&mut self, observed: &Observed, now: Instant) {
         let mut regained = false;
         let mut said = Vec::new();
         for (name, link) in &observed.links {
@@ -376,15 +377,18 @@ impl Engine {
                     said.push(format!("link {name} has a carrier"));
                 }
                 self.announce(steps);
-            } else if !link.carrier && link.admin_up && before.is_some_and(|b| b.carrier) {
-                said.push(format!("link {name} has lost its carrier"));
+            }
+            match self.carriers.without(link, now) {
+                Some(Without::Lost) => said.push(format!("link {name} has lost its carrier")),
+                Some(Without::Never) => said.push(format!("link {name} has no carrier")),
+                None => {}
             }
         }
         for text in said {
             self.tell(log::Level::Warn, &text);
         }
         if regained || observed.links != self.observed.links {
-            self.checks.retry_unchecked(Instant::now());
+            self.checks.retry_unchecked(now);
         }
     }
 

@@ -398,6 +398,7 @@ fn bad_news_from_the_agent_is_exit_code_1() {
             failed: vec![],
             persisted: false,
             persist_fault: Some("the config volume is read-only".into()),
+            mirrored: false,
             state: ChangeState::Applied,
             pending: None,
             number: None,

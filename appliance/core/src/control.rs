@@ -462,6 +462,9 @@ pub struct ApplyReport {
     /// Whether the configuration will be there after a power cut; the reason if not.
     pub persisted: bool,
     pub persist_fault: Option<String>,
+    /// Whether the copy outside of the config volume has it: a start uses that where it can read no configuration on the volume.
+    #[serde(default)]
+    pub mirrored: bool,
     #[serde(default)]
     pub state: ChangeState,
     /// While it is on trial.

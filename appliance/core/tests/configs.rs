@@ -7,14 +7,7 @@ use std::path::{Path, PathBuf};
 use lb_core::config::{self, Faults};
 
 fn files(kind: &str) -> Vec<PathBuf> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/configs")
-        .join(kind);
-    let entries = fs::read_dir(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|ext| ext == "toml"));
-    files.sort();
-    files
+    lb_configs::files(kind, "toml").expect("they can be listed")
 }
 
 /// What `applctl config check` would show.
@@ -70,16 +63,12 @@ fn bad_files_say_what_is_wrong() {
 
 #[test]
 fn no_expectation_is_left_over() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/configs/bad");
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|ext| ext == "expected") {
-            assert!(
-                path.with_extension("toml").exists(),
-                "{} has no .toml",
-                path.display()
-            );
-        }
+    for path in lb_configs::files("bad", "expected").unwrap() {
+        assert!(
+            path.with_extension("toml").exists(),
+            "{} has no .toml",
+            path.display()
+        );
     }
 }
 

@@ -35,21 +35,10 @@ fn faults(validator: &Validator, text: &str) -> Vec<String> {
         .collect()
 }
 
-fn files(directory: &str) -> Vec<(String, Vec<u8>)> {
-    let entries = fs::read_dir(root().join(directory)).expect("it is there");
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|ext| ext == "toml"));
-    files.sort();
-    let read = |path: PathBuf| {
-        (
-            path.file_stem()
-                .expect("it has a name")
-                .to_string_lossy()
-                .into_owned(),
-            fs::read(&path).expect("it was listed"),
-        )
-    };
-    files.into_iter().map(read).collect()
+fn files(kind: &str) -> Vec<(String, Vec<u8>)> {
+    let paths = lb_configs::files(kind, "toml").expect("they can be listed");
+    let read = |path: &PathBuf| (lb_configs::name(path), fs::read(path).expect("it was listed"));
+    paths.iter().map(read).collect()
 }
 
 #[test]
@@ -75,7 +64,7 @@ fn it_is_a_schema_of_draft_7() {
 fn good_files_fit() {
     let validator = validator();
     let mut count = 0;
-    for (name, bytes) in files("tests/configs/good") {
+    for (name, bytes) in files("good") {
         let text = String::from_utf8(bytes).unwrap();
         assert_eq!(faults(&validator, &text), Vec::<String>::new(), "{name}");
         count += 1;
@@ -185,7 +174,7 @@ const UNSEEN: [(&str, &[&str]); 5] = [
 fn bad_files_do_not_fit_but_for_what_no_schema_sees() {
     let validator = validator();
     let (mut no_toml, mut seen, mut unseen) = (0, 0, BTreeSet::new());
-    for (name, bytes) in files("tests/configs/bad") {
+    for (name, bytes) in files("bad") {
         match document(&String::from_utf8_lossy(&bytes)) {
             None => no_toml += 1,
             Some(document) if validator.is_valid(&document) => drop(unseen.insert(name)),

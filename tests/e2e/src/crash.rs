@@ -6,7 +6,6 @@
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use lb_agent::{APPLIED_FILE, Archive, CONFIG_FILE, DRAINS_FILE, Places, Store};
@@ -15,9 +14,9 @@ use lb_core::control::ConfigSource;
 use lb_core::{mirror, reset};
 use lb_lab::command::output;
 
-use crate::write_log::{Disk, Entry};
+use crate::write_log::Disk;
 
-type Judged<T> = Result<T, Box<dyn Error + Send + Sync>>;
+pub type Judged<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// e2fsck's bits for "repaired", which is what a replay of the journal is.
 const REPLAYED: i32 = 1 | 2;
@@ -52,19 +51,6 @@ pub struct Step {
     pub state: State,
     /// What somebody has written to lb.toml, and a start may use until this is acknowledged. The copies never hold it.
     pub meanwhile: Option<String>,
-}
-
-/// Which steps a disk may show that has all of the log up to a flush, and some of what follows up to the next one: from the
-/// last that was acknowledged behind that flush's predecessors, to the last that was begun.
-pub fn allowed(steps: &[Step], entries: &[Entry], flushed: usize, next: usize) -> RangeInclusive<usize> {
-    let last_flush = |before: usize| {
-        let flush = entries[..before].iter().rposition(|entry| *entry == Entry::Flush);
-        flush.map_or(0, |place| place + 1)
-    };
-    let durable = |step: &Step| last_flush(step.acknowledged) <= flushed;
-    let required = steps.iter().rposition(durable).unwrap_or(0);
-    let begun = steps.iter().rposition(|step| step.begun <= next).unwrap_or(0);
-    required..=begun.max(required)
 }
 
 /// What a disk is worth to the next start.
@@ -303,75 +289,4 @@ fn write_sparse(path: &Path, bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// xorshift64: the choice of a run can be had again by its seed.
-#[derive(Debug)]
-pub struct Chance(u64);
-
-impl Chance {
-    pub fn new(seed: u64) -> Chance {
-        Chance(seed | 1)
-    }
-
-    pub fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit.max(1) as u64) as usize
-    }
-}
-
-/// Of these writes some arrive, some do not, and some arrive in part: a sector is whole or not at all.
-pub fn write_some(disk: &mut Disk, entries: &[Entry], chance: &mut Chance) -> io::Result<()> {
-    let one_that_fails = chance.below(2) == 0;
-    let chosen = chance.below(entries.len());
-    for (place, entry) in entries.iter().enumerate() {
-        let Entry::Write { at, bytes } = entry else {
-            continue;
-        };
-        let lot = match one_that_fails {
-            true if place == chosen => 1 + chance.below(2),
-            true => 0,
-            false => chance.below(3),
-        };
-        disk.write(*at, bytes, || match lot {
-            0 => true,
-            1 => false,
-            _ => chance.below(2) == 0,
-        })?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn step(name: &'static str, begun: usize, acknowledged: usize) -> Step {
-        Step {
-            name,
-            begun,
-            acknowledged,
-            state: State {
-                text: Some(String::new()),
-                drained: false,
-                identity: false,
-            },
-            meanwhile: None,
-        }
-    }
-
-    #[test]
-    fn what_was_acknowledged_is_required_from_the_flush_before_it() {
-        let write = Entry::Write {
-            at: 0,
-            bytes: Vec::new(),
-        };
-        let entries = [write.clone(), Entry::Flush, write.clone(), Entry::Flush, write];
-        let steps = [step("old", 0, 0), step("new", 2, 5)];
-        assert_eq!(allowed(&steps, &entries, 0, 1), 0..=0);
-        assert_eq!(allowed(&steps, &entries, 2, 3), 0..=1);
-        assert_eq!(allowed(&steps, &entries, 4, 5), 1..=1);
-    }
 }

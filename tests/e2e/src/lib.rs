@@ -5,6 +5,7 @@
 pub mod artifacts;
 pub mod config;
 pub mod crash;
+pub mod cuts;
 pub mod farm;
 pub mod health;
 pub mod hold;

@@ -35,6 +35,8 @@ pub enum Start {
     Kernel,
     /// By its kernel, with the saboteur inside.
     Sabotage,
+    /// The same, and no program brings anything to the disk: fsync and its like do nothing.
+    Unsynced,
     /// By its kernel, from a root that has no /proc.
     Maimed,
 }
@@ -107,7 +109,7 @@ impl Scene {
         let switch = setting.switched.then(|| switch(&lab, &setting)).transpose()?;
         let artifacts = Artifacts::locate();
         let original = match setting.start {
-            Start::Sabotage | Start::Maimed => &artifacts.sabotage_image,
+            Start::Sabotage | Start::Unsynced | Start::Maimed => &artifacts.sabotage_image,
             _ => &artifacts.image,
         };
         let disk = cage::scratch("disk")?.join("lb.img");
@@ -183,7 +185,7 @@ impl Scene {
         self.switch.as_ref().expect("the setting has a switch")
     }
 
-    /// Only where [`Start::Sabotage`] put one.
+    /// Only where [`Start::Sabotage`] or [`Start::Unsynced`] put one.
     pub fn saboteur(&mut self) -> Result<Saboteur> {
         self.vm().port(PORT).map(Saboteur::new)
     }
@@ -337,6 +339,8 @@ fn vm_options(setting: &Setting, artifacts: &Artifacts, disk: &Path) -> VmOption
         Start::Uefi => Boot::Uefi,
         Start::Kernel => by_kernel(Slot::A, "/sbin/init"),
         Start::Sabotage => by_kernel(Slot::A, "/usr/bin/saboteur"),
+        // The kernel hands a word that it does not know to its first process.
+        Start::Unsynced => by_kernel(Slot::A, "/usr/bin/saboteur without-sync"),
         Start::Maimed => by_kernel(Slot::B, "/sbin/init"),
     };
     let mut options = VmOptions::new("lb", boot, disk);
@@ -348,7 +352,7 @@ fn vm_options(setting: &Setting, artifacts: &Artifacts, disk: &Path) -> VmOption
             false => options.nic(&format!("tap{number}"), mac),
         };
     }
-    if setting.start == Start::Sabotage {
+    if matches!(setting.start, Start::Sabotage | Start::Unsynced) {
         options.ports = vec![PORT.into()];
     }
     options

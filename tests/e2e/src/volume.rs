@@ -125,7 +125,24 @@ pub fn resize_partition(image: &Path, size: u64) -> Result<()> {
     }
     let number = CONFIG.number.to_string();
     let sectors = format!(",{}\n", size / SECTOR);
-    let done = output(&["sfdisk", "--quiet", "--partno", &number, &disk], &sectors)?;
+    sfdisk(&["--partno", &number, &disk], &sectors)
+}
+
+/// The partition is no longer in the table; the table as it was, for [`put_table`].
+pub fn remove_partition(image: &Path) -> Result<String> {
+    let (disk, number) = (image.to_string_lossy(), CONFIG.number.to_string());
+    let table = run(&["sfdisk", "--dump", &disk])?;
+    run(&["sfdisk", "--quiet", "--delete", &disk, &number])?;
+    Ok(table)
+}
+
+/// What the partitions hold stays as it is.
+pub fn put_table(image: &Path, table: &str) -> Result<()> {
+    sfdisk(&["--wipe", "never", &image.to_string_lossy()], table)
+}
+
+fn sfdisk(words: &[&str], input: &str) -> Result<()> {
+    let done = output(&[&["sfdisk", "--quiet"], words].concat(), input)?;
     match done.status.success() {
         true => Ok(()),
         false => Err(LabError::Unexpected(format!(
@@ -133,12 +150,6 @@ pub fn resize_partition(image: &Path, size: u64) -> Result<()> {
             done.stdout, done.stderr
         ))),
     }
-}
-
-/// The partition is no longer in the table.
-pub fn remove_partition(image: &Path) -> Result<()> {
-    let number = CONFIG.number.to_string();
-    run(&["sfdisk", "--quiet", "--delete", &image.to_string_lossy(), &number]).map(drop)
 }
 
 /// Zeros in the place of the copy outside of the volume, and of all that is beside it.

@@ -138,6 +138,7 @@ pub fn refused(check: CheckReport) -> ApplyReport {
         failed: Vec::new(),
         persisted: false,
         persist_fault: None,
+        mirrored: false,
         state: ChangeState::Applied,
         pending: None,
         number: None,

@@ -172,6 +172,7 @@ pub fn answer(request: &Request) -> Response {
             failed: vec![],
             persisted: true,
             persist_fault: None,
+            mirrored: false,
             state: ChangeState::Applied,
             pending: None,
             number: None,

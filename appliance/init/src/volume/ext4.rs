@@ -113,6 +113,16 @@ impl Ground for Ext4Ground {
             }
         }
     }
+
+    fn takes_mirror(&mut self) -> bool {
+        let Some(bootctl) = &self.bootctl else {
+            return false;
+        };
+        // A protected device is not opened for writing.
+        let device = File::options().read(true).write(true).open(bootctl);
+        let slots = device.map(|mut device| mirror::find_slots(&mut device));
+        slots.is_ok_and(|slots| slots.is_ok_and(|slots| !slots.0.contains(&None)))
+    }
 }
 
 impl Ext4Ground {

@@ -56,6 +56,8 @@ pub trait Ground {
     fn write_files(&mut self, files: &Files) -> Result<(), String>;
     /// The newest configuration outside the volume.
     fn mirror(&mut self) -> Option<Vec<u8>>;
+    /// Whether there is room for the next one.
+    fn takes_mirror(&mut self) -> bool;
 }
 
 /// Where the ladder ended.
@@ -158,6 +160,8 @@ fn make_anew(ground: &mut dyn Ground, damage: &str, rescued: Files) -> Footing {
 }
 
 fn in_memory(ground: &mut dyn Ground, why: &str, rescued: Files) -> Footing {
+    // What can be read of the volume comes before the mirror, at the next boot as now.
+    let by_the_mirror = !has(&rescued, CONFIG_FILE) && !has(&rescued, APPLIED_FILE) && ground.takes_mirror();
     let (files, source) = complete(ground, rescued);
     let made = ground.mount_memory().and_then(|()| ground.write_files(&files));
     let (state, failure) = match made {
@@ -168,19 +172,22 @@ fn in_memory(ground: &mut dyn Ground, why: &str, rescued: Files) -> Footing {
         ),
     };
     let detail = format!("{why}; {source}{failure}");
-    let problem = format!(
-        "the config volume is not persistent: {detail}; what is saved now is lost with the next reboot"
-    );
+    let lost = match by_the_mirror && state == VolumeState::Memory {
+        true => {
+            "of what is saved now a reboot keeps only the configuration in force, by the copy outside of the volume"
+        }
+        false => "what is saved now is lost with the next reboot",
+    };
+    let problem = format!("the config volume is not persistent: {detail}; {lost}");
     footing(state, detail, Some(problem))
+}
+
+fn has(files: &Files, name: &str) -> bool {
+    files.get(name).is_some_and(|content| !content.is_empty())
 }
 
 /// The files to put back: what was rescued; where the configuration is missing, from the mirror. And what to say of it.
 fn complete(ground: &mut dyn Ground, mut files: Files) -> (Files, &'static str) {
-    let has = |files: &Files, name| {
-        files
-            .get(name)
-            .is_some_and(|content: &Vec<u8>| !content.is_empty())
-    };
     let rescued = has(&files, CONFIG_FILE);
     if !has(&files, APPLIED_FILE)
         && let Some(mirror) = ground.mirror()

@@ -13,6 +13,7 @@ struct Fake {
     writes: Result<(), String>,
     memory: Result<(), String>,
     mirror: Option<Vec<u8>>,
+    takes_mirror: bool,
     mounted: bool,
     log: Vec<String>,
 }
@@ -32,6 +33,7 @@ impl Default for Fake {
             writes: Ok(()),
             memory: Ok(()),
             mirror: None,
+            takes_mirror: true,
             mounted: false,
             log: Vec::new(),
         }
@@ -97,6 +99,10 @@ impl Ground for Fake {
 
     fn mirror(&mut self) -> Option<Vec<u8>> {
         self.mirror.clone()
+    }
+
+    fn takes_mirror(&mut self) -> bool {
+        self.takes_mirror
     }
 }
 
@@ -304,6 +310,38 @@ fn a_disk_without_the_partition_runs_from_memory_and_the_mirror() {
         footing.problems[0].contains("no partition named config"),
         "{footing:?}"
     );
+}
+
+/// The next boot uses what the agent mirrors, unless it can read something on the volume, as this one did.
+#[test]
+fn in_memory_it_is_said_what_a_reboot_keeps() {
+    let absent = || Fake {
+        read_write: Err(Unmountable::Absent("no disk".into())),
+        ..Fake::default()
+    };
+    let unwritable = |kept: &[(&str, &str)]| Fake {
+        anew: Err("write /dev/vda6: EIO".into()),
+        files: files(kept),
+        ..damaged()
+    };
+    let without_mirror = Fake {
+        takes_mirror: false,
+        ..absent()
+    };
+    for (mut ground, kept) in [
+        (absent(), true),
+        (without_mirror, false),
+        (unwritable(&[]), true),
+        (unwritable(&[(CONFIG_FILE, "edited")]), false),
+        (unwritable(&[(APPLIED_FILE, "applied")]), false),
+    ] {
+        let problem = climb(&mut ground).problems.remove(0);
+        let words = match kept {
+            true => "a reboot keeps only the configuration in force, by the copy outside of the volume",
+            false => "what is saved now is lost with the next reboot",
+        };
+        assert!(problem.ends_with(words), "{problem}");
+    }
 }
 
 #[test]

@@ -153,6 +153,9 @@ mod tests {
         fn mirror(&mut self) -> Option<Vec<u8>> {
             None
         }
+        fn takes_mirror(&mut self) -> bool {
+            false
+        }
     }
 
     #[test]

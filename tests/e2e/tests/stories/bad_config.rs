@@ -1,57 +1,26 @@
 //! Every file of tests/configs/bad, at boot and at the console: its message appears, the prompt answers, nothing panics.
 //! Beside `NAME.toml`, `NAME.expected` holds lines that the message must contain, in their order.
 
-use std::fs;
-
+use lb_configs::Bad;
 use lb_e2e::config::{QUICK, scenario};
 use lb_e2e::scene::BOOT_LIMIT;
 use lb_e2e::traffic::is_whole;
 use lb_e2e::{Scene, Setting, Start, volume};
 use lb_lab::story::Told;
-use lb_lab::{LabError, Result, repository};
+use lb_lab::{LabError, Result};
 
-/// So many there are at least.
-const AT_LEAST: usize = 120;
 /// What no operator must ever see.
 const NEVER: [&str; 3] = ["panicked at", "stack backtrace", "Kernel panic"];
 
-struct BadConfig {
-    name: String,
-    text: Vec<u8>,
-    expected: Vec<String>,
-}
-
-fn bad_configs() -> Result<Vec<BadConfig>> {
-    let directory = repository().join("tests/configs/bad");
-    let mut files = Vec::new();
-    for entry in fs::read_dir(&directory).map_err(LabError::io("list tests/configs/bad"))? {
-        let path = entry.map_err(LabError::io("list tests/configs/bad"))?.path();
-        if path.extension().is_none_or(|extension| extension != "toml") {
-            continue;
-        }
-        let expected = path.with_extension("expected");
-        let lines =
-            fs::read_to_string(&expected).map_err(LabError::io(format!("read {}", expected.display())))?;
-        files.push(BadConfig {
-            name: path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
-            text: fs::read(&path).map_err(LabError::io(format!("read {}", path.display())))?,
-            expected: lines.lines().map(|line| line.trim().to_owned()).collect(),
-        });
-    }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(files.len() >= AT_LEAST, "only {} bad configurations", files.len());
-    Ok(files)
+fn bad_configs() -> Result<Vec<Bad>> {
+    lb_configs::bad().map_err(LabError::io("read tests/configs/bad"))
 }
 
 /// All expected lines, in their order; the console may have broken them at its width.
-fn assert_shown(file: &BadConfig, shown: &str) {
+fn assert_shown(file: &Bad, shown: &str) {
     let words = one_line(shown);
     let mut rest = words.as_str();
-    for line in file.expected.iter().map(|line| one_line(line)) {
+    for line in file.expected.lines().map(one_line) {
         let Some(at) = rest.find(&line) else {
             panic!("{}: `{line}` was not shown; shown was:\n{shown}", file.name);
         };

@@ -1,6 +1,6 @@
 //! What goes wrong in the field: a message with its place and its remedy, traffic unharmed, nothing lost.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lb_e2e::config::{QUICK, marked, scenario};
 use lb_e2e::sabotage::Saboteur;
@@ -15,7 +15,7 @@ use crate::counters::shows;
 use crate::power;
 use crate::rows::settle;
 
-const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(30);
 /// What `status` says of it.
 const NO_ROOM: &str = "config volume is full";
 
@@ -106,7 +106,7 @@ fn problems(scene: &mut Scene) -> Result<String> {
 }
 
 /// Without the ends of the terminal's lines.
-fn unfolded(said: &str) -> String {
+pub fn unfolded(said: &str) -> String {
     said.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -267,58 +267,6 @@ fn from_the_copy(scene: &mut Scene, kept: &str) -> Told {
     Ok(())
 }
 
-/// There is no config partition any more. The machine serves by the copy outside of it, and says that what is changed now is lost; and where that copy
-/// is gone as well it can still be told what to do.
-pub fn volume_missing() -> Told {
-    let mut scene = Scene::new(Setting::new(Start::Kernel, marked(QUICK, "version 1")))?;
-    scene.wait_until_serving()?;
-    scene.vm().console.reach_prompt("lb> ", BOOT_LIMIT)?;
-    scene.vm().console.send(b"poweroff\r")?;
-    scene.vm().wait_until_off(SOON)?;
-    volume::remove_partition(&scene.disk)?;
-    scene.power_on()?;
-    scene.wait_until_serving()?;
-    in_memory(&mut scene, "lb.toml is the last configuration that was applied")?;
-    assert!(scene.vm().command("config show")?.starts_with("# version 1"));
-    settle(&mut scene)?;
-    scene.vm().command("status")?;
-    scene.screen_is_as_kept("config_volume_missing/status", "lb> status")?;
-    not_for_good(&mut scene, "version 2")?;
-    scene.rows_1_to_5()?;
-    scene.cut_power()?;
-    volume::destroy_mirror(&scene.disk)?;
-    scene.power_on()?;
-    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
-    in_memory(&mut scene, "there is no configuration to restore")?;
-    not_for_good(&mut scene, "version 3")?;
-    scene.wait_for_page(SOON)?;
-    scene.rows_1_to_5()?;
-    Ok(())
-}
-
-fn in_memory(scene: &mut Scene, source: &str) -> Told {
-    let status = scene.vm().json("status")?;
-    let volume = &status["init"]["config_volume"];
-    assert_eq!(volume["state"], "memory", "{status:#}");
-    assert_eq!(status["config"]["persistent"], false, "{status:#}");
-    let problems = status["problems"].to_string();
-    for words in ["no partition named config", source, "lost with the next reboot"] {
-        assert!(problems.contains(words), "{words}: {problems}");
-    }
-    Ok(())
-}
-
-/// What is put is in force, and nothing says that it stays.
-fn not_for_good(scene: &mut Scene, mark: &str) -> Told {
-    let said = unfolded(&scene.vm().config_put(&marked(QUICK, mark))?);
-    assert!(
-        said.contains("OK. Applied") && said.contains("It is NOT saved"),
-        "{said}"
-    );
-    assert!(!said.contains("survives a power cut"), "{said}");
-    Ok(())
-}
-
 /// `status` says so, and what was in it is there.
 fn made_anew(scene: &mut Scene, source: &str, text: &str, history: &[u64]) -> Told {
     let status = scene.vm().json("status")?;
@@ -358,6 +306,42 @@ pub fn link_unplugged() -> Told {
     settle(&mut scene)?;
     scene.rows_1_to_5()?;
     Ok(())
+}
+
+/// A card that never had a cable is said to have none; one whose cable is pulled has lost something.
+pub fn link_without_cable() -> Told {
+    let mut scene = Scene::dark(Setting::unconfigured(Start::Kernel))?;
+    scene.power_on()?;
+    // Before the kernel has found the card.
+    scene.vm().plug(1, false)?;
+    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    let said = |scene: &mut Scene, words: &str| -> Result<usize> {
+        let log = scene.vm().command("log --all")?;
+        Ok(log.matches(&format!("link eth1 {words}")).count())
+    };
+    let (none, lost, back) = ("has no carrier", "has lost its carrier", "has a carrier");
+    await_words(&mut scene, none)?;
+    assert_eq!(said(&mut scene, lost)?, 0);
+    scene.vm().plug(1, true)?;
+    await_words(&mut scene, back)?;
+    assert_eq!((said(&mut scene, none)?, said(&mut scene, lost)?), (1, 0));
+    scene.vm().plug(1, false)?;
+    await_words(&mut scene, lost)?;
+    assert_eq!(said(&mut scene, none)?, 1);
+    Ok(())
+}
+
+/// Until the log tells it of eth1.
+fn await_words(scene: &mut Scene, words: &str) -> Told {
+    let begun = Instant::now();
+    loop {
+        let log = scene.vm().command("log --all")?;
+        if log.contains(&format!("link eth1 {words}")) {
+            return Ok(());
+        }
+        assert!(begun.elapsed() < SOON, "{words}:\n{log}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// The machine has only eth0: the file is valid, the rest works, and status says which link is missing.

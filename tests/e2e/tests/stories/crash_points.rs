@@ -1,30 +1,28 @@
 //! Every write and flush of the disk while configurations are put, applied as somebody has left them in lb.toml, tried out, confirmed,
 //! given up, returned by their deadline, rolled back and imported, servers are drained, and the machine is reset to its factory state.
-//! The disk is built again as it was at each flush, and with seeded choices of the writes between two flushes,
-//! torn ones among them: a start finds the old configuration or the new one, and never the old one once the new one was
+//! The disk is built again as it was at each flush, with seeded choices of the writes between two flushes,
+//! torn ones among them, and as it was when each step was acknowledged: a start finds the old configuration or the new one, and never the old one once the new one was
 //! acknowledged; so do the copies that it falls back to. Some of these disks are booted.
-//! The same judgement sees a disk that lied about its flushes, and condemns it.
+//! The same judgement sees a disk that lied about its flushes, and a machine whose programs flush nothing (`unsynced`), and condemns them.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod record;
+mod unsynced;
+
 use std::ops::{Range, RangeInclusive};
-use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use lb_core::export::{Export, Origin};
 use lb_e2e::config::{QUICK, marked};
-use lb_e2e::crash::{Bench, CERTIFICATE, Chance, State, Step, Verdict, allowed, write_some};
+use lb_e2e::crash::{Bench, CERTIFICATE, Judged, Step, Verdict};
+use lb_e2e::cuts::{Chance, Cut, Moment, Run, write_some};
 use lb_e2e::scene::BOOT_LIMIT;
 use lb_e2e::traffic::is_whole;
-use lb_e2e::write_log::{self, Disk, Entry};
+use lb_e2e::write_log::{self, Disk};
 use lb_e2e::{Scene, Setting, Start, volume};
+use lb_lab::cage;
 use lb_lab::story::Told;
-use lb_lab::{LabError, Result, cage};
-use serde_json::Value;
 
-use crate::first_boot::type_reset;
-use crate::transfer;
+pub use unsynced::what_is_not_synced_is_lost;
 
-const SERVER: &str = "172.16.0.12:30080";
 const RESET: &str = "reset but for the identity";
 const SOON: Duration = Duration::from_secs(30);
 /// Choices of the writes between two flushes.
@@ -43,8 +41,19 @@ struct Point {
 }
 
 pub fn a_configuration_is_never_lost() -> Told {
+    let (mut scene, run, bench) = recorded(Start::Sabotage)?;
+    let mut chance = chance();
+    let points = judge(&bench, &run, &mut chance)?;
+    a_disk_that_lies_is_seen(&bench, &run, &mut chance)?;
+    points
+        .iter()
+        .try_for_each(|point| boot(&mut scene, point, &run.steps))
+}
+
+/// The whole run, told to a machine that comes up like this. The power is off then.
+fn recorded(start: Start) -> Judged<(Scene, Run, Bench)> {
     let first = marked(QUICK, "version 1");
-    let mut scene = Scene::dark(Setting::new(Start::Sabotage, first.clone()))?;
+    let mut scene = Scene::dark(Setting::new(start, first.clone()))?;
     let (name, content) = CERTIFICATE;
     volume::write(&scene.disk, name, content.as_bytes())?;
     let base = Disk::of(&scene.disk)?;
@@ -54,270 +63,61 @@ pub fn a_configuration_is_never_lost() -> Told {
     scene.log_writes(Some(log.clone()));
     scene.power_on()?;
     scene.wait_until_serving()?;
-    let steps = record(&mut scene, &log, first)?;
+    let steps = record::record(&mut scene, &log, first)?;
     scene.cut_power()?;
+    scene.log_writes(None);
     let entries = write_log::read(&log)?;
+    let run = Run { base, entries, steps };
+    Ok((scene, run, Bench::new(directory)))
+}
+
+fn chance() -> Chance {
     let seed = UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos() as u64;
     println!("the choices follow from {seed}");
-    let mut chance = Chance::new(seed);
-    let bench = Bench::new(directory);
-    let points = judge(&bench, &base, &entries, &steps, &mut chance)?;
-    a_disk_that_lies_is_seen(&bench, &base, &entries, &steps, &mut chance)?;
-    scene.log_writes(None);
-    points
-        .iter()
-        .try_for_each(|point| boot(&mut scene, point, &steps))
+    Chance::new(seed)
 }
 
-/// What is asked, one after another, each with its places in the log.
-fn record(scene: &mut Scene, log: &Path, first: String) -> Result<Vec<Step>> {
-    // The first one is in force; that it is in the history too is written behind the first page.
-    scene.wait_for_report("config history", SOON, |report| {
-        report.to_string().contains("sha256")
-    })?;
-    let mut recorder = Recorder {
-        scene,
-        log,
-        steps: vec![Step {
-            name: "boot",
-            begun: 0,
-            acknowledged: length(log)?,
-            state: State {
-                text: Some(first.clone()),
-                drained: false,
-                identity: true,
-            },
-            meanwhile: None,
-        }],
-    };
-    recorder.put_and_tried_out(&first)?;
-    recorder.imported(&first)?;
-    recorder.applied_from_the_file()?;
-    recorder.reset()?;
-    Ok(recorder.steps)
-}
-
-fn length(log: &Path) -> Result<usize> {
-    write_log::length(log).map_err(LabError::io("read the log of the writes"))
-}
-
-struct Recorder<'s> {
-    scene: &'s mut Scene,
-    log: &'s Path,
-    steps: Vec<Step>,
-}
-
-impl Recorder<'_> {
-    /// `change`: of what the machine had before.
-    fn step(
-        &mut self,
-        name: &'static str,
-        change: impl FnOnce(&mut State),
-        deed: impl FnOnce(&mut Scene) -> Result<String>,
-    ) -> Result<()> {
-        let mut state = self.steps[self.steps.len() - 1].state.clone();
-        change(&mut state);
-        let begun = length(self.log)?;
-        let said = deed(self.scene)?;
-        assert!(!said.contains("error"), "{name}: {said}");
-        self.steps.push(Step {
-            name,
-            begun,
-            acknowledged: length(self.log)?,
-            state,
-            meanwhile: None,
-        });
-        Ok(())
-    }
-
-    fn put(&mut self, name: &'static str, text: &str) -> Result<()> {
-        let change = |state: &mut State| state.text = Some(text.to_owned());
-        self.step(name, change, |scene| scene.vm().config_put(text))
-    }
-
-    fn command(&mut self, name: &'static str, change: impl FnOnce(&mut State), line: &str) -> Result<()> {
-        self.step(name, change, |scene| scene.vm().command(line))
-    }
-
-    /// The text is for the trial; what a start uses stays.
-    fn try_out(&mut self, name: &'static str, text: &str) -> Result<()> {
-        let deed = |scene: &mut Scene| scene.vm().config_put_with("--confirm 60s", text);
-        self.step(name, |_| {}, deed)
-    }
-
-    /// The text is lb.toml already when it is applied for so long.
-    fn apply_on_trial(&mut self, name: &'static str, text: &str, window: &str) -> Result<()> {
-        let deed = |scene: &mut Scene| {
-            edit(scene, text)?;
-            let said = scene.vm().command(&format!("config apply --confirm {window}"))?;
-            assert!(said.contains("PENDING"), "{said}");
-            Ok(said)
-        };
-        self.step(name, |_| {}, deed)?;
-        let last = self.steps.len() - 1;
-        self.steps[last].meanwhile = Some(text.to_owned());
-        Ok(())
-    }
-
-    fn put_and_tried_out(&mut self, first: &str) -> Result<()> {
-        let third = marked(QUICK, "version 3");
-        let tried = marked(QUICK, "only tried");
-        self.put("put", &marked(QUICK, "version 2"))?;
-        self.command(
-            "drain",
-            |state| state.drained = true,
-            &format!("drain {SERVER} --yes"),
-        )?;
-        self.try_out("try out", &third)?;
-        self.command("confirm", |state| state.text = Some(third), "config confirm")?;
-        self.try_out("try out again", &tried)?;
-        self.command("give up", |_| {}, "config abort")?;
-        self.command(
-            "undrain",
-            |state| state.drained = false,
-            &format!("undrain {SERVER}"),
-        )?;
-        let back = |state: &mut State| state.text = Some(first.to_owned());
-        self.command("roll back", back, "config rollback 1")
-    }
-
-    /// What is set aside changes with lb.toml; there and back again.
-    fn imported(&mut self, first: &str) -> Result<()> {
-        let text = marked(QUICK, "imported");
-        let there = exported(&text, true)?;
-        let change = |state: &mut State| (state.text, state.drained) = (Some(text), true);
-        self.step("import", change, |scene| transfer::import(scene, "", &there))?;
-        let back = exported(first, false)?;
-        let deed = |scene: &mut Scene| transfer::import(scene, " --confirm 60s", &back);
-        self.step("import on trial", |_| {}, deed)?;
-        let change = |state: &mut State| (state.text, state.drained) = (Some(first.to_owned()), false);
-        self.command("confirm the import", change, "config confirm")
-    }
-
-    /// lb.toml is edited in its place, and then applied.
-    fn applied_from_the_file(&mut self) -> Result<()> {
-        let applied = marked(QUICK, "version 4");
-        let change = |state: &mut State| state.text = Some(applied.clone());
-        self.step("apply", change, |scene| {
-            edit(scene, &applied)?;
-            scene.vm().command("config apply")
-        })?;
-        self.apply_on_trial("apply on trial", &marked(QUICK, "tried from the file"), "3s")?;
-        let deadline = |scene: &mut Scene| {
-            let is_over = |status: &Value| status["config"]["pending"].is_null() && status.is_object();
-            scene.wait_for_report("status", SOON, is_over)?;
-            let events = scene.vm().json("events")?.to_string();
-            assert!(events.contains("not confirmed within 3 s"), "{events}");
-            Ok(String::new())
-        };
-        self.step("return by itself", |_| {}, deadline)?;
-        let kept = marked(QUICK, "version 5");
-        self.apply_on_trial("apply on trial again", &kept, "60s")?;
-        self.command(
-            "confirm what was applied",
-            |state| state.text = Some(kept),
-            "config confirm",
-        )
-    }
-
-    /// To the factory with what the machine is known by, and again without it in a whole run: what differs is one file.
-    fn reset(&mut self) -> Result<()> {
-        let again = |recorder: &mut Self, name, command, identity| {
-            let change = |state: &mut State| {
-                (state.text, state.drained) = (None, false);
-                state.identity &= identity;
-            };
-            recorder.step(name, change, |scene| {
-                type_reset(scene, command, "reset")?;
-                scene.wait_for_restart().map(|()| String::new())
-            })
-        };
-        again(self, RESET, "factory-reset --keep-identity", true)?;
-        self.put("put after the reset", &marked(QUICK, "version 6"))?;
-        if is_whole() {
-            again(self, "reset of everything", "factory-reset", false)?;
-            self.put("put once more", &marked(QUICK, "version 7"))?;
-        }
-        Ok(())
-    }
-}
-
-/// Somebody writes lb.toml, and does not wait for the disk.
-fn edit(scene: &mut Scene, text: &str) -> Result<()> {
-    scene
-        .saboteur()?
-        .run(&["saboteur", "replace", "/config/lb.toml", text])
-        .map(drop)
-}
-
-/// A whole state, as `config export` gives it.
-fn exported(text: &str, drained: bool) -> Result<String> {
-    let drains = match drained {
-        true => format!("[[drain]]\nserver = \"{SERVER}\"\nsince = 1764134400\n"),
-        false => String::new(),
-    };
-    let export = Export {
-        origin: Origin {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            host: "lb".to_owned(),
-            made: "2026-11-26 19:05:00 UTC".to_owned(),
-        },
-        configuration: text.to_owned(),
-        drains,
-        files: BTreeMap::new(),
-        left_out: BTreeSet::new(),
-    };
-    export
-        .text()
-        .map_err(|error| LabError::Unexpected(error.to_string()))
+fn names(run: &Run, steps: &RangeInclusive<usize>) -> Vec<&'static str> {
+    run.steps[steps.clone()].iter().map(|step| step.name).collect()
 }
 
 /// Looks at every point, and keeps some of them to be booted.
-fn judge(
-    bench: &Bench,
-    base: &Disk,
-    entries: &[Entry],
-    steps: &[Step],
-    chance: &mut Chance,
-) -> Result<Vec<Point>, Box<dyn std::error::Error + Send + Sync>> {
+fn judge(bench: &Bench, run: &Run, chance: &mut Chance) -> Judged<Vec<Point>> {
     let (choices, boots) = match is_whole() {
         true => (CHOICES_WHOLE, BOOTS_WHOLE),
         false => (CHOICES, BOOTS),
     };
-    let epochs = write_log::epochs(entries);
+    let epochs = write_log::epochs(&run.entries);
     let mut chosen: Vec<usize> = (1..boots).map(|_| chance.below(epochs.len())).collect();
-    chosen.push(one_within_the_reset(&epochs, steps, chance));
-    let (mut disk, mut points, mut looked) = (base.clone(), Vec::new(), 0);
-    let mut restored = 0;
-    for (number, epoch) in epochs.iter().enumerate() {
-        let steps_here = allowed(steps, entries, epoch.start, epoch.end);
-        let settled = *steps_here.start() > 0 || epoch.start >= steps[0].acknowledged;
-        let writes = &entries[epoch.clone()];
-        let choices = if writes.is_empty() { 0 } else { choices };
-        for choice in 0..=choices {
-            let mut some = disk.clone();
-            if choice > 0 {
-                write_some(&mut some, writes, chance)?;
-            }
-            let verdict = bench.judge(&some, &steps[steps_here.clone()], settled)?;
-            assert!(
-                !matches!(verdict, Verdict::Broken(_)),
-                "{verdict:?}: flush {number} of {}, choice {choice} of its writes",
-                epochs.len()
-            );
-            looked += 1;
-            restored += usize::from(verdict == Verdict::Restored);
-            if choice == choices && chosen.contains(&number) && verdict == Verdict::Holds {
-                let steps = steps_here.clone();
-                points.push(Point { disk: some, steps });
-            }
+    chosen.push(one_within_the_reset(&epochs, &run.steps, chance));
+    let (mut points, mut looked, mut restored) = (Vec::new(), 0, 0);
+    let look = |cut: Cut| {
+        let verdict = bench.judge(&cut.disk, &run.steps[cut.steps.clone()], cut.settled)?;
+        let moment = cut.moment;
+        assert!(
+            !matches!(verdict, Verdict::Broken(_)),
+            "{verdict:?}: {moment:?} of {} flushes, {:?}",
+            epochs.len(),
+            names(run, &cut.steps)
+        );
+        looked += 1;
+        restored += usize::from(verdict == Verdict::Restored);
+        if let Moment::Flush { number, choice } = moment
+            && choice == choices
+            && chosen.contains(&number)
+            && verdict == Verdict::Holds
+        {
+            let Cut { disk, steps, .. } = cut;
+            points.push(Point { disk, steps });
         }
-        disk.write_all(writes)?;
-    }
+        Ok(())
+    };
+    run.each_cut(choices, chance, look)?;
     println!(
-        "{looked} disks at {} flushes were looked at, {restored} of them with a torn superblock: {} entries",
+        "{looked} disks at {} flushes and {} acknowledgements were looked at, {restored} of them with a torn superblock: {} entries",
         epochs.len(),
-        entries.len()
+        run.steps.len(),
+        run.entries.len()
     );
     assert!(epochs.len() > 30, "only {} flushes", epochs.len());
     Ok(points)
@@ -335,19 +135,14 @@ fn one_within_the_reset(epochs: &[Range<usize>], steps: &[Step], chance: &mut Ch
 }
 
 /// A disk that forgets what it has flushed: the step that was acknowledged is not there, or nothing is whole.
-fn a_disk_that_lies_is_seen(
-    bench: &Bench,
-    base: &Disk,
-    entries: &[Entry],
-    steps: &[Step],
-    chance: &mut Chance,
-) -> Told {
+fn a_disk_that_lies_is_seen(bench: &Bench, run: &Run, chance: &mut Chance) -> Told {
+    let (steps, entries) = (&run.steps, &run.entries);
     let mut seen = 0;
     for _ in 0..LIES {
         let number = 1 + chance.below(steps.len() - 1);
         let end = steps[number].acknowledged;
         let kept = end.saturating_sub(LOST_ENTRIES);
-        let mut disk = base.clone();
+        let mut disk = run.base.clone();
         disk.write_all(&entries[..kept])?;
         write_some(&mut disk, &entries[kept..end], chance)?;
         let verdict = bench.judge(&disk, &steps[number..=number], true)?;

@@ -46,6 +46,7 @@ mod surface;
 mod taken_away;
 mod transfer;
 mod trial;
+mod volume_missing;
 mod whole;
 
 use std::path::Path;
@@ -82,6 +83,11 @@ fn main() -> ExitCode {
             480,
             crash_points::a_configuration_is_never_lost,
         ),
+        Story::new(
+            "what_is_not_synced_is_lost",
+            480,
+            crash_points::what_is_not_synced_is_lost,
+        ),
         Story::new("drift_is_repaired", 420, drift::is_repaired),
         Story::new("flows_take_the_fast_path", 300, fast::flows_take_the_fast_path),
         Story::new("packets_are_steered", 150, drift::packets_are_steered),
@@ -102,7 +108,7 @@ fn main() -> ExitCode {
         Story::new("config_volume_full", 180, bad_input::volume_full),
         Story::new("config_volume_read_only", 150, bad_input::volume_read_only),
         Story::new("config_volume_damaged", 150, bad_input::volume_damaged),
-        Story::new("config_volume_missing", 150, bad_input::volume_missing),
+        Story::new("config_volume_missing", 300, volume_missing::served_by_the_copy),
         Story::new("config_volume_resized", 150, bad_input::volume_resized),
         Story::new("link_unplugged", 180, bad_input::link_unplugged),
         Story::new("drained_under_load", 240, drains::drained_under_load),
@@ -151,6 +157,7 @@ fn main() -> ExitCode {
         Story::new("power_cut_while_pending", 240, trial::power_cut_while_pending),
         Story::new("reset_while_pending", 180, trial::reset_while_pending),
         Story::new("rollback_three_versions", 180, trial::rollback_three_versions),
+        Story::new("link_without_cable", 150, bad_input::link_without_cable),
         Story::new("link_missing", 150, bad_input::link_missing),
         Story::new("links_with_one_mac", 150, bad_input::links_with_one_mac),
         Story::new("nodes_reach_the_services", 150, hairpin::nodes_reach_the_services),

@@ -115,8 +115,18 @@ fn persistence(report: &ApplyReport, screen: &Screen) -> String {
     let sentence = match (report.applied, report.state) {
         // It is lb.toml for who reads it now.
         (true, ChangeState::Confirmed) => format!("It may be gone after a reboot{reason}"),
+        // It was in force before, and is in the copy if that could be written then.
+        (true, ChangeState::Returned) => format!("It is NOT saved on the config volume{reason}"),
+        (true, _) if report.mirrored => format!("It is NOT saved on the config volume{reason}"),
         (true, _) => format!("It is NOT saved and will be gone after a reboot{reason}"),
         (false, _) => format!("It could not be saved{reason}"),
     };
-    paragraph(&format!("{}.", sentence.trim_end_matches('.')), Tone::Bad, screen)
+    let copy = match report.applied && report.mirrored {
+        true => {
+            " It is in the copy outside of the volume: a boot uses that, unless it can read a configuration on the volume."
+        }
+        false => "",
+    };
+    let sentence = format!("{}.{copy}", sentence.trim_end_matches('.'));
+    paragraph(&sentence, Tone::Bad, screen)
 }

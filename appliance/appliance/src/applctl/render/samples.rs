@@ -442,6 +442,7 @@ pub fn apply() -> ApplyReport {
         failed: vec![],
         persisted: true,
         persist_fault: None,
+        mirrored: true,
         state: ChangeState::Applied,
         pending: None,
         number: None,
@@ -457,6 +458,7 @@ pub fn apply_refused() -> ApplyReport {
         failed: vec![],
         persisted: false,
         persist_fault: None,
+        mirrored: false,
         state: ChangeState::Applied,
         pending: None,
         number: None,
@@ -468,6 +470,7 @@ pub fn apply_in_part() -> ApplyReport {
         changed: vec![],
         failed: vec!["add real 172.16.0.11:30080 weight 1 to 192.168.0.1:30080/tcp: ENOMEM".into()],
         persisted: false,
+        mirrored: false,
         persist_fault: Some(
             "cannot write /config/lb.toml: the config volume is full; remove files from it (`config files` lists them)".into(),
         ),
@@ -499,6 +502,20 @@ pub fn apply_pending() -> ApplyReport {
         persisted: false,
         state: ChangeState::Pending,
         pending: Some(pending()),
+        ..apply()
+    }
+}
+
+/// The config volume is missing.
+pub fn apply_in_memory() -> ApplyReport {
+    ApplyReport {
+        changed: vec![],
+        persisted: false,
+        persist_fault: Some(
+            "the files of /config are in memory only: the boot disk has no partition named config; lb.toml is the last configuration that was applied"
+                .into(),
+        ),
+        mirrored: true,
         ..apply()
     }
 }

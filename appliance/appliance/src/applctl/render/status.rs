@@ -102,7 +102,7 @@ fn configuration(report: &StatusReport, screen: &Screen) -> String {
         value.push_str(&format!(", in force for {}", span(age)));
     }
     if !report.config.persistent {
-        value.push_str("; changes do not survive a reboot");
+        value.push_str("; changes are not saved on the config volume");
     }
     let tone = if report.config.persistent { tone } else { Tone::Bad };
     let mut text = labelled("Configuration", &value, tone, screen);

@@ -89,6 +89,7 @@ fn reports() -> Vec<(&'static str, Response)> {
         ("check.txt", Response::Check(samples::check())),
         ("apply.txt", Response::Apply(samples::apply())),
         ("apply-refused.txt", Response::Apply(samples::apply_refused())),
+        ("apply-in-memory.txt", Response::Apply(samples::apply_in_memory())),
         ("apply-in-part.txt", Response::Apply(samples::apply_in_part())),
         (
             "version.txt",

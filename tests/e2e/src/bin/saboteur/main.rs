@@ -8,6 +8,7 @@ mod agreement;
 mod floor;
 mod orders;
 mod syns;
+mod unsynced;
 mod watch;
 
 use std::fs::{self, File, OpenOptions};
@@ -76,7 +77,11 @@ fn become_init(arguments: &[String]) -> io::Result<()> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()?;
-    Err(Command::new(INIT).args(arguments).exec())
+    let (ours, theirs): (Vec<_>, Vec<_>) = arguments.iter().partition(|word| *word == unsynced::WORD);
+    if !ours.is_empty() {
+        unsynced::ignore_syncs()?;
+    }
+    Err(Command::new(INIT).args(theirs).exec())
 }
 
 fn listen() -> io::Result<()> {
