@@ -4,6 +4,7 @@
 
 use std::io;
 use std::ops::RangeInclusive;
+use std::time::Instant;
 
 use crate::crash::{Judged, Step};
 use crate::write_log::{self, Disk, Entry};
@@ -37,21 +38,36 @@ pub struct Cut {
 }
 
 impl Run {
-    /// `choices`: of the writes between two flushes.
+    /// `choices`: of the writes between two flushes, at every flush as many; behind `until` there is no further one. So many there were.
     pub fn each_cut(
         &self,
         choices: usize,
+        until: Instant,
         chance: &mut Chance,
         mut look: impl FnMut(Cut) -> Judged<()>,
-    ) -> Judged<()> {
+    ) -> Judged<usize> {
         self.at_acknowledgements(&mut look)?;
+        for choice in 0..=choices {
+            if choice > 1 && Instant::now() >= until {
+                return Ok(choice - 1);
+            }
+            self.at_flushes(choice, chance, &mut look)?;
+        }
+        Ok(choices)
+    }
+
+    fn at_flushes(
+        &self,
+        choice: usize,
+        chance: &mut Chance,
+        look: &mut impl FnMut(Cut) -> Judged<()>,
+    ) -> Judged<()> {
         let mut disk = self.base.clone();
         for (number, epoch) in write_log::epochs(&self.entries).into_iter().enumerate() {
             let steps = allowed(&self.steps, &self.entries, epoch.start, epoch.end);
             let settled = *steps.start() > 0 || epoch.start >= self.steps[0].acknowledged;
             let writes = &self.entries[epoch];
-            let choices = if writes.is_empty() { 0 } else { choices };
-            for choice in 0..=choices {
+            if choice == 0 || !writes.is_empty() {
                 let mut some = disk.clone();
                 if choice > 0 {
                     write_some(&mut some, writes, chance)?;
@@ -59,7 +75,7 @@ impl Run {
                 look(Cut {
                     moment: Moment::Flush { number, choice },
                     disk: some,
-                    steps: steps.clone(),
+                    steps,
                     settled,
                 })?;
             }

@@ -9,7 +9,7 @@ mod record;
 mod unsynced;
 
 use std::ops::{Range, RangeInclusive};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use lb_e2e::config::{QUICK, marked};
 use lb_e2e::crash::{Bench, CERTIFICATE, Judged, Step, Verdict};
@@ -28,6 +28,8 @@ const SOON: Duration = Duration::from_secs(30);
 /// Choices of the writes between two flushes.
 const CHOICES: usize = 1;
 const CHOICES_WHOLE: usize = 40;
+/// Behind this there are no further choices.
+const LOOKING: Duration = Duration::from_secs(240);
 const BOOTS: usize = 3;
 const BOOTS_WHOLE: usize = 8;
 /// Choices by which a disk that lies is found out, and how far back it has lost writes.
@@ -103,7 +105,7 @@ fn judge(bench: &Bench, run: &Run, chance: &mut Chance) -> Judged<Vec<Point>> {
         looked += 1;
         restored += usize::from(verdict == Verdict::Restored);
         if let Moment::Flush { number, choice } = moment
-            && choice == choices
+            && choice == usize::from(!epochs[number].is_empty())
             && chosen.contains(&number)
             && verdict == Verdict::Holds
         {
@@ -112,9 +114,9 @@ fn judge(bench: &Bench, run: &Run, chance: &mut Chance) -> Judged<Vec<Point>> {
         }
         Ok(())
     };
-    run.each_cut(choices, chance, look)?;
+    let choices = run.each_cut(choices, Instant::now() + LOOKING, chance, look)?;
     println!(
-        "{looked} disks at {} flushes and {} acknowledgements were looked at, {restored} of them with a torn superblock: {} entries",
+        "{looked} disks at {} flushes, with {choices} choices each, and {} acknowledgements were looked at, {restored} of them with a torn superblock: {} entries",
         epochs.len(),
         run.steps.len(),
         run.entries.len()

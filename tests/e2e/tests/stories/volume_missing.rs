@@ -29,6 +29,8 @@ pub fn served_by_the_copy() -> Told {
     volume::put_table(&scene.disk, &table)?;
     scene.power_on()?;
     scene.wait_until_serving()?;
+    let status = scene.wait_for_report("status", SOON, |status| status["init"].is_object())?;
+    assert_eq!(status["config"]["persistent"], true, "{status:#}");
     assert!(scene.vm().command("config show")?.starts_with("# version 1"));
     scene.cut_power()?;
     volume::remove_partition(&scene.disk)?;
@@ -67,7 +69,8 @@ fn starts_from_nothing(scene: &mut Scene) -> Told {
 }
 
 fn in_memory(scene: &mut Scene, source: &str, fate: &str) -> Told {
-    let status = scene.vm().json("status")?;
+    // The first page may come before the console takes a command.
+    let status = scene.wait_for_report("status", SOON, |status| status["init"].is_object())?;
     let volume = &status["init"]["config_volume"];
     assert_eq!(volume["state"], "memory", "{status:#}");
     assert_eq!(status["config"]["persistent"], false, "{status:#}");

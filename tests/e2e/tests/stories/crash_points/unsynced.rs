@@ -3,6 +3,7 @@
 //! written has arrived. Must not: change what is asked of the appliance, or what is asked of its disk.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use lb_e2e::crash::{Step, Verdict};
 use lb_e2e::cuts::{Cut, Moment, Run};
@@ -38,7 +39,7 @@ pub fn what_is_not_synced_is_lost() -> Told {
         }
         Ok(())
     };
-    run.each_cut(CHOICES, &mut chance(), look)?;
+    run.each_cut(CHOICES, Instant::now(), &mut chance(), look)?;
     found.tell(&run);
     let (number, disk) = found
         .put
