@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn a_carrier_is_lost_only_where_there_was_one() {
         let start = Instant::now();
-        let cases: [&[(u64, bool, bool, Option<Without>)]; 5] = [
+        type Look = (u64, bool, bool, Option<Without>);
+        let cases: [&[Look]; 5] = [
             // No cable, and none is claimed.
             &[
                 (0, false, false, None),
