@@ -218,11 +218,18 @@ impl Lab {
 
 /// One request by real curl from a namespace of the picture.
 pub fn curl(namespace: &str, url: &str, limit: Duration) -> Result<Fetch> {
+    curl_by(namespace, &[], url, limit)
+}
+
+/// The same, with curl's options.
+pub fn curl_by(namespace: &str, options: &[&str], url: &str, limit: Duration) -> Result<Fetch> {
     let limit = format!("{:.3}", limit.as_secs_f64());
     let figures = "\n%{http_code} %{time_total}";
-    let argv = [
-        "ip", "netns", "exec", namespace, "curl", "-sS", "-m", &limit, "-w", figures, url,
+    let mut argv = vec![
+        "ip", "netns", "exec", namespace, "curl", "-sS", "-m", &limit, "-w", figures,
     ];
+    argv.extend(options);
+    argv.push(url);
     let done = output(&argv, "")?;
     let (body, figures) = done.stdout.rsplit_once('\n').unwrap_or(("", ""));
     let mut figures = figures.split(' ');

@@ -111,6 +111,9 @@ pub enum Answer<'a> {
     Text(&'a str),
     /// The same, and at /healthz and /readyz `ok`; status 503 there while it is [`Nginx::be_well`]`(false)`.
     Health(&'a str),
+    /// As kube-apiserver for somebody without a name (`system:public-info-viewer`): /readyz, /livez, /healthz and /version; anything else is
+    /// forbidden. While it is [`Nginx::be_well`]`(false)` it ends: /readyz fails, and everything else goes on.
+    Apiserver,
     /// As kube-proxy at a service's healthCheckNodePort (pkg/proxy/healthcheck/service_health.go): so many local endpoints; none while
     /// it is [`Nginx::be_well`]`(false)`.
     Endpoints(u32),
@@ -255,6 +258,14 @@ fn configuration(root: &Path, directory: &Path, listen: &str, answer: Answer<'_>
                 body(count)
             )
         }
+        // staging/src/k8s.io/apiserver/pkg/server/healthz/healthz.go: what fails is status 500.
+        Answer::Apiserver => format!(
+            "location = /readyz {{\n    if (-f {here}/ill) {{ return 500 \"[+]ping ok\\n[-]shutdown failed: reason withheld\\n\
+             readyz check failed\\n\"; }}\n    return 200 \"ok\";\n  }}\n  \
+             location ~ ^/(livez|healthz)$ {{ return 200 \"ok\"; }}\n  \
+             location = /version {{ default_type application/json; return 200 '{{\"major\":\"1\",\"minor\":\"31\"}}'; }}\n  \
+             location / {{ default_type application/json; return 403 '{{\"kind\":\"Status\",\"reason\":\"Forbidden\",\"code\":403}}'; }}"
+        ),
         Answer::Health(text) => format!(
             "location / {{ return 200 \"{text}\\n\"; }}\n  location ~ ^/(healthz|readyz)$ {{\n    \
              if (-f {here}/ill) {{ return 503 \"ill\\n\"; }}\n    return 200 \"ok\\n\";\n  }}"

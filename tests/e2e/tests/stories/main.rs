@@ -3,8 +3,10 @@
 //! Longest first, so that the last one does not run alone for long. The limits are for machines that are busy otherwise.
 
 mod agent;
+mod apiserver;
 mod bad_config;
 mod bad_input;
+mod blocks;
 mod bonds;
 mod checks;
 mod counters;
@@ -26,6 +28,7 @@ mod groups;
 mod hairpin;
 mod hangs;
 mod kinds;
+mod limits;
 mod lost;
 mod machine;
 mod moves;
@@ -53,6 +56,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use lb_e2e::artifacts;
+use lb_e2e::traffic::is_whole;
 use lb_lab::story::{self, Story};
 
 fn main() -> ExitCode {
@@ -158,6 +162,11 @@ fn main() -> ExitCode {
         Story::new("reset_while_pending", 180, trial::reset_while_pending),
         Story::new("rollback_three_versions", 180, trial::rollback_three_versions),
         Story::new("link_without_cable", 150, bad_input::link_without_cable),
+        Story::new(
+            "every_block_of_the_config_volume",
+            if is_whole() { 3_600 } else { 240 },
+            blocks::every_block_of_the_config_volume,
+        ),
         Story::new("link_missing", 150, bad_input::link_missing),
         Story::new("links_with_one_mac", 150, bad_input::links_with_one_mac),
         Story::new("nodes_reach_the_services", 150, hairpin::nodes_reach_the_services),
@@ -173,6 +182,16 @@ fn main() -> ExitCode {
             checks::several_checks_of_one_server,
         ),
         Story::new("endpoints_are_weights", 180, checks::endpoints_are_weights),
+        Story::new(
+            "an_apiserver_ends_and_nobody_notices",
+            150,
+            apiserver::an_apiserver_ends_and_nobody_notices,
+        ),
+        Story::new(
+            "slowly_to_a_limit_and_by_network",
+            180,
+            limits::slowly_to_a_limit_and_by_network,
+        ),
         Story::new("udp_is_balanced", 150, protocols::udp_is_balanced),
         Story::new(
             "associations_stay_with_their_server",
