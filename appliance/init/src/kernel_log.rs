@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::fs::OFlags;
@@ -34,6 +35,13 @@ pub fn last(count: usize) -> io::Result<Vec<String>> {
         }
     }
     Ok(lines.into())
+}
+
+/// The same of a record whose level is one of these; else nothing. What is not printable is escaped by the kernel.
+pub fn urgent_line(record: &str, levels: Range<u8>) -> Option<String> {
+    let priority: u32 = record.split(',').next()?.parse().ok()?;
+    let level = u8::try_from(priority & 7).ok()?;
+    levels.contains(&level).then(|| line(record)).flatten()
 }
 
 /// `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS[,...];TEXT`, then lines of key and value that begin with a space

@@ -17,6 +17,7 @@ mod mounts;
 mod password;
 pub mod password_file;
 mod pipe;
+mod printk;
 mod program;
 mod pulse;
 mod refused;
@@ -43,6 +44,7 @@ use lb_core::ports::KernelError;
 use crate::turn::Init;
 
 pub use machine::AGENT_READY;
+pub use program::CONSOLE_LOG_VARIABLE;
 pub use seed::{file_of_disk, put_on_disk};
 pub use volume::BOOTCTL;
 

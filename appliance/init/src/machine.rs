@@ -15,6 +15,7 @@ use crate::button::Button;
 use crate::cmdline::Cmdline;
 use crate::fold::fold;
 use crate::password::{self, Gate};
+use crate::printk::Level;
 use crate::program::Program;
 use crate::pulse::Pulse;
 use crate::refused;
@@ -56,6 +57,8 @@ pub struct Machine {
     pub consoles_due: Option<Instant>,
     /// The agent was given up as not ready, and may become so.
     pub ready_is_late: bool,
+    /// Who shows the kernel's log: printk, or the consoles.
+    pub printk: Level,
     /// When a rescue prompt has to be looked at: it locks as a console does.
     pub next_lock: Option<Instant>,
     /// When the password's file is read again for that, and after how long a prompt locks by what it said.
@@ -91,6 +94,7 @@ impl Machine {
             menu: None,
             consoles_due: None,
             ready_is_late: false,
+            printk: Level::default(),
             next_lock: None,
             glance: None,
             unheard: String::new(),
@@ -226,6 +230,9 @@ impl Machine {
             self.start_agent(now);
         }
         for seat in &mut self.seats {
+            if seat.console.is_due(now) && seat.console.log.is_none() {
+                seat.console.log = self.printk.open_log();
+            }
             if seat.console.is_due(now)
                 && let Err(refused) = seat.console.start(&self.executable, now)
             {

@@ -3,6 +3,7 @@
 //! reaps all children), or touch anything but the process: what it has set up in the kernel stays.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -18,6 +19,9 @@ use crate::refused::Refused;
 /// kept of it (see "Memory Allocation Tunables" in glibc's manual).
 const ALLOCATOR: &str =
     "glibc.malloc.arena_max=1:glibc.malloc.trim_threshold=131072:glibc.malloc.mmap_threshold=65536";
+
+/// Tells a console that its standard input is the kernel's log, and what of it is shown: records of a level below this.
+pub const CONSOLE_LOG_VARIABLE: &str = "LB_CONSOLE_LOG";
 
 #[derive(Debug)]
 pub struct Program {
@@ -39,6 +43,8 @@ pub struct Program {
     /// Why it is being killed.
     condemned: Option<(String, Instant)>,
     pub output: Option<LogPipe>,
+    /// Of a console: the kernel's log, shared with whoever runs here next, and what it is told of it.
+    pub log: Option<(File, String)>,
     last_words: Option<String>,
 }
 
@@ -57,6 +63,7 @@ impl Program {
             last_exit: None,
             condemned: None,
             output: None,
+            log: None,
             last_words: None,
         }
     }
@@ -108,18 +115,25 @@ impl Program {
         let action = || format!("start {} ({})", self.label, executable.display());
         let (output, stdout, stderr) = LogPipe::open(&self.label).map_err(Refused::to(action()))?;
         // What the executable does is chosen by its name, or else by its first argument; init's own name must not count.
-        let child = Command::new(executable)
+        let mut command = Command::new(executable);
+        let stdin = match &self.log {
+            Some((log, _)) => log.try_clone().map_err(Refused::to(action()))?.into(),
+            None => Stdio::null(),
+        };
+        command
             .arg0("appliance")
             .args(&self.arguments)
             .env_clear()
             .env("PATH", "/usr/bin:/sbin")
             .env("GLIBC_TUNABLES", ALLOCATOR)
             .current_dir("/")
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(stdout)
-            .stderr(stderr)
-            .spawn()
-            .map_err(Refused::to(action()))?;
+            .stderr(stderr);
+        if let Some((_, level)) = &self.log {
+            command.env(CONSOLE_LOG_VARIABLE, level);
+        }
+        let child = command.spawn().map_err(Refused::to(action()))?;
         self.output = Some(output);
         self.last_words = None;
         // Dropping the handle neither waits nor kills.

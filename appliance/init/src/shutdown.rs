@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::system::reboot;
 
 use crate::machine::Machine;
+use crate::printk;
 use crate::signals::Order;
 use crate::volume::CONFIG;
 
@@ -22,6 +23,7 @@ const KILL_LIMIT: Duration = Duration::from_millis(500);
 const SYNC_LIMIT: Duration = Duration::from_secs(5);
 
 pub fn go_down(machine: &mut Machine, order: Order) -> ! {
+    printk::give_back(machine);
     log::info!("{}", order.announcement());
     machine.say_everywhere(order.announcement());
     // It stays armed through a restart: one that hangs ends by a reset.

@@ -19,7 +19,7 @@ use crate::shutdown::go_down;
 use crate::signals::{Order, Signals};
 use crate::stages::STAGES;
 use crate::watchdog::Watchdog;
-use crate::{GiveBack, Grow, clock, kernel_log, kmsg};
+use crate::{GiveBack, Grow, clock, kernel_log, kmsg, printk};
 
 /// How soon a waiting stage is asked again.
 const STAGE_POLL: Duration = Duration::from_millis(20);
@@ -48,10 +48,11 @@ pub struct Init {
 type Part = fn(&mut Init);
 
 /// A turn, part by part.
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 8] = [
     ("reaping", |init| init.machine.reap(Instant::now())),
     ("boot", Init::step_boot),
     ("supervision", |init| init.machine.keep_running(Instant::now())),
+    ("kernel log", |init| printk::settle(&mut init.machine)),
     ("watches", |init| init.watch(Instant::now())),
     ("locks", |init| {
         init.machine.lock_rescue(Instant::now(), password::stored)

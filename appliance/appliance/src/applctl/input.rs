@@ -17,6 +17,7 @@ use rustix::termios::{
 
 use zeroize::{Zeroize, Zeroizing};
 
+use super::console::news::{News, mark};
 use super::interrupt::{Interrupt, Wake};
 use super::lock::Guard;
 
@@ -43,6 +44,10 @@ pub struct Input {
     typing: Cell<Option<Typing>>,
     /// Of a console; a program has none.
     guard: Option<Guard>,
+    /// Of a console.
+    news: Option<News>,
+    /// Of these, as whoever draws a full screen knows it; else `None`.
+    told: Option<u64>,
 }
 
 /// What a wait for input ended with.
@@ -83,6 +88,8 @@ impl Input {
             changed: Cell::new(false),
             typing: Cell::new(None),
             guard: None,
+            news: None,
+            told: None,
         })
     }
 
@@ -131,6 +138,39 @@ impl Input {
         self.guard = Some(guard);
     }
 
+    /// From now on it has news of the log.
+    pub fn follow(&mut self, news: Option<News>) {
+        self.news = news;
+    }
+
+    pub fn news(&self) -> Option<&News> {
+        self.news.as_ref()
+    }
+
+    /// A full screen is drawn, which has told of so many news: [`Input::more`] ends as by its time when there are more.
+    pub fn tell_news(&mut self) -> Option<String> {
+        let news = self.news.as_ref()?;
+        let count = news.count(Instant::now());
+        self.told = Some(count);
+        mark(count)
+    }
+
+    /// The full screen has been left; what was held back meanwhile.
+    pub fn end_telling(&mut self) -> Option<String> {
+        self.told = None;
+        self.news.as_ref().and_then(|news| news.take_all(Instant::now()))
+    }
+
+    /// Whether there are more than the full screen says.
+    pub fn has_untold(&self) -> bool {
+        let count = |told| {
+            self.news
+                .as_ref()
+                .is_some_and(|news| news.count(Instant::now()) > told)
+        };
+        self.told.is_some_and(count)
+    }
+
     pub fn guard(&mut self) -> Option<&mut Guard> {
         self.guard.as_mut()
     }
@@ -156,7 +196,10 @@ impl Input {
             if self.is_terminal() {
                 tcflush(&self.source, QueueSelector::IFlush)?;
             }
-            guard.hold(self, interrupt)
+            let told = self.told.replace(0);
+            let held = guard.hold(self, interrupt);
+            self.told = told;
+            held
         });
         self.guard = Some(guard);
         if let Some(before) = before {
@@ -176,6 +219,7 @@ impl Input {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let wait = left.into_iter().chain(until_lock).min();
             match self.wait(interrupt, wait)? {
+                Came::TimedOut if self.has_untold() => return Ok(Came::TimedOut),
                 Came::TimedOut if deadline.is_none_or(|deadline| Instant::now() < deadline) => {}
                 came => return Ok(came),
             }
@@ -195,9 +239,18 @@ impl Input {
             self.pending.clear();
             return Ok(Came::Bytes);
         }
-        match interrupt.wait_readable(self.source.as_fd(), limit)? {
+        let aside = self
+            .news
+            .as_ref()
+            .filter(|_| self.told.is_some())
+            .map(News::as_fd);
+        match interrupt.wait_readable_or(self.source.as_fd(), aside, limit)? {
             Wake::Interrupted => return Ok(Came::Interrupted),
-            Wake::TimedOut => return Ok(Came::TimedOut),
+            Wake::TimedOut => {
+                // It is looked at, or the next wait would end at once.
+                self.has_untold();
+                return Ok(Came::TimedOut);
+            }
             Wake::Ready => {}
         }
         let mut chunk = Zeroizing::new([0; SECRET_CHUNK]);
@@ -207,7 +260,12 @@ impl Input {
     }
 
     fn wait(&mut self, interrupt: &Interrupt, limit: Option<Duration>) -> io::Result<Came> {
-        match interrupt.wait_readable(self.source.as_fd(), limit)? {
+        let aside = self
+            .news
+            .as_ref()
+            .filter(|_| self.told.is_some())
+            .map(News::as_fd);
+        match interrupt.wait_readable_or(self.source.as_fd(), aside, limit)? {
             Wake::Interrupted => Ok(Came::Interrupted),
             Wake::TimedOut => Ok(Came::TimedOut),
             Wake::Ready => self.read(),

@@ -75,7 +75,17 @@ impl Interrupt {
 
     /// Until `fd` can be read (or is at its end), Ctrl-C, or the time is over; Ctrl-C goes first.
     pub fn wait_readable(&self, fd: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<Wake> {
-        self.wait(fd, PollFlags::IN, limit)
+        self.wait(fd, PollFlags::IN, None, limit)
+    }
+
+    /// The same; `aside` can be read: the wait ends as if its time were over.
+    pub fn wait_readable_or(
+        &self,
+        fd: BorrowedFd<'_>,
+        aside: Option<BorrowedFd<'_>>,
+        limit: Option<Duration>,
+    ) -> io::Result<Wake> {
+        self.wait(fd, PollFlags::IN, aside, limit)
     }
 
     /// Lets so much time pass. False: Ctrl-C came first.
@@ -99,15 +109,24 @@ impl Interrupt {
     }
 
     pub fn wait_writable(&self, fd: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<Wake> {
-        self.wait(fd, PollFlags::OUT, limit)
+        self.wait(fd, PollFlags::OUT, None, limit)
     }
 
-    fn wait(&self, fd: BorrowedFd<'_>, flags: PollFlags, limit: Option<Duration>) -> io::Result<Wake> {
+    fn wait(
+        &self,
+        fd: BorrowedFd<'_>,
+        flags: PollFlags,
+        aside: Option<BorrowedFd<'_>>,
+        limit: Option<Duration>,
+    ) -> io::Result<Wake> {
         let deadline = limit.map(|limit| Instant::now() + limit);
         loop {
+            // Without one the pipe is looked at twice.
+            let third = aside.unwrap_or_else(|| self.pipe.as_fd());
             let mut fds = [
                 PollFd::from_borrowed_fd(self.pipe.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(fd, flags),
+                PollFd::from_borrowed_fd(third, PollFlags::IN),
             ];
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
             let timeout = left.and_then(|left| Timespec::try_from(left).ok());
@@ -119,6 +138,7 @@ impl Interrupt {
                     return Ok(Wake::Interrupted);
                 }
                 Ok(_) if !fds[1].revents().is_empty() => return Ok(Wake::Ready),
+                Ok(_) if !fds[2].revents().is_empty() => return Ok(Wake::TimedOut),
                 Ok(_) if deadline.is_some_and(|d| d <= Instant::now()) => return Ok(Wake::TimedOut),
                 Ok(_) => continue,
             }

@@ -34,6 +34,7 @@ mod machine;
 mod moves;
 mod mtu;
 mod newcomer;
+mod news;
 mod one_packet;
 mod outage;
 mod packets;
@@ -265,6 +266,7 @@ fn main() -> ExitCode {
         ),
         Story::new("console_commands", 180, machine::console_commands),
         Story::new("edited_at_the_console", 180, edits::edited_at_the_console),
+        Story::new("prompt_stays_whole", 180, news::prompt_stays_whole),
     ];
     story::main(stories, || {
         artifacts::prepare(Path::new(env!("CARGO_BIN_EXE_saboteur")))

@@ -41,7 +41,10 @@ pub fn attach(device: &str, socket: &Path) -> Result<(), AttachError> {
         other => drop(other.map_err(control)?),
     }
     ioctl_tiocsctty(&terminal).map_err(control)?;
-    dup2_stdin(&terminal)
+    // Standard input may be the kernel's log; then the console takes it before the terminal.
+    let has_log = env::var_os(lb_init::CONSOLE_LOG_VARIABLE).is_some();
+    let stdin = if has_log { Ok(()) } else { dup2_stdin(&terminal) };
+    stdin
         .and_then(|()| dup2_stdout(&terminal))
         .and_then(|()| dup2_stderr(&terminal))
         .map_err(control)?;

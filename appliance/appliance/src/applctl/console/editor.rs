@@ -25,7 +25,7 @@ use rustyline::history::MemHistory;
 use rustyline::validate::Validator;
 use rustyline::{
     Cmd, ColorMode, CompletionType, ConditionalEventHandler, Config, Context, Editor, Event, EventContext,
-    EventHandler, Helper, KeyCode, KeyEvent, Modifiers, RepeatCount,
+    EventHandler, ExternalPrinter, Helper, KeyCode, KeyEvent, Modifiers, RepeatCount,
 };
 
 use super::feed::{Fed, feed, open_pair};
@@ -62,6 +62,7 @@ pub struct LineEditor {
     /// Our end of the editor's terminal. `None` where the machine has no pty to give: then lines are read without the editor.
     keys: Option<OwnedFd>,
     seen: Receiver<()>,
+    printer: Printer,
     /// Lines in a row that could not be read.
     faults: u32,
 }
@@ -94,10 +95,12 @@ impl LineEditor {
         for key in ['Z', '\\', 'S', 'Q'] {
             editor.bind_sequence(KeyEvent::ctrl(key), Cmd::Noop);
         }
+        let printer = Printer::new(editor.create_external_printer().ok().map(|p| Box::new(p) as Way));
         Ok(LineEditor {
             editor,
             keys,
             seen,
+            printer,
             faults: 0,
         })
     }
@@ -141,10 +144,15 @@ impl LineEditor {
     /// Reads a line while a second thread hands over the keys.
     fn read_fed(&mut self, prompt: &str, input: &mut Input) -> io::Result<(rustyline::Result<String>, Fed)> {
         let (stop, complete) = UnixStream::pair()?;
-        let (editor, keys, seen) = (&mut self.editor, &mut self.keys, &mut self.seen);
+        let (editor, keys, seen, printer) = (
+            &mut self.editor,
+            &mut self.keys,
+            &mut self.seen,
+            &mut self.printer,
+        );
         thread::scope(|scope| {
-            let feeder =
-                thread::Builder::new().spawn_scoped(scope, move || feed(input, keys, &stop, seen))?;
+            let feeder = thread::Builder::new()
+                .spawn_scoped(scope, move || feed(input, keys, &stop, seen, printer))?;
             let line = editor.readline(prompt);
             drop(complete);
             match feeder.join() {
@@ -152,6 +160,49 @@ impl LineEditor {
                 Err(_) => Err(io::Error::other("the keys cannot be read")),
             }
         })
+    }
+}
+
+type Way = Box<dyn ExternalPrinter + Send>;
+
+/// Shows lines above the one that is being edited. The editor takes them when it is between two keys, and none while it shows a list or searches; whoever
+/// hands over the keys must not wait for that, or no key would end the search.
+pub struct Printer {
+    free: Option<Way>,
+    back: Receiver<Way>,
+    give_back: Sender<Way>,
+}
+
+/// Enough for handing over one text.
+const PRINTER_STACK: usize = 64 << 10;
+
+impl Printer {
+    pub fn new(free: Option<Way>) -> Printer {
+        let (give_back, back) = channel();
+        Printer {
+            free,
+            back,
+            give_back,
+        }
+    }
+
+    pub fn is_free(&mut self) -> bool {
+        self.free = self.free.take().or_else(|| self.back.try_recv().ok());
+        self.free.is_some()
+    }
+
+    pub fn print(&mut self, text: String) {
+        let Some(mut way) = self.free.take() else { return };
+        let give_back = self.give_back.clone();
+        let hand_over = move || {
+            // An editor that has gone shows nothing; the log has it.
+            let _ = way.print(text);
+            let _ = give_back.send(way);
+        };
+        let builder = thread::Builder::new().stack_size(PRINTER_STACK);
+        if let Err(error) = builder.spawn(hand_over) {
+            log::warn!("show lines of the log above the prompt: {error}");
+        }
     }
 }
 

@@ -7,13 +7,14 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio, write};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
+use super::editor::Printer;
 use super::size::take_report;
 use crate::applctl::input::{Came, Input};
 
@@ -24,6 +25,9 @@ const KEY_PATIENCE: Duration = Duration::from_millis(200);
 /// How long the editor may take to end a line after it saw the key. Some keys end no line (in its list of
 /// completions), then this is a pause.
 const LINE_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How soon the editor is asked again whether it takes more lines of the log.
+const BUSY: Duration = Duration::from_millis(100);
 
 /// The key that gives up a line, and how often it is pressed: in a list or a search it may end only that.
 const GIVE_UP: u8 = 0x03;
@@ -67,8 +71,10 @@ pub fn feed(
     to: &mut Option<OwnedFd>,
     stop: &UnixStream,
     seen: &Receiver<()>,
+    printer: &mut Printer,
 ) -> io::Result<Fed> {
     loop {
+        let until_news = show_news(input, printer);
         let until_lock = input.until_lock();
         if until_lock.is_some_and(|left| left.is_zero()) {
             give_up(to, stop)?;
@@ -95,7 +101,9 @@ pub fn feed(
             }
             continue;
         }
-        match wait(stop, Some((input.as_fd(), PollFlags::IN)), until_lock)? {
+        let limit = until_lock.into_iter().chain(until_news).min();
+        let news = input.news().filter(|_| until_news.is_none()).map(AsFd::as_fd);
+        match wait_or(stop, Some((input.as_fd(), PollFlags::IN)), news, limit)? {
             Wait::Stopped => return Ok(Fed::Enough),
             Wait::TimedOut => continue,
             Wait::Ready => {}
@@ -105,6 +113,20 @@ pub fn feed(
             return Ok(Fed::Enough);
         }
     }
+}
+
+/// Hands lines of the log to the editor, which shows them above its own. How long until it is to be tried again; `None`: when more comes.
+fn show_news(input: &Input, printer: &mut Printer) -> Option<Duration> {
+    let news = input.news()?;
+    if !printer.is_free() {
+        // In a list or a search it takes none; in the meantime they are counted.
+        return Some(BUSY);
+    }
+    if let Some(text) = news.take(Instant::now()) {
+        printer.print(text);
+        return Some(BUSY);
+    }
+    news.left(Instant::now())
 }
 
 /// Ends the line that is being read. An editor that does not let go of it loses its terminal, and the console begins anew, locked.
@@ -178,16 +200,27 @@ fn wait(
     other: Option<(BorrowedFd<'_>, PollFlags)>,
     limit: Option<Duration>,
 ) -> io::Result<Wait> {
+    wait_or(stop, other, None, limit)
+}
+
+/// The same; `aside` can be read: as if the time were over.
+fn wait_or(
+    stop: &UnixStream,
+    other: Option<(BorrowedFd<'_>, PollFlags)>,
+    aside: Option<BorrowedFd<'_>>,
+    limit: Option<Duration>,
+) -> io::Result<Wait> {
     let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());
     loop {
         let mut fds = vec![PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN)];
         fds.extend(other.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
+        fds.extend(aside.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         match poll(&mut fds, timeout.as_ref()).map_err(io::Error::from) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
             Ok(_) if !fds[0].revents().is_empty() => return Ok(Wait::Stopped),
-            Ok(_) if fds.len() > 1 && !fds[1].revents().is_empty() => return Ok(Wait::Ready),
-            Ok(_) if limit.is_some() => return Ok(Wait::TimedOut),
+            Ok(_) if other.is_some() && !fds[1].revents().is_empty() => return Ok(Wait::Ready),
+            Ok(_) if limit.is_some() || aside.is_some() => return Ok(Wait::TimedOut),
             Ok(_) => continue,
         }
     }

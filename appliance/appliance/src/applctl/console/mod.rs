@@ -4,6 +4,7 @@
 mod attach;
 mod editor;
 mod feed;
+pub mod news;
 mod plain;
 pub mod size;
 
@@ -11,7 +12,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lb_core::control::{Request, Response, StatusReport};
 
@@ -26,6 +27,7 @@ use super::render::{self, Screen, Tone};
 use super::tree::Action;
 use super::{colours_allowed, line, parse, tree, usage_fault};
 use editor::{LineEditor, Typed};
+use news::{Between, News};
 
 const TTY: &str = "--tty";
 /// The banner does not wait longer for the agent.
@@ -76,6 +78,7 @@ impl<'a> Session<'a> {
     fn begin(places: &'a Places) -> Result<Session<'a>, String> {
         let fault = |error: io::Error| format!("the terminal cannot be used: {error}");
         // Before the line editor puts a terminal of its own in its place.
+        let news = News::inherited().map_err(fault)?;
         let who = format!("console {}", terminal_name());
         let interrupt = Rc::new(Interrupt::install().map_err(fault)?);
         let mut input = Input::new(io::stdin().as_fd()).map_err(fault)?;
@@ -88,6 +91,7 @@ impl<'a> Session<'a> {
         let found = size::establish(&mut input, &interrupt, &mut io::stdout()).map_err(fault)?;
         let screen = Screen::terminal(usize::from(found.columns), colours_allowed());
         let editor = LineEditor::new(places.socket.clone(), screen.colour)?;
+        input.follow(news);
         input.watch(Guard::new(places, hostname(), &who, screen));
         Ok(Session {
             places,
@@ -108,6 +112,7 @@ impl<'a> Session<'a> {
             if self.lock()? == Next::End {
                 return Ok(());
             }
+            self.show_news();
             let prompt = format!("{}> ", hostname());
             let typed = self.editor.read_line(&prompt, &mut self.input, &self.interrupt)?;
             self.input
@@ -176,8 +181,10 @@ impl<'a> Session<'a> {
         };
         let json = words.iter().any(|w| w == tree::JSON);
         let mut tells_itself = false;
-        let mut out = io::stdout();
-        let mut remarks = io::stdout();
+        // A document is not interrupted.
+        let news = self.input.news().filter(|_| !json).cloned();
+        let mut out = Between::new(io::stdout(), news.clone());
+        let mut remarks = Between::new(io::stdout(), news);
         let outcome = parse::parse(&words).map_err(Failure::from).and_then(|parsed| {
             tells_itself = tells_of_trial(&parsed);
             let mut context = Context {
@@ -223,6 +230,14 @@ impl<'a> Session<'a> {
         let text = explain("", failure, self.places, &self.screen);
         let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
         self.next_after(self.show(&format!("{}\n{rest}", self.screen.paint(Tone::Bad, first))))
+    }
+
+    /// Lines of the log that came during a command.
+    fn show_news(&self) {
+        if let Some(text) = self.input.news().and_then(|news| news.take(Instant::now())) {
+            // A terminal that has gone is noticed by the next line.
+            let _ = self.show(&text);
+        }
     }
 
     fn next_after(&self, shown: io::Result<()>) -> Next {

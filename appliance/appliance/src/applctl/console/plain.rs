@@ -36,11 +36,22 @@ pub fn read_line(
         if input.must_lock() {
             return Ok(Typed::MustLock);
         }
-        match input.more(interrupt, None)? {
+        let came = match input.tell_news() {
+            Some(_) => Came::TimedOut,
+            None => input.more(interrupt, None)?,
+        };
+        match came {
             Came::Ended => return Ok(Typed::HungUp),
             // What stood in the line is gone.
             Came::Unlocked => return Ok(Typed::Nothing),
-            Came::Bytes | Came::TimedOut | Came::Interrupted => {}
+            Came::TimedOut => {
+                if let Some(news) = input.end_telling() {
+                    let typed = String::from_utf8_lossy(&line.bytes);
+                    write!(out, "\r\x1b[K{news}{prompt}{typed}")?;
+                    out.flush()?;
+                }
+            }
+            Came::Bytes | Came::Interrupted => {}
         }
     }
 }

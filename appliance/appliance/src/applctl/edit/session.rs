@@ -221,8 +221,11 @@ impl<'a, 'b> Session<'a, 'b> {
                 self.keep();
                 self.paint()?;
             }
-            if self.repaint_at <= now {
-                self.shown = None;
+            // The mark of the log may be another.
+            if self.repaint_at <= now || self.context.input.has_untold() {
+                if self.repaint_at <= now {
+                    self.shown = None;
+                }
                 self.paint()?;
             }
             let paste = self.decoder.is_pasting().then(|| quiet_since + PASTE_PATIENCE);
@@ -263,7 +266,10 @@ impl<'a, 'b> Session<'a, 'b> {
         if self.shown.is_none() {
             self.repaint_at = Instant::now() + REPAINT;
         }
-        let (canvas, (row, column)) = view::draw(&mut self.editor, "lb.toml", self.size);
+        let (mut canvas, (row, column)) = view::draw(&mut self.editor, "lb.toml", self.size);
+        if let Some(mark) = self.context.input.tell_news() {
+            canvas.mark(&mark);
+        }
         let mut text = match self.shown.as_ref() == Some(&canvas) {
             true => String::new(),
             false => canvas.delta(self.shown.as_ref(), self.context.screen.colour),
@@ -300,7 +306,8 @@ impl<'a, 'b> Session<'a, 'b> {
         if self.announces_pastes {
             self.send(PASTES_OFF)?;
         }
-        self.send(CLEAR)?;
+        let news = self.context.input.end_telling().unwrap_or_default();
+        self.send(&format!("{CLEAR}{news}"))?;
         set.map_err(Failure::Terminal)
     }
 }

@@ -54,6 +54,12 @@ impl Canvas {
         }
     }
 
+    /// At the right end of the first row, over what is there.
+    pub fn mark(&mut self, text: &str) {
+        let column = self.columns.saturating_sub(text.chars().count());
+        self.write(0, column, text, Tone::Bad);
+    }
+
     fn row(&self, row: usize) -> &[Cell] {
         &self.cells[row * self.columns..(row + 1) * self.columns]
     }

@@ -145,11 +145,13 @@ impl Guard {
             };
             say(&text)?;
             whole = false;
-            let password = match reader.line(input, interrupt, None)? {
+            let password = match wait_for_line(&mut reader, input, interrupt)? {
                 Secret::Ended => return Ok(Came::Ended),
                 Secret::Interrupted => return Ok(Came::Interrupted),
                 Secret::Line(password) => password,
-                Secret::GivenUp | Secret::TimedOut => {
+                // Lines of the log were shown; the question is asked anew.
+                Secret::TimedOut => continue,
+                Secret::GivenUp => {
                     say("\n")?;
                     continue;
                 }
@@ -177,6 +179,28 @@ impl Guard {
         let pending = super::configure::pending_for(&self.pending_mark);
         screen::picture(&self.hostname, stored, pending, &self.screen)
     }
+}
+
+/// A line, however long it takes; `TimedOut`: lines of the log were shown. What is typed of the password stays, and nobody sees it.
+fn wait_for_line(reader: &mut Reader, input: &mut Input, interrupt: &Interrupt) -> io::Result<Secret> {
+    loop {
+        let patience = input
+            .news()
+            .map(|news| news.left(Instant::now()).unwrap_or(GLANCE));
+        match reader.line(input, interrupt, patience)? {
+            Secret::TimedOut if !show_news(input)? => {}
+            came => return Ok(came),
+        }
+    }
+}
+
+/// Lines of the log, above the question that is asked anew. Whether there were some.
+fn show_news(input: &Input) -> io::Result<bool> {
+    let Some(text) = input.news().and_then(|news| news.take(Instant::now())) else {
+        return Ok(false);
+    };
+    say(&format!("\r\x1b[K{text}"))?;
+    Ok(true)
 }
 
 /// Looks at a password, where it is its time, and tells what has to be told.

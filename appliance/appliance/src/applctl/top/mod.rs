@@ -183,12 +183,15 @@ impl<'a, 'b> Live<'a, 'b> {
         if self.shown.is_none() {
             self.repaint_at = Instant::now() + REPAINT;
         }
-        let canvas = view::draw(
+        let mut canvas = view::draw(
             self.report.as_ref(),
             &mut self.state,
             self.trouble.as_deref(),
             self.size,
         );
+        if let Some(mark) = self.context.input.tell_news() {
+            canvas.mark(&mark);
+        }
         let text = canvas.delta(self.shown.as_ref(), self.context.screen.colour);
         self.shown = Some(canvas);
         self.send(&text)
@@ -246,6 +249,7 @@ impl<'a, 'b> Live<'a, 'b> {
 
     /// Leaves an empty screen.
     fn end(&mut self) -> Result<(), Failure> {
-        self.send("\x1b[0m\x1b[H\x1b[2J")
+        let news = self.context.input.end_telling().unwrap_or_default();
+        self.send(&format!("\x1b[0m\x1b[H\x1b[2J{news}"))
     }
 }

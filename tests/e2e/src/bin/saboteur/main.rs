@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         ["reload", times, versions @ ..] => orders::reload(times, versions),
         ["kill-agents", times, least, most] => orders::kill_agents(times, least, most),
         ["feed", text, program, arguments @ ..] => orders::feed(text, program, arguments),
+        ["flood", times] => orders::flood(times),
         ["resident"] => resident(),
         ["until", a, b, c, d, program, arguments @ ..] => watch::until(&[a, b, c, d], program, arguments),
         ["agreement"] => agreement::agreement(),

@@ -58,6 +58,16 @@ pub fn feed(text: &str, program: &str, arguments: &[&str]) -> io::Result<()> {
     }
 }
 
+/// So many errors in the kernel's log, one after the other.
+pub fn flood(times: &str) -> io::Result<()> {
+    let times: u32 = times.parse().map_err(io::Error::other)?;
+    let mut log = fs::OpenOptions::new().write(true).open("/dev/kmsg")?;
+    for n in 0..times {
+        log.write_all(format!("<2>agent: flood {n}\n").as_bytes())?;
+    }
+    Ok(())
+}
+
 /// The number of steps that it took; every one of them must have been accepted.
 fn apply(name: &str) -> io::Result<usize> {
     let mut socket = UnixStream::connect(SOCKET)?;
