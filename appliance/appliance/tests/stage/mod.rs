@@ -466,6 +466,11 @@ impl Terminal {
 
     /// The same up to where this is shown.
     pub fn begin(kind: Kind, agent: &FakeAgent, first: &str) -> Terminal {
+        Terminal::begin_with(kind, agent, first, None)
+    }
+
+    /// The same with the kernel's log, of which records of a level below 3 are shown.
+    pub fn begin_with(kind: Kind, agent: &FakeAgent, first: &str, log: Option<OwnedFd>) -> Terminal {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -488,8 +493,11 @@ impl Terminal {
         if !kind.colour {
             command.env("NO_COLOR", "1");
         }
+        if log.is_some() {
+            command.env(lb_init::CONSOLE_LOG_VARIABLE, "3");
+        }
         command
-            .stdin(Stdio::null())
+            .stdin(log.map_or_else(Stdio::null, Stdio::from))
             .stdout(Stdio::null())
             .stderr(Stdio::inherit());
         // Kept open until the child has it open: a pty without anybody on its far side reads as hung up.
@@ -641,10 +649,14 @@ pub fn prompt() -> String {
 
 /// The screen of 24 by 80 after all that has come so far.
 pub fn screen(terminal: &Terminal) -> String {
+    screen_of(terminal, 24, 80).screen().contents()
+}
+
+pub fn screen_of(terminal: &Terminal, rows: u16, columns: u16) -> vt100::Parser {
     let size = |n| NonZero::new(n).unwrap();
-    let mut screen = vt100::Parser::new(size(24), size(80), 0);
+    let mut screen = vt100::Parser::new(size(rows), size(columns), 0);
     screen.process(&terminal.output());
-    screen.screen().contents()
+    screen
 }
 
 pub fn shows(terminal: &Terminal, what: &str, holds: impl Fn(&str) -> bool) {

@@ -51,13 +51,16 @@ fn say(saboteur: &Saboteur, text: &str) -> Told {
 /// Whether the last line is this one, and one above it ends so.
 fn stands_above(screen: &str, news: &str, line: &str) -> bool {
     let lines: Vec<&str> = screen.trim_end().lines().collect();
-    lines
-        .split_last()
-        .is_some_and(|(last, above)| last.trim_end() == line && above.iter().any(|l| l.trim_end().ends_with(news)))
+    lines.split_last().is_some_and(|(last, above)| {
+        last.trim_end() == line && above.iter().any(|l| l.trim_end().ends_with(news))
+    })
 }
 
 fn half_typed(scene: &mut Scene, saboteur: &Saboteur) -> Told {
-    scene.vm().console.send(b"config how samp\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D")?;
+    scene
+        .vm()
+        .console
+        .send(b"config how samp\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D")?;
     shows(scene, "the half-typed line", |screen| {
         screen.trim_end().ends_with("lb> config how samp")
     })?;
@@ -83,7 +86,9 @@ fn flood(scene: &mut Scene, saboteur: &Saboteur) -> Told {
         (5..20).contains(&shown) && screen.contains(" more: `log`") && screen.trim_end().ends_with("lb> stat")
     })?;
     scene.vm().console.send(b"us\r")?;
-    shows(scene, "the status", |screen| screen.contains("nginx") && screen.trim_end().ends_with("lb>"))?;
+    shows(scene, "the status", |screen| {
+        screen.contains("nginx") && screen.trim_end().ends_with("lb>")
+    })?;
     Ok(())
 }
 
@@ -96,7 +101,10 @@ fn editor(scene: &mut Scene, saboteur: &Saboteur) -> Told {
     say(saboteur, "while it is edited")?;
     shows(scene, "a mark and no line", |screen| {
         screen.starts_with("lb.toml")
-            && screen.lines().next().is_some_and(|row| row.contains("1 message: see log"))
+            && screen
+                .lines()
+                .next()
+                .is_some_and(|row| row.contains("1 message: see log"))
             && !screen.contains("while it is edited")
     })?;
     scene.vm().console.send(b"\x18")?;
