@@ -42,9 +42,9 @@ fn printk_is_low(saboteur: &Saboteur) -> Told {
     }
 }
 
-/// An error as the agent writes it.
+/// An error as the agent writes it: without the end of its line a record is not to be read before the next one comes.
 fn say(saboteur: &Saboteur, text: &str) -> Told {
-    saboteur.run(&["saboteur", "write", "/dev/kmsg", &format!("<2>agent: {text}")])?;
+    saboteur.run(&["saboteur", "write", "/dev/kmsg", &format!("<2>agent: {text}\n")])?;
     Ok(())
 }
 
@@ -81,13 +81,18 @@ fn flood(scene: &mut Scene, saboteur: &Saboteur) -> Told {
     std::thread::sleep(Duration::from_secs(3));
     scene.vm().console.send(b"stat")?;
     saboteur.run(&["saboteur", "flood", &FLOOD.to_string()])?;
+    // What the line could go on with stands behind it.
+    let is_begun = |screen: &str| {
+        let last = screen.trim_end().lines().last();
+        last.is_some_and(|last| last.starts_with("lb> stat"))
+    };
     shows(scene, "the first lines, a number, and the prompt", |screen| {
         let shown = screen.matches("agent: flood ").count();
-        (5..20).contains(&shown) && screen.contains(" more: `log`") && screen.trim_end().ends_with("lb> stat")
+        (5..20).contains(&shown) && screen.contains(" more: `log`") && is_begun(screen)
     })?;
     scene.vm().console.send(b"us\r")?;
     shows(scene, "the status", |screen| {
-        screen.contains("nginx") && screen.trim_end().ends_with("lb>")
+        screen.contains("Configuration") && screen.trim_end().ends_with("lb>")
     })?;
     Ok(())
 }
