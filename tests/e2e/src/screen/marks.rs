@@ -15,8 +15,9 @@ static MARKED: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         r"(\b\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?\b)".to_owned(),
         // The clock of the kernel and of the boot.
         r"(?m)^\[ *(\d+\.\d+)\] ".to_owned(),
-        // Hashes.
+        // Hashes, and those that the history shortens.
         r"(\b[0-9a-f]{64}\b)".to_owned(),
+        r"B,\s+([0-9a-f]{12})\)".to_owned(),
         // What something took: latencies, the stages of a boot. Those of lb.toml have no blank before the unit, and no fraction.
         r"(\b\d+(?:\.\d+)?\s+ms\b|\b\d+\.\d+\s+s\b)".to_owned(),
         // Connections of a server: the column behind its health, time and weight.
@@ -59,7 +60,7 @@ pub fn set(screen: &str) -> String {
 fn mark(found: &Captures<'_>) -> String {
     let whole = found.get(0).expect("group 0 is the match");
     let part = found.get(1).expect("each pattern has one group");
-    let hash = part.len() == 64;
+    let hash = matches!(part.len(), 12 | 64) && part.as_str().chars().all(|c| c.is_ascii_hexdigit());
     let masked = part.as_str().replace(|c: char| c.is_ascii_digit() || hash, "%");
     let (before, behind) = (part.start() - whole.start(), part.end() - whole.start());
     format!(
@@ -115,8 +116,8 @@ mod tests {
         for (screen, marked) in [
             ("boot> ^O^O", "boot>"),
             (
-                "* 12  2026-11-24 09:58:24  put (console ttyS0, 1.2 kB)",
-                "* 12  %%%%-%%-%% %%:%%:%%  put (console ttyS0, 1.2 kB)",
+                "* 12  2026-11-24 09:58:24  put (console ttyS0, 1.2 kB, 5f2a9c01b3d4)",
+                "* 12  %%%%-%%-%% %%:%%:%%  put (console ttyS0, 1.2 kB, %%%%%%%%%%%%)",
             ),
             ("lb.toml, in force for 3h 04m", "lb.toml, in force for %h %%m"),
             (

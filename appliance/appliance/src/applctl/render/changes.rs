@@ -66,7 +66,10 @@ pub fn history(report: &HistoryReport, screen: &Screen) -> String {
     text
 }
 
-/// `* 12  2026-11-26 08:46:22  put: new gateway (console ttyS0, 1.2 kB)`.
+/// Digits of a hash that tell the texts of a history apart; `--json` has all.
+const DIGITS: usize = 12;
+
+/// `* 12  2026-11-26 08:46:22  put: new gateway (console ttyS0, 1.2 kB, 5f2a9c01b3d4)`.
 fn one(entry: &HistoryEntry, width: usize, screen: &Screen) -> String {
     let time = date::second(date::of_unix(entry.unix_s));
     let (mark, tone) = match entry.in_force {
@@ -75,7 +78,8 @@ fn one(entry: &HistoryEntry, width: usize, screen: &Screen) -> String {
     };
     let head = format!("{mark} {:>width$}  {time}  ", entry.number);
     let indent = head.chars().count();
-    let sentence = format!("{} ({}, {})", entry.why, entry.by, bytes(entry.bytes));
+    let hash = entry.sha256.get(..DIGITS).unwrap_or(&entry.sha256);
+    let sentence = format!("{} ({}, {}, {hash})", entry.why, entry.by, bytes(entry.bytes));
     let sentence = wrap(&clean(&sentence), screen.width.saturating_sub(indent), indent);
     format!("{}{sentence}\n", screen.paint(tone, &head))
 }

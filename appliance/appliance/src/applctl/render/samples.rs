@@ -559,7 +559,7 @@ pub fn history() -> HistoryReport {
         unix_s: 1_795_471_104 + number * 3_600,
         by: by.into(),
         why: why.into(),
-        sha256: "0".repeat(64),
+        sha256: lb_core::history::sha256(why.as_bytes()),
         bytes: 1_234,
         in_force: number == 12,
     };
