@@ -57,6 +57,7 @@ fn report(place: &Place) -> KeyReport {
     KeyReport {
         path: path.clone(),
         about: key.about.to_owned(),
+        type_name: key.form.type_name(),
         allowed: key.form.allowed(),
         meanings: meanings(key),
         needed: matches!(key.unset, keys::Unset::Needed),
@@ -109,6 +110,7 @@ mod tests {
             (key.allowed.as_str(), key.default.as_str()),
             ("`\"100ms\"` to `\"1h\"`", "`\"2s\"`")
         );
+        assert_eq!(key.type_name, "duration (ms, s, m, h)");
         assert_eq!(key.also_at.len(), 2);
         assert_eq!(
             (key.keepalived.as_deref(), key.accepted),
@@ -116,6 +118,34 @@ mod tests {
         );
         assert_eq!(key.by_type[0].default.as_deref(), Some("`\"3s\"`"));
         assert_eq!(key.example, "[[virtual_server]]\ncheck = { interval = \"5s\" }");
+    }
+
+    #[test]
+    fn the_type_is_that_of_the_form() {
+        for (words, expected) in [
+            ("interface.addresses", "list of addresses with prefix"),
+            ("interface.mtu", "integer (bytes)"),
+            ("interface.mss_clamp", "boolean or integer (bytes)"),
+            ("interface.vlan.link", "interface"),
+            ("interface.vlan.id", "integer"),
+            ("interface.bond.links", "list of interfaces"),
+            ("interface.bridge.forward_delay", "duration (s, m, h)"),
+            (
+                "virtual_server.listen",
+                "address with port, or a list of addresses with port",
+            ),
+            ("virtual_server.scheduler", "word"),
+            (
+                "virtual_server.check",
+                "table or word, or a list of tables or words",
+            ),
+            ("virtual_server.check.source", "address"),
+            ("virtual_server.check.headers", "table"),
+            ("virtual_server.real_server", "list of tables"),
+        ] {
+            let found = explain(Some(words)).unwrap().keys;
+            assert_eq!(found[0].type_name, expected, "{words}");
+        }
     }
 
     #[test]

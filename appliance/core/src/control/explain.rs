@@ -23,6 +23,9 @@ pub struct KeyReport {
     /// `virtual_server.check.interval`.
     pub path: String,
     pub about: String,
+    /// `duration (ms, s, m, h)`.
+    #[serde(rename = "type")]
+    pub type_name: String,
     /// In words, with values as code between backticks.
     pub allowed: String,
     /// Each word that is allowed, with what it does, where they need it.

@@ -68,6 +68,7 @@ fn key(key: &KeyReport, screen: &Screen) -> String {
         }
     }
     text.push('\n');
+    text += &line("type", &key.type_name, screen);
     text += &line("allowed", &key.allowed, screen);
     let width = key.meanings.iter().map(|meaning| meaning.word.len()).max();
     for meaning in &key.meanings {
@@ -129,6 +130,7 @@ mod tests {
         assert_eq!(
             shown(Some("check.retry_interval"), 80),
             "virtual_server.check.retry_interval\n    Between those attempts.\n\n    \
+             type        duration (ms, s, m, h)\n    \
              allowed     `\"10ms\"` to `\"1h\"`\n    \
              default     `\"500ms\"`; with type `\"kube-apiserver\"`: `\"1s\"`\n    \
              also at     virtual_server.real_server.check.retry_interval,\n                \

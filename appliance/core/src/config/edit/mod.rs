@@ -18,7 +18,7 @@ use toml::de::DeTable;
 
 use super::Faults;
 use super::fault::quoted;
-use super::keys::{Form, Key, Table, VIRTUAL_SERVER};
+use super::keys::{Content, Form, Key, Table, VIRTUAL_SERVER};
 use super::outline::{Outline, SERVICES};
 use super::render::push_harmless;
 pub use candidates::{assignments, paths, values};
@@ -204,6 +204,7 @@ fn splices(tree: &Tree<'_>, change: &Change, scope: &Scope) -> Result<Vec<splice
 }
 
 const FIELD: Form = Form::Text {
+    content: Content::Plain,
     what: "text",
     pattern: "",
     count: None,

@@ -1,7 +1,7 @@
 //! `[virtual_server.check]`: what only some types of check have.
 
 use super::super::check::{self, Kind, exchange, request, trust, values};
-use super::form::{Count, Form, Unset};
+use super::form::{Content, Count, Form, Unset};
 use super::{KEY, Key, OfType, Table};
 use crate::check::{Close, Method, QueryType, Rcode, Statuses, TlsCheck, Transport};
 
@@ -26,11 +26,13 @@ const UDP: &[Kind] = &[Kind::Udp];
 const DNS: &[Kind] = &[Kind::Dns];
 
 const PEM: Form = Form::Text {
+    content: Content::Pem,
     what: "PEM between `\"\"\"`, or the name of a file beside lb.toml on the config volume",
     pattern: "",
     count: None,
 };
 const BYTES: Form = Form::Text {
+    content: Content::Plain,
     what: "text",
     pattern: "",
     count: Some(Count {
@@ -39,6 +41,7 @@ const BYTES: Form = Form::Text {
     }),
 };
 const HEX: Form = Form::Text {
+    content: Content::Plain,
     what: "hexadecimal digits, with spaces or colons between or not",
     pattern: "^[0-9A-Fa-f: ]+$",
     count: None,
@@ -55,6 +58,7 @@ const fn of_grpc(kind: Kind) -> OfType {
 const PATH: Key = Key {
     name: "path",
     form: Form::Text {
+        content: Content::Plain,
         what: "a path and perhaps a query, `\"/healthz?full\"`",
         pattern: "^/[!-~]*$",
         count: Some(Count {
@@ -89,6 +93,7 @@ const STATUS: Key = Key {
             unit: "",
         },
         Form::Text {
+            content: Content::Plain,
             what: "a range `\"200-299\"`",
             pattern: "^[1-5][0-9]{2}(-[1-5][0-9]{2})?$",
             count: None,
@@ -104,6 +109,7 @@ const STATUS: Key = Key {
 const BODY_CONTAINS: Key = Key {
     name: "body_contains",
     form: Form::Text {
+        content: Content::Plain,
         what: "text",
         pattern: "",
         count: None,
@@ -116,6 +122,7 @@ const BODY_CONTAINS: Key = Key {
 const BODY_MATCHES: Key = Key {
     name: "body_matches",
     form: Form::Text {
+        content: Content::Plain,
         what: "a regular expression",
         pattern: "",
         count: None,
@@ -167,6 +174,7 @@ pub(super) const TCP_AND_HTTP: &[Key] = &[
     Key {
         name: "host",
         form: Form::Text {
+            content: Content::Plain,
             what: "a name or an address, and a port if it is not the usual one",
             pattern: "^[A-Za-z0-9._~:\\[\\]-]+$",
             count: Some(Count {
@@ -223,6 +231,7 @@ pub(super) const TLS: &[Key] = &[
     Key {
         name: "server_name",
         form: Form::Text {
+            content: Content::Plain,
             what: "a DNS name",
             pattern: "^[A-Za-z0-9._-]+$",
             count: None,
@@ -246,6 +255,7 @@ pub(super) const TLS: &[Key] = &[
     Key {
         name: "fingerprint",
         form: Form::Text {
+            content: Content::Plain,
             what: "64 hexadecimal digits with or without colons",
             pattern: "^[0-9A-Fa-f:]+$",
             count: None,
@@ -341,6 +351,7 @@ pub(super) const EXCHANGE: &[Key] = &[
     Key {
         name: "name",
         form: Form::Text {
+            content: Content::Plain,
             what: "a name of DNS",
             pattern: "^[^ ]+$",
             count: None,
@@ -383,6 +394,7 @@ pub(super) const EXCHANGE: &[Key] = &[
     Key {
         name: "service",
         form: Form::Text {
+            content: Content::Plain,
             what: "the service's full name, `\"helloworld.Greeter\"`",
             pattern: "^[!-~]+$",
             count: Some(Count {

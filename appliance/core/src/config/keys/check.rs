@@ -1,7 +1,7 @@
 //! `[virtual_server.check]`: what every type of check has.
 
 use super::super::check::{self, Kind, down};
-use super::form::{Form, Unset};
+use super::form::{Content, Form, Unset};
 use super::interface::ADDRESS;
 use super::{KEY, Key, OfType, Table, asked};
 use crate::check::{CheckList, CheckParams};
@@ -43,6 +43,7 @@ const ALWAYS: &[Key] = &[
     Key {
         name: "address",
         form: Form::Text {
+            content: Content::Address,
             what: "an address without a port",
             pattern: ADDRESS,
             count: None,
@@ -68,6 +69,7 @@ const ALWAYS: &[Key] = &[
     Key {
         name: "source",
         form: Form::Text {
+            content: Content::OwnAddress,
             what: "an address of an interface of this file",
             pattern: ADDRESS,
             count: None,
@@ -82,6 +84,7 @@ const ALWAYS: &[Key] = &[
     Key {
         name: "interface",
         form: Form::Text {
+            content: Content::Interface,
             what: "an interface of this file",
             pattern: "",
             count: None,

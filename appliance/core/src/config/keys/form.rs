@@ -11,6 +11,7 @@ use crate::config::time;
 #[derive(Debug)]
 pub enum Form {
     Text {
+        content: Content,
         /// What it is, in words.
         what: &'static str,
         /// A regular expression (ECMA 262) that every good value matches; empty where there is none worth it.
@@ -41,6 +42,43 @@ pub enum Form {
     Either(&'static [Form]),
     Table(&'static Table),
     Tables(&'static Table, Option<usize>),
+}
+
+/// What a text stands for: by it a type is named, and what exists is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    Plain,
+    Address,
+    /// One of an interface of the file.
+    OwnAddress,
+    /// An address with a port, a range of them, or none.
+    Endpoint,
+    /// The same, of an interface of the file.
+    OwnEndpoint,
+    /// An address with the length of its network's prefix.
+    Prefix,
+    Network,
+    Mac,
+    /// An interface of the file.
+    Interface,
+    /// Itself, or the file that it is in.
+    Pem,
+}
+
+impl Content {
+    fn noun(self, many: bool) -> &'static str {
+        let (one, some) = match self {
+            Content::Plain => ("text", "texts"),
+            Content::Address | Content::OwnAddress => ("address", "addresses"),
+            Content::Endpoint | Content::OwnEndpoint => ("address with port", "addresses with port"),
+            Content::Prefix => ("address with prefix", "addresses with prefix"),
+            Content::Network => ("network", "networks"),
+            Content::Mac => ("MAC address", "MAC addresses"),
+            Content::Interface => ("interface", "interfaces"),
+            Content::Pem => ("PEM or file", "PEM texts or files"),
+        };
+        if many { some } else { one }
+    }
 }
 
 /// How long a text may be.
@@ -94,6 +132,35 @@ impl Form {
                 Some(most) => format!("1 to {most} tables, each with {}", named(table)),
                 None => format!("tables, each with {}", named(table)),
             },
+        }
+    }
+
+    /// The type of a value, with its units: `duration (ms, s, m, h)`.
+    pub fn type_name(&self) -> String {
+        self.noun(false)
+    }
+
+    fn noun(&self, many: bool) -> String {
+        let s = if many { "s" } else { "" };
+        match self {
+            Form::Text { content, .. } => content.noun(many).to_owned(),
+            Form::Time(_) => format!("duration{s} (ms, s, m, h)"),
+            Form::Seconds(_) => format!("duration{s} (s, m, h)"),
+            Form::Number { unit: "", .. } => format!("integer{s}"),
+            Form::Number { unit, .. } => format!("integer{s} ({unit})"),
+            Form::Percent => format!("percentage{s}"),
+            Form::Flag => format!("boolean{s}"),
+            Form::Words(_) | Form::AnyCase(_) => format!("word{s}"),
+            Form::Fields(_) | Form::Table(_) => format!("table{s}"),
+            Form::List(form) => format!("list{s} of {}", form.noun(true)),
+            Form::OneOrMore(form) | Form::UpTo(form, _) => {
+                format!("{}, or a list of {}", form.noun(many), form.noun(true))
+            }
+            Form::Either(forms) => {
+                let forms: Vec<String> = forms.iter().map(|form| form.noun(many)).collect();
+                forms.join(" or ")
+            }
+            Form::Tables(..) => format!("list{s} of tables"),
         }
     }
 

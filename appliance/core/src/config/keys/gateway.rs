@@ -1,11 +1,12 @@
 //! `[[masquerade]]` and `[[port_forward]]`.
 
 use super::super::listen;
-use super::form::{Form, Unset};
+use super::form::{Content, Form, Unset};
 use super::interface::{MACHINE, PREFIX};
 use super::{KEY, Key, Table};
 
 const NETWORK: Form = Form::Text {
+    content: Content::Network,
     what: "a network, `\"172.16.0.0/24\"`",
     pattern: PREFIX,
     count: None,
@@ -13,6 +14,7 @@ const NETWORK: Form = Form::Text {
 
 /// A port, or a range of them, of an address.
 pub(super) const PORTS: Form = Form::Text {
+    content: Content::OwnEndpoint,
     what: "`\"ADDRESS:PORT\"` or `\"ADDRESS:FIRST-LAST\"`",
     pattern: MACHINE,
     count: None,
@@ -45,6 +47,7 @@ pub static MASQUERADE: Table = Table {
         Key {
             name: "out",
             form: Form::Text {
+                content: Content::Interface,
                 what: "an interface of this file",
                 pattern: "",
                 count: None,
@@ -57,6 +60,7 @@ pub static MASQUERADE: Table = Table {
         Key {
             name: "to",
             form: Form::OneOrMore(&Form::Text {
+                content: Content::Address,
                 what: "an address of `out`, or a range `\"192.168.0.20-192.168.0.29\"`",
                 pattern: "^[0-9A-Fa-f:. -]+$",
                 count: None,
@@ -86,6 +90,7 @@ pub static PORT_FORWARD: Table = Table {
         Key {
             name: "to",
             form: Form::Text {
+                content: Content::Endpoint,
                 what: "`\"ADDRESS\"`, `\"ADDRESS:PORT\"` or `\"ADDRESS:FIRST-LAST\"`",
                 pattern: MACHINE,
                 count: None,

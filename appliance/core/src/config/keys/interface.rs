@@ -1,7 +1,7 @@
 //! `[[interface]]` and the tables within it.
 
 use super::super::{interface as reader, links};
-use super::form::{Form, Unset};
+use super::form::{Content, Form, Unset};
 use super::{KEY, Key, Table};
 use crate::link_kind::{BondMode, LacpRate, XmitHashPolicy};
 
@@ -13,18 +13,21 @@ const MAC: &str = "^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$";
 
 /// What the file calls a link.
 const LABEL: Form = Form::Text {
+    content: Content::Interface,
     what: "the name (or, without one, the MAC address) of a link",
     pattern: "",
     count: None,
 };
 
 const NETWORK: Form = Form::Text {
+    content: Content::Network,
     what: "a network, `\"10.0.0.0/8\"`",
     pattern: PREFIX,
     count: None,
 };
 
 const NEXT_HOP: Form = Form::Text {
+    content: Content::Address,
     what: "an address on one of the interface's networks",
     pattern: ADDRESS,
     count: None,
@@ -39,6 +42,7 @@ pub static INTERFACE: Table = Table {
         Key {
             name: "name",
             form: Form::Text {
+                content: Content::Plain,
                 what: "letters, digits, `.`, `_` and `-`, at most 15",
                 pattern: "^[A-Za-z0-9._-]{1,15}$",
                 count: None,
@@ -85,6 +89,7 @@ pub static INTERFACE: Table = Table {
         Key {
             name: "addresses",
             form: Form::List(&Form::Text {
+                content: Content::Prefix,
                 what: "`\"ADDRESS/PREFIX\"`",
                 pattern: PREFIX,
                 count: None,
@@ -151,6 +156,7 @@ pub static MATCH: Table = Table {
     groups: &[&[Key {
         name: "mac",
         form: Form::Text {
+            content: Content::Mac,
             what: "a MAC address, `\"52:54:00:00:00:01\"`",
             pattern: MAC,
             count: None,

@@ -17,7 +17,7 @@ mod top;
 pub use self::asked::URL;
 pub use self::check::CHECK;
 pub use self::find::{Place, find, places};
-pub use self::form::{Count, Form, Unset};
+pub use self::form::{Content, Count, Form, Unset};
 pub use self::gateway::{MASQUERADE, PORT_FORWARD};
 pub use self::interface::{BOND, BRIDGE, INTERFACE, MATCH, ROUTE, VLAN};
 pub use self::server::{REAL_SERVER, SORRY_SERVER};

@@ -3,7 +3,7 @@
 use super::super::model::WhenDown;
 use super::super::server;
 use super::check::LIST;
-use super::form::{Form, Unset};
+use super::form::{Content, Form, Unset};
 use super::interface::MACHINE;
 use super::{KEY, Key, Table};
 use crate::model::Weight;
@@ -11,6 +11,7 @@ use crate::model::Weight;
 const ADDRESS: Key = Key {
     name: "address",
     form: Form::Text {
+        content: Content::Endpoint,
         what: "`\"ADDRESS:PORT\"`; of a service of several ports also `\"ADDRESS\"`",
         pattern: MACHINE,
         count: None,

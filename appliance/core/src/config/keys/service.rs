@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use super::super::{check, forward, pool, service};
 use super::check::LIST;
-use super::form::{Count, Form, Unset};
+use super::form::{Content, Count, Form, Unset};
 use super::gateway::{PORTS, PROTOCOL};
 use super::server::{REAL_SERVER, SORRY_SERVER};
 use super::{KEY, Key, Table};
@@ -81,6 +81,7 @@ const WHERE: &[Key] = &[
     Key {
         name: "name",
         form: Form::Text {
+            content: Content::Plain,
             what: "letters, digits, `.`, `_`, `-`, `:` and `/`, beginning with a letter or digit",
             pattern: "^[A-Za-z0-9][A-Za-z0-9._:/-]*$",
             count: Some(Count {

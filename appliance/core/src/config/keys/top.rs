@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::model::HostName;
 use super::super::{confirm, static_failure, timeouts};
-use super::form::{Count, Form, Unset};
+use super::form::{Content, Count, Form, Unset};
 use super::gateway::{MASQUERADE, PORT_FORWARD};
 use super::interface::{ADDRESS, INTERFACE};
 use super::service::VIRTUAL_SERVER;
@@ -20,6 +20,7 @@ pub static ROOT: Table = Table {
         Key {
             name: "hostname",
             form: Form::Text {
+                content: Content::Plain,
                 what: "letters, digits and hyphens, none of these at either end",
                 pattern: "^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$",
                 count: Some(Count {
@@ -159,6 +160,7 @@ pub static CONFIRM: Table = Table {
             form: Form::Either(&[
                 Form::Flag,
                 Form::Text {
+                    content: Content::Address,
                     what: "an address",
                     pattern: ADDRESS,
                     count: None,
