@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use lb_core::capture::Filter;
 use lb_core::config::check_types;
-use lb_core::config::edit;
+use lb_core::config::edit::{self, Existing};
 use lb_core::config::keys::{CHECK, Place, places};
 
 use super::line::{quote, split};
@@ -24,6 +24,10 @@ pub trait Names {
     fn configuration(&self) -> String;
     /// Files of the config volume that can be removed.
     fn removable(&self) -> Vec<String>;
+    /// Files of the config volume that somebody has put there.
+    fn beside(&self) -> Vec<String>;
+    /// Numbers of the history, the newest first.
+    fn history(&self) -> Vec<String>;
     /// Paths that begin with this text; directories end with a slash.
     fn files(&self, begin: &str) -> Vec<String>;
 }
@@ -240,12 +244,21 @@ fn check_keys(begin: &str) -> Vec<String> {
     }
 }
 
+fn with_existing(names: &dyn Names, found: impl Fn(&Existing<'_>) -> Vec<String>) -> Vec<String> {
+    let text = names.configuration();
+    found(&Existing {
+        text: &text,
+        files: &|| names.beside(),
+    })
+}
+
 fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
     match values {
-        Values::Kept => fitting(
-            KeptName::ALL.map(|name| name.word().to_owned()).to_vec(),
-            &typed.word,
-        ),
+        Values::Kept => {
+            let words = KeptName::ALL.map(|name| name.word().to_owned());
+            let all = names.history().into_iter().chain(words);
+            fitting(all.collect(), &typed.word)
+        }
         Values::Services => fitting(names.services(), &typed.word),
         Values::Servers => fitting(names.servers(), &typed.word),
         Values::Known => {
@@ -254,11 +267,13 @@ fn values(values: Values, typed: &Typed, names: &dyn Names) -> Vec<String> {
         }
         Values::Keys => keys(&typed.word),
         Values::Path => edit::paths(&names.configuration(), &typed.word),
-        Values::Value => edit::values(typed.argument(0), &typed.word),
-        Values::Assignments => {
+        Values::Value => with_existing(names, |existing| {
+            edit::values(typed.argument(0), &typed.word, existing)
+        }),
+        Values::Assignments => with_existing(names, |existing| {
             let given = typed.rest.iter().skip(1).cloned().collect::<Vec<_>>();
-            edit::assignments(typed.argument(0), &given, &typed.word)
-        }
+            edit::assignments(typed.argument(0), &given, &typed.word, existing)
+        }),
         Values::Interfaces => fitting(names.interfaces(), &typed.word),
         Values::Captured => {
             let filter = Filter::WORDS.iter().map(|word| (*word).to_owned());
@@ -325,7 +340,15 @@ mod tests {
         }
 
         fn configuration(&self) -> String {
-            "[[virtual_server]]\nname = \"nginx\"\n".to_owned()
+            "[[interface]]\nname = \"eth0\"\naddresses = [\"10.0.0.1/24\"]\n[[virtual_server]]\nname = \"nginx\"\n".to_owned()
+        }
+
+        fn beside(&self) -> Vec<String> {
+            vec!["old-ca.pem".to_owned()]
+        }
+
+        fn history(&self) -> Vec<String> {
+            ["12", "11", "9"].map(str::to_owned).into()
         }
 
         fn removable(&self) -> Vec<String> {
@@ -388,6 +411,13 @@ mod tests {
     fn names_from_outside() {
         assert_eq!(candidates("services n"), ["nginx "]);
         assert_eq!(candidates("config remove o"), ["old-ca.pem "]);
+        for command in ["rollback", "show", "diff"] {
+            assert_eq!(
+                candidates(&format!("config {command} 1")),
+                ["12 ", "11 "],
+                "{command}"
+            );
+        }
         assert_eq!(
             candidates("services "),
             [
@@ -462,6 +492,18 @@ mod tests {
         assert_eq!(
             candidates("config set virtual_server.nginx.forward t"),
             ["tunnel "]
+        );
+        assert_eq!(
+            candidates("config set virtual_server.nginx.check.interface e"),
+            ["eth0 "]
+        );
+        assert_eq!(
+            candidates("config set virtual_server.nginx.listen 1"),
+            ["10.0.0.1:"]
+        );
+        assert_eq!(
+            candidates("config set virtual_server.nginx.check.ca o"),
+            ["old-ca.pem "]
         );
         assert_eq!(
             candidates("config add virtual_server.nginx.real_server add"),

@@ -23,6 +23,14 @@ impl Names for Odd {
         Vec::new()
     }
 
+    fn beside(&self) -> Vec<String> {
+        self.services()
+    }
+
+    fn history(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn services(&self) -> Vec<String> {
         ["a b", "\"", "ü", ""].map(str::to_owned).into()
     }

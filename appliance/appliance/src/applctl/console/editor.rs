@@ -387,6 +387,21 @@ impl Names for AgentNames {
         files.map(|file| file.name).collect()
     }
 
+    fn beside(&self) -> Vec<String> {
+        let Some(Response::Files(report)) = self.answer(&Request::ConfigFiles) else {
+            return Vec::new();
+        };
+        let files = report.files.into_iter().filter(|file| file.own.is_none());
+        files.map(|file| file.name).collect()
+    }
+
+    fn history(&self) -> Vec<String> {
+        match self.answer(&Request::ConfigHistory) {
+            Some(Response::History(report)) => report.entries.iter().map(|e| e.number.to_string()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     fn files(&self, begin: &str) -> Vec<String> {
         let (directory, name) = begin
             .rsplit_once('/')

@@ -1,7 +1,8 @@
 //! What a path, a value or an assignment can be completed to, from the keys that there are and from what the text holds.
 //! Must not: know the line editor.
 
-use super::super::keys::{Form, Key, ROOT, Table};
+use super::super::keys::{Content, Form, Key, ROOT, Table};
+use super::existing::Existing;
 use super::nodes::{Step, Tree};
 use super::path::{self, At, Stop};
 use super::{Scope, first};
@@ -47,10 +48,10 @@ fn table_of(steps: &[Step]) -> Option<&'static Table> {
     Some(table)
 }
 
-/// The words that the key at a path takes, if they are few.
-pub fn values(path: &str, begin: &str) -> Vec<String> {
+/// The words that the key at a path takes, if they are few, or what exists that it may name.
+pub fn values(path: &str, begin: &str, existing: &Existing<'_>) -> Vec<String> {
     let key = key_at(path);
-    key.map_or_else(Vec::new, |key| words_of(&key.form, begin))
+    key.map_or_else(Vec::new, |key| words_of(&key.form, begin, existing))
 }
 
 /// The key that a path ends with: tables of lists are passed over, whatever they are called.
@@ -66,24 +67,47 @@ fn key_at(path: &str) -> Option<&'static Key> {
     found
 }
 
-fn words_of(form: &Form, begin: &str) -> Vec<String> {
-    let words: Vec<&str> = match form {
-        Form::Flag => vec!["true", "false"],
-        Form::Either(forms) => return forms.iter().flat_map(|form| words_of(form, begin)).collect(),
-        form => form.words().to_vec(),
+fn words_of(form: &Form, begin: &str, existing: &Existing<'_>) -> Vec<String> {
+    let words: Vec<String> = match form {
+        Form::Flag => ["true", "false"].map(str::to_owned).into(),
+        Form::Either(forms) => {
+            let of_each = forms.iter().flat_map(|form| words_of(form, begin, existing));
+            return of_each.collect();
+        }
+        Form::List(form) | Form::OneOrMore(form) | Form::UpTo(form, _) => {
+            return listed(form, begin, existing);
+        }
+        Form::Text { content, .. } => existing.named(*content),
+        form => form.words().iter().map(|word| (*word).to_owned()).collect(),
+    };
+    // Behind an address of ours its port is still to come.
+    let end = match form {
+        Form::Text {
+            content: Content::OwnEndpoint,
+            ..
+        } => ":",
+        _ => " ",
     };
     let fitting = words.into_iter().filter(|word| word.starts_with(begin));
-    fitting.map(|word| format!("{word} ")).collect()
+    fitting.map(|word| format!("{word}{end}")).collect()
+}
+
+/// The last one of `eth1,eth2`; what stands before is not offered again.
+fn listed(form: &Form, begin: &str, existing: &Existing<'_>) -> Vec<String> {
+    let (before, last) = begin.split_at(begin.rfind(',').map_or(0, |comma| comma + 1));
+    let words = words_of(form, last, existing).into_iter();
+    let open = words.filter(|word| !before.split(',').any(|given| given == word.trim_end()));
+    open.map(|word| format!("{before}{word}")).collect()
 }
 
 /// `KEY=` of a list's tables that are not given yet, or `KEY=VALUE` where there are few values.
-pub fn assignments(path: &str, given: &[String], begin: &str) -> Vec<String> {
+pub fn assignments(path: &str, given: &[String], begin: &str, existing: &Existing<'_>) -> Vec<String> {
     let Some(table) = key_at(path).and_then(|key| key.form.table()) else {
         return Vec::new();
     };
     if let Some((name, value)) = begin.split_once('=') {
         let key = path::key_of(table, name);
-        let words = key.map_or_else(Vec::new, |key| words_of(&key.form, value));
+        let words = key.map_or_else(Vec::new, |key| words_of(&key.form, value, existing));
         return words.into_iter().map(|word| format!("{name}={word}")).collect();
     }
     let is_given = |key: &&Key| given.iter().any(|word| word.split('=').next() == Some(key.name));

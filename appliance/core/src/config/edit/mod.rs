@@ -4,6 +4,7 @@
 mod candidates;
 mod change;
 mod completion;
+mod existing;
 mod nodes;
 mod path;
 mod splice;
@@ -24,6 +25,7 @@ use super::render::push_harmless;
 pub use candidates::{assignments, paths, values};
 use change::{Assignment, needed};
 pub use completion::{Completion, completion};
+pub use existing::Existing;
 use nodes::{Step, Tree};
 use path::{At, Chosen, Element, Found, Stop, What};
 

@@ -367,14 +367,64 @@ fn what_there_is_can_be_completed() {
         ]
     );
     assert_eq!(few("timeouts.tcp"), ["timeouts.tcp ", "timeouts.tcp_fin "]);
-    assert_eq!(values("virtual_server.nginx.forward", "d"), ["direct "]);
-    assert_eq!(values("virtual_server.nginx.one_packet", ""), ["true ", "false "]);
-    assert_eq!(assignments("virtual_server", &[], "na"), ["name="]);
+    let nothing = Existing {
+        text: "",
+        files: &Vec::new,
+    };
+    assert_eq!(values("virtual_server.nginx.forward", "d", &nothing), ["direct "]);
     assert_eq!(
-        assignments("virtual_server.nginx.real_server", &[], "backup="),
+        values("virtual_server.nginx.one_packet", "", &nothing),
+        ["true ", "false "]
+    );
+    assert_eq!(assignments("virtual_server", &[], "na", &nothing), ["name="]);
+    assert_eq!(
+        assignments("virtual_server.nginx.real_server", &[], "backup=", &nothing),
         ["backup=true ", "backup=false "]
     );
-    assert!(!assignments("virtual_server", &["name=x".to_owned()], "").contains(&"name=".to_owned()));
+    let given = ["name=x".to_owned()];
+    assert!(!assignments("virtual_server", &given, "", &nothing).contains(&"name=".to_owned()));
+}
+
+#[test]
+fn what_exists_is_offered_as_a_value() {
+    let text = "[[interface]]\nname = \"eth0\"\naddresses = [\"10.0.0.1/24\", \"2001:db8::1/64\"]\n[[interface]]\n\
+                match = { mac = \"52:54:00:00:00:01\" }\naddresses = [\"10.1.0.1/24\"]\n";
+    let files = || vec!["ca.pem".to_owned(), "client.key".to_owned()];
+    let existing = Existing { text, files: &files };
+    let few = |path: &str, begin: &str| values(path, begin, &existing);
+    for path in [
+        "masquerade.out",
+        "interface.v.vlan.link",
+        "virtual_server.x.check.interface",
+    ] {
+        assert_eq!(few(path, ""), ["eth0 ", "52:54:00:00:00:01 "], "{path}");
+    }
+    for path in ["interface.b.bridge.links", "interface.b.bond.links"] {
+        assert_eq!(few(path, "e"), ["eth0 "], "{path}");
+        assert_eq!(few(path, "eth0,"), ["eth0,52:54:00:00:00:01 "], "{path}");
+    }
+    assert_eq!(
+        few("virtual_server.x.check.source", "10."),
+        ["10.0.0.1 ", "10.1.0.1 "]
+    );
+    assert_eq!(
+        few("virtual_server.x.listen", ""),
+        ["10.0.0.1:", "10.1.0.1:", "[2001:db8::1]:"]
+    );
+    for key in ["ca", "client_certificate", "client_key"] {
+        assert_eq!(
+            few(&format!("virtual_server.x.check.{key}"), "c"),
+            ["ca.pem ", "client.key "]
+        );
+    }
+    assert_eq!(assignments("masquerade", &[], "out=e", &existing), ["out=eth0 "]);
+    // Not where a text is anything else.
+    assert!(few("interface.eth0.gateway", "").is_empty() && few("interface.eth0.name", "").is_empty());
+    let broken = Existing {
+        text: "[[interface",
+        files: &files,
+    };
+    assert!(values("masquerade.out", "", &broken).is_empty());
 }
 
 /// Files as people write them: the same settings in many layouts.
