@@ -59,8 +59,9 @@ pub fn wrong_gateway_returns() -> Told {
 
     let said = scene
         .vm()
-        .command("config set interface.eth0.gateway 192.168.0.77 --confirm 10s")?;
+        .command("config set interface.eth0.gateway 192.168.0.77 --confirm 20s")?;
     assert!(said.contains("PENDING"), "{said}");
+    scene.screen_is_as_kept("wrong_gateway_returns/pending", "lb> config set")?;
     assert!(!reaches(&scene)?, "through a gateway that is none");
     // Who is on the same network does not need it.
     scene.row_1(3)?;
@@ -68,13 +69,14 @@ pub fn wrong_gateway_returns() -> Told {
     assert!(
         status["problems"]
             .to_string()
-            .contains("not confirmed within 10 s"),
+            .contains("not confirmed within 20 s"),
         "{status:#}"
     );
     assert!(reaches(&scene)?, "it has returned");
     assert_eq!(gateway(&mut scene)?, "gateway = \"192.168.0.20\"");
-    let events = scene.vm().command("events")?;
+    let events = scene.vm().command("events --last 2")?;
     assert!(events.contains("RETURNED"), "{events}");
+    scene.screen_is_as_kept("wrong_gateway_returns/returned", "lb> events")?;
 
     // This one answers: nobody has to confirm it.
     let said = scene
