@@ -239,12 +239,7 @@ impl Input {
             self.pending.clear();
             return Ok(Came::Bytes);
         }
-        let aside = self
-            .news
-            .as_ref()
-            .filter(|_| self.told.is_some())
-            .map(News::as_fd);
-        match interrupt.wait_readable_or(self.source.as_fd(), aside, limit)? {
+        match self.wake(interrupt, limit)? {
             Wake::Interrupted => return Ok(Came::Interrupted),
             Wake::TimedOut => {
                 // It is looked at, or the next wait would end at once.
@@ -259,13 +254,14 @@ impl Input {
         Ok(came)
     }
 
+    /// Waits for keys, and while a full screen is drawn for news, which end it as by its time.
+    fn wake(&self, interrupt: &Interrupt, limit: Option<Duration>) -> io::Result<Wake> {
+        let news = self.news.as_ref().filter(|_| self.told.is_some());
+        interrupt.wait_readable_or(self.source.as_fd(), news.map(News::as_fd), limit)
+    }
+
     fn wait(&mut self, interrupt: &Interrupt, limit: Option<Duration>) -> io::Result<Came> {
-        let aside = self
-            .news
-            .as_ref()
-            .filter(|_| self.told.is_some())
-            .map(News::as_fd);
-        match interrupt.wait_readable_or(self.source.as_fd(), aside, limit)? {
+        match self.wake(interrupt, limit)? {
             Wake::Interrupted => Ok(Came::Interrupted),
             Wake::TimedOut => Ok(Came::TimedOut),
             Wake::Ready => self.read(),

@@ -29,6 +29,8 @@ const KILL_AFTER: &str = "kill_after = \"2s\"\n";
 /// Of the VM, and its end on the cluster's bridge.
 const CARD: usize = 1;
 const TAP: &str = "tap1";
+/// A card that was switched on more than so long ago has looked for a carrier: from then on it may lose one.
+const LOOKED: Duration = Duration::from_secs(10);
 const FROZEN: &str = "have fallen silent at once";
 const THAWED: &str = "are judged again";
 
@@ -47,6 +49,7 @@ pub fn link_down_freezes_the_pools() -> Told {
     let saboteur = scene.saboteur()?;
     let peers = Peers::new(Path::new(env!("CARGO_BIN_EXE_peer")));
     let mut held = Held::open(&peers, "host01", "192.168.0.1:8080", 3 * CONNECTIONS)?;
+    std::thread::sleep(LOOKED);
     the_cable_is_pulled(&mut scene, &saboteur, &mut held)?;
     everybody_answers(&load)?;
     the_switch_is_silent(&mut scene, &saboteur, &mut held)?;
