@@ -1,8 +1,8 @@
-//! The end of the kernel's log, for the rescue prompt. Must not: block at its end.
+//! Reading the kernel's log: its end for the rescue prompt, and urgent records. Must not: block at its end.
 
 use std::collections::VecDeque;
-use std::fs::OpenOptions;
-use std::io::{self, Read};
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -13,27 +13,40 @@ const RECORD_BYTES: usize = 8192;
 /// The log cannot hold more records than this; a writer that is faster than we read must not hold us.
 const MOST: usize = 100_000;
 
-/// The last records, as `[  2.310000] text`, oldest first.
-pub fn last(count: usize) -> io::Result<Vec<String>> {
+/// From its beginning; a read at its end does not wait.
+pub fn open() -> io::Result<File> {
     let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let mut file = OpenOptions::new()
+    OpenOptions::new()
         .read(true)
         .custom_flags(nonblocking)
-        .open("/dev/kmsg")?;
-    let mut lines = VecDeque::new();
+        .open("/dev/kmsg")
+}
+
+/// The records up to the end, from where it was read last.
+pub fn each(log: &mut impl Read, mut take: impl FnMut(&str)) {
     let mut record = [0; RECORD_BYTES];
     for _ in 0..MOST {
-        match file.read(&mut record) {
-            Ok(0) => break,
-            Ok(length) => lines.extend(line(&String::from_utf8_lossy(&record[..length]))),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            // EPIPE: records were overwritten before they were read.
-            Err(_) => {}
+        match log.read(&mut record) {
+            Ok(0) => return,
+            Ok(length) => take(&String::from_utf8_lossy(&record[..length])),
+            Err(error) => match error.kind() {
+                // EPIPE: records were overwritten before they were read. EINVAL: one was too long.
+                ErrorKind::BrokenPipe | ErrorKind::InvalidInput | ErrorKind::Interrupted => {}
+                _ => return,
+            },
         }
+    }
+}
+
+/// The last records, as `[  2.310000] text`, oldest first.
+pub fn last(count: usize) -> io::Result<Vec<String>> {
+    let mut lines = VecDeque::new();
+    each(&mut open()?, |record| {
+        lines.extend(line(record));
         if lines.len() > count {
             lines.pop_front();
         }
-    }
+    });
     Ok(lines.into())
 }
 

@@ -2,12 +2,10 @@
 //! The level of printk is one number for all consoles (decision 30): it is low only while a console program runs on each of them. Must not: lose a record; in
 //! doubt one is shown twice.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 
-use rustix::fs::OFlags;
-
+use crate::kernel_log;
 use crate::machine::Machine;
 use crate::seat::{Mode, Seat};
 
@@ -17,8 +15,6 @@ const PRINTK: &str = "/proc/sys/kernel/printk";
 const CONSOLES: &str = "/proc/consoles";
 /// Only KERN_EMERG is still written. Not 0: console_verbose(), by which an oops and a panic show themselves, leaves a level of 0 as it is.
 const LOW: u8 = 1;
-/// CONSOLE_EXT_LOG_MAX: the longest record that /dev/kmsg hands out.
-const RECORD_BYTES: usize = 8192;
 /// Lines that a seat is given at once; the rest is counted.
 const MOST_LINES: usize = 20;
 
@@ -41,12 +37,7 @@ impl Level {
     /// For a console that starts: the log from here on, and the level. All consoles that follow on a seat share the place in the log.
     pub fn open_log(&mut self) -> Option<(File, String)> {
         let level = self.usual()?;
-        let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(nonblocking)
-            .open("/dev/kmsg")
-            .and_then(|mut log| log.seek(SeekFrom::End(0)).map(|_| log));
+        let opened = kernel_log::open().and_then(|mut log| log.seek(SeekFrom::End(0)).map(|_| log));
         let log = opened
             .map_err(|error| log::warn!("open the kernel's log for a console: {error}"))
             .ok()?;
@@ -129,34 +120,15 @@ fn first_number(text: &str) -> Option<u8> {
 
 /// What of the log nobody has read, as printk would have written it.
 fn lines(log: &mut impl Read, level: u8) -> String {
-    let mut record = [0; RECORD_BYTES];
     let (mut text, mut count) = (String::new(), 0);
-    loop {
-        let length = match log.read(&mut record) {
-            Ok(0) => break,
-            Ok(length) => length,
-            // EPIPE: records were overwritten before they were read. EINVAL: one was too long.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::BrokenPipe | io::ErrorKind::InvalidInput
-                ) =>
-            {
-                continue;
+    kernel_log::each(log, |record| {
+        if let Some(line) = kernel_log::urgent_line(record, LOW..level) {
+            count += 1;
+            if count <= MOST_LINES {
+                text += &format!("{line}\r\n");
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => break,
-        };
-        let Some(line) =
-            crate::kernel_log::urgent_line(&String::from_utf8_lossy(&record[..length]), LOW..level)
-        else {
-            continue;
-        };
-        count += 1;
-        if count <= MOST_LINES {
-            text += &format!("{line}\r\n");
         }
-    }
+    });
     if count > MOST_LINES {
         text += &format!("{} more: `log`\r\n", count - MOST_LINES);
     }

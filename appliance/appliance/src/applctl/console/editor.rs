@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lb_core::control::{Request, Response, ServicesReport};
+use lb_core::control::{FileReport, Request, Response, ServicesReport};
 use rustix::stdio::dup2_stdin;
 use rustyline::completion::Completer;
 use rustyline::config::Configurer;
@@ -351,6 +351,15 @@ impl AgentNames {
         }
         kept.as_ref().map(|(_, names)| names.clone()).unwrap_or_default()
     }
+
+    /// Names of files of the config volume.
+    fn kept_files(&self, wanted: impl Fn(&FileReport) -> bool) -> Vec<String> {
+        let Some(Response::Files(report)) = self.answer(&Request::ConfigFiles) else {
+            return Vec::new();
+        };
+        let files = report.files.into_iter().filter(|file| wanted(file));
+        files.map(|file| file.name).collect()
+    }
 }
 
 impl Names for AgentNames {
@@ -380,19 +389,11 @@ impl Names for AgentNames {
     }
 
     fn removable(&self) -> Vec<String> {
-        let Some(Response::Files(report)) = self.answer(&Request::ConfigFiles) else {
-            return Vec::new();
-        };
-        let files = report.files.into_iter().filter(|file| file.is_removable());
-        files.map(|file| file.name).collect()
+        self.kept_files(FileReport::is_removable)
     }
 
     fn beside(&self) -> Vec<String> {
-        let Some(Response::Files(report)) = self.answer(&Request::ConfigFiles) else {
-            return Vec::new();
-        };
-        let files = report.files.into_iter().filter(|file| file.own.is_none());
-        files.map(|file| file.name).collect()
+        self.kept_files(|file| file.own.is_none())
     }
 
     fn history(&self) -> Vec<String> {
