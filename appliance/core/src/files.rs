@@ -82,48 +82,17 @@ pub fn own_file(name: &str) -> Option<Own> {
 
 /// `lb.toml: ca of service web (line 12)`, for each key that names this file. `text`: the configuration's own; where the line is not found in it, none is told.
 pub fn uses(config: &Config, text: &str, of: &str, file: &str) -> Vec<String> {
-    let lines: Vec<&str> = text.lines().collect();
     let named = config::namers_of(config, file).into_iter();
     named
         .map(|(service, key)| {
-            let number = line_of(&lines, service, key, file);
-            let place = number.map_or(String::new(), |number| format!(" (line {number})"));
+            let at = config::edit::assigned(text, service, key, file);
+            let place = at.map_or(String::new(), |at| {
+                let number = 1 + text[..at].matches('\n').count();
+                format!(" (line {number})")
+            });
             format!("{of}: {key} of service {service}{place}")
         })
         .collect()
-}
-
-/// Where the key of this service has the name for its value, from 1.
-fn line_of(lines: &[&str], service: &str, key: &str, file: &str) -> Option<usize> {
-    const HEADER: &str = "[[virtual_server]]";
-    let begins = |at: &usize| lines[*at].trim_start().starts_with(HEADER);
-    let first = (0..lines.len()).filter(begins).find(|first| {
-        let block = lines[first + 1..]
-            .iter()
-            .take_while(|line| !line.trim_start().starts_with('['));
-        let mut names = block.filter(|line| assigns(line, "name"));
-        names.any(|line| has_text(line, service))
-    })?;
-    let end = (first + 1..lines.len()).find(begins).unwrap_or(lines.len());
-    let mut block = first + 1..end;
-    let found = block.find(|at| assigns(lines[*at], key) && has_text(lines[*at], file));
-    found.map(|at| at + 1)
-}
-
-/// As a whole string of TOML.
-fn has_text(line: &str, text: &str) -> bool {
-    [format!("\"{text}\""), format!("'{text}'")]
-        .iter()
-        .any(|quoted| line.contains(quoted.as_str()))
-}
-
-/// Whether the line gives this key a value; `ca` is not the end of another word.
-fn assigns(line: &str, key: &str) -> bool {
-    line.match_indices(key).any(|(at, _)| {
-        let before = line[..at].chars().next_back();
-        let after = line[at + key.len()..].trim_start();
-        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '-') && after.starts_with('=')
-    })
 }
 
 #[cfg(test)]
@@ -186,11 +155,28 @@ ca = "ca.pem"
 
 [[virtual_server.real_server]]
 address = "172.16.0.12:6443"
+
+[[virtual_server]]
+name = "m\u0061il"
+listen = "192.0.2.1:993"
+check = [
+    "tcp",
+    # ca = "ca.pem" was here
+    { type = "tls", server_name = "ca.pem", ca = 'ca.pem' },
+]
+
+[[virtual_server.real_server]]
+address = "172.16.0.13:993"
+
+[[virtual_server.real_server]]
+address = "172.16.0.14:993"
+check = [{ type = "tls", ca = "me.pem" }]
 "#;
         let config = config::parse(text).unwrap();
         assert_eq!(
             uses(&config, text, "lb.toml", "me.pem"),
             [
+                "lb.toml: ca of service mail (line 38)",
                 "lb.toml: client_certificate of service web (line 8)",
                 "lb.toml: client_key of service web (line 8)"
             ]
@@ -199,12 +185,13 @@ address = "172.16.0.12:6443"
             uses(&config, text, "lb.toml", "ca.pem"),
             [
                 "lb.toml: ca of service api (line 19)",
+                "lb.toml: ca of service mail (line 30)",
                 "lb.toml: ca of service web (line 8)"
             ]
         );
         // The text is not known: no line is better than a wrong one.
         assert_eq!(
-            uses(&config, "", "in force", "me.pem")[1],
+            uses(&config, "", "in force", "me.pem")[2],
             "in force: client_key of service web"
         );
         assert!(uses(&config, text, "lb.toml", "other.pem").is_empty());

@@ -109,6 +109,32 @@ pub(crate) fn place(text: &str, way: &[(&str, Option<usize>)], word: Option<&str
     None
 }
 
+/// Where a key of the service of this name, or of a table in it, has this text for its value.
+pub(crate) fn assigned(text: &str, service: &str, key: &str, value: &str) -> Option<usize> {
+    let outline = Outline::of(text).filter(|outline| outline.is_exact(text));
+    let parts = match outline {
+        Some(outline) => outline.services,
+        None => std::iter::once(0..text.len()).collect(),
+    };
+    // Of many services, few name a file; with escapes it may be written in another way.
+    let may_have = |part: &Range<usize>| {
+        let part = &text[part.clone()];
+        part.contains(value) || part.contains('\\')
+    };
+    let has = |node: &nodes::Node, wanted: &str| {
+        nodes::string(&text[node.value.clone()]).as_deref() == Some(wanted)
+    };
+    parts.into_iter().filter(may_have).find_map(|part| {
+        let tree = Tree::of(text, part, SERVICES);
+        let name = tree.nodes.iter().find(|node| {
+            matches!(node.path.as_slice(), [_, last] if last.key == "name") && has(node, service)
+        })?;
+        let mut own = tree.below(&name.path[..1]).map(|(_, node)| node);
+        own.find(|node| node.path.last().is_some_and(|last| last.key == key) && has(node, value))
+            .map(|node| node.span.start)
+    })
+}
+
 /// Names of the text, and words that were completed from them, are not raw on the terminal.
 fn harmless(message: &str) -> String {
     let mut shown = String::new();
