@@ -1,14 +1,14 @@
 # The lab and the tiers of tests; included by the Makefile.
-# CONFIG: lb.toml for run. UEFI: 1 for run by OVMF. STORY: part of a name, for test-e2e. WHOLE: 1 for whole amounts. TARGET, RUNS, SEED: for fuzz.
+# CONFIG: lb.toml for run. DISK: a disk that run keeps. UEFI: 1 for run by OVMF. STORY: part of a name, for test-e2e. WHOLE: 1 for whole amounts. TARGET, RUNS, SEED: for fuzz.
 
 # --- the lab
 
 .PHONY: run
-run: ## boot the image in its lab, show the story, connect to the console; CONFIG=file for another lb.toml
+run: ## boot the image in its lab, show the story, connect to the console; CONFIG=file for another lb.toml, DISK=file for a disk that stays
 	@image/deps image run
 	@$(MAKE) --no-print-directory image
 	@cargo build --quiet --package lb-lab
-	@cargo run --quiet --package lb-lab -- run $(if $(UEFI),--uefi) $(if $(CONFIG),--config '$(CONFIG)')
+	@cargo run --quiet --package lb-lab -- run $(if $(UEFI),--uefi) $(if $(CONFIG),--config '$(CONFIG)') $(if $(DISK),--disk '$(DISK)')
 
 # --- the tiers
 

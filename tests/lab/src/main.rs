@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use lb_lab::{error, load};
 
 const USAGE: &str = "usage:
-  lab run [--uefi] [--config FILE]   boot build/lb.img (or LB_DISK_IMAGE) in the lab and connect to its console
+  lab run [--uefi] [--config FILE] [--disk FILE]
+                                     boot build/lb.img (or LB_DISK_IMAGE) in the lab and connect to its console;
+                                     --disk: from this copy of it, which stays for the next run
   lab exec NAMESPACE COMMAND...      run a command in the running lab: host01 host02 master worker01 worker02 pod";
 
 fn main() -> ExitCode {

@@ -1,6 +1,6 @@
 //! What `make run` shows: the lab is laid, the VM boots from a copy of the image, host01 gets the page, host02 does
-//! not, the pod's log tells who asked; then the user's terminal is the serial console. Leaving takes everything down.
-//! Must not: write to the built image, or leave a process, a namespace or a copy behind.
+//! not, the pod's log tells who asked; then the user's terminal is the serial console. Leaving takes everything down, as a power cut does.
+//! Must not: write to the built image, or leave a process, a namespace or a copy behind, but for the disk that was asked for.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -25,6 +25,8 @@ pub struct Options {
     uefi: bool,
     /// Instead of the scenario's.
     config: Option<PathBuf>,
+    /// A disk that stays: made from the image when it is missing, and booted as it is when it is there.
+    disk: Option<PathBuf>,
 }
 
 impl Options {
@@ -36,6 +38,7 @@ impl Options {
             match *word {
                 "--uefi" => options.uefi = true,
                 "--config" => options.config = Some(PathBuf::from(words.next()?)),
+                "--disk" => options.disk = Some(PathBuf::from(words.next()?)),
                 _ => return None,
             }
         }
@@ -44,15 +47,21 @@ impl Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let disk = build_dir().join("run.img");
+    let passing = build_dir().join("run.img");
     if !cage::inside() {
-        prepare(options, &disk)?;
+        prepare(options, &passing)?;
     }
     cage::enter()?;
-    // A disk of our own, which ends with the cage; the file in build/ has done its duty.
-    let own = cage::scratch("disk")?.join("lb.img");
-    copy_sparse(&disk, &own)?;
-    fs::remove_file(&disk).map_err(LabError::io(format!("remove {}", disk.display())))?;
+    let disk = match &options.disk {
+        Some(kept) => kept.clone(),
+        None => {
+            // A disk of our own, which ends with the cage; the file in build/ has done its duty.
+            let own = cage::scratch("disk")?.join("lb.img");
+            copy_sparse(&passing, &own)?;
+            fs::remove_file(&passing).map_err(LabError::io(format!("remove {}", passing.display())))?;
+            own
+        }
+    };
     let started = Instant::now();
     let lab = Lab::new(LabOptions::default())?;
     lab.tap("tap0", EXTERNAL)?;
@@ -63,17 +72,17 @@ pub fn run(options: &Options) -> Result<()> {
         started.elapsed(),
     );
     let boot = if options.uefi { Boot::Uefi } else { Boot::Bios };
-    let machine = VmOptions::new("run", boot, &own)
+    let machine = VmOptions::new("run", boot, &disk)
         .nic("tap0", EXTERNAL_MAC)
         .nic("tap1", CLUSTER_MAC);
     let vm = Vm::start(&machine)?;
     tell(&lab, &vm)?;
-    hints();
+    hints(options.disk.as_deref());
     terminal::connect(&vm)
 }
 
 /// Outside: everything that needs the machine's network, and a copy of the image with the configuration in it.
-fn prepare(options: &Options, disk: &Path) -> Result<()> {
+fn prepare(options: &Options, passing: &Path) -> Result<()> {
     cage::check()?;
     cage::check_tun()?;
     nginx::unpack()?;
@@ -84,6 +93,10 @@ fn prepare(options: &Options, disk: &Path) -> Result<()> {
             "{} does not exist. Build it: make image",
             image.display()
         )));
+    }
+    let disk = options.disk.as_deref().unwrap_or(passing);
+    if options.disk.is_some() && disk.exists() {
+        return continued(options, disk);
     }
     copy_sparse(&image, disk)?;
     let sample = repository().join("overlay/usr/share/lb/lb.toml.sample");
@@ -109,6 +122,18 @@ fn prepare(options: &Options, disk: &Path) -> Result<()> {
             config.display()
         )));
     }
+    note_pid()
+}
+
+/// The disk of a run before: what it holds is what is tried.
+fn continued(options: &Options, disk: &Path) -> Result<()> {
+    let shown = disk.display();
+    if options.config.is_some() {
+        return Err(LabError::Unexpected(format!(
+            "{shown} has its own lb.toml: leave CONFIG out, or remove {shown} to begin anew"
+        )));
+    }
+    println!("disk    {shown}, as the last run left it");
     note_pid()
 }
 
@@ -176,11 +201,15 @@ fn say(who: &str, what: &str, took: Duration) {
     println!("{who:7} {what:62} {:6.2} s", took.as_secs_f64());
 }
 
-fn hints() {
+fn hints(kept: Option<&Path>) {
+    let disk = match kept {
+        None => "its disk is a copy, and what you change is gone with it (DISK=FILE keeps it)".to_owned(),
+        Some(disk) => format!("for the machine that is a power cut; {} stays", disk.display()),
+    };
     let program = std::env::current_exe().unwrap_or_else(|_| "lab".into());
     println!(
         "\nThe console follows: help, status, services, config show. Ctrl-] leaves and takes\n\
-         the lab down; its disk is a copy, and what you change is gone with it.\n\
+         the lab down; {disk}.\n\
          From another terminal:\n  {} exec host01 curl -m 2 http://{VIP}:30080\n",
         program.display()
     );
@@ -231,9 +260,12 @@ mod tests {
         let expected = Options {
             uefi: true,
             config: Some("a.toml".into()),
+            disk: Some("b.img".into()),
         };
-        assert_eq!(Options::parse(&["--config", "a.toml", "--uefi"]), Some(expected));
+        let words = ["--config", "a.toml", "--uefi", "--disk", "b.img"];
+        assert_eq!(Options::parse(&words), Some(expected));
         assert_eq!(Options::parse(&["--config"]), None);
+        assert_eq!(Options::parse(&["--disk"]), None);
         assert_eq!(Options::parse(&["--bios"]), None);
     }
 }
