@@ -140,6 +140,11 @@ impl Reconcile {
         waiting || self.changed_next || !self.knows()
     }
 
+    /// Whether a configuration has come that neither this pass nor the short way has carried out.
+    fn has_newer(&self) -> bool {
+        self.changed_next || self.short.has_waiters()
+    }
+
     /// Whether the network has been set up, and what the kernel holds is known.
     pub fn knows(&self) -> bool {
         self.last_full.is_some()
@@ -474,16 +479,21 @@ impl Engine {
         }
     }
 
+    /// What was carried out is kept, if nothing failed and it is the last word: what the keeper holds may be a newer one, which a later pass carries out.
+    pub fn keep_or_answer(&mut self, answers: Vec<Waiter>, is_done: bool) {
+        match is_done && !self.reconcile.has_newer() {
+            true => self.keeper.keep(answers),
+            false => self.keeper.answer(answers),
+        }
+    }
+
     fn end_pass(&mut self) {
         let failed = std::mem::take(&mut self.reconcile.failed);
         self.reconcile.last_full = Some(Instant::now());
         let steps = std::mem::take(&mut self.reconcile.steps);
         let waiters = std::mem::take(&mut self.reconcile.current);
         let answers = self.answers(waiters, &steps, &failed);
-        match failed.is_empty() {
-            true => self.keeper.keep(answers),
-            false => self.keeper.answer(answers),
-        }
+        self.keep_or_answer(answers, failed.is_empty());
         self.reconcile.last_failed = failed;
         self.checking = true;
         self.become_ready();

@@ -158,7 +158,7 @@ impl Engine {
     fn keep_and_answer(&mut self, waiters: Vec<Waiter>, steps: &[String]) {
         if !waiters.is_empty() {
             let answers = self.answers(waiters, steps, &[]);
-            self.keeper.keep(answers);
+            self.keep_or_answer(answers, true);
         }
     }
 

@@ -141,7 +141,12 @@ fn a_change_of_the_network_during_a_read_back_is_no_repair() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let other = config(&[(80, &[(1, 2)]), (81, &[(1, 1)])]);
-    appliance.put(&other.replace("172.16.0.254/24", "172.16.0.254/16"));
+    let report = appliance.put(&other.replace("172.16.0.254/24", "172.16.0.254/16"));
+    assert_eq!(
+        report.number,
+        Some(2),
+        "it is kept as what it is, and not by the read-back before it"
+    );
     slow(0);
     assert_eq!(
         appliance.table(),

@@ -16,7 +16,7 @@ fn pasted() -> String {
     (0..PASTED).map(line).collect()
 }
 
-/// A fault, its mending, a paste of 1,000 lines, a draft over a power cut, and the change in force.
+/// A fault, its mending, a paste of 1,000 lines, a draft over a power cut, and the change in force; as many lines by `config put`.
 pub fn edited_at_the_console() -> Told {
     let original = scenario(QUICK);
     let mut scene = Scene::new(Setting::new(Start::Kernel, original.clone()))?;
@@ -46,6 +46,13 @@ pub fn edited_at_the_console() -> Told {
     scene.rows_1_to_5()?;
     scene.cut_power()?;
     assert!(file_on(&scene)? == format!("{text}{original}"), "no byte is lost");
+    scene.power_on()?;
+    scene.wait_until_serving()?;
+    let other = format!("{original}{text}");
+    let said = scene.vm().config_put(&other)?;
+    assert!(said.contains("It is saved and survives a power cut"), "{said}");
+    scene.cut_power()?;
+    assert!(file_on(&scene)? == other, "no byte of `config put` is lost");
     let left = volume::read(&scene.disk, "lb.draft.ttyS0.toml")?;
     assert_eq!(left, None, "what is in force is no draft");
     Ok(())

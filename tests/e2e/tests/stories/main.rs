@@ -18,6 +18,7 @@ mod doctor;
 mod drains;
 mod drift;
 mod edits;
+mod fallbacks;
 mod fast;
 mod first_boot;
 mod flaps;
@@ -168,6 +169,7 @@ fn main() -> ExitCode {
             if is_whole() { 3_600 } else { 240 },
             blocks::every_block_of_the_config_volume,
         ),
+        Story::new("a_start_falls_back", 240, fallbacks::a_start_falls_back),
         Story::new("link_missing", 150, bad_input::link_missing),
         Story::new("links_with_one_mac", 150, bad_input::links_with_one_mac),
         Story::new("nodes_reach_the_services", 150, hairpin::nodes_reach_the_services),

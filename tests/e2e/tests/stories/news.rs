@@ -25,6 +25,7 @@ pub fn prompt_stays_whole() -> Told {
     half_typed(&mut scene, &saboteur)?;
     flood(&mut scene, &saboteur)?;
     editor(&mut scene, &saboteur)?;
+    followed(&mut scene, &saboteur)?;
     Ok(())
 }
 
@@ -115,6 +116,28 @@ fn editor(scene: &mut Scene, saboteur: &Saboteur) -> Told {
     scene.vm().console.send(b"\x18")?;
     shows(scene, "the line when the editor is left", |screen| {
         stands_above(screen, "agent: while it is edited", "lb>")
+    })?;
+    Ok(())
+}
+
+/// Who reads the log has each line once.
+fn followed(scene: &mut Scene, saboteur: &Saboteur) -> Told {
+    scene.vm().console.send(b"log --follow\r")?;
+    shows(scene, "the log", |screen| screen.contains("while it is edited"))?;
+    for text in [
+        "the first while it is followed",
+        "the second while it is followed",
+    ] {
+        say(saboteur, text)?;
+        shows(scene, text, |screen| screen.contains(text))?;
+    }
+    scene.vm().console.send(b"\x03")?;
+    shows(scene, "the prompt", |screen| screen.trim_end().ends_with("lb>"))?;
+    scene.vm().console.send(b"\r")?;
+    shows(scene, "each of them once", |screen| {
+        let lines: Vec<&str> = screen.trim_end().lines().rev().take(2).collect();
+        let shown = screen.matches("while it is followed").count();
+        lines.iter().all(|line| line.trim_end() == "lb>") && shown == 2
     })?;
     Ok(())
 }

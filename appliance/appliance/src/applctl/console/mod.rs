@@ -181,11 +181,13 @@ impl<'a> Session<'a> {
         };
         let json = words.iter().any(|w| w == tree::JSON);
         let mut tells_itself = false;
-        // A document is not interrupted.
-        let news = self.input.news().filter(|_| !json).cloned();
+        let parsed = parse::parse(&words);
+        let follows_log = parsed.as_ref().is_ok_and(follows_log);
+        // A document is not interrupted, and who reads the log reads those lines there.
+        let news = self.input.news().filter(|_| !json && !follows_log).cloned();
         let mut out = Between::new(io::stdout(), news.clone());
         let mut remarks = Between::new(io::stdout(), news);
-        let outcome = parse::parse(&words).map_err(Failure::from).and_then(|parsed| {
+        let outcome = parsed.map_err(Failure::from).and_then(|parsed| {
             tells_itself = tells_of_trial(&parsed);
             let mut context = Context {
                 places: self.places,
@@ -201,6 +203,9 @@ impl<'a> Session<'a> {
             self.screen = context.screen;
             verdict
         });
+        if let Some(news) = self.input.news().filter(|_| follows_log && !json) {
+            news.forget(Instant::now());
+        }
         match outcome {
             Ok(_) if json || tells_itself => Next::Prompt,
             Ok(_) => self.next_after(self.show(&self.reminder())),
@@ -272,6 +277,14 @@ fn hostname() -> String {
         "lb".to_owned()
     } else {
         render::clean(&name).into_owned()
+    }
+}
+
+/// Whether it shows each line of the log as it comes.
+fn follows_log(parsed: &Parsed) -> bool {
+    match parsed {
+        Parsed::Run(invocation) => invocation.has(tree::FOLLOW),
+        Parsed::Help(_) | Parsed::Nothing => false,
     }
 }
 

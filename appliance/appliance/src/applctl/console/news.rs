@@ -68,6 +68,11 @@ impl News {
         reader.waiting.take_all()
     }
 
+    /// What has come was shown in another way.
+    pub fn forget(&self, now: Instant) {
+        let _ = self.take_all(now);
+    }
+
     /// How many wait.
     pub fn count(&self, now: Instant) -> u64 {
         let mut reader = self.reader();
