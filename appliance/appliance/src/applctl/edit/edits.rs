@@ -1,5 +1,7 @@
 //! What keys do to the text and the cursor. Must not: know modes, or draw.
 
+use lb_core::config::edit::{Existing, completion};
+
 use super::glyphs::{byte_at, column_of};
 use super::state::Editor;
 use super::text::{Place, character_length, last_character_length};
@@ -128,7 +130,12 @@ impl Editor {
         let Ok(before) = String::from_utf8(before) else {
             return;
         };
-        let completion = lb_core::config::edit::completion(&before);
+        let text = self.without_this_line();
+        let existing = Existing {
+            text: &text,
+            files: &|| self.files.clone(),
+        };
+        let completion = completion(&before, &existing);
         match &completion.words[..] {
             [] => self.say("No key is known here that begins so; `explain` lists them."),
             [one] => self.insert(&one.as_bytes()[completion.typed..]),
@@ -142,6 +149,14 @@ impl Editor {
                 self.message = words.join("  ");
             }
         }
+    }
+
+    /// What is being written makes no valid text, and the other lines mostly do.
+    fn without_this_line(&self) -> String {
+        let line = self.cursor.line;
+        let before = self.text.between(Place::default(), Place { line, byte: 0 });
+        let after = self.text.between(self.line_end(line), self.text.end());
+        String::from_utf8_lossy(&[before, after].concat()).into_owned()
     }
 
     pub(super) fn step(&mut self, key: Key) {

@@ -98,7 +98,9 @@ impl Session<'_, '_> {
 
     fn continue_draft(&mut self) {
         let Some(draft) = self.draft.take() else { return };
+        let files = std::mem::take(&mut self.editor.files);
         self.editor = Editor::new(&draft.text);
+        self.editor.files = files;
         self.editor.is_draft = true;
         self.judged = None;
         if draft.over != fingerprint(&self.original) {

@@ -2,9 +2,11 @@
 //! draft. Must not: know what keys do, or what becomes of the text.
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lb_core::control::{ApplyReport, Terms};
+use lb_core::files::own_file;
 
 use super::draft::{Draft, Drafts, Left};
 use super::greeting;
@@ -84,6 +86,7 @@ impl<'a, 'b> Session<'a, 'b> {
         let found = size::renew(context.input, &ending, context.out).map_err(Failure::Terminal)?;
         let mut editor = Editor::new(&original);
         editor.say(&greeting(context, original.is_empty()));
+        editor.files = beside(&context.places.config_file);
         let mut session = Session {
             editor,
             original,
@@ -318,4 +321,17 @@ fn cells(found: Found) -> (usize, usize) {
 
 pub fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What somebody has put beside lb.toml. Where that cannot be told, nothing is offered.
+fn beside(config: &Path) -> Vec<String> {
+    let Some(entries) = config.parent().and_then(|directory| directory.read_dir().ok()) else {
+        return Vec::new();
+    };
+    let names = entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| own_file(name).is_none()).collect();
+    names.sort();
+    names
 }

@@ -73,6 +73,8 @@ pub struct Editor {
     pub(super) cut: Vec<u8>,
     pub(super) cutting: bool,
     pub(super) sought: String,
+    /// Names of files beside lb.toml, which keys may name.
+    pub files: Vec<String>,
 }
 
 impl Editor {
@@ -91,6 +93,7 @@ impl Editor {
             cut: Vec::new(),
             cutting: false,
             sought: String::new(),
+            files: Vec::new(),
         }
     }
 

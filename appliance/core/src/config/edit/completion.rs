@@ -4,7 +4,8 @@
 use toml_parser::Source;
 use toml_parser::lexer::TokenKind;
 
-use super::super::keys::{Form, Key, ROOT, Table};
+use super::super::keys::{Content, Form, Key, ROOT, Table};
+use super::existing::Existing;
 use super::path::key_of;
 
 /// What a key may be, of which so many bytes are written already.
@@ -14,8 +15,8 @@ pub struct Completion {
     pub words: Vec<String>,
 }
 
-/// What can stand where this text ends.
-pub fn completion(before: &str) -> Completion {
+/// What can stand where this text ends; names and addresses come from what exists.
+pub fn completion(before: &str, existing: &Existing<'_>) -> Completion {
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     let line = before[line_start..].trim_start();
     if let Some(path) = line.strip_prefix("[[").or_else(|| line.strip_prefix('[')) {
@@ -27,7 +28,7 @@ pub fn completion(before: &str) -> Completion {
     };
     match at_end(table, body) {
         Some(At::Key(table, word)) => of_keys(table, word),
-        Some(At::Value(form, word)) => of_words(form, word),
+        Some(At::Value(form, word)) => of_words(form, word, existing),
         None => Completion::default(),
     }
 }
@@ -182,11 +183,12 @@ fn of_keys(table: &'static Table, word: &str) -> Completion {
 }
 
 /// The words of a value, in quotes where they need them.
-fn of_words(form: &'static Form, word: &str) -> Completion {
+fn of_words(form: &'static Form, word: &str, existing: &Existing<'_>) -> Completion {
     let quote = if word.starts_with('\'') { '\'' } else { '"' };
     let begun = word.trim_start_matches(quote);
-    let quoted = form.words().iter().filter(|own| own.starts_with(begun));
-    let mut words: Vec<String> = quoted.map(|own| format!("{quote}{own}{quote}")).collect();
+    let mut words = Vec::new();
+    quoted(form, quote, existing, &mut words);
+    words.retain(|own| own[quote.len_utf8()..].starts_with(begun));
     let open = begun == word;
     if open && !begun.is_empty() {
         // Without a quote it is none of them.
@@ -202,19 +204,51 @@ fn of_words(form: &'static Form, word: &str) -> Completion {
     }
 }
 
+/// Behind an address of ours its port is still to come, so its quotes stay open.
+fn quoted(form: &'static Form, quote: char, existing: &Existing<'_>, words: &mut Vec<String>) {
+    match form {
+        Form::Either(forms) => forms.iter().for_each(|form| quoted(form, quote, existing, words)),
+        Form::List(form) | Form::OneOrMore(form) | Form::UpTo(form, _) => {
+            quoted(form, quote, existing, words)
+        }
+        Form::Text { content, .. } => {
+            let end = match content {
+                Content::OwnEndpoint => ":".to_owned(),
+                _ => quote.to_string(),
+            };
+            let named = existing.named(*content).into_iter();
+            // What would have to be escaped is no name of the kernel.
+            let plain =
+                named.filter(|name| !name.contains(['"', '\'', '\\']) && !name.contains(char::is_control));
+            words.extend(plain.map(|name| format!("{quote}{name}{end}")));
+        }
+        form => words.extend(form.words().iter().map(|own| format!("{quote}{own}{quote}"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const TEXT: &str = "[[interface]]\nname = \"eth0\"\naddresses = [\"192.0.2.1/24\", \"2001:db8::1/64\"]\n[[interface]]\nmatch.mac = \"52:54:00:00:00:02\"\n";
+
+    fn at(before: &str) -> Completion {
+        let existing = Existing {
+            text: TEXT,
+            files: &|| vec!["ca.pem".to_owned()],
+        };
+        completion(before, &existing)
+    }
+
     fn words(before: &str) -> Vec<String> {
-        completion(before).words
+        at(before).words
     }
 
     #[test]
     fn keys_of_the_table_that_is_written() {
         assert_eq!(words("hostn"), ["hostname = "]);
-        assert_eq!(completion("hostn").typed, 5);
+        assert_eq!(at("hostn").typed, 5);
         let service = "[[virtual_server]]\nname = \"x\"\n";
         assert_eq!(words(&format!("{service}sche")), ["scheduler = "]);
         assert_eq!(words(&format!("{service}  sche")), ["scheduler = "]);
@@ -255,11 +289,34 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_exists_is_offered_in_quotes() {
+        assert_eq!(
+            words("[[masquerade]]\nout = "),
+            ["\"eth0\"", "\"52:54:00:00:00:02\""]
+        );
+        assert_eq!(words("[[masquerade]]\nout = 'e"), ["'eth0'"]);
+        let service = "[[virtual_server]]\n";
+        assert_eq!(words(&format!("{service}listen = \"1")), ["\"192.0.2.1:"]);
+        assert_eq!(
+            words(&format!("{service}listen = [\"192.0.2.1:80\", \"[")),
+            ["\"[2001:db8::1]:"]
+        );
+        assert_eq!(
+            words(&format!("{service}check = {{ type = \"https\", ca = \"")),
+            ["\"ca.pem\""]
+        );
+        assert_eq!(
+            words(&format!("{service}check.source = \"192.0.2.1")),
+            ["\"192.0.2.1\""]
+        );
+    }
+
     proptest! {
         /// What is written is how what it is completed to begins, whatever stands before.
         #[test]
         fn a_completion_goes_on(before in "([a-z_]{0,6}|[\\[\\]{}=,.\"'# \n]|virtual_server|check|real_server|ü){0,24}") {
-            let completion = completion(&before);
+            let completion = at(&before);
             for word in &completion.words {
                 prop_assert!(before.ends_with(&word[..completion.typed]), "{:?} {:?}", before, word);
             }

@@ -124,6 +124,22 @@ fn what_is_sought_is_found_around_the_end() {
 }
 
 #[test]
+fn what_exists_is_completed_from_the_other_lines_and_the_files() {
+    let interfaces = "[[interface]]\nname = \"eth0\"\n\n[[masquerade]]\nout = \"";
+    let mut editor = Editor::new(interfaces.as_bytes());
+    press(&mut editor, &[Key::Bottom, Key::Tab]);
+    assert_eq!(shown(&editor), format!("{interfaces}eth0\""));
+    let check = "[[virtual_server]]\ncheck = { type = \"https\", ca = \"c";
+    let mut editor = Editor::new(check.as_bytes());
+    editor.files = vec!["ca.pem".to_owned(), "client.key".to_owned()];
+    press(&mut editor, &[Key::Bottom, Key::Tab]);
+    assert_eq!(editor.message, "\"ca.pem\"  \"client.key\"");
+    type_in(&mut editor, "a");
+    press(&mut editor, &[Key::Tab]);
+    assert_eq!(shown(&editor), format!("{check}a.pem\""));
+}
+
+#[test]
 fn faults_are_gone_through() {
     let mut editor = Editor::new(b"hostnam = 1\n\n[timeouts]\ntcp = \"soon\"\n");
     press(&mut editor, &[Key::Control('G')]);
