@@ -603,7 +603,7 @@ fn a_check_by_hand_is_told_step_by_step() {
             .command("probe http 127.0.0.1:80 status=500")
             .contains("failed after")
     );
-    assert!(terminal.command("probe http").contains("needs a SERVER"));
+    assert!(terminal.command("probe http").contains("needs SERVER"));
     let json = terminal.command("probe http 127.0.0.1:80 --json");
     let document: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(document["verdict"], "pass");

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use lb_agent::text_difference;
-use lb_core::config::edit::{Change, EditFault, edit};
+use lb_core::config::edit::{Change, EditFault, edit, together};
 use lb_core::config::{self, Faults, fingerprint};
 use lb_core::control::{ChangeReport, CheckReport, DiffReport, HealthWord, Request, Response, Terms};
 use lb_core::secrets::shown_value;
@@ -33,13 +33,17 @@ pub fn run(
         may_change(context)?;
     }
     let text = text(context)?;
-    let edited = match edit(&text, &change(invocation)) {
+    let change = change(invocation);
+    let edited = match edit(&text, &change) {
         Ok(edited) => edited,
         Err(EditFault::Words(sentence)) => return Err(Failure::UnknownKey(sentence)),
         Err(EditFault::Text(faults)) => return Ok(verdict(broken(&faults, &text), dry)),
     };
-    let check = put::check(edited.as_bytes(), FILE, context.places.config_directory());
+    let mut check = put::check(edited.as_bytes(), FILE, context.places.config_directory());
     if !check.ok {
+        if let Some(remedy) = at_once(&text, &change) {
+            check.rendered = format!("{}\n{remedy}", check.rendered.trim_end());
+        }
         return Ok(verdict(check, dry));
     }
     let report = difference(&text, &edited, check);
@@ -62,6 +66,18 @@ pub fn run(
         text: edited,
         terms: told(terms, invocation),
     })
+}
+
+/// A value that is right by itself, and wrong without another one beside it.
+fn at_once(text: &str, change: &Change) -> Option<String> {
+    let Change::Set { path, .. } = change else {
+        return None;
+    };
+    let table = together(path).filter(|_| config::parse(text).is_ok())?;
+    Some(format!(
+        "Keys that need each other are set at once, or with `config edit`:\n  config set {} '{{ KEY = VALUE, KEY = VALUE }}'\n",
+        render::clean(table)
+    ))
 }
 
 /// Whether it has fewer interfaces or services. Of a text with faults it is not known what it had.
@@ -257,4 +273,24 @@ pub fn difference(old: &str, new: &str, check: CheckReport) -> DiffReport {
 fn without_warnings(mut report: DiffReport) -> DiffReport {
     report.check.warnings.clear();
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_needs_another_one_is_set_with_it() {
+        let good = "[[interface]]\nname = \"eth0\"\naddresses = [\"192.0.2.1/24\"]\n[[virtual_server]]\nname = \"w\"\nlisten = \"192.0.2.1:80\"\n";
+        let set = |path: &str| Change::Set {
+            path: path.to_owned(),
+            value: "https".to_owned(),
+        };
+        let remedy = at_once(good, &set("virtual_server.w.check.type"));
+        let command = "config set virtual_server.w.check '{ KEY = VALUE, KEY = VALUE }'";
+        assert!(remedy.is_some_and(|remedy| remedy.contains(command)));
+        assert_eq!(at_once(good, &set("hostname")), None);
+        // The text had a fault before: it may be that one.
+        assert_eq!(at_once("hostname = 1\n", &set("virtual_server.w.check")), None);
+    }
 }

@@ -112,7 +112,7 @@ fn remark(sentence: &str, context: &mut Context<'_>) -> Result<(), Failure> {
 /// The command is not wrapped: it is to be copied.
 fn head(report: &ExportReport, width: usize) -> String {
     let sentence = format!(
-        "{} Save what the terminal shows as session.log, and there:",
+        "{} Save what the terminal shows as a new session.log, and there:",
         duration(report.bytes)
     );
     format!(

@@ -2,6 +2,7 @@
 //! Must not: carry anything out, or know whether the words come from the console or a command line.
 
 use lb_core::control::Kept;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use lb_core::suggest::nearest;
@@ -132,12 +133,16 @@ pub enum UsageError {
     Valueless { option: &'static str },
     #[error("`{path}` takes no argument; `{word}` is too much")]
     NoArguments { path: String, word: String },
-    #[error("`{path}` needs a {name}: {usage}; `help {path}` says more")]
+    #[error("`{path}` needs {name}: {usage}; `help {path}` says more")]
     MissingArgument {
         path: String,
         name: &'static str,
         usage: String,
     },
+    #[error(
+        "`{path}` needs to know what to ask {server}: `{path} SERVICE {server}` as lb.toml says, or `{path} tcp {server}`, or another type of check"
+    )]
+    OnlyServer { path: String, server: String },
     #[error("`{path}` takes one {name}; `{word}` is too much; one with blanks goes in single quotes: '...'")]
     OneArgument {
         path: String,
@@ -501,6 +506,15 @@ fn argument(invocation: &mut Invocation, word: &str) -> Result<(), UsageError> {
 /// What a command needs is there.
 fn whole(invocation: Invocation) -> Result<Invocation, UsageError> {
     let given = invocation.arguments.len();
+    if let ([only], [first, _, ..]) = (invocation.arguments.as_slice(), invocation.command.arguments)
+        && first.values == Values::Probed
+        && (only.parse::<SocketAddr>().is_ok() || only.parse::<IpAddr>().is_ok())
+    {
+        return Err(UsageError::OnlyServer {
+            server: only.clone(),
+            path: invocation.path,
+        });
+    }
     match invocation.command.arguments.get(given) {
         Some(next) if next.needed => Err(UsageError::MissingArgument {
             usage: super::help::usage(invocation.command, &invocation.path),

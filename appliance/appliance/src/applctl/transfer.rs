@@ -133,7 +133,7 @@ fn lines(base64: &str) -> impl Iterator<Item = &str> {
 fn head(file: &Encoded, name: &str, width: usize) -> String {
     let length = file.base64.len() + file.base64.len() / COLUMNS;
     let sentence = format!(
-        "{} Save what the terminal shows as session.log, and there:",
+        "{} Save what the terminal shows as a new session.log, and there:",
         duration(length)
     );
     format!(

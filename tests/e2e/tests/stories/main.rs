@@ -62,11 +62,13 @@ use lb_e2e::traffic::is_whole;
 use lb_lab::story::{self, Story};
 
 fn main() -> ExitCode {
+    // A boot for each bad file, which are all of them in a whole run.
+    let boots = if is_whole() { 1_500 } else { 480 };
     let stories = vec![
-        Story::new("bad_configs_at_boot_1", 480, bad_config::at_boot_1),
-        Story::new("bad_configs_at_boot_2", 480, bad_config::at_boot_2),
-        Story::new("bad_configs_at_boot_3", 480, bad_config::at_boot_3),
-        Story::new("bad_configs_at_boot_4", 480, bad_config::at_boot_4),
+        Story::new("bad_configs_at_boot_1", boots, bad_config::at_boot_1),
+        Story::new("bad_configs_at_boot_2", boots, bad_config::at_boot_2),
+        Story::new("bad_configs_at_boot_3", boots, bad_config::at_boot_3),
+        Story::new("bad_configs_at_boot_4", boots, bad_config::at_boot_4),
         Story::new(
             "nothing_lost_in_deaths_of_the_agent",
             420,

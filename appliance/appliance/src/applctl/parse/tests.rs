@@ -126,7 +126,15 @@ fn every_usage_error_says_what_to_do() {
         ),
         (
             "config rollback",
-            "`config rollback` needs a N: config rollback N; `help config rollback` says more",
+            "`config rollback` needs N: config rollback N; `help config rollback` says more",
+        ),
+        (
+            "probe 172.16.0.11:80",
+            "`probe` needs to know what to ask 172.16.0.11:80: `probe SERVICE 172.16.0.11:80` as lb.toml says, or `probe tcp 172.16.0.11:80`, or another type of check",
+        ),
+        (
+            "probe nginx",
+            "`probe` needs SERVER: probe WHAT SERVER [KEY=VALUE...]; `help probe` says more",
         ),
         ("status now", "`status` takes no argument; `now` is too much"),
         (

@@ -67,6 +67,18 @@ fn key_at(path: &str) -> Option<&'static Key> {
     found
 }
 
+/// The table that is set as a whole where keys of it need each other: what the path names, or what its last key stands in.
+pub fn together(path: &str) -> Option<&str> {
+    let is_table = |path: &&str| {
+        let last = path.rsplit('.').next().unwrap_or_default();
+        key_at(path).is_some_and(|key| {
+            key.name == last && key.form.table().is_some() && !matches!(key.form, Form::Tables(..))
+        })
+    };
+    let outer = path.rsplit_once('.').map(|(outer, _)| outer);
+    [Some(path), outer].into_iter().flatten().find(is_table)
+}
+
 fn words_of(form: &Form, begin: &str, existing: &Existing<'_>) -> Vec<String> {
     let words: Vec<String> = match form {
         Form::Flag => ["true", "false"].map(str::to_owned).into(),

@@ -22,7 +22,7 @@ use super::fault::quoted;
 use super::keys::{Content, Form, Key, Table, VIRTUAL_SERVER};
 use super::outline::{Outline, SERVICES};
 use super::render::push_harmless;
-pub use candidates::{assignments, paths, values};
+pub use candidates::{assignments, paths, together, values};
 use change::{Assignment, needed};
 pub use completion::{Completion, completion};
 pub use existing::Existing;

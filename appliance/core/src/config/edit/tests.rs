@@ -671,3 +671,22 @@ fn one_of_several_checks_is_named_by_its_type_or_place() {
         "{words}"
     );
 }
+
+#[test]
+fn keys_that_need_each_other_stand_in_a_table() {
+    let check = "virtual_server.w.check";
+    for path in [check, "virtual_server.w.check.ca"] {
+        assert_eq!(together(path), Some(check), "{path}");
+    }
+    for path in [
+        "hostname",
+        "virtual_server.w",
+        "virtual_server.w.scheduler",
+        "virtual_server.w.real_server.172.16.0.11:80.weight",
+        "virtual_server.w.check.2.port",
+        "nobody.knows",
+        "",
+    ] {
+        assert_eq!(together(path), None, "{path}");
+    }
+}

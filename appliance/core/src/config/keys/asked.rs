@@ -247,7 +247,7 @@ pub(super) const TLS: &[Key] = &[
         name: "ca",
         form: PEM,
         about: "who signs the server's certificate: the certificate of the authority, or of several. A file, such as `\"ca.pem\"`, is \
-                read when the configuration is, and has to be put there from outside",
+                read when the configuration is; a seed or `config import` puts it there",
         example: "check = { type = \"tls\", ca = \"ca.pem\" }",
         types: OVER_TLS,
         ..KEY
