@@ -280,10 +280,15 @@ fn judge(answers: &Answers, step: Step) -> Result<(), String> {
             let first = faults.reports(&text).into_iter().next();
             Err(first.map_or_else(
                 || "the reader of lb.toml does not take that".to_owned(),
-                |fault| format!("{}: {}", fault.message, fault.help),
+                |fault| format!("{}: {}", fault.message, unquoted(&fault.help)),
             ))
         }
     }
+}
+
+/// A remedy for lb.toml as one for an answer, which has no quotes.
+fn unquoted(help: &str) -> String {
+    help.replace(" in quotes", "").replace('"', "")
 }
 
 /// Of the same family, from the networks for documentation (RFC 5737, RFC 3849).

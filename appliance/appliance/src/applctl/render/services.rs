@@ -15,7 +15,7 @@ const LAST_CHECK: &str = "LAST CHECK";
 
 pub fn services(report: &ServicesReport, screen: &Screen) -> String {
     if report.services.is_empty() {
-        let none = "No services are configured. Each [[virtual_server]] of lb.toml is one; `setup` asks for a first one, `config edit` and `config add` write more.";
+        let none = "No services are configured. Each [[virtual_server]] of lb.toml is one; `setup` asks for a first one, `config edit` writes more, and so does `config add` once there is an lb.toml.";
         return format!("{}\n", wrap(none, screen.width, 0));
     }
     let blocks: Vec<_> = report.services.iter().map(|s| service(s, screen)).collect();
