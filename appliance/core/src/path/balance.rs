@@ -58,14 +58,26 @@ impl Walk<'_> {
         if !ways.is_empty() {
             self.step("leaves", format!("by {}", ways.join(", ")), None);
         }
-        let live = servers.iter().filter(|server| server.why_not.is_none()).count();
+        let live = servers.iter().filter(|server| server.why_not.is_none());
+        // IPVS chooses them all the same, until their checks fail.
+        let lost = live.clone().filter(|server| server.link.is_none());
+        let lost: Vec<String> = lost.map(|server| server.address.clone()).collect();
+        let live = live.count();
         self.report.servers = servers;
+        if live > 0 && lost.len() == live {
+            let of_all = "lost: no route leads to a server that may be chosen; `interfaces` and `route` show what is there";
+            return self.end(false, of_all);
+        }
+        let but = match lost.as_slice() {
+            [] => String::new(),
+            lost => format!("; no route leads to {}", lost.join(" and ")),
+        };
         match live {
             0 => self.end(false, "refused: no server may be chosen now; the list says why"),
             1 => self.end(true, "goes to the one server that may be chosen"),
             many => self.end(
                 true,
-                format!("goes to one of {many} servers, by {}", shown.scheduler),
+                format!("goes to one of {many} servers, by {}{but}", shown.scheduler),
             ),
         }
     }

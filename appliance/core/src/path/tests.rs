@@ -236,3 +236,43 @@ fn a_machine_without_rules_or_configuration_has_ways_too() {
         "{report:?}"
     );
 }
+
+/// IPVS still chooses it: its checks have not failed yet, or there are none.
+#[test]
+fn a_server_without_a_route_gets_what_is_lost() {
+    let text = "[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\"]\n\
+                [[virtual_server]]\nname = \"one\"\nlisten = \"192.168.0.1:80\"\n\
+                [[virtual_server.real_server]]\naddress = \"203.0.113.7:80\"\n\
+                [[virtual_server]]\nname = \"two\"\nlisten = \"192.168.0.1:81\"\n\
+                [[virtual_server.real_server]]\naddress = \"203.0.113.7:80\"\n\
+                [[virtual_server.real_server]]\naddress = \"192.168.0.7:80\"\n";
+    let config =
+        crate::config::parse(text).unwrap_or_else(|faults| panic!("{}", faults.render("lb.toml", text)));
+    let (observed, activity) = (machine(&config), Activity::default());
+    let facts = Facts {
+        config: &config,
+        observed: &observed,
+        activity: &activity,
+    };
+    for (to, passes, end) in [
+        (
+            "192.168.0.1:80",
+            false,
+            "no route leads to a server that may be chosen",
+        ),
+        (
+            "192.168.0.1:81",
+            true,
+            "goes to one of 2 servers, by wlc; no route leads to 203.0.113.7:80",
+        ),
+    ] {
+        let packet = Packet {
+            to: to.parse().unwrap(),
+            protocol: None,
+            from: Some("192.168.0.10".parse().unwrap()),
+        };
+        let report = follow(&facts, packet, shown);
+        assert_eq!(report.passes, passes, "{report:?}");
+        assert!(report.end.contains(end), "{report:?}");
+    }
+}
