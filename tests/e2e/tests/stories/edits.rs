@@ -48,6 +48,7 @@ pub fn edited_at_the_console() -> Told {
     assert!(file_on(&scene)? == format!("{text}{original}"), "no byte is lost");
     scene.power_on()?;
     scene.wait_until_serving()?;
+    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
     let other = format!("{original}{text}");
     let said = scene.vm().config_put(&other)?;
     assert!(said.contains("It is saved and survives a power cut"), "{said}");

@@ -25,7 +25,9 @@ pub fn a_start_falls_back() -> Told {
     let good = format!("{first}{SECOND}");
     let mut scene = Scene::new(Setting::new(Start::Kernel, first))?;
     scene.wait_until_serving()?;
-    scene.vm().config_put(&good)?;
+    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    let said = scene.vm().config_put(&good)?;
+    assert!(said.contains("It is saved and survives a power cut"), "{said}");
     scene.cut_power()?;
 
     volume::write(&scene.disk, "lb.toml", FAULTY.as_bytes())?;
