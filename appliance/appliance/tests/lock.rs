@@ -172,7 +172,7 @@ fn a_console_begins_locked_and_only_the_password_opens_it() {
     terminal.expect(QUESTION);
     terminal.send("guess\rstatus\r");
     let begun = Instant::now();
-    terminal.expect("Wrong. The next one is looked at in 1 s.");
+    terminal.expect("Wrong. The next one is looked at in 1 s; what is typed before then is lost.");
     terminal.send(format!("{PASSWORD}\r"));
     terminal.expect(QUESTION);
     assert!(begun.elapsed() >= Duration::from_millis(900));

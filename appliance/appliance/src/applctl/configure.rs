@@ -131,7 +131,11 @@ pub fn read_config(path: &Path) -> Result<Vec<u8>, Failure> {
     let read = File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
     match read {
         Ok(_) => Ok(bytes),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(Failure::NoConfig(path.to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // Where it was looked for.
+            let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            Err(Failure::NoConfig(whole))
+        }
         Err(source) => Err(Failure::File {
             path: path.to_owned(),
             source,

@@ -58,7 +58,10 @@ fn how(stored: &Stored) -> String {
 pub fn answer(outcome: &Attempt) -> String {
     match outcome {
         Attempt::Early(left) => format!("\nToo early: it was not looked at. {} more.\n", seconds(*left)),
-        Attempt::Wrong { wait, .. } => format!("\nWrong. The next one is looked at in {}.\n", seconds(*wait)),
+        Attempt::Wrong { wait, .. } => format!(
+            "\nWrong. The next one is looked at in {}; what is typed before then is lost.\n",
+            seconds(*wait)
+        ),
         Attempt::Right { wrong: 0 } => "\nUnlocked.\n".to_owned(),
         Attempt::Right { wrong } => format!("\nUnlocked. {}\n", attempts(*wrong)),
     }
@@ -149,7 +152,10 @@ Password: "
             wait: Duration::from_secs(seconds),
             told: true,
         };
-        assert_eq!(answer(&wrong(4)), "\nWrong. The next one is looked at in 4 s.\n");
+        assert_eq!(
+            answer(&wrong(4)),
+            "\nWrong. The next one is looked at in 4 s; what is typed before then is lost.\n"
+        );
         assert_eq!(
             answer(&Attempt::Early(Duration::from_millis(1_200))),
             "\nToo early: it was not looked at. 2 s more.\n"
