@@ -10,12 +10,11 @@ use lb_lab::Result;
 use lb_lab::story::Told;
 
 use crate::bad_input::unfolded;
+use crate::blocks::{SECOND, serves_second};
 use crate::power::file_on;
 use crate::rows::settle;
 
 const SOON: Duration = Duration::from_secs(30);
-const SECOND: &str = "[[virtual_server]]\nname = \"second\"\nlisten = \"192.168.0.1:8099\"\n\
-                      [[virtual_server.real_server]]\naddress = \"172.16.0.11:30080\"\n";
 const FAULTY: &str = "hostname = \"lb\"\nhostnam = \"lb\"\n";
 /// As its message begins.
 const FAULT: &str = "lb.toml:2:1: unknown key `hostnam`";
@@ -90,12 +89,6 @@ fn serves_by(scene: &mut Scene, source: &str, told: &str) -> Told {
         "nobody has touched the faulty one"
     );
     Ok(())
-}
-
-fn serves_second(scene: &mut Scene) -> Result<bool> {
-    let services = scene.vm().json("services")?;
-    let mut listed = services["services"].as_array().into_iter().flatten();
-    Ok(listed.any(|service| service["name"] == "second"))
 }
 
 fn file_on_console(scene: &mut Scene) -> Result<String> {
