@@ -87,7 +87,7 @@ impl Engine {
     /// `config put`: validate, write, apply. Nothing changes unless the text is valid and has been saved.
     pub fn put(&mut self, text: String, terms: &Terms, reply: oneshot::Sender<Response>) {
         match self.is_still(terms.over) {
-            Ok(()) => self.put_bytes(text.into_bytes(), terms, "put", reply),
+            Ok(()) => self.put_bytes(text.into_bytes(), terms, &made(terms), reply),
             Err(message) => drop(reply.send(Response::Error { message })),
         }
     }
@@ -332,6 +332,7 @@ impl Engine {
             state,
             pending: None,
             number: None,
+            former: None,
         }
     }
 
@@ -351,6 +352,19 @@ impl Engine {
 
 /// Longer comments are cut.
 const COMMENT_CHARACTERS: usize = 200;
+
+/// How the text of a `config put` came about, in the history's words.
+fn made(terms: &Terms) -> String {
+    match terms
+        .made
+        .as_deref()
+        .map(str::trim)
+        .filter(|made| !made.is_empty())
+    {
+        Some(made) => made.chars().take(COMMENT_CHARACTERS).collect(),
+        None => "put".to_owned(),
+    }
+}
 
 /// As it stands in the history.
 pub fn change(terms: &Terms, what: &str) -> Change {
@@ -394,5 +408,6 @@ pub fn refuse(check: CheckReport, persisted: bool, fault: Option<String>, reply:
         state: ChangeState::Applied,
         pending: None,
         number: None,
+        former: None,
     }));
 }

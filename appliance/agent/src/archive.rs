@@ -38,6 +38,14 @@ impl Change {
     }
 }
 
+/// Where a text is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    pub number: u64,
+    /// The newest entry before it, if it made one more.
+    pub former: Option<u64>,
+}
+
 #[derive(Debug, Clone)]
 pub struct Archive {
     store: Store,
@@ -133,15 +141,18 @@ impl Archive {
         }
     }
 
-    /// Keeps a text as the newest entry, unless it is that already; its number. It is read piece by piece, so that memory need not
-    /// hold it.
-    pub fn record(&self, text: &mut (impl Read + Seek), change: &Change) -> Result<u64, String> {
+    /// Keeps a text as the newest entry, unless it is that already. It is read piece by piece, so that memory need not hold it.
+    pub fn record(&self, text: &mut (impl Read + Seek), change: &Change) -> Result<Recorded, String> {
         let newest = self.list().entries.into_iter().next();
         let (sha256, bytes) = digest_of(text).map_err(|error| error.to_string())?;
         if let Some(same) = newest.as_ref().filter(|newest| newest.sha256 == sha256) {
-            return Ok(same.number);
+            return Ok(Recorded {
+                number: same.number,
+                former: None,
+            });
         }
-        let number = self.highest().max(newest.map_or(0, |newest| newest.number)) + 1;
+        let former = newest.map(|newest| newest.number);
+        let number = self.highest().max(former.unwrap_or(0)) + 1;
         let entry = HistoryEntry {
             number,
             unix_s: unix_now(),
@@ -161,7 +172,7 @@ impl Archive {
             .and_then(|()| self.store.write_by(&file_name(number), fill));
         kept.map_err(|error| chain(&error))?;
         self.prune();
-        Ok(number)
+        Ok(Recorded { number, former })
     }
 
     /// Also of a file that cannot be used: no number is given twice.
@@ -217,7 +228,7 @@ fn unix_now() -> u64 {
 
 impl Engine {
     /// It is told when it begins to fail; a change stands all the same.
-    pub fn archived(&mut self, archived: Result<u64, String>) {
+    pub fn archived(&mut self, archived: Result<(), String>) {
         let problem = archived.err().map(|why| {
             format!(
                 "the configuration in force is not in the history: {why}; it is applied and kept all the same"
@@ -256,7 +267,8 @@ mod tests {
     }
 
     fn record(archive: &Archive, text: &[u8]) -> Result<u64, String> {
-        archive.record(&mut io::Cursor::new(text), &put())
+        let recorded = archive.record(&mut io::Cursor::new(text), &put());
+        recorded.map(|recorded| recorded.number)
     }
 
     fn put() -> Change {
@@ -274,7 +286,10 @@ mod tests {
         assert_eq!(record(&archive, b"first\n"), Ok(1));
         assert_eq!(record(&archive, b"first\n"), Ok(1), "twice in a row is once");
         assert_eq!(record(&archive, b"second"), Ok(2));
-        assert_eq!(record(&archive, b"first\n"), Ok(3));
+        let third = archive.record(&mut io::Cursor::new(b"first\n"), &put()).unwrap();
+        assert_eq!((third.number, third.former), (3, Some(2)));
+        let again = archive.record(&mut io::Cursor::new(b"first\n"), &put()).unwrap();
+        assert_eq!((again.number, again.former), (3, None), "nothing to go back from");
         assert_eq!(archive.text(1).unwrap(), b"first\n");
         assert_eq!(archive.text(2).unwrap(), b"second");
         let entries = archive.list().entries;

@@ -69,7 +69,7 @@ pub enum Event {
     Applied(Purpose, Outcomes),
     LinksChanged,
     /// A configuration has its number in the history, or why it has none.
-    Archived(Result<u64, String>),
+    Archived(Result<(), String>),
     /// Of an echo that was sent then.
     GatewayHeard {
         address: IpAddr,

@@ -11,7 +11,7 @@ use std::thread;
 use lb_core::mirror;
 use tokio::sync::mpsc as tokio_mpsc;
 
-use crate::archive::{Archive, Change};
+use crate::archive::{Archive, Change, Recorded};
 use crate::engine::Event;
 use crate::reconcile::Waiter;
 use crate::report;
@@ -80,12 +80,7 @@ impl Keeper {
     }
 }
 
-fn keep_all(
-    todo: &Receiver<Order>,
-    store: &Store,
-    mirror: Option<&Path>,
-    told: impl Fn(Result<u64, String>),
-) {
+fn keep_all(todo: &Receiver<Order>, store: &Store, mirror: Option<&Path>, told: impl Fn(Result<(), String>)) {
     let mut staged = None;
     for order in todo {
         match order {
@@ -104,10 +99,12 @@ fn keep_all(
                         Err(error) => Kept::nowhere(error),
                     };
                     for waiter in &mut waiters {
-                        waiter.report.number = kept.archived.as_ref().ok().copied();
+                        let recorded = kept.archived.as_ref().ok();
+                        waiter.report.number = recorded.map(|recorded| recorded.number);
+                        waiter.report.former = recorded.and_then(|recorded| recorded.former);
                         waiter.report.mirrored = kept.mirrored;
                     }
-                    told(kept.archived);
+                    told(kept.archived.map(drop));
                 }
                 answer(store, waiters);
             }
@@ -118,8 +115,8 @@ fn keep_all(
 
 /// Where a later boot can find it.
 struct Kept {
-    /// The number that it has in the history then.
-    archived: Result<u64, String>,
+    /// In the history.
+    archived: Result<Recorded, String>,
     /// Outside the config volume.
     mirrored: bool,
 }
@@ -155,7 +152,7 @@ fn keep(store: &Store, mirror: Option<&Path>, change: &Change) -> Kept {
     }
 }
 
-fn archive(store: &Store, change: &Change) -> Result<u64, String> {
+fn archive(store: &Store, change: &Change) -> Result<Recorded, String> {
     let mut text =
         File::open(store.path(APPLIED_FILE)).map_err(|error| format!("{APPLIED_FILE}: {error}"))?;
     Archive::beside(store).record(&mut text, change)

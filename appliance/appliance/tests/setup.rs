@@ -55,6 +55,25 @@ fn say(terminal: &mut Terminal, question: &str, line: &str) {
     terminal.send(format!("{line}\r"));
 }
 
+/// Who is stuck is told the ways out, and who types a command that the questions have to end first.
+#[test]
+fn the_ways_out_are_told_again() {
+    let agent = FakeAgent::start(bare);
+    let mut terminal = Terminal::start(SERIAL, &agent);
+    terminal.send("setup\r");
+    say(&mut terminal, "Interface to the outside", "status");
+    terminal.expect("command: Ctrl-C gives up these questions, then the prompt takes it");
+    for word in ["eth7", "eth8"] {
+        say(&mut terminal, "Interface to the outside", word);
+    }
+    terminal.expect("question before, and Ctrl-C gives up; nothing is changed so far");
+    terminal.expect("Interface to the outside");
+    terminal.send("\x04");
+    terminal.expect("nothing was changed");
+    terminal.prompt();
+    assert!(agent.put().is_empty());
+}
+
 #[test]
 fn from_nothing_to_a_service() {
     let agent = FakeAgent::start(bare);

@@ -473,6 +473,9 @@ pub struct ApplyReport {
     /// Its number in the history, once it is there.
     #[serde(default)]
     pub number: Option<u64>,
+    /// The entry before it, by which a rollback goes back.
+    #[serde(default)]
+    pub former: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -62,7 +62,10 @@ pub fn examine<'s>(facts: &Facts<'_>, services: impl Iterator<Item = &'s Virtual
         }
     };
     DoctorReport {
-        machine: vec![timeouts(facts), rp_filter(facts)],
+        machine: nothing(facts.config)
+            .into_iter()
+            .chain([timeouts(facts), rp_filter(facts)])
+            .collect(),
         services: services.map(diagnosis).collect(),
     }
 }
@@ -81,6 +84,24 @@ fn finding(word: FindingWord, what: impl Into<String>, remedy: impl Into<String>
         what: what.into(),
         remedy: Some(remedy.into()),
     }
+}
+
+/// Where there is nothing to examine, that is the finding.
+fn nothing(config: &Config) -> Option<FindingReport> {
+    if config.interfaces.is_empty() {
+        return Some(finding(
+            FindingWord::Bad,
+            "no interface is configured: no address, and nothing is forwarded",
+            "`setup` asks for what is missing, `config put` takes a whole lb.toml",
+        ));
+    }
+    config.services().next().is_none().then(|| {
+        finding(
+            FindingWord::Unknown,
+            "no service is configured: there is none to examine",
+            "`explain virtual_server` says how one is made",
+        )
+    })
 }
 
 /// Two machines with one address take each other's clients away.

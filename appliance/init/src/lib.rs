@@ -45,7 +45,7 @@ use crate::turn::Init;
 
 pub use machine::AGENT_READY;
 pub use program::CONSOLE_LOG_VARIABLE;
-pub use seed::{file_of_disk, put_on_disk};
+pub use seed::{disk_to_write, file_of_disk, put_on_disk};
 pub use volume::BOOTCTL;
 
 /// Grows the ext4 file system on a device, mounted there, to the device's size.

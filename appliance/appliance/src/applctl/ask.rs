@@ -22,7 +22,7 @@ pub fn yes(context: &mut Context<'_>, question: &str) -> Result<bool, Failure> {
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "yes" | "y"))
 }
 
-/// A line, shown as it is typed. `None`: Ctrl-C, the end of the input, or nothing came for so long.
+/// A line, shown as it is typed. `None`: Ctrl-C, Ctrl-D on an empty line, the end of the input, or nothing came for so long.
 pub fn line(context: &mut Context<'_>, patience: Option<Duration>) -> Result<Option<String>, Failure> {
     let shows = context.input.is_terminal();
     context
@@ -44,6 +44,13 @@ pub fn line(context: &mut Context<'_>, patience: Option<Duration>) -> Result<Opt
                     if erased && shows {
                         context.print("\x08 \x08")?;
                     }
+                }
+                // Ctrl-D ends what has not begun, as it ends an empty line of any terminal.
+                0x04 if line.is_empty() => {
+                    if shows {
+                        context.print("\n")?;
+                    }
+                    return Ok(None);
                 }
                 b' '..=b'~' if line.len() < LONGEST => {
                     line.push(char::from(byte));

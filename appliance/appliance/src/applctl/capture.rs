@@ -35,6 +35,8 @@ const TURN: usize = 64;
 /// The kernel's refusals of a packet socket.
 const EPERM: i32 = 1;
 const ENETDOWN: i32 = 100;
+/// The state of a link that is switched off.
+const DOWN: &str = "down";
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -136,6 +138,11 @@ impl Capture {
             None => (0, LinkType::Cooked),
             Some(name) if links.select(name) => {
                 let link = &links.links[0];
+                if link.state == DOWN {
+                    return Err(Failure::Refused(format!(
+                        "{name} is switched off: nothing passes it; `link {name}` shows its state, `status` says why"
+                    )));
+                }
                 let is_ethernet = link.mac.is_some() || link.stack.kind == "loopback";
                 let link_type = if is_ethernet {
                     LinkType::Ethernet
@@ -260,7 +267,7 @@ fn refused(error: std::io::Error) -> Failure {
             "the kernel lets only root look at packets; use the console, or run `applctl` as root".to_owned(),
         ),
         Some(ENETDOWN) => Failure::Refused(
-            "the interface is switched off, or went down meanwhile; `link` shows its state, `status` says why".to_owned(),
+            "the interface went down meanwhile; `link` shows its state, `status` says why".to_owned(),
         ),
         _ => Failure::Network(error),
     }

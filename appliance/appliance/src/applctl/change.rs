@@ -6,7 +6,9 @@ use std::path::Path;
 use lb_agent::text_difference;
 use lb_core::config::edit::{Change, EditFault, edit, together};
 use lb_core::config::{self, Faults, fingerprint};
-use lb_core::control::{ChangeReport, CheckReport, DiffReport, HealthWord, Request, Response, Terms};
+use lb_core::control::{
+    ApplyReport, ChangeReport, CheckReport, DiffReport, HealthWord, Request, Response, Terms,
+};
 use lb_core::secrets::shown_value;
 
 use super::ask;
@@ -55,17 +57,35 @@ pub fn run(
         true => takes_last_servers(&text, &edited, context),
         false => Vec::new(),
     };
+    let mut known = put::check(text.as_bytes(), FILE, context.places.config_directory()).warnings;
     if deletes && (!last.is_empty() || takes_links_or_services(&text, &edited)) {
-        may_cut_off(&edited, report, &last, invocation, context)?;
+        known.extend(may_cut_off(&edited, report, &last, invocation, context)?);
     } else if !invocation.json() {
         let shown = render::report(&Response::Diff(without_warnings(report)), &context.screen);
         context.print(&shown)?;
     }
     terms.over = Some(fingerprint(text.as_bytes()));
-    context.ask(&Request::ConfigPut {
-        text: edited,
-        terms: told(terms, invocation),
+    terms.made = Some(made(invocation));
+    let response = context.ask(&Request::ConfigPut { text: edited, terms })?;
+    Ok(match response {
+        Response::Apply(report) if !invocation.json() => Response::Apply(with_news(report, &known)),
+        other => other,
     })
+}
+
+/// The warnings that this change has brought; of those that were there before, or were just shown, only how many they are.
+fn with_news(mut report: ApplyReport, known: &[String]) -> ApplyReport {
+    let warnings = &mut report.check.warnings;
+    let all = warnings.len();
+    warnings.retain(|warning| !known.contains(warning));
+    let left = all - warnings.len();
+    if left > 0 {
+        warnings.push(match left {
+            1 => "1 warning is as before; `config check` tells it".to_owned(),
+            _ => format!("{left} warnings are as before; `config check` tells them"),
+        });
+    }
+    report
 }
 
 /// A value that is right by itself, and wrong without another one beside it.
@@ -122,14 +142,14 @@ fn takes_last_servers(old: &str, new: &str, context: &Context<'_>) -> Vec<String
     told
 }
 
-/// Shows what it costs, and asks, unless the command says that nobody is to be asked.
+/// Shows what it costs, and asks, unless the command says that nobody is to be asked. The warnings that were shown with the question.
 fn may_cut_off(
     edited: &str,
     lines: DiffReport,
     last: &[String],
     invocation: &Invocation,
     context: &mut Context<'_>,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     let asks = !invocation.has(tree::YES) && invocation.time(tree::CONFIRM).is_none();
     if invocation.json() {
         return match asks {
@@ -138,25 +158,29 @@ fn may_cut_off(
                 tree::YES,
                 tree::DRY_RUN
             ))),
-            false => Ok(()),
+            false => Ok(Vec::new()),
         };
     }
-    let report = DiffReport {
+    let mut report = DiffReport {
         changes: costs(edited, invocation, context)?,
         ..lines
     };
+    let shown = report.check.warnings.clone();
+    if !asks {
+        report = without_warnings(report);
+    }
     context.print(&render::report(&Response::Diff(report), &context.screen))?;
     for cost in last {
         context.say(&format!("{cost}."))?;
     }
     if !asks {
-        return Ok(());
+        return Ok(Vec::new());
     }
     match ask::yes(
         context,
         "Put this in force at once, and keep it as /config/lb.toml?",
     )? {
-        true => Ok(()),
+        true => Ok(shown),
         false => Err(Failure::Refused(format!(
             "nothing was changed: the answer was not yes; {} goes without the question",
             tree::YES
@@ -178,8 +202,8 @@ fn costs(edited: &str, invocation: &Invocation, context: &Context<'_>) -> Result
     }
 }
 
-/// What the history says where nobody gave a reason: path and value, which is not shown where it may be a secret.
-fn told(mut terms: Terms, invocation: &Invocation) -> Terms {
+/// What the history says: path and value, which is not shown where it may be a secret.
+fn made(invocation: &Invocation) -> String {
     let mut words = invocation.arguments.iter().map(String::as_str);
     let path = words.next().unwrap_or_default();
     let shown: String = path.chars().take(LONGEST_PATH).collect();
@@ -192,10 +216,7 @@ fn told(mut terms: Terms, invocation: &Invocation) -> Terms {
         (false, Action::ConfigSet) => " = ",
         (false, _) => ": ",
     };
-    terms
-        .comment
-        .get_or_insert_with(|| format!("{verb} {shown}{equals}{}", values.join(" ")));
-    terms
+    format!("{verb} {shown}{equals}{}", values.join(" "))
 }
 
 fn value(path: &str, word: &str, action: Action) -> String {
@@ -292,5 +313,27 @@ mod tests {
         assert_eq!(at_once(good, &set("hostname")), None);
         // The text had a fault before: it may be that one.
         assert_eq!(at_once("hostname = 1\n", &set("virtual_server.w.check")), None);
+    }
+
+    #[test]
+    fn warnings_of_before_are_counted_and_new_ones_told() {
+        let report = |warnings: &[&str]| {
+            let mut report = put::refused(put::check(b"", FILE, None));
+            report.check.warnings = warnings.iter().map(|warning| (*warning).to_owned()).collect();
+            report
+        };
+        let told = |warnings: &[&str], known: &[&str]| {
+            let known: Vec<String> = known.iter().map(|warning| (*warning).to_owned()).collect();
+            with_news(report(warnings), &known).check.warnings
+        };
+        assert_eq!(told(&["new"], &[]), ["new"]);
+        assert_eq!(
+            told(&["old", "new", "older"], &["older", "old", "gone"]),
+            ["new", "2 warnings are as before; `config check` tells them"]
+        );
+        assert_eq!(
+            told(&["old"], &["old"]),
+            ["1 warning is as before; `config check` tells it"]
+        );
     }
 }

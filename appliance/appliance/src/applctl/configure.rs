@@ -52,6 +52,7 @@ pub fn terms(invocation: &Invocation, context: &Context<'_>) -> Terms {
     Terms {
         confirm_ms: confirm.and_then(|time| u64::try_from(time.as_millis()).ok()),
         comment: invocation.text(tree::COMMENT).map(str::to_owned),
+        made: None,
         by: context.who.to_owned(),
         over: None,
         without_rehearsal: invocation.has(tree::WITHOUT_REHEARSAL),
@@ -83,12 +84,23 @@ fn check(file: Option<&String>, context: &Context<'_>) -> Result<Response, Failu
         let beside = context.places.config_directory();
         Ok(Response::Check(put::check(&read_config(path)?, &name, beside)))
     };
-    let request = match file {
-        Some(file) => match another(Path::new(file), &local)? {
+    let kept: Option<Kept> = file.and_then(|word| word.parse().ok());
+    let request = match (file, kept) {
+        // A file of that name is meant by its path.
+        (Some(file), Some(kept)) if !Path::new(file).exists() => {
+            let Response::Config(found) = show(Some(kept), context)? else {
+                return Err(Failure::Refused("the agent answered something else".to_owned()));
+            };
+            Request::ConfigCheck {
+                text: Some(found.text),
+                name: Some(file.clone()),
+            }
+        }
+        (Some(file), _) => match another(Path::new(file), &local)? {
             Ok(request) => request,
             Err(verdict) => return Ok(*verdict),
         },
-        None => Request::ConfigCheck {
+        (None, _) => Request::ConfigCheck {
             text: None,
             name: None,
         },

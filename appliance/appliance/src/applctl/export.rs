@@ -11,7 +11,7 @@ use super::execute::{Context, Verdict};
 use super::failure::Failure;
 use super::parse::Invocation;
 use super::render::{clean, wrap};
-use super::transfer::{duration, send_lines, to_disk};
+use super::transfer::{disk, duration, send_lines, to_disk};
 use super::tree;
 
 /// Somebody who has gone away has not said yes.
@@ -19,12 +19,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Failure> {
     let without_keys = invocation.has(tree::WITHOUT_KEYS);
-    let Response::Export(report) = context.ask(&Request::ConfigExport { without_keys })? else {
-        return Err(Failure::Refused("the agent answered something else".to_owned()));
-    };
     let way = match invocation.has(tree::DISK) {
         true => Way::Disk,
         false => Way::Line,
+    };
+    if way == Way::Disk {
+        disk()?;
+    }
+    let Response::Export(report) = context.ask(&Request::ConfigExport { without_keys })? else {
+        return Err(Failure::Refused("the agent answered something else".to_owned()));
     };
     let asks = context.terminal && context.input.is_terminal();
     if !invocation.json() {

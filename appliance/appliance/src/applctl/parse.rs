@@ -143,11 +143,14 @@ pub enum UsageError {
         "`{path}` needs to know what to ask {server}: `{path} SERVICE {server}` as lb.toml says, or `{path} tcp {server}`, or another type of check"
     )]
     OnlyServer { path: String, server: String },
-    #[error("`{path}` takes one {name}; `{word}` is too much; one with blanks goes in single quotes: '...'")]
-    OneArgument {
+    #[error("`{path}` takes {count}; `{word}` is too much{}", quotes(*.spaced))]
+    TooMany {
         path: String,
-        name: &'static str,
+        /// `one NAME`, `no more than N M`.
+        count: String,
         word: String,
+        /// Whether the last argument may hold blanks.
+        spaced: bool,
     },
     #[error(transparent)]
     Line(#[from] super::line::LineError),
@@ -155,6 +158,13 @@ pub enum UsageError {
 
 fn did_you_mean(near: &Option<&'static str>) -> String {
     near.map_or_else(|| ";".to_owned(), |near| format!(", did you mean `{near}`?"))
+}
+
+fn quotes(spaced: bool) -> &'static str {
+    match spaced {
+        true => "; one with blanks goes in single quotes: '...'",
+        false => "",
+    }
 }
 
 fn list(words: &[&str]) -> String {
@@ -483,11 +493,16 @@ fn argument(invocation: &mut Invocation, word: &str) -> Result<(), UsageError> {
             let word = shown(&word);
             return Err(UsageError::NoArguments { path, word });
         }
-        [.., last] if !last.many && invocation.arguments.len() >= invocation.command.arguments.len() => {
-            return Err(UsageError::OneArgument {
+        all @ [.., last] if !last.many && invocation.arguments.len() >= all.len() => {
+            let names: Vec<&str> = all.iter().map(|argument| argument.name).collect();
+            return Err(UsageError::TooMany {
                 path,
-                name: last.name,
+                count: match names.as_slice() {
+                    [one] => format!("one {one}"),
+                    more => more.join(" and "),
+                },
                 word: shown(&word),
+                spaced: last.values.may_have_blanks(),
             });
         }
         arguments => {

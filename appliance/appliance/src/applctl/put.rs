@@ -142,6 +142,7 @@ pub fn refused(check: CheckReport) -> ApplyReport {
         state: ChangeState::Applied,
         pending: None,
         number: None,
+        former: None,
     }
 }
 

@@ -101,10 +101,11 @@ pub fn packet(invocation: &Invocation) -> Result<Option<Packet>, Failure> {
     }
     let Some(word) = invocation.arguments.first().filter(|word| word.contains(':')) else {
         return match invocation.arguments.get(1) {
-            Some(more) => Err(UsageError::OneArgument {
+            Some(more) => Err(UsageError::TooMany {
                 path: "explain".to_owned(),
-                name: "KEY",
+                count: "one KEY".to_owned(),
                 word: more.chars().take(40).collect(),
+                spaced: true,
             }
             .into()),
             None => Ok(None),

@@ -14,6 +14,7 @@ use super::execute::{Context, Verdict, answer};
 use super::failure::Failure;
 use super::put;
 use super::render::{self, wrap};
+use super::tree;
 
 const FILE: &str = "lb.toml";
 
@@ -26,6 +27,7 @@ pub fn run(context: &mut Context<'_>) -> Result<Verdict, Failure> {
     };
     context.print(&intro(&cards, &before, context.screen.width))?;
     let mut setup = Setup::new(cards);
+    let mut refusals = 0;
     loop {
         // A cable that was put in meanwhile is shown before the next question.
         while let Some(question) = look(&mut setup, context)?.question() {
@@ -37,8 +39,12 @@ pub fn run(context: &mut Context<'_>) -> Result<Verdict, Failure> {
             let Some(line) = ask::line(context, None)? else {
                 return Err(Failure::GivenUp);
             };
-            if let Err(why) = setup.answer(&line) {
-                say(&format!("Not yet: {why}."), context)?;
+            match setup.answer(&line) {
+                Ok(()) => refusals = 0,
+                Err(why) => {
+                    refusals += 1;
+                    say(&format!("Not yet: {why}.{}", ways_out(&line, refusals)), context)?;
+                }
             }
         }
         let text = setup.text();
@@ -62,6 +68,22 @@ pub fn run(context: &mut Context<'_>) -> Result<Verdict, Failure> {
                 ));
             }
         }
+    }
+}
+
+/// For who meant something else, or has forgotten the words of the head.
+fn ways_out(line: &str, refusals: usize) -> String {
+    const STUCK: usize = 3;
+    let word = line.split_whitespace().next().unwrap_or_default();
+    match tree::ROOT.child(word) {
+        Some(command) => format!(
+            " `{}` is a command: Ctrl-C gives up these questions, then the prompt takes it.",
+            command.name
+        ),
+        None if refusals.is_multiple_of(STUCK) => {
+            " `back` goes to the question before, and Ctrl-C gives up; nothing is changed so far.".to_owned()
+        }
+        None => String::new(),
     }
 }
 
@@ -93,7 +115,7 @@ fn decide(context: &mut Context<'_>) -> Result<Decision, Failure> {
 
 fn put_in_force(text: String, context: &mut Context<'_>) -> Result<Verdict, Failure> {
     let terms = Terms {
-        comment: Some("setup".to_owned()),
+        made: Some("setup".to_owned()),
         by: context.who.to_owned(),
         ..Terms::default()
     };

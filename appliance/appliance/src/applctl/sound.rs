@@ -30,11 +30,15 @@ const SILENT_PROBES: usize = 2;
 /// The kernel's refusal of a socket of pings.
 const EACCES: i32 = 13;
 const ENODEV: i32 = 19;
+/// Its refusals to send.
+const ENETUNREACH: i32 = 101;
+const EHOSTUNREACH: i32 = 113;
 
 pub fn ping(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Failure> {
     let target = address(invocation.arguments.first().map_or("", String::as_str))?;
     let number = |option, default| invocation.number(option).unwrap_or(default);
     let mut row = Row {
+        target,
         socket: open(target, invocation, context)?,
         echoes: Echoes::to(target),
         begun: Instant::now(),
@@ -87,6 +91,7 @@ fn open(target: IpAddr, invocation: &Invocation, context: &Context<'_>) -> Resul
 }
 
 struct Row {
+    target: IpAddr,
     socket: EchoSocket,
     echoes: Echoes,
     begun: Instant,
@@ -101,7 +106,8 @@ impl Row {
     fn send(&mut self, sequence: u16) -> Result<(), Failure> {
         self.last = sequence;
         self.echoes.sent(sequence, self.begun.elapsed());
-        self.socket.send(sequence, self.size).map_err(unsent)?;
+        let sent = self.socket.send(sequence, self.size);
+        sent.map_err(|error| unsent(self.target, error))?;
         Ok(())
     }
 
@@ -134,11 +140,14 @@ impl Row {
     }
 }
 
-fn unsent(error: io::Error) -> Failure {
+fn unsent(target: IpAddr, error: io::Error) -> Failure {
     match error.raw_os_error() {
-        Some(101 | 113) => Failure::Refused(
-            "there is no way to that address, or nobody answers for it on the link; `route ADDRESS` tells which".to_owned(),
-        ),
+        Some(ENETUNREACH) => Failure::Refused(format!(
+            "no route leads to {target}: no network of an interface holds it, and no gateway and no route of lb.toml covers it; `route` lists them"
+        )),
+        Some(EHOSTUNREACH) => Failure::Refused(format!(
+            "nobody answers for {target} on its link, or for the gateway on the way to it; `route {target}` tells which, `arp` who is there"
+        )),
         _ => Failure::Network(error),
     }
 }

@@ -42,11 +42,19 @@ pub struct OnDisk {
     pub sha256: String,
 }
 
+/// The disk that is to be written to, before anybody is asked anything.
+pub fn disk() -> Result<String, Failure> {
+    lb_init::disk_to_write().map_err(nothing_written)
+}
+
+fn nothing_written(why: String) -> Failure {
+    Failure::Refused(format!("nothing was written: {why}"))
+}
+
 /// Writes the file to the disk labelled LBSEED.
 pub fn to_disk(name: &str, bytes: Vec<u8>) -> Result<OnDisk, Failure> {
     let (length, sha256) = (bytes.len(), history::sha256(&bytes));
-    let disk = lb_init::put_on_disk(name, bytes)
-        .map_err(|why| Failure::Refused(format!("nothing was written: {why}")))?;
+    let disk = lb_init::put_on_disk(name, bytes).map_err(nothing_written)?;
     Ok(OnDisk {
         disk,
         name: name.to_owned(),

@@ -130,6 +130,17 @@ pub enum Values {
     Kept,
 }
 
+impl Values {
+    /// Whether one of them may need quotes.
+    pub fn may_have_blanks(self) -> bool {
+        use Values::{Captured, Commands, Interfaces, Kept, Password, Servers, Time};
+        !matches!(
+            self,
+            Captured | Commands | Interfaces | Kept | Password | Servers | Time
+        )
+    }
+}
+
 /// An option of a command.
 #[derive(Debug)]
 pub struct Choice {

@@ -176,6 +176,7 @@ pub fn answer(request: &Request) -> Response {
             state: ChangeState::Applied,
             pending: None,
             number: None,
+            former: None,
         }),
         Request::ConfigShow { .. } => Response::Config(ConfigText {
             path: "/config/lb.toml".into(),

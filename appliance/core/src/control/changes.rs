@@ -14,6 +14,9 @@ pub struct Terms {
     /// Why, in the words of who does it.
     #[serde(default)]
     pub comment: Option<String>,
+    /// How the text was made, as the history says it: `setup`, `add interface: name=eth5`. A pasted one has none.
+    #[serde(default)]
+    pub made: Option<String>,
     /// Who does it: `console ttyS0`, `program`.
     #[serde(default)]
     pub by: String,

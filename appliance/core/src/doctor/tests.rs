@@ -221,6 +221,33 @@ fn another_machine_with_the_address_is_found() {
 }
 
 #[test]
+fn where_there_is_nothing_to_examine_that_is_said() {
+    let machine = |config: &Config| {
+        let observed = observed(config);
+        let facts = Facts {
+            config,
+            observed: &observed,
+            activity: &Activity::default(),
+            wire: &Wire::default(),
+        };
+        let found = examine(&facts, config.services()).machine;
+        found
+            .first()
+            .map(|finding| (finding.word, finding.what.clone()))
+            .unwrap()
+    };
+    let (word, what) = machine(&Config::empty());
+    assert_eq!(word, FindingWord::Bad);
+    assert!(what.starts_with("no interface is configured"), "{what}");
+    let mut config = scenario("");
+    config.virtual_servers.clear();
+    let (word, what) = machine(&config);
+    assert_eq!(word, FindingWord::Unknown);
+    assert!(what.starts_with("no service is configured"), "{what}");
+    assert_eq!(machine(&scenario("")).0, FindingWord::Good);
+}
+
+#[test]
 fn what_hides_clients_is_found() {
     let mut config = scenario("");
     config.masquerades[0].out = "eth1".to_owned();

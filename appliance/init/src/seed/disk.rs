@@ -52,19 +52,14 @@ pub fn file(sysfs: &Path, dev: &Path, name: &str, most: u64) -> Result<Vec<u8>, 
     }
 }
 
+/// The disk that [`put`] would write to; nothing is written.
+pub fn to_write(sysfs: &Path, dev: &Path) -> Result<String, String> {
+    writable(sysfs, dev).map(|disk| disk.source())
+}
+
 /// Puts a file into the root of that disk, in the place of one with its name, and says which disk that is. Behind it, the disk can be taken out.
 pub fn put(sysfs: &Path, dev: &Path, name: &str, bytes: &[u8]) -> Result<String, String> {
-    let Some(disk) = the_one(sysfs, dev, "try again")? else {
-        return Err(format!(
-            "there is no disk labelled {LABEL}; `mkfs.fat -n {LABEL} DEVICE` on another machine makes one, which may be attached while this one runs"
-        ));
-    };
-    if disk.kind == Kind::Iso9660 {
-        return Err(format!(
-            "{} is a CD (ISO 9660), which nobody can write to; `mkfs.fat -n {LABEL}` makes a disk",
-            disk.source()
-        ));
-    }
+    let disk = writable(sysfs, dev)?;
     let written = disk.try_mounted(FLAGS.difference(MountFlags::RDONLY), |root| {
         whole::write(&root.join(name), &root.join(UNFINISHED), bytes)
     });
@@ -78,6 +73,21 @@ pub fn put(sysfs: &Path, dev: &Path, name: &str, bytes: &[u8]) -> Result<String,
         format!("{name} cannot be written to {}: {error}{remedy}", disk.source())
     })?;
     Ok(disk.source())
+}
+
+fn writable(sysfs: &Path, dev: &Path) -> Result<Disk, String> {
+    let Some(disk) = the_one(sysfs, dev, "try again")? else {
+        return Err(format!(
+            "there is no disk labelled {LABEL}; `mkfs.fat -n {LABEL} DEVICE` on another machine makes one, which may be attached while this one runs"
+        ));
+    };
+    if disk.kind == Kind::Iso9660 {
+        return Err(format!(
+            "{} is a CD (ISO 9660), which nobody can write to; `mkfs.fat -n {LABEL}` makes a disk",
+            disk.source()
+        ));
+    }
+    Ok(disk)
 }
 
 struct Disk {

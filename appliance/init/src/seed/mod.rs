@@ -105,6 +105,11 @@ pub fn file_of_disk(name: &str, most: u64) -> Result<Vec<u8>, String> {
     })
 }
 
+/// Which disk that is, if it is one that can be written to.
+pub fn disk_to_write() -> Result<String, String> {
+    within(LIMIT, || disk::to_write(Path::new("/sys"), Path::new("/dev")))
+}
+
 /// Puts a file into the root of that disk, and says which it is. `name`: one of ours, without a directory.
 pub fn put_on_disk(name: &str, bytes: Vec<u8>) -> Result<String, String> {
     let name = name.to_owned();

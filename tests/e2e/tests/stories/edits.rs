@@ -88,7 +88,7 @@ fn continued(scene: &mut Scene) -> Told {
     scene.screen_is_as_kept("edited_at_the_console/applied", "")?;
     let history = scene.vm().json("config history")?;
     let newest = &history["entries"][0];
-    assert_eq!(newest["why"], "put: draft", "{history:#}");
+    assert_eq!(newest["why"], "edit: draft", "{history:#}");
     assert_eq!(newest["by"], "console ttyS0", "{history:#}");
     Ok(())
 }

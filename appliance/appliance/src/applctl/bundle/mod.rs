@@ -38,9 +38,13 @@ struct Entry {
 }
 
 pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Failure> {
+    let list = invocation.has(tree::LIST);
+    let to_disk = invocation.has(tree::DISK) && !list;
+    if to_disk {
+        transfer::disk()?;
+    }
     let files = contents::gather(context)?;
     let listed: Vec<Entry> = files.iter().map(entry).collect();
-    let list = invocation.has(tree::LIST);
     if list && !invocation.json() {
         let rows: Vec<(&str, &str, usize)> = listed.iter().map(|e| (e.name, e.about, e.bytes)).collect();
         return context.print(&render::contents(&rows, &context.screen));
@@ -49,7 +53,6 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict
     let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let packed = pack(DIRECTORY, files, seconds, MOST_BYTES).map_err(Failure::Output)?;
     let Packed { bytes, left_out } = packed;
-    let to_disk = invocation.has(tree::DISK) && !list;
     if invocation.json() {
         let written = to_disk
             .then(|| transfer::to_disk(&dated(now), bytes.clone()))

@@ -172,6 +172,7 @@ impl Session<'_, '_> {
         self.paint()?;
         let mut terms = self.terms.clone();
         terms.over = Some(fingerprint(&self.original));
+        terms.made = Some("edit".to_owned());
         let request = match put::request(bytes, terms) {
             Ok(request) => request,
             Err(report) => {

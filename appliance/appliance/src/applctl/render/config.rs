@@ -91,6 +91,19 @@ fn applied(report: &ApplyReport, done: &str) -> String {
     }
 }
 
+/// With the way back.
+fn saved(report: &ApplyReport) -> String {
+    let mut text = "It is saved and survives a power cut.".to_owned();
+    match (report.number, report.former) {
+        (Some(number), Some(former)) => text.push_str(&format!(
+            " It is number {number} of the history; `config rollback {former}` goes back."
+        )),
+        (Some(number), None) => text.push_str(&format!(" It is number {number} of the history.")),
+        (None, _) => {}
+    }
+    text
+}
+
 fn persistence(report: &ApplyReport, screen: &Screen) -> String {
     if let Some(pending) = &report.pending {
         return pending_until(pending, screen);
@@ -99,14 +112,7 @@ fn persistence(report: &ApplyReport, screen: &Screen) -> String {
         return paragraph("What is in force is what is saved.", Tone::Plain, screen);
     }
     if report.persisted {
-        let number = report
-            .number
-            .map(|number| format!(" It is number {number} of the history."));
-        let sentence = format!(
-            "It is saved and survives a power cut.{}",
-            number.unwrap_or_default()
-        );
-        return paragraph(&sentence, Tone::Plain, screen);
+        return paragraph(&saved(report), Tone::Plain, screen);
     }
     let reason = report
         .persist_fault

@@ -446,6 +446,7 @@ pub fn apply() -> ApplyReport {
         state: ChangeState::Applied,
         pending: None,
         number: None,
+        former: None,
     }
 }
 
@@ -462,6 +463,7 @@ pub fn apply_refused() -> ApplyReport {
         state: ChangeState::Applied,
         pending: None,
         number: None,
+        former: None,
     }
 }
 
@@ -524,6 +526,7 @@ pub fn apply_confirmed() -> ApplyReport {
     ApplyReport {
         state: ChangeState::Confirmed,
         number: Some(13),
+        former: Some(12),
         steps: vec![],
         ..apply()
     }

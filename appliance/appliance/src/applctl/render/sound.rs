@@ -105,6 +105,10 @@ pub fn hop(hop: &TraceHop, screen: &Screen) -> String {
     );
     words.extend(hop.roles.iter().cloned());
     words.extend(hop.says.clone());
+    if words.is_empty() {
+        // No probe of it was sent; the end says why.
+        return String::new();
+    }
     let text = words.join(", ");
     format!("{:>2}  {}\n", hop.number, wrap(&text, screen.width - 4, 4))
 }

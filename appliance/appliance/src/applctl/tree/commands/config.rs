@@ -112,7 +112,8 @@ pub(super) const CONFIG: &[Command] = &[
         action: Action::ConfigCheck,
         summary: "validate lb.toml, or another file; nothing is changed",
         about: "Lists every fault with its place and what is allowed there. The kernel is asked as well: what is new of it is \
-                tried in a network of its own, as before every change.",
+                tried in a network of its own, as before every change. FILE may also be a number of the history, `sample`, \
+                `returned` or `pending`.",
         arguments: &[Argument {
             name: "FILE",
             values: Values::File,
@@ -120,7 +121,7 @@ pub(super) const CONFIG: &[Command] = &[
             needed: false,
         }],
         options: JSON_ONLY,
-        examples: &["config check", "config check /config/lb.toml.sample"],
+        examples: &["config check", "config check sample", "config check 12"],
         ..LEAF
     },
     Command {
@@ -247,7 +248,7 @@ pub(super) const CONFIG: &[Command] = &[
         summary: "lb.toml, drains, certificates and keys as one text",
         about: "What makes this machine what it is, to be kept, or for another machine: lb.toml, what is set aside, and the certificates \
                 and keys that lb.toml names. It is plain text, with the SHA-256 of each part and of the whole; `config import` takes \
-                it. Who has it has the private keys that are in it: on a terminal you are asked before it is sent. --disk writes it to the disk labelled LBSEED, as lb.export. History, events \
+                it. Who has it has the private keys that are in it: on a terminal you are asked before it is sent. --disk writes it to the disk labelled LBSEED, as lb.export, which `config import --disk` takes; a boot does not. History, events \
                 and passwords of the console are never in it. As a program it prints the text and nothing else.",
         options: &[
             Choice {
