@@ -15,7 +15,8 @@ use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 
 use super::answer::Answer;
 use super::http::{READ, Request};
-use super::{Progress, Stage, broken, classify};
+use super::way::not_connected;
+use super::{Progress, Stage, broken};
 
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -101,7 +102,7 @@ impl Asked {
             Ok(sent) => drop(self.unsent.drain(..sent)),
             Err(Errno::AGAIN) => {}
             // Also of the connection that was not made.
-            Err(errno) => return Err(classify(&errno.into())),
+            Err(errno) => return Err(not_connected(&errno.into())),
         }
         Ok(())
     }

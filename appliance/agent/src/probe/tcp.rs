@@ -21,6 +21,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::asked::{Asked, Next};
 use super::plain::result;
+use super::way::not_connected;
 use super::{classify, late};
 
 /// Sockets that one look tells of.
@@ -261,7 +262,7 @@ impl<A> Connects<A> {
 fn connected(socket: &OwnedFd, close: Close, flags: epoll::EventFlags) -> Result<Told, Outcome> {
     let failed = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
     if let Some(Ok(Err(errno)) | Err(errno)) = failed.then(|| sockopt::socket_error(socket)) {
-        return Err(classify(&errno.into()));
+        return Err(not_connected(&errno.into()));
     }
     if close == Close::Rst {
         // Whatever it says, the connection was there.

@@ -69,10 +69,11 @@ impl Way {
                 .bind(SocketAddr::new(source, 0))
                 .map_err(|error| self.misbound(&error))?;
         }
-        let stream = socket
-            .connect(self.target)
-            .await
-            .map_err(|error| classify(&error))?;
+        let stream = socket.connect(self.target).await;
+        let stream = stream.map_err(|error| match self.begin() {
+            Ok(_) => not_connected(&error),
+            Err(ours) => ours,
+        })?;
         progress.note("connect", || {
             let own = stream.local_addr().map(|own| format!("from {own} "));
             vec![format!(
@@ -156,6 +157,15 @@ impl Way {
             _ => return classify(error),
         };
         Outcome::CannotCheck(what)
+    }
+}
+
+/// What has ended a connection that had begun: the server's RST, an ICMP error, or our own kernel for a neighbour that does not answer
+/// ARP. There was a route, so one that has none is a router.
+pub(super) fn not_connected(error: &io::Error) -> Outcome {
+    match Errno::from_io_error(error) {
+        Some(Errno::NETUNREACH | Errno::NOPROTOOPT | Errno::ACCESS) => told_by_icmp(error),
+        _ => classify(error),
     }
 }
 

@@ -31,6 +31,7 @@ use self::ports::Ports;
 use self::raw::Raw;
 pub use self::routes::Route;
 use self::segment::{Answer, Quote};
+use super::way::not_connected;
 use super::{Way, classify, late};
 
 /// A SYN without an answer is sent again after this, and then after twice as long (RFC 6298, as the kernel's own).
@@ -319,7 +320,7 @@ impl<A> HalfOpen<A> {
         let is_it =
             |flight: &Flight<A>| flight.syn.target == quote.target && flight.syn.sequence == quote.sequence;
         if let Some(flight) = self.flights.take(quote.port, is_it) {
-            self.refused(flight, now, classify(error));
+            self.refused(flight, now, not_connected(error));
         }
     }
 

@@ -6,10 +6,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lb_core::check::PROBE_PORTS;
+use lb_core::check::{CheckKind, CheckParams, Close, PROBE_PORTS};
 use lb_core::ports::NextHop;
 use socket2::{Protocol, Socket, Type};
 
+use super::super::{Connects, Trust};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -198,21 +199,45 @@ fn a_syn_that_is_lost_is_sent_again() {
     });
 }
 
+/// As a task makes it, and among those that need none.
+fn whole(way: &Way) -> [Outcome; 2] {
+    let params = CheckParams {
+        kind: CheckKind::Tcp(Close::Fin),
+        timeout: LONG,
+        ..CheckParams::default()
+    };
+    let trust = Trust::new(crate::store::Store::new("/nowhere".into()));
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap().block_on(async {
+        let made = super::super::check(way, &params, &trust).await.outcome;
+        let mut connects = Connects::new().unwrap();
+        connects.start((), way.target, LONG, Close::Fin);
+        connects.ready().await;
+        let mut ended = connects.take_ended();
+        [made, ended.pop().unwrap().1.outcome]
+    })
+}
+
 #[test]
 fn icmp_errors_say_what_they_say_to_a_connection() {
     isolated("icmp_errors_say_what_they_say_to_a_connection", || {
         sh("nft 'table inet t { chain i { type filter hook input priority 0;
             tcp dport 1 reject with icmpx host-unreachable
             tcp dport 2 reject with icmpx port-unreachable
-            tcp dport 3 reject with tcp reset; }; }'");
+            tcp dport 3 reject with tcp reset;
+            tcp dport 4 reject with icmpx no-route; }; }'");
         for address in ["172.16.0.11", "[2001:db8::11]"] {
-            let ways = [1, 2, 3].map(|port| way(&format!("{address}:{port}")));
-            let expected = [silent("host unreachable"), refused(), refused()];
+            let ways = [1, 2, 3, 4].map(|port| way(&format!("{address}:{port}")));
+            let expected = [
+                silent("host unreachable"),
+                refused(),
+                refused(),
+                silent("a router says that it has no route to the server"),
+            ];
             assert_eq!(outcomes(&ways, LONG), expected);
             for (way, expected) in ways.iter().zip(expected) {
-                // connect() says the same.
-                let error = std::net::TcpStream::connect(way.target).unwrap_err();
-                assert_eq!(classify(&error), expected);
+                // Whole connections are told the same, in whichever way they are made.
+                assert_eq!(whole(way), [expected.clone(), expected]);
             }
         }
     });
