@@ -236,6 +236,19 @@ impl Scene {
         }
     }
 
+    /// Waits until every server of every service has had its first verdict: what is told of that comes no more.
+    pub fn wait_until_judged(&mut self) -> Result<()> {
+        self.vm().wait_for_prompt(BOOT_LIMIT)?;
+        let judged = |report: &Value| {
+            let services = report["services"].as_array().into_iter().flatten();
+            let mut servers = services
+                .flat_map(|service| service["servers"].as_array().into_iter().flatten())
+                .peekable();
+            servers.peek().is_some() && servers.all(|server| server["health"] != "unproven")
+        };
+        self.wait_for_report("services", BOOT_LIMIT, judged).map(drop)
+    }
+
     /// Waits until the screen, from the last line on that begins so, is as it is kept under this name. See [`screen::is_as_kept`].
     pub fn screen_is_as_kept(&mut self, name: &str, beginning: &str) -> Result<()> {
         screen::is_as_kept(&self.vm().console, name, beginning)

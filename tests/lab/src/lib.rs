@@ -28,6 +28,7 @@ pub mod error;
 pub mod load;
 pub mod nginx;
 pub mod policy;
+mod stage;
 pub mod story;
 pub mod switch;
 pub mod terminal;

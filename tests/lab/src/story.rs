@@ -1,8 +1,9 @@
 //! Telling stories: each is a test that runs in a process of its own, in a cage of its own, under one wall-clock limit.
 //! Shown and chosen like any Rust test (names, filters, `--list`). What a story printed and what its VMs' consoles
 //! showed is kept under build/e2e-logs/ when it fails, and the ends are printed.
-//! Two are told at a time. One that fails beside another is told once more, alone: what a machine that is too busy did to it
-//! does not happen again, what is wrong does. Both tellings are printed, and the last lines say which story needed two.
+//! Most of a story is waiting, so several are told at a time; one that is demanding has more of the machine ([`Stage`]). One that fails
+//! beside another is told once more, alone: what a machine that is too busy did to it does not happen again, what is wrong does. Both
+//! tellings are printed, and the last lines say which story needed two.
 //! Must not: skip. What a story needs and the machine lacks is a failure with the remedy.
 
 use std::error::Error;
@@ -12,11 +13,12 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+use crate::stage::Stage;
 use crate::{LabError, Result, cage, error, load};
 
 /// The argument that tells a child process which story is its own.
@@ -25,8 +27,11 @@ const TELL: &str = "--tell";
 const LOGS: &str = "LB_LAB_LOGS";
 /// Lines of each log that a failure shows.
 const TAIL: usize = 40;
-/// More at once than the machine has processors would only make the limits meaningless.
-const AT_ONCE: usize = 2;
+/// Of these an ordinary story takes one, and a demanding one as many as it says: they are two at a time then, for as many
+/// processors.
+const PLACES: usize = 4;
+/// A file for how much of the processors a telling took.
+const PROCESSOR: &str = "processor";
 /// So many stories get a second telling. When more fail, it is not the machine.
 const SECOND_TELLINGS: usize = 3;
 /// What the last lines say of a failure: lines from its panic on.
@@ -41,6 +46,7 @@ pub struct Story {
     /// On the wall clock, from the first process to the last.
     pub limit: Duration,
     pub tell: fn() -> Told,
+    places: usize,
 }
 
 impl Story {
@@ -49,6 +55,15 @@ impl Story {
             name,
             limit: Duration::from_secs(limit_seconds),
             tell,
+            places: 1,
+        }
+    }
+
+    /// It keeps a processor busy, or judges by the clock: at most one other that does is told beside it.
+    pub const fn demanding(self) -> Story {
+        Story {
+            places: PLACES / 2,
+            ..self
         }
     }
 }
@@ -71,7 +86,7 @@ pub fn main(stories: Vec<Story>, prepare: fn() -> Result<()>) -> ExitCode {
         eprintln!("error: {}", error::chain(&failure));
         return ExitCode::FAILURE;
     }
-    arguments.test_threads = arguments.test_threads.or(Some(AT_ONCE));
+    arguments.test_threads = arguments.test_threads.or(Some(PLACES));
     let trials = stories
         .into_iter()
         .map(|story| Trial::test(story.name, move || outside(&story)))
@@ -85,8 +100,7 @@ pub fn main(stories: Vec<Story>, prepare: fn() -> Result<()>) -> ExitCode {
 
 /// Every telling that failed, in a few lines.
 static FAILED: Mutex<Vec<String>> = Mutex::new(Vec::new());
-/// Held for reading by every story that is told, and for writing by one that is told alone.
-static STAGE: RwLock<()> = RwLock::new(());
+static STAGE: Stage = Stage::new(PLACES);
 
 /// Where a VM or a server of this story keeps a log that is worth reading after a failure.
 pub fn log_path(suffix: &str) -> Option<PathBuf> {
@@ -108,6 +122,9 @@ fn tell(stories: &[Story], name: &str) -> ExitCode {
     }
     end_with_the_harness();
     let told = cage::enter().map_err(Into::into).and_then(|()| (story.tell)());
+    if let Some((path, seconds)) = log_path(PROCESSOR).zip(processor_seconds()) {
+        let _ = fs::write(path, seconds.to_string());
+    }
     match told {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -115,6 +132,19 @@ fn tell(stories: &[Story], name: &str) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What this process and those that it has waited for took of the processors (proc(5), /proc/PID/stat).
+fn processor_seconds() -> Option<u64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let (_, behind_name) = stat.rsplit_once(") ")?;
+    // utime, stime, cutime and cstime, of which the state is the third field.
+    let ticks = behind_name.split(' ').skip(11).take(4);
+    let ticks = ticks
+        .map(str::parse::<u64>)
+        .sum::<std::result::Result<u64, _>>()
+        .ok()?;
+    Some(ticks / rustix::param::clock_ticks_per_second())
 }
 
 /// The harness holds the other end of standard input; when that closes, nobody waits for us any more.
@@ -129,7 +159,7 @@ fn end_with_the_harness() {
 /// Outside: tell it, and once more if that failed beside another.
 fn outside(story: &Story) -> std::result::Result<(), Failed> {
     let first = {
-        let _beside_others = STAGE.read().unwrap_or_else(PoisonError::into_inner);
+        let _beside_others = STAGE.enter(story.places);
         telling(story)
     };
     let Err(first) = first else {
@@ -139,7 +169,7 @@ fn outside(story: &Story) -> std::result::Result<(), Failed> {
         return Err(first.into());
     }
     println!("{first}\n{} is told once more, alone", story.name);
-    let _alone = STAGE.write().unwrap_or_else(PoisonError::into_inner);
+    let _alone = STAGE.enter(PLACES);
     telling(story).map_err(|second| {
         note(&second);
         second.into()
@@ -161,7 +191,8 @@ fn telling(story: &Story) -> std::result::Result<(), Failure> {
     let took = started.elapsed().as_secs();
     let what = match ended {
         Some(status) if status.success() => {
-            println!("{}: {took} s", story.name);
+            let busy = fs::read_to_string(logs.path(PROCESSOR)).unwrap_or_else(|_| "?".to_owned());
+            println!("{}: {took} s, {busy} s of them on a processor", story.name);
             logs.remove();
             return Ok(());
         }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use lb_e2e::config::{QUICK, scenario};
-use lb_e2e::scene::BOOT_LIMIT;
 use lb_e2e::{Scene, Setting, Start};
 use lb_lab::Result;
 use lb_lab::command::run;
@@ -54,7 +53,7 @@ pub fn wrong_gateway_returns() -> Told {
         "lo",
     ])?;
     scene.wait_until_serving()?;
-    scene.vm().wait_for_prompt(BOOT_LIMIT)?;
+    scene.wait_until_judged()?;
     assert!(reaches(&scene)?, "before");
 
     let said = scene

@@ -73,15 +73,17 @@ fn main() -> ExitCode {
             "nothing_lost_in_deaths_of_the_agent",
             420,
             lost::in_deaths_of_the_agent,
-        ),
-        Story::new("nothing_lost_in_damages", 480, damage::nothing_lost_in_damages),
-        Story::new("nothing_lost_in_reloads", 480, lost::in_reloads),
+        )
+        .demanding(),
+        Story::new("nothing_lost_in_damages", 480, damage::nothing_lost_in_damages).demanding(),
+        Story::new("nothing_lost_in_reloads", 480, lost::in_reloads).demanding(),
         Story::new(
             "two_hundred_thousand_connections",
             480,
             crowd::two_hundred_thousand_connections,
-        ),
-        Story::new("nothing_lost_in_drains", 420, lost::in_drains),
+        )
+        .demanding(),
+        Story::new("nothing_lost_in_drains", 420, lost::in_drains).demanding(),
         Story::new("rows_bios", 420, rows::bios),
         Story::new("rows_uefi", 420, rows::uefi),
         Story::new("power_cut_in_config_put", 480, power::cut_in_config_put),
@@ -97,12 +99,12 @@ fn main() -> ExitCode {
             crash_points::what_is_not_synced_is_lost,
         ),
         Story::new("drift_is_repaired", 420, drift::is_repaired),
-        Story::new("flows_take_the_fast_path", 300, fast::flows_take_the_fast_path),
-        Story::new("packets_are_steered", 150, drift::packets_are_steered),
+        Story::new("flows_take_the_fast_path", 300, fast::flows_take_the_fast_path).demanding(),
+        Story::new("packets_are_steered", 150, drift::packets_are_steered).demanding(),
         Story::new("mtu_goes_back", 240, mtu::goes_back),
         Story::new("cluster_behind_a_bond", 420, bonds::cluster_behind_a_bond),
-        Story::new("rows_original_timing", 240, rows::original_timing),
-        Story::new("agent_killed_during_requests", 180, agent::killed_during_requests),
+        Story::new("rows_original_timing", 240, rows::original_timing).demanding(),
+        Story::new("agent_killed_during_requests", 180, agent::killed_during_requests).demanding(),
         Story::new("agent_crashes_at_every_start", 180, agent::crashes_at_every_start),
         Story::new("rows_source_nat_always", 120, rows::source_nat_always),
         Story::new(
@@ -119,13 +121,14 @@ fn main() -> ExitCode {
         Story::new("config_volume_missing", 300, volume_missing::served_by_the_copy),
         Story::new("config_volume_resized", 150, bad_input::volume_resized),
         Story::new("link_unplugged", 180, bad_input::link_unplugged),
-        Story::new("drained_under_load", 240, drains::drained_under_load),
-        Story::new("pod_moves_under_load", 180, moves::pod_moves_under_load),
+        Story::new("drained_under_load", 240, drains::drained_under_load).demanding(),
+        Story::new("pod_moves_under_load", 180, moves::pod_moves_under_load).demanding(),
         Story::new(
             "a_dead_servers_clients_are_told",
             180,
             dead::a_dead_servers_clients_are_told,
-        ),
+        )
+        .demanding(),
         Story::new(
             "link_down_freezes_the_pools",
             180,
@@ -135,7 +138,8 @@ fn main() -> ExitCode {
             "a_hundred_flaps_in_a_minute",
             180,
             flaps::a_hundred_flaps_in_a_minute,
-        ),
+        )
+        .demanding(),
         Story::new(
             "quorum_backup_sorry_panic",
             180,
@@ -160,7 +164,8 @@ fn main() -> ExitCode {
             "rehearsed_before_applied",
             480,
             rehearsal::rehearsed_before_applied,
-        ),
+        )
+        .demanding(),
         Story::new("confirm_returns_by_itself", 150, trial::confirm_returns_by_itself),
         Story::new("power_cut_while_pending", 240, trial::power_cut_while_pending),
         Story::new("reset_while_pending", 180, trial::reset_while_pending),
@@ -191,12 +196,14 @@ fn main() -> ExitCode {
             "an_apiserver_ends_and_nobody_notices",
             150,
             apiserver::an_apiserver_ends_and_nobody_notices,
-        ),
+        )
+        .demanding(),
         Story::new(
             "slowly_to_a_limit_and_by_network",
             180,
             limits::slowly_to_a_limit_and_by_network,
-        ),
+        )
+        .demanding(),
         Story::new("udp_is_balanced", 150, protocols::udp_is_balanced),
         Story::new(
             "associations_stay_with_their_server",
@@ -218,30 +225,35 @@ fn main() -> ExitCode {
             "answers_come_from_the_service",
             240,
             one_packet::answers_come_from_the_service,
-        ),
+        )
+        .demanding(),
         Story::new(
             "packets_are_whole_whatever_they_meet",
             240,
             packets::are_whole_whatever_they_meet,
-        ),
+        )
+        .demanding(),
         Story::new("ipv6_is_balanced", 150, protocols::ipv6_is_balanced),
-        Story::new("a_flood_of_syns", 150, flood::a_flood_of_syns),
+        Story::new("a_flood_of_syns", 150, flood::a_flood_of_syns).demanding(),
         Story::new(
             "a_flood_of_answers_to_checks",
             150,
             flood::a_flood_of_answers_to_checks,
-        ),
+        )
+        .demanding(),
         Story::new(
             "memory_is_scarce_in_a_flood",
             420,
             flood::memory_is_scarce_in_a_flood,
-        ),
-        Story::new("one_change_among_many", 300, scale::one_change_among_many),
+        )
+        .demanding(),
+        Story::new("one_change_among_many", 300, scale::one_change_among_many).demanding(),
         Story::new(
             "one_change_among_forty_thousand",
             400,
             scale::one_change_among_forty_thousand,
-        ),
+        )
+        .demanding(),
         Story::new("only_services_answer", 300, surface::only_services_answer),
         Story::new(
             "nodes_leave_by_their_address",

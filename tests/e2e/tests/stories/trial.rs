@@ -58,6 +58,7 @@ fn same(found: &str, expected: &str) -> bool {
 pub fn confirm_returns_by_itself() -> Told {
     let mut scene = Scene::new(Setting::new(Start::Kernel, scenario(QUICK)))?;
     scene.wait_until_serving()?;
+    scene.wait_until_judged()?;
     let begun = Instant::now();
     let said = scene
         .vm()
