@@ -548,6 +548,28 @@ fn an_import_of_nothing_fails_and_says_so() {
 }
 
 #[test]
+fn put_shows_what_it_would_change_and_changes_nothing() {
+    let agent = FakeAgent::well();
+    let words = ["config", "put", "--dry-run"];
+    let text = "hostname = \"lb\"\n";
+    assert_eq!(fed(&agent, &words, text.as_bytes()).status.code(), Some(0));
+    assert_eq!(
+        agent.asked(),
+        [Request::ConfigDiff {
+            from: None,
+            to: None,
+            text: Some(text.to_owned()),
+            without_rehearsal: false,
+        }]
+    );
+    // What no request can carry is judged here.
+    let output = fed(&agent, &words, b"hostname = \"\xff\"\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("UTF-8"));
+    assert_eq!(agent.asked().len(), 1);
+}
+
+#[test]
 fn a_change_is_asked_for_on_its_terms() {
     let agent = FakeAgent::well();
     let text = b"hostname = \"lb\"\n";

@@ -3,13 +3,13 @@
 
 mod return_path;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::config::{Config, RealServer, VirtualServer};
 use crate::control::{DiagnosisReport, DoctorReport, FindingReport, FindingWord};
 use crate::model::{Protocol, RealKey};
-use crate::observed::{Activity, Observed, WayBack};
+use crate::observed::{Activity, Connection, Observed, WayBack};
 
 /// Kubernetes' default range of NodePorts (kube-apiserver, --service-node-port-range).
 const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
@@ -21,6 +21,8 @@ pub struct Facts<'f> {
     pub observed: &'f Observed,
     pub activity: &'f Activity,
     pub wire: &'f Wire,
+    /// Services none of whose servers is up.
+    pub down: &'f BTreeSet<String>,
 }
 
 /// What was asked of the wire.
@@ -30,6 +32,8 @@ pub struct Wire {
     pub others: BTreeMap<IpAddr, Vec<String>>,
     /// What servers do with a client at [`stranger`]; those that were not asked are left out.
     pub ways: BTreeMap<RealKey, WayBack>,
+    /// Some of what is balanced now.
+    pub connections: Vec<Connection>,
 }
 
 /// An address for documentation (RFC 5737, RFC 3849, RFC 9637) that lies in no network of the file: a server can have no way of its own
@@ -52,6 +56,7 @@ pub fn stranger(config: &Config, is_ipv4: bool) -> Option<IpAddr> {
 pub fn examine<'s>(facts: &Facts<'_>, services: impl Iterator<Item = &'s VirtualServer>) -> DoctorReport {
     let diagnosis = |service: &VirtualServer| {
         let mut findings = holders(facts, service);
+        findings.extend(down(facts, service));
         findings.extend(return_path::examine(facts, service));
         findings.extend(masquerade(facts, service));
         findings.extend(hairpin(facts, service));
@@ -84,6 +89,17 @@ fn finding(word: FindingWord, what: impl Into<String>, remedy: impl Into<String>
         what: what.into(),
         remedy: Some(remedy.into()),
     }
+}
+
+fn down(facts: &Facts<'_>, service: &VirtualServer) -> Option<FindingReport> {
+    let name = &service.name;
+    facts.down.contains(name).then(|| {
+        finding(
+            FindingWord::Bad,
+            "no server of it is up",
+            format!("`services {name}` says why, `probe {name} SERVER` asks one now, step by step"),
+        )
+    })
 }
 
 /// Where there is nothing to examine, that is the finding.

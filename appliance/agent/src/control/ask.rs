@@ -9,6 +9,9 @@ use super::{SharedActivity, lock};
 use crate::engine::Event;
 use crate::report::ToAsk;
 
+/// Of those that are balanced, so many are looked at: in the table they lie in no order, so they are of all kinds.
+const CONNECTIONS: usize = 8_192;
+
 /// Nothing is asked of an agent that is ending.
 pub(super) async fn ask(
     name: Option<String>,
@@ -29,6 +32,8 @@ pub(super) async fn ask(
         let found = blocking(activity, move |port| port.ways_back(stranger, &servers)).await;
         wire.ways.extend(found.unwrap_or_default());
     }
+    let table = blocking(activity, |port| port.connections(CONNECTIONS)).await;
+    wire.connections = table.map_or_else(Vec::new, |table| table.listed);
     wire
 }
 

@@ -33,11 +33,20 @@ impl Engine {
             Err(message) => return Response::Error { message },
         };
         let nothing = Config::empty();
+        let is_down = |service: &&&VirtualServer| {
+            let mut servers = service.of_file().peekable();
+            servers.peek().is_some() && !servers.any(|real| self.checks.is_up(&service.server_key(real)))
+        };
+        let down = services
+            .iter()
+            .filter(is_down)
+            .map(|service| service.name.clone());
         let facts = Facts {
             config: self.config.as_ref().unwrap_or(&nothing),
             observed: &self.observed,
             activity,
             wire,
+            down: &down.collect(),
         };
         Response::Doctor(examine(&facts, services.into_iter()))
     }

@@ -57,23 +57,28 @@ pub fn run(
         true => takes_last_servers(&text, &edited, context),
         false => Vec::new(),
     };
-    let mut known = put::check(text.as_bytes(), FILE, context.places.config_directory()).warnings;
+    let known = put::check(text.as_bytes(), FILE, context.places.config_directory()).warnings;
+    let mut shown = Vec::new();
     if deletes && (!last.is_empty() || takes_links_or_services(&text, &edited)) {
-        known.extend(may_cut_off(&edited, report, &last, invocation, context)?);
+        shown = may_cut_off(&edited, report, &last, invocation, context)?;
     } else if !invocation.json() {
-        let shown = render::report(&Response::Diff(without_warnings(report)), &context.screen);
-        context.print(&shown)?;
+        let lines = render::report(&Response::Diff(without_warnings(report)), &context.screen);
+        context.print(&lines)?;
     }
     terms.over = Some(fingerprint(text.as_bytes()));
     terms.made = Some(made(invocation));
     let response = context.ask(&Request::ConfigPut { text: edited, terms })?;
     Ok(match response {
-        Response::Apply(report) if !invocation.json() => Response::Apply(with_news(report, &known)),
+        Response::Apply(mut report) if !invocation.json() => {
+            // With the question, a moment ago.
+            report.check.warnings.retain(|warning| !shown.contains(warning));
+            Response::Apply(with_news(report, &known))
+        }
         other => other,
     })
 }
 
-/// The warnings that this change has brought; of those that were there before, or were just shown, only how many they are.
+/// The warnings that this change has brought; of those that were there before only how many they are.
 fn with_news(mut report: ApplyReport, known: &[String]) -> ApplyReport {
     let warnings = &mut report.check.warnings;
     let all = warnings.len();

@@ -26,7 +26,7 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Respons
     match invocation.command.action {
         Action::ConfigShow => show(kept(0), context),
         Action::ConfigCheck => check(invocation.arguments.first(), context),
-        Action::ConfigPut => put(invocation.json(), terms, context),
+        Action::ConfigPut => put(invocation, terms, context),
         Action::ConfigSet | Action::ConfigAdd | Action::ConfigDelete => {
             change::run(invocation, terms, context)
         }
@@ -155,10 +155,16 @@ pub fn read_config(path: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
-fn put(json: bool, terms: Terms, context: &mut Context<'_>) -> Result<Response, Failure> {
-    // The agent would refuse it, after all was pasted.
-    may_change(context)?;
-    let say: Option<&mut dyn Write> = if json { None } else { Some(&mut *context.remarks) };
+fn put(invocation: &Invocation, terms: Terms, context: &mut Context<'_>) -> Result<Response, Failure> {
+    let dry = invocation.has(tree::DRY_RUN);
+    if !dry {
+        // The agent would refuse it, after all was pasted.
+        may_change(context)?;
+    }
+    let say: Option<&mut dyn Write> = match invocation.json() {
+        true => None,
+        false => Some(&mut *context.remarks),
+    };
     let received =
         put::receive(put::CONFIGURATION, context.input, context.interrupt, say).map_err(Failure::Terminal)?;
     let text = match received {
@@ -166,8 +172,16 @@ fn put(json: bool, terms: Terms, context: &mut Context<'_>) -> Result<Response, 
         Received::TooLong(bytes) => return Err(Failure::TooLong(bytes)),
         Received::GivenUp => return Err(Failure::GivenUp),
     };
+    let without_rehearsal = terms.without_rehearsal;
     match put::request(text, terms) {
+        Ok(Request::ConfigPut { text, .. }) if dry => context.ask(&Request::ConfigDiff {
+            from: None,
+            to: None,
+            text: Some(text),
+            without_rehearsal,
+        }),
         Ok(request) => context.ask(&request),
+        Err(verdict) if dry => Ok(Response::Diff(change::difference("", "", verdict.check))),
         Err(verdict) => Ok(Response::Apply(*verdict)),
     }
 }

@@ -205,7 +205,11 @@ fn interface_changes(label: &str, old: &Interface, new: &Interface, changes: &mu
         &old.gateway,
         &new.gateway,
         gateway,
-        "the default route moves at once",
+        match (old.gateway, new.gateway) {
+            (Some(_), None) => "the default route goes at once",
+            (None, _) => "the default route comes at once",
+            _ => "the default route moves at once",
+        },
     );
     let shown = |interface: &Interface| -> Vec<String> {
         let routes = interface.routes.iter();

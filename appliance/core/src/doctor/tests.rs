@@ -61,16 +61,16 @@ fn lines(
     activity: &Activity,
     others: &[(&str, &[&str])],
 ) -> Vec<String> {
-    lines_with(config, observed, activity, others, &[])
+    lines_with(config, observed, activity, others, (&[], &[]))
 }
 
-/// `ways`: what the scenario's two servers do with a stranger.
+/// `ways`: what the scenario's two servers do with a stranger; `connections`: what is balanced meanwhile.
 fn lines_with(
     config: &Config,
     observed: &Observed,
     activity: &Activity,
     others: &[(&str, &[&str])],
-    ways: &[WayBack],
+    (ways, connections): (&[WayBack], &[Connection]),
 ) -> Vec<String> {
     let others = others.iter().map(|(address, macs)| {
         let macs = macs.iter().map(|mac| (*mac).to_owned()).collect();
@@ -83,12 +83,14 @@ fn lines_with(
     let wire = Wire {
         others: others.collect(),
         ways: servers.zip(ways.iter().copied()).collect(),
+        connections: connections.to_vec(),
     };
     let facts = Facts {
         config,
         observed,
         activity,
         wire: &wire,
+        down: &BTreeSet::new(),
     };
     let report = examine(&facts, config.services());
     let findings = report.services.into_iter().flat_map(|service| service.findings);
@@ -154,7 +156,8 @@ fn without_clients_nothing_is_claimed() {
 fn a_stranger_proves_the_way_back_before_any_client_has_come() {
     let config = scenario("");
     let ask = |counts: &[(u64, u64)], ways: &[WayBack]| {
-        lines_with(&config, &observed(&config), &counted(&config, counts), &[], ways)
+        let counted = counted(&config, counts);
+        lines_with(&config, &observed(&config), &counted, &[], (ways, &[]))
     };
     let near = WayBack::Through { hops: 1 };
     let none = [(0, 0), (0, 0)];
@@ -163,24 +166,105 @@ fn a_stranger_proves_the_way_back_before_any_client_has_come() {
         "Good answers of 2 servers come back through the lb: a SYN",
         "",
     );
+    // Its gateway is another one, or a policy has dropped the stranger: nothing here tells which.
     let lines = ask(&none, &[near, WayBack::Nowhere]);
     has(
         &lines,
-        "Bad 172.16.0.12:30080 does not answer a stranger",
-        "has to be 172.16.0.254",
+        "Doubtful 172.16.0.12:30080 does not answer a SYN",
+        "(172.16.0.254)",
     );
     assert!(!lines.iter().any(|line| line.contains("farther")), "{lines:#?}");
-    // What clients show counts for more than a stranger, whom a policy may drop.
-    let lines = ask(&[(9, 9), (9, 9)], &[WayBack::Nowhere, WayBack::Nowhere]);
-    has(&lines, "Good answers of 2 servers", "");
+    // What was counted at some time is no proof of now.
+    let lines = ask(&[(9, 9), (9, 9)], &[WayBack::Nowhere, near]);
+    has(
+        &lines,
+        "Unknown 172.16.0.11:30080 answered through the lb before",
+        "connect from a client",
+    );
+    has(&lines, "Good answers of 1 server come back", "");
     assert!(!lines.iter().any(|line| line.starts_with("Bad")), "{lines:#?}");
+}
+
+/// What goes on now: clients that are answered, that wait, and that had answers and wait.
+#[test]
+fn connections_of_now_count_for_more_than_what_was_counted() {
+    let config = scenario("");
+    let of = |client: &str, state: &str, expires_s: u64| Connection {
+        client: format!("{client}:40000").parse().unwrap(),
+        service: "192.168.0.1:80".parse().unwrap(),
+        server: "172.16.0.11:30080".parse().unwrap(),
+        protocol: "TCP".to_owned(),
+        state: state.to_owned(),
+        expires_s,
+    };
+    let ask = |way: WayBack, connections: &[Connection]| {
+        let counted = counted(&config, &[(9, 9), (0, 0)]);
+        let ways = [way, WayBack::Through { hops: 1 }];
+        lines_with(&config, &observed(&config), &counted, &[], (&ways, connections))
+    };
+    let (host, node) = ("192.168.0.10", "172.16.0.12");
+    // The policy of the pod drops the stranger, and somebody else whom it does not let in.
+    let served = [of(host, "TIME_WAIT", 110), of("192.168.0.20", "SYN_RECV", 50)];
+    has(
+        &ask(WayBack::Nowhere, &served),
+        "Good answers of 1 server come back through the lb: connections of clients show it",
+        "",
+    );
+    // The server's gateway was taken away: who was answered is no more.
+    let ended = [of(host, "TIME_WAIT", 110), of(host, "SYN_RECV", 57)];
+    has(
+        &ask(WayBack::Nowhere, &ended),
+        "Bad 172.16.0.11:30080 answered clients through the lb before",
+        "has to be 172.16.0.254",
+    );
+    // A SYN that is just under way is no sign.
+    let busy = [of(host, "ESTABLISHED", 899), of(host, "SYN_RECV", 60)];
+    has(&ask(WayBack::Nowhere, &busy), "Good answers of 1 server", "");
+    // Nodes come with an address of the lb's, and prove nothing.
+    let hidden = [of(node, "ESTABLISHED", 899), of(host, "SYN_RECV", 40)];
+    has(
+        &ask(WayBack::Nowhere, &hidden),
+        "Doubtful 172.16.0.11:30080 does not answer clients that wait",
+        "a policy or filter",
+    );
+}
+
+#[test]
+fn a_service_that_is_down_is_said_to_be() {
+    let config = scenario("");
+    let facts = Facts {
+        config: &config,
+        observed: &observed(&config),
+        activity: &Activity::default(),
+        wire: &Wire::default(),
+        down: &BTreeSet::from(["nginx".to_owned()]),
+    };
+    let report = examine(&facts, config.services());
+    let findings = &report.services[0].findings;
+    let down = findings
+        .iter()
+        .find(|finding| finding.what == "no server of it is up");
+    let remedy = down.and_then(|finding| finding.remedy.as_deref()).unwrap();
+    assert!(remedy.starts_with("`services nginx`"), "{remedy}");
+    assert!(
+        !findings
+            .iter()
+            .any(|finding| finding.what.contains("no client has connected")),
+        "{findings:#?}"
+    );
 }
 
 #[test]
 fn a_node_that_sends_clients_on_is_farther_away() {
     let config = scenario("");
     let ways = [WayBack::Through { hops: 1 }, WayBack::Through { hops: 3 }];
-    let lines = lines_with(&config, &observed(&config), &Activity::default(), &[], &ways);
+    let lines = lines_with(
+        &config,
+        &observed(&config),
+        &Activity::default(),
+        &[],
+        (&ways, &[]),
+    );
     has(
         &lines,
         "Doubtful answers of 172.16.0.12:30080 come from farther away",
@@ -229,6 +313,7 @@ fn where_there_is_nothing_to_examine_that_is_said() {
             observed: &observed,
             activity: &Activity::default(),
             wire: &Wire::default(),
+            down: &BTreeSet::new(),
         };
         let found = examine(&facts, config.services()).machine;
         found

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lb_e2e::config::{QUICK, scenario};
-use lb_e2e::scene::health;
+use lb_e2e::scene::{SERVICE, health};
 use lb_e2e::{Scene, Setting, Start};
 use lb_lab::Result;
 use lb_lab::command::run;
@@ -46,6 +46,7 @@ pub fn the_doctor_finds_what_hides_clients() -> Told {
             &format!("nobody else answers for {address}"),
         )?;
     }
+    a_server_loses_its_gateway(&mut scene)?;
     somebody_else_has_the_address(&mut scene)?;
     a_node_sends_clients_on(&mut scene)
 }
@@ -70,6 +71,26 @@ fn finds(scene: &mut Scene, service: &str, word: &str, what: &str) -> Result<Val
         assert!(begun.elapsed() < VERDICT, "no {word} `{what}` in {found:#?}");
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// Its answers go elsewhere: the check still passes, for the lb is its neighbour, and clients hang.
+fn a_server_loses_its_gateway(scene: &mut Scene) -> Told {
+    let ways = "come back through the lb: connections of clients show it";
+    finds(scene, "nginx", "good", ways)?;
+    let gateway = ["via", "172.16.0.254"];
+    let route = |verb| run(&[&["ip", "-n", "worker01", "route", verb, "default"], &gateway[..]].concat());
+    route("del")?;
+    let fetch = scene.lab.curl("host01", SERVICE)?;
+    assert!(fetch.timed_out(), "answers found another way: {fetch:?}");
+    let found = finds(scene, "nginx", "bad", "answered clients through the lb before")?;
+    let remedy = found["remedy"].as_str().unwrap_or_default();
+    assert!(
+        remedy.contains("its default gateway has to be 172.16.0.254"),
+        "{remedy}"
+    );
+    route("add")?;
+    scene.wait_for_page(VERDICT)?;
+    Ok(())
 }
 
 /// A machine takes addresses of services while they are in use: it is named, and its answer is the only trace of it.

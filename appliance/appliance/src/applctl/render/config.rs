@@ -78,6 +78,8 @@ fn applied(report: &ApplyReport, done: &str) -> String {
     };
     let changed: Vec<&str> = report.changed.iter().take(SHOWN).map(String::as_str).collect();
     match (count, changed.is_empty()) {
+        // It was carried out when the trial began.
+        (0, true) if report.state == ChangeState::Confirmed => format!("OK. {done}."),
         (0, true) => format!("OK. {done}. Nothing had to change."),
         (_, true) => format!("OK. {done}, {}.", some(count, "step")),
         (0, false) => format!("OK. {done}. Changed: {}{more}.", clean(&changed.join(", "))),

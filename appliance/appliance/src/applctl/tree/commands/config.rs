@@ -30,6 +30,19 @@ const UNREHEARSED_CHOICE: Choice = Choice {
     takes: Takes::Nothing,
 };
 
+/// How a whole text is put.
+const PUT_TERMS: &[Choice] = &[
+    Choice {
+        name: DRY_RUN,
+        summary: "show what would change and what that costs, and change nothing",
+        takes: Takes::Nothing,
+    },
+    CONFIRM_CHOICE,
+    COMMENT_CHOICE,
+    UNREHEARSED_CHOICE,
+    JSON_CHOICE,
+];
+
 const DRY_CHOICE: Choice = Choice {
     name: DRY_RUN,
     summary: "show the changed lines, and change nothing",
@@ -227,9 +240,14 @@ pub(super) const CONFIG: &[Command] = &[
         about: "Paste the whole file, then type a line that holds one dot. The text is validated, written as a whole, \
                 and applied; if it has a fault, nothing changes. Ctrl-C gives up. As a program it reads its standard \
                 input to the end or to the dot. With --confirm it is in force and not saved until `config confirm`; \
-                without that it returns to the former configuration by itself, also when the machine restarts.",
-        options: TERMS,
-        examples: &["config put", "config put --confirm 2m --comment \"new gateway\""],
+                without that it returns to the former configuration by itself, also when the machine restarts. With --dry-run it is \
+                shown what the text would change, as `config diff` does, and nothing changes.",
+        options: PUT_TERMS,
+        examples: &[
+            "config put",
+            "config put --dry-run",
+            "config put --confirm 2m --comment \"new gateway\"",
+        ],
         ..LEAF
     },
     Command {
