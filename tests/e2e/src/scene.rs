@@ -167,7 +167,7 @@ impl Scene {
         let console = &self.vm().console;
         console.reach_prompt("lb> ", BOOT_LIMIT)?;
         console.forget();
-        console.send(b"reboot\r")?;
+        console.send(b"reboot --yes\r")?;
         self.wait_for_restart()
     }
 

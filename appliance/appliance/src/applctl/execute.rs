@@ -198,8 +198,8 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
             return log(invocation, wanted, context);
         }
         Action::ImportKeepalived | Action::ImportHaproxy => return import::run(invocation, context),
-        Action::Reboot => return end(Power::Reboot, context),
-        Action::PowerOff => return end(Power::Off, context),
+        Action::Reboot => return end(Power::Reboot, invocation, context),
+        Action::PowerOff => return end(Power::Off, invocation, context),
         Action::ConsolePassword => return password::password(invocation, context),
         Action::ConsoleIdle => return password::idle(invocation, context),
         Action::ConsoleLock => return password::lock_now(context),
@@ -404,9 +404,19 @@ fn log(invocation: &Invocation, wanted: Wanted, context: &mut Context<'_>) -> Re
     Ok(Verdict::Good)
 }
 
-fn end(power: Power, context: &mut Context<'_>) -> Result<Verdict, Failure> {
+/// A person at a terminal is asked: the console may be far away from the machine's switch.
+fn end(power: Power, invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Failure> {
     // The appliance's own report, wherever the agent's socket was said to be: this is about process 1.
-    power::order(power, Path::new(INIT_REPORT))?;
+    let init = Path::new(INIT_REPORT);
+    power::is_possible(power, init)?;
+    let asks = context.terminal && context.input.is_terminal() && !invocation.has(tree::YES);
+    if asks && !super::ask::yes(context, power.question())? {
+        return Err(Failure::Refused(format!(
+            "nothing was done: the answer was not yes; {} goes without the question",
+            tree::YES
+        )));
+    }
+    power::order(power, init)?;
     match pending_for(&context.places.pending_mark()) {
         Some(_) => context.say(&format!(
             "{} The configuration that is PENDING is given up by that; its text is kept (`config show returned`).",

@@ -34,6 +34,18 @@ impl Power {
         }
     }
 
+    /// What is asked before.
+    pub fn question(self) -> &'static str {
+        match self {
+            Power::Off => {
+                "Switch the machine off? Connections through it end, and only its switch or its hypervisor starts it again."
+            }
+            Power::Reboot | Power::FactoryReset => {
+                "Restart the machine? Connections through it are cut until it is back."
+            }
+        }
+    }
+
     /// What happens now, in the words of the console.
     pub fn announcement(self) -> &'static str {
         match self {

@@ -201,7 +201,7 @@ pub fn volume_damaged() -> Told {
     scene.vm().config_put(&kept)?;
     // In order: with its journal goes what is only in there.
     scene.vm().console.reach_prompt("lb> ", BOOT_LIMIT)?;
-    scene.vm().console.send(b"poweroff\r")?;
+    scene.vm().console.send(b"poweroff --yes\r")?;
     scene.vm().wait_until_off(SOON)?;
     volume::destroy_journal(&scene.disk)?;
     scene.power_on()?;

@@ -30,7 +30,7 @@ pub fn every_block_of_the_config_volume() -> Told {
     scene.wait_until_serving()?;
     scene.vm().config_put(&format!("{first}{SECOND}"))?;
     scene.vm().console.reach_prompt("lb> ", BOOT_LIMIT)?;
-    scene.vm().console.send(b"poweroff\r")?;
+    scene.vm().console.send(b"poweroff --yes\r")?;
     scene.vm().wait_until_off(SOON)?;
     let pristine = cage::scratch("blocks")?.join("disk.img");
     copy(&scene.disk, &pristine)?;

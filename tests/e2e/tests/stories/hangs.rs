@@ -63,7 +63,7 @@ pub fn what_hangs_is_started_anew() -> Told {
     scene.rows_1_to_5()?;
 
     // An end that was asked for is one.
-    scene.vm().console.send(b"poweroff\r")?;
+    scene.vm().console.send(b"poweroff --yes\r")?;
     scene.vm().wait_until_off(Duration::from_secs(30))?;
     Ok(())
 }

@@ -14,7 +14,7 @@ pub fn served_by_the_copy() -> Told {
     let mut scene = Scene::new(Setting::new(Start::Kernel, marked(QUICK, "version 1")))?;
     scene.wait_until_serving()?;
     scene.vm().console.reach_prompt("lb> ", BOOT_LIMIT)?;
-    scene.vm().console.send(b"poweroff\r")?;
+    scene.vm().console.send(b"poweroff --yes\r")?;
     scene.vm().wait_until_off(SOON)?;
     let table = volume::remove_partition(&scene.disk)?;
     serves_from_memory(&mut scene, "# version 1")?;

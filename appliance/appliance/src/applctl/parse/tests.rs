@@ -88,8 +88,8 @@ fn every_usage_error_says_what_to_do() {
             "`status` has no option `--jsno`, did you mean `--json`? its options are --json",
         ),
         (
-            "reboot --now",
-            "`reboot` has no option `--now`; it has no options",
+            "clear --now",
+            "`clear` has no option `--now`; it has no options",
         ),
         (
             "log --last",

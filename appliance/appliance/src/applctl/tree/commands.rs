@@ -352,19 +352,21 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "reboot",
         action: Action::Reboot,
-        summary: "restart the machine at once",
+        summary: "restart the machine",
         about: "The agent is stopped, /config is unmounted and the machine restarts. Connections through the \
-                appliance are interrupted. There is no question asked, and no abbreviation.",
-        examples: &["reboot"],
+                appliance are interrupted. At a terminal you are asked first. There is no abbreviation.",
+        options: &[config::YES_CHOICE],
+        examples: &["reboot", "reboot --yes"],
         whole: true,
         ..LEAF
     },
     Command {
         name: "poweroff",
         action: Action::PowerOff,
-        summary: "switch the machine off at once",
-        about: "As `reboot`, but the machine stays off. There is no question asked, and no abbreviation.",
-        examples: &["poweroff"],
+        summary: "switch the machine off",
+        about: "As `reboot`, but the machine stays off. There is no abbreviation.",
+        options: &[config::YES_CHOICE],
+        examples: &["poweroff", "poweroff --yes"],
         whole: true,
         ..LEAF
     },

@@ -58,7 +58,7 @@ const EDIT_TERMS: &[Choice] = &[
     JSON_CHOICE,
 ];
 
-const YES_CHOICE: Choice = Choice {
+pub(super) const YES_CHOICE: Choice = Choice {
     name: YES,
     summary: "do not ask",
     takes: Takes::Nothing,
