@@ -927,6 +927,29 @@ fn with_json_nobody_is_asked() {
     assert_eq!((&document["applied"], agent.put().len()), (&Value::Bool(true), 1));
 }
 
+/// The places of its faults are those of a text that nobody has seen: that is said.
+#[test]
+fn what_something_else_needs_is_not_deleted() {
+    let agent = FakeAgent::start(|request| {
+        encode(&match request {
+            Request::ConfigShow { .. } => Response::Config(ConfigText {
+                path: "/config/lb.toml".into(),
+                text: format!("{TWO_LINKS}[[masquerade]]\nfrom = \"192.0.2.0/24\"\nout = \"eth1\"\n"),
+            }),
+            _ => stage::answer(request),
+        })
+    });
+    let output = applctl(&agent, &["config", "delete", "interface.eth1", "--yes"]);
+    let said = text(&output.stdout).replace('\n', " ");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("out = \"eth1\""), "{said}");
+    assert!(
+        said.contains("lines are those of lb.toml without what was to be deleted"),
+        "{said}"
+    );
+    assert!(agent.put().is_empty());
+}
+
 /// A single key is as before: it is shown, and done.
 #[test]
 fn a_key_is_deleted_without_a_question() {

@@ -24,6 +24,8 @@ const FILE: &str = "lb.toml";
 /// Of a path in the history (characters); a reason has 200.
 const LONGEST_PATH: usize = 100;
 const LONGEST_VALUE: usize = 60;
+/// Faults have their places in a text that nobody has seen.
+const WITHOUT_IT: &str = "The lines are those of lb.toml without what was to be deleted:\ndelete first what needs it, or change both in `config edit`.\n";
 
 pub fn run(
     invocation: &Invocation,
@@ -45,6 +47,9 @@ pub fn run(
     if !check.ok {
         if let Some(remedy) = at_once(&text, &change) {
             check.rendered = format!("{}\n{remedy}", check.rendered.trim_end());
+        }
+        if invocation.command.action == Action::ConfigDelete {
+            check.rendered = format!("{}\n{WITHOUT_IT}", check.rendered.trim_end());
         }
         return Ok(verdict(check, dry));
     }

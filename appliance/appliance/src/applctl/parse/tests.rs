@@ -87,10 +87,7 @@ fn every_usage_error_says_what_to_do() {
             "status --jsno",
             "`status` has no option `--jsno`, did you mean `--json`? its options are --json",
         ),
-        (
-            "clear --now",
-            "`clear` has no option `--now`; it has no options",
-        ),
+        ("clear --now", "`clear` has no option `--now`; it has no options"),
         (
             "log --last",
             "`--last` needs a number after it, as in `--last 50`",
