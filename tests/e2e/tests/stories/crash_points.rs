@@ -30,6 +30,7 @@ const CHOICES: usize = 1;
 const CHOICES_WHOLE: usize = 40;
 /// Behind this there are no further choices.
 const LOOKING: Duration = Duration::from_secs(240);
+const LOOKING_WHOLE: Duration = Duration::from_secs(1_500);
 const BOOTS: usize = 3;
 const BOOTS_WHOLE: usize = 8;
 /// Choices by which a disk that lies is found out, and how far back it has lost writes.
@@ -85,9 +86,9 @@ fn names(run: &Run, steps: &RangeInclusive<usize>) -> Vec<&'static str> {
 
 /// Looks at every point, and keeps some of them to be booted.
 fn judge(bench: &Bench, run: &Run, chance: &mut Chance) -> Judged<Vec<Point>> {
-    let (choices, boots) = match is_whole() {
-        true => (CHOICES_WHOLE, BOOTS_WHOLE),
-        false => (CHOICES, BOOTS),
+    let (choices, boots, looking) = match is_whole() {
+        true => (CHOICES_WHOLE, BOOTS_WHOLE, LOOKING_WHOLE),
+        false => (CHOICES, BOOTS, LOOKING),
     };
     let epochs = write_log::epochs(&run.entries);
     let mut chosen: Vec<usize> = (1..boots).map(|_| chance.below(epochs.len())).collect();
@@ -114,7 +115,7 @@ fn judge(bench: &Bench, run: &Run, chance: &mut Chance) -> Judged<Vec<Point>> {
         }
         Ok(())
     };
-    let choices = run.each_cut(choices, Instant::now() + LOOKING, chance, look)?;
+    let choices = run.each_cut(choices, Instant::now() + looking, chance, look)?;
     println!(
         "{looked} disks at {} flushes, with {choices} choices each, and {} acknowledgements were looked at, {restored} of them with a torn superblock: {} entries",
         epochs.len(),

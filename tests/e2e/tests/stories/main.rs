@@ -90,7 +90,7 @@ fn main() -> ExitCode {
         Story::new("reset_in_config_put", 480, power::reset_in_config_put),
         Story::new(
             "a_configuration_is_never_lost",
-            900,
+            if is_whole() { 2_700 } else { 900 },
             crash_points::a_configuration_is_never_lost,
         ),
         Story::new(
