@@ -162,16 +162,22 @@ fn elsewhere(seat: &str) -> String {
     )
 }
 
+/// Of a line: a terminal of 80 columns breaks none.
+const WIDTH: usize = 79;
+
 /// `   12  2026-11-26 08:46:22  put: new gateway (console ttyS0)`.
 fn shown(entry: &HistoryEntry) -> String {
     let time = date::second(date::of_unix(entry.unix_s));
     let line = format!("  {:>5}  {time}  {} ({})", entry.number, entry.why, entry.by);
-    let clean: String = line
+    let mut clean: Vec<char> = line
         .chars()
         .map(|c| if c.is_control() { '?' } else { c })
-        .take(79)
         .collect();
-    clean + "\n"
+    if clean.len() > WIDTH {
+        clean.truncate(WIDTH - 3);
+        clean.extend("...".chars());
+    }
+    clean.into_iter().chain(['\n']).collect()
 }
 
 fn entry(path: &Path) -> Option<HistoryEntry> {
@@ -308,5 +314,25 @@ reboot, poweroff        restart the machine, switch it off
         assert!(menu.text().contains("there is no other configuration"));
         assert!(matches!(menu.typed("previous"), Answer::Say(_)));
         assert!(matches!(menu.typed("1"), Answer::Say(text) if text.contains("empty")));
+    }
+
+    #[test]
+    fn a_reason_that_is_cut_has_a_mark() {
+        let entry = |why: &str| HistoryEntry {
+            number: 7,
+            unix_s: 0,
+            by: "console ttyS0".to_owned(),
+            why: why.to_owned(),
+            sha256: String::new(),
+            bytes: 1,
+            in_force: false,
+        };
+        let long = shown(&entry(&"reason ".repeat(20)));
+        assert_eq!(
+            (long.chars().count(), long.ends_with("...\n")),
+            (80, true),
+            "{long}"
+        );
+        assert!(shown(&entry("edit: new gateway")).ends_with("(console ttyS0)\n"));
     }
 }

@@ -10,11 +10,16 @@ use super::config;
 use super::text::{Screen, Tone, bullets, clean, labelled, paragraph, wrap};
 use super::units::{bytes, some, span};
 
+/// A second that has begun is counted: of 30 s that were asked for, 30 s are left.
+fn remaining(ms: u64) -> String {
+    span(ms.div_ceil(1000).saturating_mul(1000))
+}
+
 /// What stands before the prompt while a configuration is on trial.
 pub fn reminder(left: Duration, screen: &Screen) -> String {
     let sentence = format!(
         "PENDING: returns to the former configuration in {}; `config confirm` keeps this one, `config abort` returns at once",
-        span(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+        remaining(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
     );
     paragraph(&sentence, Tone::Bad, screen)
 }
@@ -24,7 +29,7 @@ pub fn pending_until(pending: &PendingReport, screen: &Screen) -> String {
     let sentence = format!(
         "PENDING: nothing is saved. It returns to the former configuration in {}, also when the machine restarts; `config confirm` \
          keeps it, `config abort` returns at once.",
-        span(pending.left_ms)
+        remaining(pending.left_ms)
     );
     paragraph(&sentence, Tone::Doubtful, screen)
 }
@@ -35,7 +40,7 @@ pub fn pending(pending: &PendingReport, screen: &Screen) -> String {
         "{} by {}, returns in {} of {}",
         pending.why,
         pending.by,
-        span(pending.left_ms),
+        remaining(pending.left_ms),
         span(pending.window_ms)
     );
     let mut text = labelled("PENDING", &value, Tone::Bad, screen);
