@@ -7,7 +7,7 @@ use crate::control::HistoryEntry;
 
 /// Beside lb.toml.
 pub const DIRECTORY: &str = "history";
-/// No first line is longer: a comment is 200 characters at most.
+/// No first line is longer: a comment, and how the text was made, have 200 characters at most, of 6 bytes in JSON.
 pub const LINE_BYTES: u64 = 4 << 10;
 /// What stands before the entry's data, in a comment of TOML: the file as a whole can be pasted.
 const MARK: &str = "# history ";
