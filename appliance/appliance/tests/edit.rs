@@ -234,6 +234,10 @@ fn it_is_applied_on_trial_left_as_a_draft_or_thrown_away() {
     shows(&terminal, "the question", |screen| {
         screen.contains("This would be lost")
     });
+    terminal.send("n");
+    shows(&terminal, "the keys", |screen| {
+        screen.contains("That key does nothing here: y or e") && screen.contains("This would be lost")
+    });
     terminal.send("e");
     shows(&terminal, "the text", |screen| screen.contains("  1  # a"));
     terminal.send("\x18");
@@ -259,7 +263,12 @@ fn it_is_applied_on_trial_left_as_a_draft_or_thrown_away() {
     shows(&terminal, "the time", |screen| {
         screen.contains("unless confirmed: 2m")
     });
-    terminal.send("\x7f0s\r");
+    // A slip stays where it was made, and so does what mends it.
+    terminal.send("20x\r");
+    shows(&terminal, "why not", |screen| {
+        screen.contains("`20x` is no time from 1s to 1h") && screen.contains("unless confirmed: 20x")
+    });
+    terminal.send("\x7fs\r");
     terminal.expect("OK. ");
     terminal.prompt();
     let asked = agent.asked().into_iter().rev();

@@ -156,8 +156,9 @@ impl Session<'_, '_> {
     pub fn confirm(&mut self, words: &str) -> Result<Option<Ended>, Failure> {
         let window = time(words.trim()).filter(|window| WINDOW.contains(window));
         let Some(window) = window else {
-            self.editor.message =
-                format!("`{words}` is no time from 1s to 1h, such as 2m; Ctrl-X asks again.");
+            self.editor
+                .say(&format!("`{words}` is no time from 1s to 1h, such as 2m."));
+            self.editor.mode = Mode::Prompt(Prompt::Confirm, Line::typed(words.to_owned()));
             return Ok(None);
         };
         self.terms.confirm_ms = u64::try_from(window.as_millis()).ok();

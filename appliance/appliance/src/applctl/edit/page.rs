@@ -53,6 +53,17 @@ impl Question {
         }
     }
 
+    /// What a key is told that does nothing.
+    pub fn keys(self) -> String {
+        let letters: Vec<String> = self.answers().iter().map(|(letter, _)| letter.to_string()).collect();
+        let (last, others) = letters.split_last().expect("every question has answers");
+        format!(
+            "That key does nothing here: {} or {last}, and Escape is {}.",
+            others.join(", "),
+            self.harmless()
+        )
+    }
+
     /// What Escape answers: nothing is lost by it.
     fn harmless(self) -> char {
         match self {
@@ -60,6 +71,14 @@ impl Question {
             _ => 'e',
         }
     }
+}
+
+/// What a key did on a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pressed {
+    Answer(char),
+    Moved,
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -90,8 +109,7 @@ impl Page {
             .any(|(own, _)| *own == char::from(letter))
     }
 
-    /// The answer that a key gives, if it gives one.
-    pub fn press(&mut self, key: Key) -> Option<char> {
+    pub fn press(&mut self, key: Key) -> Pressed {
         let page = self.height.saturating_sub(1).max(1);
         let last = self.lines.len().saturating_sub(self.height);
         self.first = match key {
@@ -101,11 +119,11 @@ impl Page {
             Key::PageDown => self.first + page,
             Key::Home | Key::Top => 0,
             Key::End | Key::Bottom => last,
-            Key::Escape | Key::Leave => return Some(self.question.harmless()),
-            _ => self.first,
+            Key::Escape | Key::Leave => return Pressed::Answer(self.question.harmless()),
+            _ => return Pressed::Nothing,
         }
         .min(last);
-        None
+        Pressed::Moved
     }
 }
 

@@ -4,7 +4,7 @@ use lb_core::config::MAX_BYTES;
 
 use super::keys::Typed;
 use super::marks::{Mark, Marks};
-use super::page::{Page, Question};
+use super::page::{Page, Pressed, Question};
 use super::text::{Place, Text};
 use crate::applctl::fullscreen::Key;
 
@@ -42,6 +42,14 @@ impl Line {
         Line {
             text,
             is_offered: true,
+        }
+    }
+
+    /// It is gone on with.
+    pub fn typed(text: String) -> Line {
+        Line {
+            text,
+            is_offered: false,
         }
     }
 }
@@ -228,19 +236,25 @@ impl Editor {
         let asks = match typed {
             Typed::Key(Key::Redraw) => Asks::Redraw,
             Typed::Key(key) => match page.press(key) {
-                Some(letter) => Asks::Answered(question, letter),
-                None => Asks::Picture,
+                Pressed::Answer(letter) => Asks::Answered(question, letter),
+                Pressed::Moved => Asks::Picture,
+                Pressed::Nothing => self.told(&question.keys()),
             },
             // A letter by itself; a paste that was meant for the text answers nothing.
             Typed::Text(text) => match text[..] {
                 [letter] if page.has(letter) => Asks::Answered(question, char::from(letter)),
-                _ => Asks::Picture,
+                _ => self.told(&question.keys()),
             },
         };
         if !matches!(asks, Asks::Answered(..)) {
             self.mode = Mode::Page(page);
         }
         asks
+    }
+
+    fn told(&mut self, sentence: &str) -> Asks {
+        self.say(sentence);
+        Asks::Picture
     }
 }
 

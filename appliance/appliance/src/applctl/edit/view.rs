@@ -86,7 +86,10 @@ fn below(editor: &Editor, columns: usize, most: usize) -> Vec<(String, Tone)> {
             let room = columns.saturating_sub(question.len() + 1);
             let skipped = line.text.chars().count().saturating_sub(room);
             let seen: String = line.text.chars().skip(skipped).collect();
-            return vec![(format!("{question}{seen}"), Tone::Strong)];
+            let why = wrap(&clean(&editor.message), columns - 1, 0);
+            let why = why.lines().take(most.saturating_sub(1));
+            let why = why.map(|line| (line.to_owned(), Tone::Doubtful));
+            return why.chain([(format!("{question}{seen}"), Tone::Strong)]).collect();
         }
         _ if !editor.message.is_empty() => (clean(&editor.message).into_owned(), Tone::Doubtful),
         _ => match editor.fault_here() {

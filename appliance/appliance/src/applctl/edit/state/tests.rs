@@ -202,7 +202,12 @@ fn leaving_is_asked_for_and_answered_by_letters() {
     editor.mode = Mode::Page(page);
     // A paste answers nothing, and neither does a letter that is none.
     for text in ["apply", "z", "a\n"] {
+        editor.message.clear();
         assert_eq!(editor.press(Typed::Text(text.into())), Asks::Picture);
+        assert_eq!(
+            editor.message,
+            "That key does nothing here: a, c, e, t or d, and Escape is e."
+        );
     }
     press(&mut editor, &[Key::PageDown, Key::Down]);
     assert!(matches!(&editor.mode, Mode::Page(page) if page.first == 4));

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::super::keys::Typed;
 use super::super::marks::Marks;
 use super::super::page::{Question, difference};
+use super::super::state::Line;
 use super::super::text::Place;
 use super::*;
 use crate::applctl::fullscreen::Key;
@@ -101,6 +102,19 @@ fn pages_of_several_sizes() {
             &format!("edit-ready-{}x{}.txt", size.0, size.1),
             &shown(&mut editor, size),
         );
+    }
+}
+
+#[test]
+fn a_time_that_is_none_is_told_above_its_question() {
+    for size in SIZES {
+        let mut editor = editor();
+        editor.say("`20x` is no time from 1s to 1h, such as 2m.");
+        editor.mode = Mode::Prompt(Prompt::Confirm, Line::typed("20x".to_owned()));
+        let shown = shown(&mut editor, size);
+        let lines: Vec<&str> = shown.lines().rev().skip(1).collect();
+        assert!(lines[0].ends_with("unless confirmed: 20x|"), "{shown}");
+        assert!(lines[1].contains("2m.") && shown.contains("`20x` is no time"), "{shown}");
     }
 }
 
