@@ -297,6 +297,104 @@ fn it_is_applied_on_trial_left_as_a_draft_or_thrown_away() {
     assert_eq!(agent.put().len(), 1);
 }
 
+/// Pastes a text after `config put`; what is said of it.
+fn paste(terminal: &mut Terminal, text: &[u8]) -> String {
+    terminal.send("config put\r");
+    terminal.expect("Ctrl-C gives up.");
+    terminal.send([text, b"\r.\r"].concat());
+    terminal.expect("received");
+    let said = terminal.expect(&stage::prompt());
+    said.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_paste_with_faults_is_the_draft_that_is_offered() {
+    let (agent, _) = shared();
+    let mut terminal = Terminal::start(SCREEN, &agent);
+    for text in [
+        &b"# first\rhostname = \"\xff\""[..],
+        b"# again\rhostname = \"\xff\"",
+    ] {
+        let said = paste(&mut terminal, text);
+        assert!(
+            said.contains("Nothing was changed. What you pasted is kept as a draft; `config edit` offers it"),
+            "{said}"
+        );
+    }
+    terminal.send("config edit\r");
+    shows(&terminal, "the offer of the last one", |screen| {
+        screen.contains("is what `config put` refused") && screen.contains("+# again")
+    });
+    terminal.send("c");
+    shows(&terminal, "the draft", |screen| {
+        screen.starts_with("lb.toml draft") && screen.contains("  1  # again")
+    });
+    terminal.send("# typed\r\x18");
+    shows(&terminal, "its fault", |screen| {
+        screen.contains("d leave a draft")
+    });
+    terminal.send("d");
+    terminal.expect("The draft is kept");
+    terminal.prompt();
+    // What somebody has typed is not given up for a paste.
+    let said = paste(&mut terminal, b"hostname = \"\xff\"");
+    assert!(
+        said.contains("What you pasted is not kept: there is a draft already,") && said.contains("lb.draft."),
+        "{said}"
+    );
+    terminal.send("config edit\r");
+    shows(&terminal, "what was typed", |screen| screen.contains("+# typed"));
+    assert!(agent.put().is_empty());
+}
+
+#[test]
+fn a_paste_that_was_mended_elsewhere_leaves_no_draft() {
+    let agent = FakeAgent::well();
+    let mut terminal = Terminal::start(SCREEN, &agent);
+    let said = paste(&mut terminal, b"hostname = \"\xff\"");
+    assert!(said.contains("What you pasted is kept as a draft"), "{said}");
+    let said = paste(&mut terminal, b"hostname = \"x\"");
+    assert!(said.contains("OK. Applied"), "{said}");
+    terminal.send("config edit\r");
+    shows(&terminal, "the editor", |screen| screen.contains("  1  hostname"));
+}
+
+#[test]
+fn another_text_is_begun_with_in_the_place_of_lb_toml() {
+    let agent = FakeAgent::start(|request| {
+        encode(&match request {
+            Request::ConfigShow { kept } => Response::Config(ConfigText {
+                path: "/nowhere/lb.toml".into(),
+                text: kept.map_or_else(|| ORIGINAL.to_owned(), |kept| format!("# {kept}\n")),
+            }),
+            other => answer(other),
+        })
+    });
+    for word in ["12", "returned", "pending", "sample"] {
+        let mut terminal = Terminal::start(SCREEN, &agent);
+        terminal.send(format!("config edit {word}\r"));
+        shows(&terminal, "that text", |screen| {
+            screen.starts_with("lb.toml changed") && screen.contains(&format!("  1  # {word}"))
+        });
+        terminal.send("\x18");
+        shows(&terminal, "what it changes", |screen| {
+            screen.contains(&format!("+# {word}")) && screen.contains("-hostname")
+        });
+        terminal.send("a");
+        terminal.expect("OK. Applied, 1 step.");
+        terminal.prompt();
+        let made = agent.asked().into_iter().rev().find_map(|request| match request {
+            Request::ConfigPut { terms, .. } => terms.made,
+            _ => None,
+        });
+        assert_eq!(made, Some(format!("edit of {word}")));
+        assert_eq!(agent.put().last(), Some(&format!("# {word}\n")));
+    }
+    let mut terminal = Terminal::start(SCREEN, &agent);
+    let said = terminal.command("config edit last");
+    assert!(said.contains("`sample`, not `last`"), "{said}");
+}
+
 #[test]
 fn a_window_that_has_changed_is_asked_for() {
     let (agent, _) = shared();

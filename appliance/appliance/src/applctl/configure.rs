@@ -2,7 +2,7 @@
 //! Must not: print.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::change;
 use super::execute::Context;
 use super::failure::Failure;
 use super::parse::Invocation;
-use super::put::{self, Received};
+use super::put;
 use super::tree::{self, Action};
 
 pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Response, Failure> {
@@ -26,7 +26,6 @@ pub fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Respons
     match invocation.command.action {
         Action::ConfigShow => show(kept(0), context),
         Action::ConfigCheck => check(invocation.arguments.first(), context),
-        Action::ConfigPut => put(invocation, terms, context),
         Action::ConfigSet | Action::ConfigAdd | Action::ConfigDelete => {
             change::run(invocation, terms, context)
         }
@@ -152,37 +151,6 @@ pub fn read_config(path: &Path) -> Result<Vec<u8>, Failure> {
             path: path.to_owned(),
             source,
         }),
-    }
-}
-
-fn put(invocation: &Invocation, terms: Terms, context: &mut Context<'_>) -> Result<Response, Failure> {
-    let dry = invocation.has(tree::DRY_RUN);
-    if !dry {
-        // The agent would refuse it, after all was pasted.
-        may_change(context)?;
-    }
-    let say: Option<&mut dyn Write> = match invocation.json() {
-        true => None,
-        false => Some(&mut *context.remarks),
-    };
-    let received =
-        put::receive(put::CONFIGURATION, context.input, context.interrupt, say).map_err(Failure::Terminal)?;
-    let text = match received {
-        Received::Text(text) => text,
-        Received::TooLong(bytes) => return Err(Failure::TooLong(bytes)),
-        Received::GivenUp => return Err(Failure::GivenUp),
-    };
-    let without_rehearsal = terms.without_rehearsal;
-    match put::request(text, terms) {
-        Ok(Request::ConfigPut { text, .. }) if dry => context.ask(&Request::ConfigDiff {
-            from: None,
-            to: None,
-            text: Some(text),
-            without_rehearsal,
-        }),
-        Ok(request) => context.ask(&request),
-        Err(verdict) if dry => Ok(Response::Diff(change::difference("", "", verdict.check))),
-        Err(verdict) => Ok(Response::Apply(*verdict)),
     }
 }
 

@@ -33,6 +33,7 @@ use super::link;
 use super::log::{Log, Wanted};
 use super::parse::{Invocation, Parsed, command_of};
 use super::password;
+use super::pasted;
 use super::power::{self, Power};
 use super::probe;
 use super::reach;
@@ -164,7 +165,6 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         | Action::ConfigSet
         | Action::ConfigAdd
         | Action::ConfigDelete
-        | Action::ConfigPut
         | Action::ConfigApply
         | Action::ConfigConfirm
         | Action::ConfigAbort
@@ -177,6 +177,7 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         Action::ConfigImport => {
             return restore::run(invocation, configure::terms(invocation, context), context);
         }
+        Action::ConfigPut => return pasted::run(invocation, context),
         Action::ConfigEdit => return edit::run(invocation, configure::terms(invocation, context), context),
         Action::Arp => return reach::arp(invocation, context),
         Action::Route => return reach::route(invocation, context),

@@ -29,6 +29,7 @@ mod log;
 mod parse;
 mod password;
 mod paste;
+mod pasted;
 mod power;
 mod probe;
 mod put;

@@ -41,6 +41,8 @@ pub enum Left {
     OnPurpose,
     /// By a lost line, a reboot or a power cut.
     Unfinished,
+    /// It was none: `config put` refused the text because of its faults.
+    Refused,
 }
 
 impl Left {
@@ -49,6 +51,7 @@ impl Left {
         match self {
             Left::OnPurpose => ", and was kept on purpose",
             Left::Unfinished => "",
+            Left::Refused => ", and was refused by `config put`",
         }
     }
 }
@@ -125,7 +128,7 @@ fn read(path: PathBuf) -> Option<Draft> {
     let rest = content.strip_prefix(MARK.as_bytes())?;
     let end = rest.iter().position(|b| *b == b'\n')?;
     let words = std::str::from_utf8(&rest[..end]).ok()?;
-    let left = [Left::OnPurpose, Left::Unfinished]
+    let left = [Left::OnPurpose, Left::Refused, Left::Unfinished]
         .into_iter()
         .find(|left| words.ends_with(left.word()))?;
     let over = u64::from_str_radix(words.strip_suffix(left.word())?, 16).ok()?;
@@ -160,6 +163,9 @@ mod tests {
         other.keep(b"other", b"", Left::OnPurpose).unwrap();
         let kept = other.find().unwrap();
         assert_eq!((&kept.text[..], kept.left), (&b"other"[..], Left::OnPurpose));
+        other.keep(b"faulty", b"before", Left::Refused).unwrap();
+        let kept = other.find().unwrap();
+        assert_eq!((kept.left, kept.over), (Left::Refused, fingerprint(b"before")));
         other.forget();
         drafts.forget();
         assert_eq!(drafts.find(), None);

@@ -9,7 +9,7 @@ use super::draft::Left;
 use super::original;
 use super::page::{Page, Question, difference};
 use super::session::{Ended, Session, lossy};
-use super::state::{Editor, Line, Mode, Prompt};
+use super::state::{Editor, Line, Mode, Origin, Prompt};
 use crate::applctl::failure::Failure;
 use crate::applctl::input::Typing;
 use crate::applctl::put;
@@ -101,7 +101,7 @@ impl Session<'_, '_> {
         let files = std::mem::take(&mut self.editor.files);
         self.editor = Editor::new(&draft.text);
         self.editor.files = files;
-        self.editor.is_draft = true;
+        self.editor.origin = Origin::Draft;
         self.judged = None;
         if draft.over != fingerprint(&self.original) {
             self.editor.say(
@@ -173,7 +173,6 @@ impl Session<'_, '_> {
         self.paint()?;
         let mut terms = self.terms.clone();
         terms.over = Some(fingerprint(&self.original));
-        terms.made = Some("edit".to_owned());
         let request = match put::request(bytes, terms) {
             Ok(request) => request,
             Err(report) => {

@@ -10,12 +10,13 @@ mod keys;
 mod leaving;
 mod marks;
 mod page;
+mod refused;
 mod session;
 mod state;
 mod text;
 mod view;
 
-use lb_core::control::{Response, Terms};
+use lb_core::control::{Kept, Response, Terms};
 
 use super::configure::{pending_for, read_config, show};
 use super::execute::{Context, Verdict, answer};
@@ -23,16 +24,23 @@ use super::failure::Failure;
 use super::parse::Invocation;
 use super::tree;
 use draft::Drafts;
-use session::{Ended, Session};
+use session::{Beginning, Ended, Session};
 
-pub fn run(invocation: &Invocation, terms: Terms, context: &mut Context<'_>) -> Result<Verdict, Failure> {
+pub use refused::{forget_refused, keep_refused};
+
+pub fn run(invocation: &Invocation, mut terms: Terms, context: &mut Context<'_>) -> Result<Verdict, Failure> {
     if !context.terminal || !context.input.is_terminal() {
         return Err(Failure::NoTerminal);
     }
     let original = original(context)?;
     let window = invocation.text(tree::CONFIRM).map(str::to_owned);
     let drafts = Drafts::new(context);
-    let mut session = Session::begin(original, drafts, terms, window, context)?;
+    // It has been seen to be such a word.
+    let kept = invocation.arguments.first().and_then(|word| word.parse().ok());
+    let other = kept.map(|kept| other(kept, context)).transpose()?;
+    terms.made = Some(kept.map_or_else(|| "edit".to_owned(), |kept| format!("edit of {kept}")));
+    let beginning = Beginning { original, other };
+    let mut session = Session::begin(beginning, drafts, terms, window, context)?;
     let outcome = session.run();
     let cleared = session.end();
     match outcome? {
@@ -44,6 +52,14 @@ pub fn run(invocation: &Invocation, terms: Terms, context: &mut Context<'_>) -> 
             cleared?;
             context.say(&sentence)
         }
+    }
+}
+
+/// A text that is kept beside lb.toml, to begin with in its place.
+fn other(kept: Kept, context: &Context<'_>) -> Result<Vec<u8>, Failure> {
+    match show(Some(kept), context)? {
+        Response::Config(file) => Ok(file.text.into_bytes()),
+        _ => Err(Failure::Refused("the agent answered something else".to_owned())),
     }
 }
 

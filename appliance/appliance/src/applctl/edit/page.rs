@@ -55,7 +55,11 @@ impl Question {
 
     /// What a key is told that does nothing.
     pub fn keys(self) -> String {
-        let letters: Vec<String> = self.answers().iter().map(|(letter, _)| letter.to_string()).collect();
+        let letters: Vec<String> = self
+            .answers()
+            .iter()
+            .map(|(letter, _)| letter.to_string())
+            .collect();
         let (last, others) = letters.split_last().expect("every question has answers");
         format!(
             "That key does nothing here: {} or {last}, and Escape is {}.",

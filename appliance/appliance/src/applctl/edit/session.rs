@@ -13,7 +13,7 @@ use super::greeting;
 use super::keys::Decoder;
 use super::marks::Marks;
 use super::page::Question;
-use super::state::{Asks, Editor, Mode};
+use super::state::{Asks, Editor, Mode, Origin};
 use super::view;
 use crate::applctl::console::size::{self, Found};
 use crate::applctl::execute::Context;
@@ -48,6 +48,15 @@ pub enum Ended {
     Told(String),
 }
 
+/// What an edit begins with.
+#[derive(Debug)]
+pub struct Beginning {
+    /// lb.toml.
+    pub original: Vec<u8>,
+    /// The text in its place.
+    pub other: Option<Vec<u8>>,
+}
+
 pub struct Session<'a, 'b> {
     pub context: &'a mut Context<'b>,
     pub editor: Editor,
@@ -74,7 +83,7 @@ pub struct Session<'a, 'b> {
 
 impl<'a, 'b> Session<'a, 'b> {
     pub fn begin(
-        original: Vec<u8>,
+        beginning: Beginning,
         drafts: Drafts,
         mut terms: Terms,
         window: Option<String>,
@@ -84,7 +93,11 @@ impl<'a, 'b> Session<'a, 'b> {
         terms.confirm_ms = None;
         let ending = Interrupt::ending().map_err(Failure::Terminal)?;
         let found = size::renew(context.input, &ending, context.out).map_err(Failure::Terminal)?;
-        let mut editor = Editor::new(&original);
+        let Beginning { original, other } = beginning;
+        let mut editor = Editor::new(other.as_ref().unwrap_or(&original));
+        if other.is_some_and(|other| other != original) {
+            editor.origin = Origin::Other;
+        }
         editor.say(&greeting(context, original.is_empty()));
         editor.files = beside(&context.places.config_file);
         let mut session = Session {
@@ -123,6 +136,7 @@ impl<'a, 'b> Session<'a, 'b> {
         }
         let how = match draft.left {
             Left::OnPurpose => "is the draft that was kept when `config edit` was left",
+            Left::Refused => "is what `config put` refused because of its faults",
             Left::Unfinished => "was left behind by an edit that did not end",
         };
         let title = format!("{} {how}. From lb.toml to it:", draft.path.display());

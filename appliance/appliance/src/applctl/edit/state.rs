@@ -61,6 +61,17 @@ pub enum Prompt {
     Confirm,
 }
 
+/// What the text was at the beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// lb.toml.
+    File,
+    /// Another text, which differs from lb.toml.
+    Other,
+    /// A draft, which differs from it as well.
+    Draft,
+}
+
 #[derive(Debug)]
 pub struct Editor {
     pub text: Text,
@@ -74,8 +85,7 @@ pub struct Editor {
     pub left: usize,
     /// How many lines are seen.
     pub height: usize,
-    /// It differs from lb.toml from the beginning.
-    pub is_draft: bool,
+    pub origin: Origin,
     /// Where Up and Down come from.
     pub(super) column: Option<usize>,
     pub(super) cut: Vec<u8>,
@@ -96,7 +106,7 @@ impl Editor {
             top: 0,
             left: 0,
             height: 1,
-            is_draft: false,
+            origin: Origin::File,
             column: None,
             cut: Vec::new(),
             cutting: false,
@@ -106,7 +116,7 @@ impl Editor {
     }
 
     pub fn is_changed(&self) -> bool {
-        self.is_draft || self.text.is_touched()
+        self.origin != Origin::File || self.text.is_touched()
     }
 
     pub fn judged(&mut self, marks: Marks) {

@@ -3,7 +3,7 @@
 
 use super::glyphs::{Shape, column_of, glyphs};
 use super::page::Page;
-use super::state::{Editor, Mode, Prompt};
+use super::state::{Editor, Mode, Origin, Prompt};
 use crate::applctl::fullscreen::Canvas;
 use crate::applctl::render::{Tone, clean, count, some, wrap};
 
@@ -47,10 +47,10 @@ pub fn draw(editor: &mut Editor, name: &str, size: (usize, usize)) -> (Canvas, (
 
 fn title(canvas: &mut Canvas, editor: &Editor, name: &str) {
     let (columns, _) = canvas.size();
-    let state = match (editor.is_changed(), editor.is_draft) {
+    let state = match (editor.is_changed(), editor.origin) {
         (false, _) => "",
-        (true, false) => " changed",
-        (true, true) => " draft",
+        (true, Origin::Draft) => " draft",
+        (true, _) => " changed",
     };
     let left = format!("{name}{state}");
     canvas.write(0, 0, &left, Tone::Strong);

@@ -119,7 +119,7 @@ fn every_usage_error_says_what_to_do() {
         ),
         (
             "config rollback last",
-            "`config rollback` takes a number of `config history`, `returned` or `pending`, not `last`",
+            "`config rollback` takes a number of `config history`, `returned`, `pending` or `sample`, not `last`",
         ),
         (
             "config rollback",

@@ -47,7 +47,7 @@ pub enum UsageError {
         low: u64,
         high: u64,
     },
-    #[error("`{path}` takes a number of `config history`, `returned` or `pending`, not `{word}`")]
+    #[error("`{path}` takes a number of `config history`, `returned`, `pending` or `sample`, not `{word}`")]
     NoSuchKept { path: String, word: String },
     #[error("`{option}` takes a number from {low} to {high}, not `{word}`")]
     BadNumber {

@@ -114,7 +114,10 @@ fn a_time_that_is_none_is_told_above_its_question() {
         let shown = shown(&mut editor, size);
         let lines: Vec<&str> = shown.lines().rev().skip(1).collect();
         assert!(lines[0].ends_with("unless confirmed: 20x|"), "{shown}");
-        assert!(lines[1].contains("2m.") && shown.contains("`20x` is no time"), "{shown}");
+        assert!(
+            lines[1].contains("2m.") && shown.contains("`20x` is no time"),
+            "{shown}"
+        );
     }
 }
 

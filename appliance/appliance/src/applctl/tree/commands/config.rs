@@ -159,15 +159,22 @@ pub(super) const CONFIG: &[Command] = &[
     Command {
         name: "edit",
         action: Action::ConfigEdit,
-        summary: "edit lb.toml on the whole screen, and apply it",
+        summary: "edit lb.toml, or begin with N, on the whole screen; apply it",
         about: "Arrows, Home, End and pages move. Ctrl-X or Ctrl-S leaves: the text is checked, what would change is shown, and you \
                 choose to apply it, to apply it on trial, to edit on, to throw it away or to leave a draft. While you type, lines \
                 with a fault are marked with `!`, and what is wrong under the cursor is told below; Ctrl-G goes to the next one. \
                 Ctrl-F finds (Ctrl-N again), Ctrl-Z undoes, Ctrl-Y redoes, Ctrl-K cuts the line, Ctrl-U puts it back, Tab \
                 completes a key, a table or a word, Ctrl-L asks the terminal for its size and draws anew. If the line is lost, or \
-                the machine starts anew, the next `config edit` offers the draft.",
+                the machine starts anew, the next `config edit` offers the draft, and so it does with what `config put` has refused \
+                because of its faults. With N it begins with the text of an entry of `config history`, with `returned`, `pending` or \
+                `sample` with these texts, as for `config show`; what it changes is still shown against lb.toml.",
+        arguments: &[NUMBER],
         options: &[CONFIRM_CHOICE, COMMENT_CHOICE, UNREHEARSED_CHOICE],
-        examples: &["config edit", "config edit --comment \"new gateway\""],
+        examples: &[
+            "config edit",
+            "config edit returned",
+            "config edit --comment \"new gateway\"",
+        ],
         ..LEAF
     },
     Command {
@@ -238,7 +245,8 @@ pub(super) const CONFIG: &[Command] = &[
         action: Action::ConfigPut,
         summary: "replace lb.toml by pasted text, and apply it",
         about: "Paste the whole file, then type a line that holds one dot. The text is validated, written as a whole, \
-                and applied; if it has a fault, nothing changes. Ctrl-C gives up. As a program it reads its standard \
+                and applied; if it has a fault, nothing changes, and what you pasted is kept as a draft for `config edit`, unless there is \
+                one already. Ctrl-C gives up. As a program it reads its standard \
                 input to the end or to the dot. With --confirm it is in force and not saved until `config confirm`; \
                 without that it returns to the former configuration by itself, also when the machine restarts. With --dry-run it is \
                 shown what the text would change, as `config diff` does, and nothing changes.",
