@@ -2,33 +2,47 @@
 //! Must not: hold text of its own about any command.
 
 use super::render::{Screen, Tone, wrap};
-use super::tree::{Choice, Command, ROOT};
+use super::tree::{Choice, Command, PURPOSES, Purpose, ROOT};
 
-/// All commands, one line each.
+/// Columns of the word before the examples.
+const EXAMPLES: usize = "Examples:".len() + 2;
+
+/// All commands, one line each, by what they are for.
 pub fn overview(screen: &Screen) -> String {
-    let mut lines = Vec::new();
-    for command in ROOT.visible() {
-        if command.children.is_empty() {
-            lines.push((usage(command, command.name), command.summary));
-        }
-        lines.extend(
-            command
-                .visible()
-                .map(|c| (usage(c, &format!("{} {}", command.name, c.name)), c.summary)),
-        );
-    }
-    let column = lines.iter().map(|(usage, _)| usage.len()).max().unwrap_or(0) + 2;
     let mut text = String::new();
-    for (usage, summary) in lines {
-        let padded = format!("{usage:column$}");
-        text.push_str(&screen.paint(Tone::Strong, &padded));
-        text.push_str(&wrap(summary, screen.width.saturating_sub(column), column));
+    for Purpose { heading, commands } in PURPOSES {
+        let commands = commands.iter().filter_map(|name| ROOT.child(name));
+        let lines: Vec<_> = commands.flat_map(lines).collect();
+        let column = lines.iter().map(|(usage, _)| usage.len()).max().unwrap_or(0) + 2;
+        text.push_str(&format!("{heading}:\n"));
+        for (usage, summary) in &lines {
+            let padded = format!("{usage:column$}");
+            text.push_str(&screen.paint(Tone::Strong, &padded));
+            text.push_str(&wrap(summary, screen.width.saturating_sub(column), column));
+            text.push('\n');
+        }
         text.push('\n');
     }
     text.push_str(
-        "\nMost words can be abbreviated. `help COMMAND` or `COMMAND ?` tells more; Tab completes.\n",
+        "Most words can be abbreviated. `help COMMAND` or `COMMAND ?` tells more; Tab completes.\n",
     );
     wrap_last(text, screen)
+}
+
+/// A command, or those below it: its usage and what it does.
+fn lines(command: &Command) -> Vec<(String, &'static str)> {
+    if command.children.is_empty() {
+        return vec![(usage(command, command.name), command.summary)];
+    }
+    let below = command.visible();
+    below
+        .map(|child| {
+            (
+                usage(child, &format!("{} {}", command.name, child.name)),
+                child.summary,
+            )
+        })
+        .collect()
 }
 
 /// The closing remark must fit narrow terminals as well.
@@ -75,12 +89,17 @@ pub fn about(command: &Command, path: &str, screen: &Screen) -> String {
     }
     if let [first, others @ ..] = command.examples {
         text.push_str(&format!(
-            "\n    Example{}  {first}\n",
-            if others.is_empty() { ": " } else { "s:" }
+            "\n    {:<column$}{first}\n",
+            if others.is_empty() {
+                "Example:"
+            } else {
+                "Examples:"
+            },
+            column = EXAMPLES
         ));
         others
             .iter()
-            .for_each(|e| text.push_str(&format!("              {e}\n")));
+            .for_each(|e| text.push_str(&format!("{:column$}{e}\n", "", column = 4 + EXAMPLES)));
     }
     text
 }
@@ -145,6 +164,30 @@ mod tests {
             );
         }
         assert!(!text.contains("logout"));
+        let begins = |name: &str| text.find(&format!("\n{name}")).unwrap();
+        assert!(text.starts_with("What is there:\nstatus "), "{text}");
+        assert!(
+            begins("version ") < begins("Servers set aside:\ndrain "),
+            "{text}"
+        );
+        assert!(
+            begins("The configuration:\nsetup ") < begins("config rollback N"),
+            "{text}"
+        );
+        assert!(begins("The machine:") < begins("help [COMMAND...]"), "{text}");
+    }
+
+    #[test]
+    fn examples_stand_below_each_other() {
+        let (command, path) = (ROOT.child("connections").unwrap(), "connections");
+        let text = about(command, path, &Screen::plain(80));
+        let examples: Vec<usize> = text
+            .lines()
+            .rev()
+            .take(2)
+            .map(|line| line.find("connections").unwrap())
+            .collect();
+        assert_eq!(examples, [15, 15], "{text}");
     }
 
     #[test]

@@ -129,8 +129,10 @@ fn descend(words: &[String]) -> Result<(&'static Command, String, &[String]), Us
     Ok((command, path, rest))
 }
 
+const BACK: &str = "`config rollback N` goes back to configuration N of `config history`";
+
 /// Words of other machines and of the middle of this tree, and what says the same here.
-const FOREIGN: [(&str, &str); 27] = [
+const FOREIGN: [(&str, &str); 32] = [
     (
         "history",
         "`config history` lists configurations, `events` what has happened, and the arrow keys lines that were typed",
@@ -146,6 +148,17 @@ const FOREIGN: [(&str, &str); 27] = [
     (
         "rollback",
         "`config rollback N` puts configuration N of `config history` in force",
+    ),
+    ("restore", BACK),
+    ("revert", BACK),
+    ("undo", BACK),
+    (
+        "date",
+        "`log` shows the time, in UTC; it is the machine's own clock, which no command here sets",
+    ),
+    (
+        "hostname",
+        "the prompt shows it, and `config set hostname NAME` changes it",
     ),
     ("set", "`config set PATH VALUE` changes a key of lb.toml"),
     (

@@ -238,7 +238,10 @@ const LEAF: Command = Command {
 mod commands;
 mod console;
 mod import;
+mod purposes;
 mod reach;
+
+pub use purposes::{PURPOSES, Purpose};
 
 /// The root's children are the commands.
 pub static ROOT: Command = Command {

@@ -272,6 +272,11 @@ fn add(
         What::Key(key) if matches!(key.form, Form::UpTo(..)) => {
             return add_listed(tree, found, key, words, values);
         }
+        What::Key(key) if matches!(key.form, Form::Table(_)) => {
+            return Err(format!(
+                "`{words}` is a single table; `config set {words}.KEY VALUE` sets a key of it, and `explain {words}` lists them"
+            ));
+        }
         What::Key(_) | What::Field => {
             return Err(format!(
                 "`{words}` is no list of tables; `config set {words} VALUE` sets it"

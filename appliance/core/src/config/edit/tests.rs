@@ -311,6 +311,14 @@ fn what_cannot_be_done_is_told_with_the_remedy() {
         (add("virtual_server", &["nam=x"]), "did you mean `name`?"),
         (add("hostname", &[]), "is no list of tables"),
         (
+            add("confirm", &["gateway_answers=true"]),
+            "`confirm` is a single table; `config set confirm.KEY VALUE` sets a key of it, and",
+        ),
+        (
+            add("timeouts", &[]),
+            "`timeouts` is a single table; `config set timeouts.KEY VALUE` sets a key of it, and",
+        ),
+        (
             add("virtual_server.nginx", &[]),
             "`config add virtual_server` adds another",
         ),

@@ -159,7 +159,7 @@ pub(super) const CONFIG: &[Command] = &[
     Command {
         name: "edit",
         action: Action::ConfigEdit,
-        summary: "edit lb.toml, or begin with N, on the whole screen; apply it",
+        summary: "edit lb.toml, or text N, on the whole screen",
         about: "Arrows, Home, End and pages move. Ctrl-X or Ctrl-S leaves: the text is checked, what would change is shown, and you \
                 choose to apply it, to apply it on trial, to edit on, to throw it away or to leave a draft. While you type, lines \
                 with a fault are marked with `!`, and what is wrong under the cursor is told below; Ctrl-G goes to the next one. \
