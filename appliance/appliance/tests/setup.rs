@@ -67,6 +67,15 @@ fn the_ways_out_are_told_again() {
         say(&mut terminal, "Interface to the outside", word);
     }
     terminal.expect("question before, and Ctrl-C gives up; nothing is changed so far");
+    say(&mut terminal, "Interface to the outside", "1");
+    say(&mut terminal, "Address of eth0", "");
+    let said = terminal.expect("Address of eth0");
+    assert!(
+        said.contains("Not yet: this needs an answer. `back` goes to the question"),
+        "{said}"
+    );
+    assert_eq!(said.matches("`back` goes").count(), 1, "{said}");
+    say(&mut terminal, "such as", "back");
     terminal.expect("Interface to the outside");
     terminal.send("\x04");
     terminal.expect("nothing was changed");
@@ -86,7 +95,9 @@ fn from_nothing_to_a_service() {
     terminal.expect("Not yet: ");
     say(&mut terminal, "Address of eth0", "192.168.0.2/24");
     say(&mut terminal, "Gateway", "back");
-    say(&mut terminal, "Address of eth0", "192.168.0.1/24");
+    terminal.expect("[192.168.0.2/24]");
+    terminal.expect("> ");
+    terminal.send("192.168.0.1/24\r");
     say(&mut terminal, "Gateway", "none");
     say(&mut terminal, "Interface to the servers", "2");
     say(&mut terminal, "Address of eth1", "172.16.0.2\x7f254/24");
@@ -95,8 +106,8 @@ fn from_nothing_to_a_service() {
     say(&mut terminal, "Where clients reach it", "");
     say(&mut terminal, "Its servers", "172.16.0.11:80 172.16.0.12:80");
     say(&mut terminal, "How they are checked", "http");
-    terminal.expect("address = \"172.16.0.12:80\"");
-    terminal.expect("default gateway has to be 172.16.0.254");
+    terminal
+        .expect("address = \"172.16.0.12:80\"\r\n\r\nThe servers' default gateway has to be 172.16.0.254");
     say(&mut terminal, "Put this in force", "yes");
     terminal.expect("OK. Applied");
     terminal.prompt();
@@ -133,7 +144,7 @@ fn whoever_gives_up_changes_nothing() {
     ] {
         say(&mut terminal, question, line);
     }
-    terminal.expect("nothing was changed");
+    terminal.expect("nothing was changed; typing `setup` starts the questions again");
     terminal.prompt();
     assert!(agent.put().is_empty());
 }

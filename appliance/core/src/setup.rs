@@ -1,6 +1,7 @@
 //! The questions that lead from nothing to a first lb.toml, and the text that the answers make. Every answer is judged by the reader of lb.toml itself, on
 //! the text so far. Pure: the console asks. Must not: know rules of its own about what is valid.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
@@ -18,7 +19,7 @@ pub struct Question {
     pub default: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Outside,
     OutsideAddress,
@@ -36,10 +37,10 @@ enum Step {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Answers {
     outside: String,
-    outside_address: String,
+    outside_addresses: Vec<String>,
     gateway: Option<String>,
     inside: Option<String>,
-    inside_address: String,
+    inside_addresses: Vec<String>,
     masquerade: bool,
     service: Option<String>,
     listen: String,
@@ -55,9 +56,12 @@ pub struct Setup {
     step: Step,
     /// The steps that led here, with what was answered before each.
     before: Vec<(Step, Answers)>,
+    /// What was answered at each last, also to questions that are asked again after a `back`.
+    given: BTreeMap<Step, String>,
 }
 
 const NONE: &str = "none";
+const NEEDED: &str = "this needs an answer";
 
 impl Setup {
     pub fn new(cards: Vec<Card>) -> Setup {
@@ -66,6 +70,7 @@ impl Setup {
             answers: Answers::default(),
             step: Step::Outside,
             before: Vec::new(),
+            given: BTreeMap::new(),
         }
     }
 
@@ -90,7 +95,7 @@ impl Setup {
             }
             Step::OutsideAddress => (
                 format!(
-                    "Address of {} with its prefix length, such as 192.168.0.1/24",
+                    "Address of {} with its prefix length, such as 192.168.0.1/24, or several",
                     answers.outside
                 ),
                 None,
@@ -105,7 +110,7 @@ impl Setup {
             ),
             Step::InsideAddress => (
                 format!(
-                    "Address of {} with its prefix length; it is the servers' default gateway",
+                    "Address of {} with its prefix length, or several; it is the servers' default gateway",
                     answers.inside.as_deref().unwrap_or_default()
                 ),
                 None,
@@ -130,12 +135,21 @@ impl Setup {
                 None,
             ),
             Step::Check => (
-                "How they are checked: tcp, http or https".to_owned(),
+                "How they are checked: tcp, http or https (GET / has to be answered by 200 to 299; https takes any certificate)".to_owned(),
                 Some("tcp".to_owned()),
             ),
             Step::Over => return None,
         };
+        let default = self.earlier().or(default);
         Some(Question { text, default })
+    }
+
+    /// What was answered here before a `back`, if it fits what has been answered since.
+    fn earlier(&self) -> Option<String> {
+        let word = self.given.get(&self.step)?;
+        let answers = self.with(word).ok()?;
+        judge(&answers, self.step).ok()?;
+        Some(word.clone())
     }
 
     /// Takes a line. The error is what is wrong with it, with the remedy; the same question stands then.
@@ -147,18 +161,24 @@ impl Setup {
                     (self.step, self.answers) = (step, answers);
                     Ok(())
                 }
-                None => Err("this is the first question; Ctrl-C gives up".to_owned()),
+                None => Err("this is the first question".to_owned()),
             };
         }
         let default = self.question().and_then(|question| question.default);
         let word = match (line, default) {
             ("", Some(default)) => default,
-            ("", None) => return Err("this needs an answer; `back` goes to the question before".to_owned()),
+            ("", None) => return Err(NEEDED.to_owned()),
             (line, _) => line.to_owned(),
         };
         let answers = self.with(&word)?;
         let step = next(self.step, &answers);
         judge(&answers, self.step)?;
+        let given = match self.step {
+            // Its place in the list may be another's by then.
+            Step::Outside | Step::Inside => self.card(&word)?,
+            _ => word,
+        };
+        self.given.insert(self.step, given);
         self.before
             .push((self.step, std::mem::replace(&mut self.answers, answers)));
         self.step = step;
@@ -171,13 +191,13 @@ impl Setup {
         let some = || (word != NONE).then(|| word.to_owned());
         match self.step {
             Step::Outside => answers.outside = self.card(word)?,
-            Step::OutsideAddress => answers.outside_address = word.to_owned(),
+            Step::OutsideAddress => answers.outside_addresses = several(word)?,
             Step::Gateway => answers.gateway = some(),
             Step::Inside => {
                 let inside = self.card(word)?;
                 answers.inside = (inside != answers.outside).then_some(inside);
             }
-            Step::InsideAddress => answers.inside_address = word.to_owned(),
+            Step::InsideAddress => answers.inside_addresses = several(word)?,
             Step::Masquerade => {
                 answers.masquerade = match word {
                     "yes" | "y" => true,
@@ -187,10 +207,7 @@ impl Setup {
             }
             Step::Service => answers.service = some(),
             Step::Listen => answers.listen = word.to_owned(),
-            Step::Servers => {
-                let words = word.split([' ', ',']).filter(|word| !word.is_empty());
-                answers.servers = words.map(str::to_owned).collect();
-            }
+            Step::Servers => answers.servers = several(word)?,
             Step::Check => match word {
                 "tcp" | "http" | "https" => word.clone_into(&mut answers.check),
                 _ => {
@@ -222,17 +239,16 @@ impl Setup {
     pub fn note(&self) -> Option<String> {
         let answers = &self.answers;
         answers.service.as_ref()?;
-        let address = |text: &str| text.parse::<IpNet>().ok().map(|net| net.addr());
         Some(match &answers.inside {
             Some(_) => format!(
                 "The servers' default gateway has to be {}, this machine: their answers to clients come back through it. `doctor` shows whether they do.",
-                address(&answers.inside_address)?
+                one_of(&answers.inside_addresses)
             ),
             None => format!(
                 "{} is on both sides, so nothing makes the servers' answers come back through this machine but their default gateway: it has to be {}. \
                  Otherwise answers go around it, and no client takes them. `doctor` shows whether they come.",
                 answers.outside,
-                address(&answers.outside_address)?
+                one_of(&answers.outside_addresses)
             ),
         })
     }
@@ -241,6 +257,26 @@ impl Setup {
     pub fn text(&self) -> String {
         text(&self.answers)
     }
+}
+
+/// Words with blanks or commas between.
+fn several(line: &str) -> Result<Vec<String>, String> {
+    let words = line.split([' ', ',']).filter(|word| !word.is_empty());
+    let words: Vec<String> = words.map(str::to_owned).collect();
+    match words.is_empty() {
+        true => Err(NEEDED.to_owned()),
+        false => Ok(words),
+    }
+}
+
+fn nets(addresses: &[String]) -> impl Iterator<Item = IpNet> {
+    addresses.iter().filter_map(|address| address.parse().ok())
+}
+
+/// Without their prefix lengths.
+fn one_of(addresses: &[String]) -> String {
+    let all: Vec<String> = nets(addresses).map(|net| net.addr().to_string()).collect();
+    all.join(" or ")
 }
 
 fn next(step: Step, answers: &Answers) -> Step {
@@ -299,9 +335,9 @@ fn stand_in(listen: &str) -> String {
     }
 }
 
-/// Port 80 of the address to the outside.
+/// Port 80 of the first address to the outside.
 fn own_port(answers: &Answers) -> Option<String> {
-    let net: IpNet = answers.outside_address.parse().ok()?;
+    let net = nets(&answers.outside_addresses).next()?;
     Some(SocketAddr::new(net.addr(), 80).to_string())
 }
 
@@ -309,7 +345,7 @@ fn text(answers: &Answers) -> String {
     let mut text = format!(
         "[[interface]]\nname = {}\naddresses = [{}]\n",
         quoted(&answers.outside),
-        quoted(&answers.outside_address)
+        list(&answers.outside_addresses)
     );
     if let Some(gateway) = &answers.gateway {
         text.push_str(&format!("gateway = {}\n", quoted(gateway)));
@@ -317,24 +353,23 @@ fn text(answers: &Answers) -> String {
     if let Some(inside) = answers
         .inside
         .as_ref()
-        .filter(|_| !answers.inside_address.is_empty())
+        .filter(|_| !answers.inside_addresses.is_empty())
     {
         text.push_str(&format!(
             "\n[[interface]]\nname = {}\naddresses = [{}]\n",
             quoted(inside),
-            quoted(&answers.inside_address)
+            list(&answers.inside_addresses)
         ));
     }
     if answers.masquerade {
-        let from = answers
-            .inside_address
-            .parse::<IpNet>()
-            .map(|net| net.trunc().to_string());
-        text.push_str(&format!(
-            "\n[[masquerade]]\nfrom = {}\nout = {}\n",
-            quoted(&from.unwrap_or_default()),
-            quoted(&answers.outside)
-        ));
+        let networks: BTreeSet<IpNet> = nets(&answers.inside_addresses).map(|net| net.trunc()).collect();
+        for from in networks {
+            text.push_str(&format!(
+                "\n[[masquerade]]\nfrom = {}\nout = {}\n",
+                quoted(&from.to_string()),
+                quoted(&answers.outside)
+            ));
+        }
     }
     if let Some(service) = answers.service.as_ref().filter(|_| !answers.servers.is_empty()) {
         text.push_str(&format!(
@@ -343,7 +378,15 @@ fn text(answers: &Answers) -> String {
             quoted(&answers.listen)
         ));
         if !answers.check.is_empty() {
-            text.push_str(&format!("check = {{ type = {} }}\n", quoted(&answers.check)));
+            let trust = if answers.check == "https" {
+                ", verify = false"
+            } else {
+                ""
+            };
+            text.push_str(&format!(
+                "check = {{ type = {}{trust} }}\n",
+                quoted(&answers.check)
+            ));
         }
         for server in &answers.servers {
             text.push_str(&format!(
@@ -353,6 +396,11 @@ fn text(answers: &Answers) -> String {
         }
     }
     text
+}
+
+fn list(texts: &[String]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+    texts.join(", ")
 }
 
 /// A basic string of TOML.

@@ -13,7 +13,7 @@ use super::configure::{may_change, show};
 use super::execute::{Context, Verdict, answer};
 use super::failure::Failure;
 use super::put;
-use super::render::{self, wrap};
+use super::render::{self, Tone, wrap};
 use super::tree;
 
 const FILE: &str = "lb.toml";
@@ -48,23 +48,17 @@ pub fn run(context: &mut Context<'_>) -> Result<Verdict, Failure> {
             }
         }
         let text = setup.text();
-        let check = put::check(text.as_bytes(), FILE, context.places.config_directory());
-        context.print(&format!(
-            "\n{}",
-            render::report(
-                &Response::Diff(difference(&before, &text, check)),
-                &context.screen
-            )
-        ))?;
-        if let Some(note) = setup.note() {
-            say(&note, context)?;
-        }
+        let mut check = put::check(text.as_bytes(), FILE, context.places.config_directory());
+        let warnings = std::mem::take(&mut check.warnings);
+        let shown = Response::Diff(difference(&before, &text, check));
+        context.print(&format!("\n{}", render::report(&shown, &context.screen)))?;
+        notes(&warnings, setup.note(), context)?;
         match decide(context)? {
             Decision::Yes => return put_in_force(text, context),
             Decision::Back => drop(setup.answer("back")),
             Decision::No => {
                 return Err(Failure::Refused(
-                    "nothing was changed; `setup` begins anew".to_owned(),
+                    "nothing was changed; typing `setup` starts the questions again".to_owned(),
                 ));
             }
         }
@@ -80,11 +74,25 @@ fn ways_out(line: &str, refusals: usize) -> String {
             " `{}` is a command: Ctrl-C gives up these questions, then the prompt takes it.",
             command.name
         ),
-        None if refusals.is_multiple_of(STUCK) => {
+        // Its refusal has said that there is none.
+        None if word == "back" => String::new(),
+        None if word.is_empty() || refusals.is_multiple_of(STUCK) => {
             " `back` goes to the question before, and Ctrl-C gives up; nothing is changed so far.".to_owned()
         }
         None => String::new(),
     }
+}
+
+/// What is to be known about the text, apart from it.
+fn notes(warnings: &[String], note: Option<String>, context: &mut Context<'_>) -> Result<(), Failure> {
+    if !warnings.is_empty() || note.is_some() {
+        context.print("\n")?;
+    }
+    context.print(&render::bullets(warnings, Tone::Doubtful, &context.screen))?;
+    if let Some(note) = note {
+        say(&note, context)?;
+    }
+    Ok(())
 }
 
 enum Decision {

@@ -117,27 +117,71 @@ fn a_wrong_answer_is_refused_where_it_was_given() {
 }
 
 #[test]
-fn back_is_the_question_before_with_what_was_known_then() {
+fn back_is_the_question_before_with_what_was_answered_there() {
     let mut setup = setup(&["eth0", "eth1"]);
     assert!(setup.answer("back").is_err());
-    let mut seen = vec![(setup.question(), setup.text())];
+    let mut seen = Vec::new();
     for line in [
         "eth1",
-        "10.0.0.1/8",
+        "10.0.0.1/8 10.0.0.2/8",
         "none",
         "eth0",
         "172.16.0.1/16",
-        "yes",
+        "no",
         "db",
-        "10.0.0.1:5432",
+        "10.0.0.2:5432",
     ] {
+        seen.push((setup.question().unwrap().text, setup.text(), line));
         setup.answer(line).unwrap();
-        seen.push((setup.question(), setup.text()));
     }
-    while let Some(before) = seen.pop() {
-        assert_eq!((setup.question(), setup.text()), before);
-        assert_eq!(setup.answer("back").is_ok(), !seen.is_empty());
+    while let Some((question, text, line)) = seen.pop() {
+        setup.answer("back").unwrap();
+        let again = setup.question().unwrap();
+        assert_eq!((again.text, setup.text()), (question, text));
+        assert_eq!(again.default.as_deref(), Some(line));
     }
+    assert!(setup.answer("back").is_err());
+    // What does not fit any more is not offered again.
+    answer_all(&mut setup, &["", "10.0.0.9/8", "", "", "", "", ""]);
+    let question = setup.question().unwrap();
+    assert_eq!(question.default.as_deref(), Some("10.0.0.9:80"));
+}
+
+#[test]
+fn an_interface_has_several_addresses_and_a_service_one_of_them() {
+    let mut setup = setup(&["eth0", "eth1"]);
+    answer_all(&mut setup, &["", "192.168.0.1/24 192.168.0.2/24", "", "eth1"]);
+    assert_eq!(setup.answer(" , "), Err("this needs an answer".to_owned()));
+    answer_all(
+        &mut setup,
+        &[
+            "172.16.0.254/24, 172.16.0.253/24,10.0.0.1/8",
+            "yes",
+            "web",
+            "192.168.0.2:80",
+            "172.16.0.11:80",
+            "https",
+        ],
+    );
+    let text = setup.text();
+    for part in [
+        "addresses = [\"192.168.0.1/24\", \"192.168.0.2/24\"]\n",
+        "addresses = [\"172.16.0.254/24\", \"172.16.0.253/24\", \"10.0.0.1/8\"]\n",
+        "listen = \"192.168.0.2:80\"\ncheck = { type = \"https\", verify = false }\n",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(
+        text.matches("[[masquerade]]").count(),
+        2,
+        "each network once: {text}"
+    );
+    assert!(config::parse(&text).is_ok(), "{text}");
+    let note = setup.note().unwrap();
+    assert!(
+        note.contains("has to be 172.16.0.254 or 172.16.0.253 or 10.0.0.1,"),
+        "{note}"
+    );
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub use probe::{probe_begun, probe_ended};
 pub use reach::{neighbours, route, routes};
 pub use sound::{echoes, heard, hop, trace_end};
 pub use status::{banner, without_agent};
-pub use text::{Screen, Tone, clean, wrap};
+pub use text::{Screen, Tone, bullets, clean, wrap};
 pub use traffic::{Figures, traffic};
 pub use units::{amount, count, rate, some, span, speed};
 
