@@ -6,7 +6,7 @@ use std::path::Path;
 
 use lb_core::console::known::{MEMORY, recalled};
 use lb_core::console::password::{FILE, Stored};
-use lb_core::console::{FORGOTTEN, IGNORED};
+use lb_core::console::{FORGOTTEN, IGNORED, REMOVED};
 use lb_core::control::{ConsoleNews, ConsoleReport, Response};
 use log::Level;
 
@@ -50,7 +50,7 @@ pub fn forgotten(runtime: &Path) -> Option<String> {
     if let Err(error) = fs::remove_file(&mark) {
         log::warn!("{}: {error}", mark.display());
     }
-    Some(format!("the password of the consoles was removed {}", by.trim()))
+    Some(format!("{REMOVED} {}", by.trim()))
 }
 
 #[cfg(test)]

@@ -149,11 +149,9 @@ impl Engine {
         problems.extend(self.archive_problem.clone());
         let of_init = init.iter().flat_map(|report| report.problems.iter());
         // What init has found at the boot may have been mended since.
-        problems.extend(
-            of_init
-                .filter(|problem| !problem.starts_with(VOLUME_FULL))
-                .cloned(),
-        );
+        let consoles = console::report(&self.store, &self.places.runtime);
+        let stands = |problem: &&String| !problem.starts_with(VOLUME_FULL) && !consoles.has_mended(problem);
+        problems.extend(of_init.filter(stands).cloned());
         problems.extend(system::free_bytes(&self.store.path("")).and_then(no_room));
         // What init has said of the volume says it already.
         let told = |problem: &String| init.is_some_and(|report| says_the_volume(report, &problems, problem));
@@ -184,7 +182,7 @@ impl Engine {
             ));
         }
         problems.extend(self.drains_problem());
-        problems.extend(console::report(&self.store, &self.places.runtime).problem());
+        problems.extend(consoles.problem());
         problems.extend(self.checks.unchecked_problem());
         problems.extend(self.lateness.problem(Instant::now()));
         problems.extend(self.certificates.problems(SystemTime::now()));

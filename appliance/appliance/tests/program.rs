@@ -902,6 +902,8 @@ fn a_whole_interface_goes_after_its_cost_was_seen_and_a_yes() {
         if more != ["--dry-run"] {
             assert!(shown.contains(COST), "{words:?}: {shown}");
             assert_eq!(shown.contains("Type yes"), more.is_empty(), "{words:?}: {shown}");
+            let safe = "With `--confirm 2m` behind the command it comes back by itself.";
+            assert_eq!(shown.contains(safe), more.is_empty(), "{words:?}: {shown}");
         }
         if !done {
             let said = text_of(&output);

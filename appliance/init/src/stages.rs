@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use lb_core::console::REMOVED;
 use lb_core::control::INIT_REPORT;
 use lb_core::reset::Extent;
 use rustix::fs::{major, minor};
@@ -194,7 +195,7 @@ pub fn forget_password(machine: &mut Machine, by: &str) -> Option<&'static str> 
         Ok(Forgotten::Nothing) => None,
         Ok(Forgotten::Removed) => {
             machine.problem(format!(
-                "the password of the consoles was removed {by}: no console is locked; `console password set` sets a new one"
+                "{REMOVED} {by}: no console is locked; `console password set` sets a new one"
             ));
             Some("removed")
         }

@@ -188,7 +188,7 @@ fn may_cut_off(
     }
     match ask::yes(
         context,
-        "Put this in force at once, and keep it as /config/lb.toml?",
+        "Put this in force at once, and keep it as /config/lb.toml? With `--confirm 2m` behind the command it comes back by itself.",
     )? {
         true => Ok(shown),
         false => Err(Failure::Refused(format!(

@@ -15,5 +15,8 @@ pub const FORGET: &str = "forget-password";
 /// what it was done.
 pub const FORGOTTEN: &str = "console-password-forgotten";
 
+/// How it begins what is told of that, whoever tells it.
+pub const REMOVED: &str = "the password of the consoles was removed";
+
 /// In the runtime directory, to the next boot: the password could not be removed, and counts as if there were none. Its text is by what that was ordered.
 pub const IGNORED: &str = "console-password-ignored";

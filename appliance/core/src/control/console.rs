@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::console::REMOVED;
 use crate::console::password::Stored;
 
 /// What has happened at a console.
@@ -98,6 +99,11 @@ impl ConsoleReport {
         }
     }
 
+    /// Whether a problem of the boot is none any more: the password that was removed has a successor.
+    pub fn has_mended(&self, problem: &str) -> bool {
+        self.password == PasswordState::Set && problem.starts_with(REMOVED)
+    }
+
     /// What has to be done, if something has to be.
     pub fn problem(&self) -> Option<String> {
         let why = self.fault.as_deref()?;
@@ -181,5 +187,17 @@ mod tests {
             );
             assert!(unreadable.problem().unwrap().contains("cannot be read (EIO)"));
         }
+    }
+
+    #[test]
+    fn a_new_password_mends_that_one_was_removed() {
+        let removed = format!("{REMOVED} at the boot menu: no console is locked");
+        let none = ConsoleReport::of(&Stored::None);
+        let set = ConsoleReport {
+            password: PasswordState::Set,
+            ..ConsoleReport::default()
+        };
+        assert!(!none.has_mended(&removed) && set.has_mended(&removed));
+        assert!(!set.has_mended("the config volume is in memory"));
     }
 }

@@ -92,7 +92,7 @@ impl<'a> Session<'a> {
         let screen = Screen::terminal(usize::from(found.columns), colours_allowed());
         let editor = LineEditor::new(places.socket.clone(), screen.colour)?;
         input.follow(news);
-        input.watch(Guard::new(places, hostname(), &who, screen));
+        input.watch(Guard::new(places, hostname, &who, screen));
         Ok(Session {
             places,
             interrupt,

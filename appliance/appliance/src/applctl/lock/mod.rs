@@ -39,7 +39,8 @@ pub struct Guard {
     ignored_mark: PathBuf,
     socket: PathBuf,
     pending_mark: PathBuf,
-    hostname: String,
+    /// The machine's name as it is when it is asked for: lb.toml may change it.
+    hostname: fn() -> String,
     /// `console ttyS0`.
     who: String,
     screen: Screen,
@@ -47,7 +48,7 @@ pub struct Guard {
 
 impl Guard {
     /// Of a console that begins: locked if there is a password.
-    pub fn new(places: &Places, hostname: String, who: &str, screen: Screen) -> Guard {
+    pub fn new(places: &Places, hostname: fn() -> String, who: &str, screen: Screen) -> Guard {
         let now = Instant::now();
         let mut guard = Guard {
             lock: Lock::open(now),
@@ -177,7 +178,7 @@ impl Guard {
 
     fn picture(&self, stored: &Stored) -> String {
         let pending = super::configure::pending_for(&self.pending_mark);
-        screen::picture(&self.hostname, stored, pending, &self.screen)
+        screen::picture(&(self.hostname)(), stored, pending, &self.screen)
     }
 }
 
@@ -245,4 +246,31 @@ fn say(text: &str) -> io::Result<()> {
     let mut out = io::stdout();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    static RENAMED: AtomicBool = AtomicBool::new(false);
+
+    fn hostname() -> String {
+        let renamed = RENAMED.load(Ordering::Relaxed);
+        if renamed { "lb2" } else { "lb" }.to_owned()
+    }
+
+    #[test]
+    fn a_locked_screen_has_the_hostname_of_now() {
+        let directory = tempfile::tempdir().unwrap();
+        let places = Places::new(
+            Some(directory.path().join("control.sock")),
+            Some(directory.path().to_owned()),
+        );
+        let guard = Guard::new(&places, hostname, "console test", Screen::plain(80));
+        assert!(guard.picture(&Stored::None).contains("lb is locked."));
+        RENAMED.store(true, Ordering::Relaxed);
+        assert!(guard.picture(&Stored::None).contains("lb2 is locked."));
+    }
 }
