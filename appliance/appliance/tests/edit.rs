@@ -299,7 +299,11 @@ fn it_is_applied_on_trial_left_as_a_draft_or_thrown_away() {
 
 /// Pastes a text after `config put`; what is said of it.
 fn paste(terminal: &mut Terminal, text: &[u8]) -> String {
-    terminal.send("config put\r");
+    paste_after(terminal, "config put", text)
+}
+
+fn paste_after(terminal: &mut Terminal, command: &str, text: &[u8]) -> String {
+    terminal.send(format!("{command}\r"));
     terminal.expect("Ctrl-C gives up.");
     terminal.send([text, b"\r.\r"].concat());
     terminal.expect("received");
@@ -311,13 +315,13 @@ fn paste(terminal: &mut Terminal, text: &[u8]) -> String {
 fn a_paste_with_faults_is_the_draft_that_is_offered() {
     let (agent, _) = shared();
     let mut terminal = Terminal::start(SCREEN, &agent);
-    for text in [
-        &b"# first\rhostname = \"\xff\""[..],
-        b"# again\rhostname = \"\xff\"",
+    for (command, text) in [
+        ("config put --dry-run", &b"# first\rhostname = \"\xff\""[..]),
+        ("config put", b"# again\rhostname = \"\xff\""),
     ] {
-        let said = paste(&mut terminal, text);
+        let said = paste_after(&mut terminal, command, text);
         assert!(
-            said.contains("Nothing was changed. What you pasted is kept as a draft; `config edit` offers it"),
+            said.contains("What you pasted is kept as a draft; `config edit` offers it"),
             "{said}"
         );
     }
