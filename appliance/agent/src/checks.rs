@@ -54,6 +54,15 @@ pub struct Checks {
     fail_static: Duration,
 }
 
+/// It is others' turn in a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    pub before: Mode,
+    pub after: Mode,
+    /// [`Memory::served`], before.
+    pub served: bool,
+}
+
 /// What a result has changed.
 #[derive(Debug)]
 pub struct Recorded {
@@ -158,7 +167,7 @@ impl Checks {
     }
 
     /// Decides about a pool anew, after something about it has changed; whose turn it was, if that is another's now.
-    pub fn settle(&mut self, service: &VirtualServer, now: Instant) -> Option<(Mode, Mode)> {
+    pub fn settle(&mut self, service: &VirtualServer, now: Instant) -> Option<Turn> {
         let decision = self.decide(service, now);
         let pool = self.pools.get_mut(&service.key)?;
         if pool.next != decision.next {
@@ -169,7 +178,11 @@ impl Checks {
             pool.next = decision.next;
         }
         let before = std::mem::replace(&mut pool.memory, decision.memory);
-        (before.mode != pool.memory.mode).then_some((before.mode, pool.memory.mode))
+        (before.mode != pool.memory.mode).then_some(Turn {
+            before: before.mode,
+            after: pool.memory.mode,
+            served: before.served,
+        })
     }
 
     fn decide(&self, service: &VirtualServer, now: Instant) -> Decision {

@@ -211,7 +211,10 @@ impl Engine {
         let says = format!("`services {name}` says why");
         Some(match self.checks.mode(&service.key) {
             Mode::Primary => return None,
-            _ if service.real_servers.is_empty() => return None,
+            Mode::Waiting | Mode::Empty if service.of_file().next().is_none() => format!(
+                "service {name} has no servers: its clients are refused; `config add virtual_server.{name}.real_server \
+                 address=ADDRESS:PORT` gives it one"
+            ),
             Mode::Empty if self.checks.is_drained_whole(service) => format!(
                 "service {name} refuses its clients: `drain` has set all of its servers aside; `undrain` takes that back"
             ),

@@ -1,6 +1,6 @@
 //! What the engine does with the results of checks: tells the log, and has the pools follow. Must not: decide what a result means.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use lb_core::config::VirtualServer;
 use lb_core::control::HealthWord;
@@ -9,10 +9,15 @@ use lb_core::model::{RealKey, ServerKey, VirtualKey};
 use lb_core::pool::Mode;
 use log::Level;
 
-use crate::checks::{Recorded, Turned};
+use crate::checks::{Recorded, Turn, Turned};
 use crate::engine::{Engine, REPEAT_AFTER};
 use crate::silence::FreezeChange;
 use crate::targets::TargetId;
+
+/// By then the network of a configuration is there, or something is wrong with it.
+const COMING_UP: Duration = Duration::from_secs(3);
+/// Until then a check that cannot be made is tried so often.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 impl Engine {
     pub fn checked(&mut self, id: TargetId, server: RealKey, mut result: CheckResult) {
@@ -31,8 +36,12 @@ impl Engine {
         }
         // The network changed under the check: what it found is of no network that there is or was.
         let started = result.ended.checked_sub(result.latency).unwrap_or(result.ended);
-        if self.reconcile.network_changed_since(started) {
-            self.checks.repeat(id, Instant::now() + REPEAT_AFTER);
+        let again = match self.reconcile.network_changed_since(started) {
+            true => Some(REPEAT_AFTER),
+            false => self.too_early(id, &result.outcome),
+        };
+        if let Some(after) = again {
+            self.checks.repeat(id, Instant::now() + after);
             return;
         }
         if params.kind.tls().is_some() {
@@ -51,6 +60,22 @@ impl Engine {
         if recorded.is_news() {
             let users = self.checks.at(id).map(|target| target.users().to_vec());
             self.spread(id, &users.unwrap_or_default(), &recorded, &result.outcome);
+        }
+    }
+
+    /// Of a first check that cannot be made yet, because the addresses and routes of a new configuration, or the cards of a machine
+    /// that has just started, are on their way: after how long it is made again.
+    fn too_early(&self, id: TargetId, outcome: &Outcome) -> Option<Duration> {
+        let is_first = self
+            .checks
+            .at(id)
+            .is_some_and(|target| !target.machine.was_checked());
+        match outcome {
+            Outcome::CannotCheck(_) if is_first && self.reconcile.is_changing() => Some(REPEAT_AFTER),
+            Outcome::CannotCheck(_) if is_first && self.config_since.elapsed() < COMING_UP => {
+                Some(LOOK_AGAIN)
+            }
+            _ => None,
         }
     }
 
@@ -87,8 +112,8 @@ impl Engine {
             let Some(service) = crate::by_listen::find(config, &self.by_listen, key) else {
                 continue;
             };
-            if let Some((before, after)) = self.checks.settle(service, now)
-                && let Some((level, text)) = turn(service, before, after)
+            if let Some(turn) = self.checks.settle(service, now)
+                && let Some((level, text)) = said(service, turn)
             {
                 self.tell(level, &text);
             }
@@ -230,11 +255,18 @@ fn told(told: Told) -> (Level, String) {
 }
 
 /// What there is to say when it is others' turn.
-fn turn(service: &VirtualServer, before: Mode, after: Mode) -> Option<(Level, String)> {
+fn said(service: &VirtualServer, turn: Turn) -> Option<(Level, String)> {
+    let Turn {
+        before,
+        after,
+        served,
+    } = turn;
     let short = |what: &str| format!("{}: {what}", service.pool.shortage());
     let (level, text) = match after {
         Mode::Waiting => return None,
         Mode::Primary if before == Mode::Waiting => return None,
+        // It never had one, or has been without one since that was told.
+        Mode::Empty if !served => return None,
         Mode::Empty if service.real_servers.is_empty() => return None,
         Mode::Primary if before == Mode::Empty => (Level::Info, "has servers again".to_owned()),
         Mode::Primary => (Level::Info, "is served by its primary servers again".to_owned()),

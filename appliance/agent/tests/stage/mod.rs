@@ -222,13 +222,18 @@ impl Appliance {
 
     /// The next agent, as after the death of this one: it has its disk, its kernel and what is kept until the next boot as they are now.
     pub fn next(&self) -> Appliance {
+        let kernel = self.record.0.lock().unwrap().kernel.clone();
+        self.next_with(kernel)
+    }
+
+    /// With a kernel that has been another one meanwhile.
+    pub fn next_with(&self, kernel: FakeKernel) -> Appliance {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("config");
         copy_directory(&self.file(""), &config);
         let memory = "run/own-mtus.json";
         std::fs::create_dir(dir.path().join("run")).unwrap();
         std::fs::copy(self.dir.path().join(memory), dir.path().join(memory)).unwrap();
-        let kernel = self.record.0.lock().unwrap().kernel.clone();
         Appliance::start_on(dir, kernel)
     }
 

@@ -68,6 +68,8 @@ pub struct Memory {
     /// The last servers that got connections because they were up.
     last: Vec<RealKey>,
     pub mode: Mode,
+    /// Whether clients were served before what is waited for now, if anything is.
+    pub served: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +116,7 @@ pub fn decide(
         up,
         last: last(service, &members, mode, before),
         mode,
+        served: served(&members, mode, before),
     };
     let next = next.0;
     Decision { pool, memory, next }
@@ -260,6 +263,17 @@ fn ramp(
     let steps = service.pool.ramp_steps(stood);
     next.at(since + service.pool.ramp_step() * (steps + 1));
     base.scaled(steps.clamp(1, RAMP))
+}
+
+/// A server that took connections before it was first seen served them, too.
+fn served(members: &[(&RealServer, Member)], mode: Mode, before: &Memory) -> bool {
+    let took_some =
+        |(_, member): &(&RealServer, Member)| member.standing == Standing::Unproven { known: true };
+    match mode {
+        Mode::Empty => false,
+        Mode::Waiting => before.served || members.iter().any(took_some),
+        _ => true,
+    }
 }
 
 /// Who gets connections because it is up; while nobody is, those before.
