@@ -1,6 +1,7 @@
 //! Whether the client's address of a service survives on its way to the server and back, as far as that can be seen from here;
 //! each doubt with its remedy. Pure: it judges what was read. Must not: ask the kernel, or repeat what `status` says of health.
 
+mod hops;
 mod return_path;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,8 @@ use crate::config::{Config, RealServer, VirtualServer};
 use crate::control::{DiagnosisReport, DoctorReport, FindingReport, FindingWord};
 use crate::model::{Protocol, RealKey};
 use crate::observed::{Activity, Connection, Observed, WayBack};
+
+pub use hops::Hop;
 
 /// Kubernetes' default range of NodePorts (kube-apiserver, --service-node-port-range).
 const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
@@ -34,6 +37,8 @@ pub struct Wire {
     pub ways: BTreeMap<RealKey, WayBack>,
     /// Some of what is balanced now.
     pub connections: Vec<Connection>,
+    /// Next hops, and whether each answers on its link; those that were not asked are left out.
+    pub hops: Vec<(Hop, bool)>,
 }
 
 /// An address for documentation (RFC 5737, RFC 3849, RFC 9637) that lies in no network of the file: a server can have no way of its own
@@ -69,6 +74,7 @@ pub fn examine<'s>(facts: &Facts<'_>, services: impl Iterator<Item = &'s Virtual
     DoctorReport {
         machine: nothing(facts.config)
             .into_iter()
+            .chain(hops::examine(facts))
             .chain([timeouts(facts), rp_filter(facts)])
             .collect(),
         services: services.map(diagnosis).collect(),

@@ -1,6 +1,9 @@
 //! What `doctor` asks of the wire, before it looks at anything. Must not: judge the answers.
 
+use std::net::IpAddr;
+
 use lb_core::doctor::Wire;
+use lb_core::model::MacAddress;
 use lb_core::ports::{ActivityPort, KernelError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task;
@@ -32,9 +35,25 @@ pub(super) async fn ask(
         let found = blocking(activity, move |port| port.ways_back(stranger, &servers)).await;
         wire.ways.extend(found.unwrap_or_default());
     }
+    for (index, mac, hop) in to_ask.hops {
+        if let Some(answers) = is_there(activity, index, mac, hop.address).await {
+            wire.hops.push((hop, answers));
+        }
+    }
     let table = blocking(activity, |port| port.connections(CONNECTIONS)).await;
     wire.connections = table.map_or_else(Vec::new, |table| table.listed);
     wire
+}
+
+/// Whether a neighbour says that this address is its own; a second time where the first question or its answer was lost.
+async fn is_there(activity: &SharedActivity, index: u32, mac: MacAddress, address: IpAddr) -> Option<bool> {
+    for _ in 0..2 {
+        let claims = blocking(activity, move |port| port.others_with(index, mac, address)).await?;
+        if !claims.is_empty() {
+            return Some(true);
+        }
+    }
+    Some(false)
 }
 
 /// `None`: it could not be asked, and the log says why.

@@ -1,11 +1,11 @@
 //! What `doctor` and the way of a packet need, and what they say. Must not: judge (that is `lb_core::doctor`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use lb_core::config::{Config, VirtualServer};
 use lb_core::control::Response;
-use lb_core::doctor::{Facts, Wire, examine, stranger};
+use lb_core::doctor::{Facts, Hop, Wire, examine, stranger};
 use lb_core::model::{Forward, MacAddress, Protocol, RealKey};
 use lb_core::observed::Activity;
 use lb_core::path::{self, Packet, PathReport};
@@ -24,6 +24,8 @@ pub struct ToAsk {
     pub holders: Vec<(u32, MacAddress, IpAddr)>,
     /// Servers, and whose client they are shown.
     pub strangers: Vec<(IpAddr, Vec<RealKey>)>,
+    /// Next hops of routes, each with the index and the Ethernet address of its link.
+    pub hops: Vec<(u32, MacAddress, Hop)>,
 }
 
 impl Engine {
@@ -86,7 +88,29 @@ impl Engine {
                 .take(MOST_ADDRESSES)
                 .collect(),
             strangers: strangers.collect(),
+            hops: self.hops_to_ask(),
         }
+    }
+
+    /// Of the routes that are in force. A link without a carrier is told by `status`.
+    fn hops_to_ask(&self) -> Vec<(u32, MacAddress, Hop)> {
+        let mut hops = Vec::new();
+        for (name, wanted) in &self.network.links {
+            let link = self.observed.links.get(name).filter(|link| link.carrier);
+            let Some((link, mac)) = link.and_then(|link| Some((link, link.mac?))) else {
+                continue;
+            };
+            let mut behind: BTreeMap<IpAddr, Vec<String>> = BTreeMap::new();
+            for route in wanted.routes.intersection(&link.routes) {
+                behind.entry(route.via).or_default().push(route.to.to_string());
+            }
+            hops.extend(behind.into_iter().map(|(address, to)| {
+                let (index, link) = (link.index, name.to_string());
+                (index, mac, Hop { address, link, to })
+            }));
+        }
+        hops.truncate(MOST_ADDRESSES);
+        hops
     }
 
     /// TCP servers behind NAT that pass their checks: what a dead one does tells nothing.

@@ -32,6 +32,8 @@ pub struct Record {
     /// The next step that begins so is refused.
     pub refuse: Option<&'static str>,
     pub connections: u32,
+    /// Who answers for which address.
+    pub neighbours: BTreeMap<IpAddr, MacAddress>,
     /// How often something was tried.
     pub rehearsals: usize,
     /// How long it takes.
@@ -163,7 +165,11 @@ impl ActivityPort for Shared {
         own: MacAddress,
         address: IpAddr,
     ) -> Result<Vec<String>, KernelError> {
-        Uncounted.others_with(index, own, address)
+        let record = self.0.lock().unwrap();
+        match record.neighbours.get(&address) {
+            Some(mac) => Ok(vec![mac.to_string()]),
+            None => Uncounted.others_with(index, own, address),
+        }
     }
     fn ways_back(
         &mut self,

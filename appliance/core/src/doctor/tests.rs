@@ -84,6 +84,7 @@ fn lines_with(
         others: others.collect(),
         ways: servers.zip(ways.iter().copied()).collect(),
         connections: connections.to_vec(),
+        ..Wire::default()
     };
     let facts = Facts {
         config,
@@ -378,4 +379,48 @@ fn settings_that_disagree_are_found() {
         "repaired",
     );
     has(&lines, "Bad net/ipv4/conf/all/rp_filter is 1", "repaired");
+}
+
+#[test]
+fn a_next_hop_that_does_not_answer_is_found() {
+    let config = scenario("");
+    let hop = |address: &str, link: &str, to: &[&str]| Hop {
+        address: address.parse().unwrap(),
+        link: link.to_owned(),
+        to: to.iter().map(|to| (*to).to_owned()).collect(),
+    };
+    let machine = |hops: Vec<(Hop, bool)>| {
+        let (observed, activity) = (observed(&config), Activity::default());
+        let wire = Wire {
+            hops,
+            ..Wire::default()
+        };
+        let facts = Facts {
+            config: &config,
+            observed: &observed,
+            activity: &activity,
+            wire: &wire,
+            down: &BTreeSet::new(),
+        };
+        let found = examine(&facts, config.services()).machine;
+        found
+            .into_iter()
+            .map(|finding| (finding.word, finding.what))
+            .collect::<Vec<_>>()
+    };
+    let gateway = hop("192.168.0.77", "eth0", &["0.0.0.0/0"]);
+    let routes = ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16"];
+    let router = hop("172.16.0.9", "eth1", &routes);
+    let found = machine(vec![(gateway.clone(), false), (router.clone(), true)]);
+    let says = "192.168.0.77, the next hop of default, does not answer on eth0: what goes there is lost";
+    assert_eq!(found[0], (FindingWord::Bad, says.to_owned()));
+    let says = "the next hop 172.16.0.9 (eth1) answers on its link";
+    assert_eq!(found[1], (FindingWord::Good, says.to_owned()));
+    let found = machine(vec![(router.clone(), false)]);
+    let says = "172.16.0.9, the next hop of 10.1.0.0/16, 10.2.0.0/16, 10.3.0.0/16 and 1 more, does not answer on eth1: what \
+                goes there is lost";
+    assert_eq!(found[0], (FindingWord::Bad, says.to_owned()));
+    let says = "the next hops 192.168.0.77 (eth0), 172.16.0.9 (eth1) answer on their links";
+    let found = machine(vec![(gateway, true), (router, true)]);
+    assert_eq!(found[0], (FindingWord::Good, says.to_owned()));
 }
