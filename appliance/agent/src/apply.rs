@@ -302,10 +302,14 @@ impl Engine {
     /// What a start would use is this text already.
     pub fn enact(&mut self, candidate: Candidate, reply: oneshot::Sender<Response>) {
         let (config, parts) = candidate.read;
-        let services = config.virtual_servers.len();
+        let services = match config.virtual_servers.len() {
+            1 => "1 service".to_owned(),
+            several => format!("{several} services"),
+        };
+        let Change { why, by } = &candidate.change;
         self.tell(
             log::Level::Warn,
-            &format!("a new configuration is in force: {services} services"),
+            &format!("a new configuration is in force ({why}, {by}): {services}"),
         );
         self.mark = Some(config::fingerprint(&candidate.text));
         self.keeper.hold(candidate.text, candidate.change);

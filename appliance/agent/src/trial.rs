@@ -24,6 +24,9 @@ use crate::system;
 /// How it begins what is told of a configuration that was given up.
 const RETURNED: &str = "RETURNED to the former configuration";
 
+/// What else can be done, for `status`.
+const STAY: &str = "`config apply` stays with the former one, and ends this line";
+
 /// Of an import.
 const NOT_KEPT: &str =
     ", but neither its certificates and keys nor what it sets aside: import it again to try it once more";
@@ -87,10 +90,17 @@ pub fn clear_away(store: &Store) -> Option<String> {
         false => "",
     };
     Some(format!(
-        "{RETURNED}: one was pending when the agent or the machine ended, and was not confirmed; its text is \
-         kept as {} (`config show returned`){not_kept}; `config put` or `config apply` puts another one in force",
-        store.path(RETURNED_FILE).display()
+        "{RETURNED}: one was pending when the agent or the machine ended, and was not confirmed; {}{not_kept}; {STAY}",
+        kept_as(store)
     ))
+}
+
+/// Where the text is that returned, and how it is tried once more.
+fn kept_as(store: &Store) -> String {
+    format!(
+        "its text is kept as {} (`config show returned` shows it, `config rollback returned` puts it in force)",
+        store.path(RETURNED_FILE).display()
+    )
 }
 
 impl Engine {
@@ -235,6 +245,13 @@ impl Engine {
             window_ms: ms(pending.trial.window()),
             by: pending.change.by.clone(),
             why: pending.change.why.clone(),
+            asserted: pending
+                .trial
+                .assertions()
+                .keys()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             assertions: findings
                 .map(|finding| AssertionReport {
                     text: finding.text.clone(),

@@ -101,7 +101,8 @@ fn what_is_not_confirmed_returns_by_itself() {
     let appliance = Appliance::start(&one());
     let begun = Instant::now();
     let report = try_out(&appliance, two(), 2_000);
-    assert_eq!(report.pending.unwrap().window_ms, 2_000);
+    let pending = report.pending.unwrap();
+    assert_eq!((pending.window_ms, pending.asserted), (2_000, vec![]));
     assert_eq!(appliance.table(), TWO);
     nothing_is_kept_of(&appliance, &one());
     let status = appliance.status();
@@ -126,6 +127,27 @@ fn what_is_not_confirmed_returns_by_itself() {
         Response::Error { message } => assert!(message.contains("ago: RETURNED to the former"), "{message}"),
         other => panic!("{other:?}"),
     }
+    // What status offers.
+    let told = &status.problems[0];
+    assert!(
+        told.contains("`config rollback returned` puts it in force"),
+        "{told}"
+    );
+    assert!(
+        told.ends_with("`config apply` stays with the former one, and ends this line"),
+        "{told}"
+    );
+    let terms = Terms {
+        confirm_ms: None,
+        ..terms(0)
+    };
+    changed(appliance.ask(&Request::ConfigApply { terms }));
+    assert_eq!(appliance.status().problems, [""; 0]);
+    let Response::Events(events) = appliance.ask(&Request::Events { last: 1, about: None }) else {
+        panic!("no events");
+    };
+    let told = "a new configuration is in force (apply: a try, test): 1 service";
+    assert_eq!(events.events[0].text, told);
 }
 
 #[test]
@@ -320,7 +342,8 @@ fn the_first_configuration_returns_to_none() {
 fn what_the_file_asserts_confirms_it_or_is_named() {
     let asserted = |servers: &str| format!("[confirm]\nservers_up = {servers}\n{}", two());
     let appliance = Appliance::start(&one());
-    try_out(&appliance, asserted("\"100%\""), 30_000);
+    let pending = try_out(&appliance, asserted("\"100%\""), 30_000).pending.unwrap();
+    assert_eq!(pending.asserted, ["servers_up"]);
     let deadline = Instant::now() + Duration::from_secs(15);
     while appliance.status().config.pending.is_some() {
         assert!(Instant::now() < deadline, "{:?}", appliance.status());
@@ -350,9 +373,15 @@ fn what_the_file_asserts_confirms_it_or_is_named() {
         );
     };
     told(&["CONFIRMED by what the file asserts"]);
+    let confirmed = events
+        .events
+        .iter()
+        .find(|event| event.text.starts_with("CONFIRMED"));
+    assert_eq!(confirmed.unwrap().level, "error", "printed on the consoles");
     told(&[
         "RETURNED",
         "not confirmed within 4 s",
+        "`config show returned` shows it, `config rollback returned` puts it in force",
         "gateway_answers: 203.0.113.77",
     ]);
 }

@@ -61,6 +61,16 @@ impl Assertions {
     pub fn is_empty(&self) -> bool {
         self.gateway_answers.is_none() && self.servers_up.is_none()
     }
+
+    /// The keys of `[confirm]` that are given.
+    pub fn keys(&self) -> Vec<&'static str> {
+        let keys = [
+            ("gateway_answers", self.gateway_answers.is_some()),
+            ("servers_up", self.servers_up.is_some()),
+        ];
+        let given = keys.into_iter().filter(|(_, given)| *given);
+        given.map(|(key, _)| key).collect()
+    }
 }
 
 /// What is known since the trial began; nothing from before counts.

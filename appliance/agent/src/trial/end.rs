@@ -9,13 +9,16 @@ use lb_core::control::{ChangeState, CheckReport, ConfigSource, Response};
 use log::Level;
 use tokio::sync::oneshot;
 
-use super::{NOT_KEPT, RETURNED};
+use super::{NOT_KEPT, RETURNED, STAY, kept_as};
 use crate::apply;
 use crate::engine::Engine;
 use crate::import::Importing;
 use crate::reconcile::Waiter;
 use crate::report::chain;
 use crate::store::{CONFIG_FILE, PENDING_FILE, RETURNED_FILE, Store};
+
+/// Who confirms a configuration where no person does.
+const ASSERTED: &str = "what the file asserts";
 
 /// What is lb.toml from now on.
 pub struct Kept {
@@ -109,7 +112,12 @@ impl Engine {
         self.trust.lend(BTreeMap::new());
         self.unmark_pending();
         let told = format!("CONFIRMED by {by}: the configuration is kept");
-        self.tell(Level::Warn, &told);
+        // Nobody has typed it: it is printed on the consoles, as a return is.
+        let level = match by {
+            ASSERTED => Level::Error,
+            _ => Level::Warn,
+        };
+        self.tell(level, &told);
         self.last_trial = Some((Instant::now(), told));
         self.source = ConfigSource::File;
         self.keeper.hold(text, change);
@@ -147,10 +155,7 @@ impl Engine {
         };
         self.unmark_pending();
         let kept = match self.store.rename(PENDING_FILE, RETURNED_FILE) {
-            Ok(()) => format!(
-                "its text is kept as {} (`config show returned`)",
-                self.store.path(RETURNED_FILE).display()
-            ),
+            Ok(()) => kept_as(&self.store),
             Err(error) => format!("its text is lost: {}", chain(&error)),
         };
         let import = pending.import.map(|tried| self.give_up_import(tried));
@@ -172,7 +177,7 @@ impl Engine {
             .retain(|problem| !problem.starts_with(RETURNED));
         if level == Level::Error {
             // Nobody may have looked when it happened: `status` says it until something else is put in force.
-            self.config_problems.push(told);
+            self.config_problems.push(format!("{told}; {STAY}"));
         }
         let report = self.changed_report(apply::faultless(), ChangeState::Returned);
         self.replace_config(former.config, Waiter { report, reply });
@@ -210,7 +215,7 @@ impl Engine {
             }
             Verdict::Confirm => {
                 let (reply, _nobody_waits) = oneshot::channel();
-                if self.keep_pending("what the file asserts", reply).is_err() && self.trial_is_over(now) {
+                if self.keep_pending(ASSERTED, reply).is_err() && self.trial_is_over(now) {
                     self.return_unconfirmed();
                 }
             }

@@ -51,7 +51,10 @@ pub struct PendingReport {
     pub window_ms: u64,
     pub by: String,
     pub why: String,
-    /// What confirms it without a person; empty: only a person does.
+    /// The keys of `[confirm]` that it gives: what confirms it without a person; none: only a person does.
+    #[serde(default)]
+    pub asserted: Vec<String>,
+    /// What was found of these, once it was looked at.
     pub assertions: Vec<AssertionReport>,
 }
 

@@ -26,11 +26,19 @@ pub fn reminder(left: Duration, screen: &Screen) -> String {
 
 /// After it was put in force: until when, and what is to be done.
 pub fn pending_until(pending: &PendingReport, screen: &Screen) -> String {
-    let sentence = format!(
-        "PENDING: nothing is saved. It returns to the former configuration in {}, also when the machine restarts; `config confirm` \
-         keeps it, `config abort` returns at once.",
-        remaining(pending.left_ms)
-    );
+    let left = remaining(pending.left_ms);
+    let sentence = match pending.asserted.as_slice() {
+        [] => format!(
+            "PENDING: nothing is saved. It returns to the former configuration in {left}, also when the machine restarts; \
+             `config confirm` keeps it, `config abort` returns at once."
+        ),
+        keys => format!(
+            "PENDING: nothing is saved yet. It is confirmed by itself as soon as {} of [confirm] {}. Else it returns to the former \
+             configuration in {left}, also when the machine restarts; `config confirm` keeps it now, `config abort` returns at once.",
+            keys.join(" and "),
+            if keys.len() == 1 { "holds" } else { "hold" }
+        ),
+    };
     paragraph(&sentence, Tone::Doubtful, screen)
 }
 

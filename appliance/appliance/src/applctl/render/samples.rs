@@ -486,6 +486,7 @@ pub fn pending() -> PendingReport {
         window_ms: 120_000,
         by: "console ttyS0".into(),
         why: "put: new gateway".into(),
+        asserted: vec!["gateway_answers".into(), "servers_up".into()],
         assertions: vec![
             AssertionReport {
                 text: "gateway_answers: 192.168.0.254 answers".into(),
@@ -496,6 +497,19 @@ pub fn pending() -> PendingReport {
                 holds: false,
             },
         ],
+    }
+}
+
+/// Only a person confirms it.
+pub fn apply_unasserted() -> ApplyReport {
+    let pending = PendingReport {
+        asserted: vec![],
+        assertions: vec![],
+        ..pending()
+    };
+    ApplyReport {
+        pending: Some(pending),
+        ..apply_pending()
     }
 }
 

@@ -57,6 +57,10 @@ fn reports() -> Vec<(&'static str, Response)> {
         ("status.txt", Response::Status(samples::status())),
         ("status-pending.txt", Response::Status(samples::status_pending())),
         ("apply-pending.txt", Response::Apply(samples::apply_pending())),
+        (
+            "apply-unasserted.txt",
+            Response::Apply(samples::apply_unasserted()),
+        ),
         ("apply-confirmed.txt", Response::Apply(samples::apply_confirmed())),
         ("apply-unsure.txt", Response::Apply(samples::apply_unsure())),
         ("history.txt", Response::History(samples::history())),
