@@ -251,10 +251,63 @@ fn neighbour(report: &RouteTo) -> (String, Tone) {
                 format!("{state}: {next} does not answer on this link; is it on, and in this network?");
             (words, Tone::Bad)
         }
-        (Some(mac), _) => match neighbour.confirmed_ms {
-            Some(age) => (format!("{mac}, {state}, seen {} ago", span(age)), Tone::Plain),
-            None => (format!("{mac}, {state}"), Tone::Plain),
-        },
+        (Some(mac), _) => (format!("{mac}, {}", worth(neighbour)), Tone::Plain),
         (None, _) => (state.to_owned(), Tone::Plain),
+    }
+}
+
+/// What an entry with an Ethernet address says of its neighbour. One that is called reachable has been seen lately, and may be gone since:
+/// the kernel asks again half a minute later.
+fn worth(neighbour: &Neighbour) -> String {
+    let state = neighbour.state.as_str();
+    let Some(age) = neighbour.confirmed_ms else {
+        return state.to_owned();
+    };
+    let seen = format!("last seen {} ago", span(age));
+    match neighbour.state {
+        NeighbourState::Reachable => seen,
+        NeighbourState::Stale => format!("{seen}, and not asked since (stale)"),
+        NeighbourState::Delay | NeighbourState::Probe => {
+            format!("{seen}, and is being asked again ({state})")
+        }
+        _ => format!("{seen} ({state})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_says_when_its_neighbour_was_seen_and_not_that_it_is_there() {
+        let entry = |state, confirmed_ms| Neighbour {
+            address: "172.16.0.11".parse().unwrap(),
+            link: "eth1".to_owned(),
+            mac: Some("52:54:00:00:00:0b".to_owned()),
+            state,
+            confirmed_ms,
+            used_ms: 0,
+            updated_ms: 0,
+            interface: None,
+            roles: Vec::new(),
+        };
+        let seen = Some(14_000);
+        for (state, age, expected) in [
+            (NeighbourState::Reachable, seen, "last seen 14s ago"),
+            (
+                NeighbourState::Stale,
+                seen,
+                "last seen 14s ago, and not asked since (stale)",
+            ),
+            (
+                NeighbourState::Probe,
+                seen,
+                "last seen 14s ago, and is being asked again (probe)",
+            ),
+            (NeighbourState::Permanent, None, "permanent"),
+            (NeighbourState::Incomplete, seen, "last seen 14s ago (incomplete)"),
+        ] {
+            assert_eq!(worth(&entry(state, age)), expected);
+        }
     }
 }
