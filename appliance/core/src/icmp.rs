@@ -46,6 +46,19 @@ impl IcmpError {
         matches!((self.v6, self.kind, self.code), (false, 3, 3) | (true, 1, 4))
     }
 
+    /// A filter's refusal (RFC 1812, section 5.2.7.1; RFC 4443, section 3.1).
+    pub fn is_prohibited(self) -> bool {
+        matches!(
+            (self.v6, self.kind, self.code),
+            (false, 3, 9 | 10 | 13) | (true, 1, 1)
+        )
+    }
+
+    /// Whose network it is knows no neighbour of this address.
+    pub fn is_host_unreachable(self) -> bool {
+        matches!((self.v6, self.kind, self.code), (false, 3, 1) | (true, 1, 3))
+    }
+
     pub fn is_too_big(self) -> bool {
         matches!((self.v6, self.kind, self.code), (false, 3, 4) | (true, 2, _))
     }

@@ -293,8 +293,11 @@ impl Attempt<'_> {
     }
 }
 
+/// EHOSTUNREACH, in words.
+const UNREACHABLE: &str = "host unreachable";
+
 /// keepalived takes unreachable networks for a failure of the server. Here they are ours: connect() says ENETUNREACH when our own
-/// table has no route, and EHOSTUNREACH when a neighbour does not answer ARP, which is the server's.
+/// table has no route, and EHOSTUNREACH when a neighbour does not answer ARP or a filter sends ICMP, which is the server's.
 fn classify(error: &io::Error) -> Outcome {
     let Some(errno) = Errno::from_io_error(error) else {
         return Outcome::CannotCheck(error.to_string());
@@ -306,7 +309,7 @@ fn classify(error: &io::Error) -> Outcome {
         Errno::CONNREFUSED => Outcome::Refused("connection refused".to_owned()),
         Errno::CONNRESET => fail("connection reset"),
         Errno::CONNABORTED => fail("connection aborted"),
-        Errno::HOSTUNREACH => silent("host unreachable"),
+        Errno::HOSTUNREACH => silent(UNREACHABLE),
         Errno::HOSTDOWN => silent("host down"),
         Errno::TIMEDOUT => silent("no answer"),
         Errno::NETUNREACH => cannot("no route to the server"),

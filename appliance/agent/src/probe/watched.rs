@@ -13,7 +13,7 @@ use rustls::{DigitallySignedStruct, SignatureScheme};
 
 use super::account::{Account, milliseconds};
 use super::tls::Shown;
-use super::{Progress, Trust, Way, attempt, x509};
+use super::{Progress, Trust, UNREACHABLE, Way, attempt, x509};
 
 #[derive(Debug)]
 pub struct Watched {
@@ -47,6 +47,10 @@ fn nothing_seen(
     }
     let came = match &result.outcome {
         Outcome::Refused(_) => format!("{why}: nothing listens there"),
+        // An ICMP error, which a connection does not tell the sender of, or our own kernel.
+        Outcome::Silent(_) if why == UNREACHABLE => {
+            format!("{why}: an ICMP error came back, or nobody answered ARP (`capture` shows which)")
+        }
         Outcome::Silent(_) => format!("{why}: no SYN-ACK and no RST came back"),
         _ => why.to_owned(),
     };

@@ -13,7 +13,7 @@ use rustix::net::netdevice::name_to_index;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
-use super::{Progress, classify};
+use super::{Progress, UNREACHABLE, classify};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Way {
@@ -180,7 +180,7 @@ pub(super) fn told_by_icmp(error: &io::Error) -> Outcome {
         Some(Errno::CONNREFUSED) => {
             Outcome::Refused("the port is closed (ICMP: port unreachable)".to_owned())
         }
-        Some(Errno::HOSTUNREACH) => silent("host unreachable"),
+        Some(Errno::HOSTUNREACH) => silent(UNREACHABLE),
         Some(Errno::HOSTDOWN) => silent("host down"),
         Some(Errno::NETUNREACH) => silent("a router says that it has no route to the server"),
         Some(Errno::NOPROTOOPT) => {

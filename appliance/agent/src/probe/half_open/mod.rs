@@ -8,6 +8,7 @@ mod hops;
 mod ports;
 mod raw;
 mod routes;
+mod said;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -30,8 +31,8 @@ use self::hops::Hops;
 use self::ports::Ports;
 use self::raw::Raw;
 pub use self::routes::Route;
+use self::said::Said;
 use self::segment::{Answer, Quote};
-use super::way::not_connected;
 use super::{Way, classify, late};
 
 /// A SYN without an answer is sent again after this, and then after twice as long (RFC 6298, as the kernel's own).
@@ -286,14 +287,14 @@ impl<A> HalfOpen<A> {
         let (mut answers, mut errors) = (Vec::new(), Vec::new());
         for raw in [&mut self.v4, &mut self.v6].into_iter().flatten() {
             raw.receive(|answer| answers.push(answer));
-            raw.receive_errors(|quote, error| errors.push((quote, error)));
+            raw.receive_errors(|quote, said| errors.push((quote, said)));
         }
         let now = Instant::now();
         for answer in answers {
             self.answered(now, &answer);
         }
-        for (quote, error) in errors {
-            self.told(now, &quote, &error);
+        for (quote, said) in errors {
+            self.told(now, &quote, &said);
         }
         self.turn(now);
         std::mem::take(&mut self.ended)
@@ -316,11 +317,12 @@ impl<A> HalfOpen<A> {
         }
     }
 
-    fn told(&mut self, now: Instant, quote: &Quote, error: &io::Error) {
+    fn told(&mut self, now: Instant, quote: &Quote, said: &Said) {
         let is_it =
             |flight: &Flight<A>| flight.syn.target == quote.target && flight.syn.sequence == quote.sequence;
         if let Some(flight) = self.flights.take(quote.port, is_it) {
-            self.refused(flight, now, not_connected(error));
+            let outcome = said.outcome(flight.syn.source);
+            self.refused(flight, now, outcome);
         }
     }
 

@@ -12,13 +12,13 @@ use lb_core::syn::Packet;
 use nix::errno::Errno;
 use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, recvmsg,
-    sendmmsg, setsockopt, sockopt,
+    ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, recvmsg, sendmmsg, setsockopt, sockopt,
 };
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::said::Said;
 use super::segment::{Answer, Quote};
 
 /// Answers that are read with one call.
@@ -140,7 +140,7 @@ impl Raw {
     }
 
     /// Tells of every error that ICMP, or our own kernel, has reported of a probe.
-    pub fn receive_errors(&mut self, mut tell: impl FnMut(Quote, io::Error)) {
+    pub fn receive_errors(&mut self, mut tell: impl FnMut(Quote, Said)) {
         if !std::mem::take(&mut self.troubled) {
             return;
         }
@@ -151,18 +151,18 @@ impl Raw {
             let mut slices = [IoSliceMut::new(&mut buffer)];
             let fd = self.socket.as_raw_fd();
             let read = recvmsg::<()>(fd, &mut slices, Some(&mut control), flags);
-            let (length, errno) = match read {
+            let (length, said) = match read {
                 Ok(message) => {
                     let mut told = message.cmsgs().into_iter().flatten();
-                    (message.bytes, told.find_map(|said| errno_of(&said)))
+                    (message.bytes, told.find_map(Said::of))
                 }
                 Err(Errno::EINTR) => continue,
                 Err(_) => return,
             };
             // Too long for the path: the kernel has learnt it, and a SYN is never too long.
-            let errno = errno.filter(|errno| *errno != Errno::EMSGSIZE as i32);
-            if let (Some(quote), Some(errno)) = (Quote::of(&buffer[..length]), errno) {
-                tell(quote, io::Error::from_raw_os_error(errno));
+            let said = said.filter(|said| said.errno != Errno::EMSGSIZE as i32);
+            if let (Some(quote), Some(said)) = (Quote::of(&buffer[..length]), said) {
+                tell(quote, said);
             }
         }
     }
@@ -238,15 +238,6 @@ impl Raw {
 
 /// Packets that leave with one call.
 const BATCH: usize = 32;
-
-fn errno_of(said: &ControlMessageOwned) -> Option<i32> {
-    match said {
-        ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) => {
-            i32::try_from(error.ee_errno).ok()
-        }
-        _ => None,
-    }
-}
 
 /// Whether a raw socket's filter sees the header of IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -243,6 +243,36 @@ fn icmp_errors_say_what_they_say_to_a_connection() {
     });
 }
 
+#[test]
+fn who_forbids_a_check_is_named() {
+    isolated("who_forbids_a_check_is_named", || {
+        sh(
+            "ip addr add 172.16.0.12/24 dev lo; ip addr add 2001:db8::12/64 dev lo nodad;
+            nft 'table inet t { chain i { type filter hook input priority 0;
+            tcp dport 1 reject with icmpx admin-prohibited
+            tcp dport 2 reject with icmpx host-unreachable; }; }'",
+        );
+        let from = |target: String, source: &str| Way {
+            source: Some(source.parse().unwrap()),
+            ..way(&target)
+        };
+        for (server, shown, source) in [
+            ("172.16.0.11", "172.16.0.11", "172.16.0.12"),
+            ("[2001:db8::11]", "2001:db8::11", "2001:db8::12"),
+        ] {
+            let ways = [1, 2].map(|port| from(format!("{server}:{port}"), source));
+            let [forbidden, unreachable] = <[Outcome; 2]>::try_from(outcomes(&ways, LONG)).unwrap();
+            let prohibited = format!("administratively prohibited (ICMP from {shown})");
+            assert_eq!(forbidden.failure(), Some(prohibited.as_str()));
+            assert!(!matches!(forbidden, Outcome::Refused(_)));
+            assert_eq!(
+                unreachable,
+                silent(&format!("host unreachable (ICMP from {shown})"))
+            );
+        }
+    });
+}
+
 /// Their probes wait in the kernel for seconds, and hold nobody up.
 #[test]
 fn neighbours_that_do_not_answer_hold_nobody_up() {
@@ -393,7 +423,11 @@ fn answers_to_others_are_ignored() {
                 port: syn.port,
                 sequence: syn.sequence.wrapping_add(1),
             };
-            half_open.told(now, &quote, &Errno::CONNREFUSED.into());
+            let said = Said {
+                errno: Errno::CONNREFUSED.raw_os_error(),
+                by: None,
+            };
+            half_open.told(now, &quote, &said);
             assert!(half_open.ended.is_empty());
             half_open.answered(now, &right);
             assert_eq!(half_open.ended.pop().unwrap().3, Outcome::Pass);

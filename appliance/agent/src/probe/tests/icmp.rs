@@ -91,3 +91,18 @@ fn what_the_network_says_is_the_reason() {
         }
     });
 }
+
+/// Who watches a connection that ICMP or ARP's silence has ended is not told that nothing came.
+#[test]
+fn a_watched_connection_to_nowhere_says_what_may_have_come() {
+    isolated("a_watched_connection_to_nowhere_says_what_may_have_come", || {
+        shell("ip addr add 10.9.0.1/24 dev lo; ip route add unreachable 10.8.0.0/24");
+        let target = "10.8.0.2:80".parse().unwrap();
+        let params = asks(CheckKind::Tcp(Close::Fin));
+        let Watched { result, steps } = runtime().block_on(watch(&way(target), &params, &trust()));
+        assert_eq!(result.outcome, silent("host unreachable"));
+        let came =
+            "host unreachable: an ICMP error came back, or nobody answered ARP (`capture` shows which)";
+        assert_eq!(steps[0].lines[1], came);
+    });
+}
