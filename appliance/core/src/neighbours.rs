@@ -59,6 +59,17 @@ pub struct Neighbour {
     pub roles: Vec<String>,
 }
 
+impl Neighbour {
+    /// It was asked and has not answered.
+    pub fn is_silent(&self) -> bool {
+        match self.state {
+            NeighbourState::Failed => true,
+            NeighbourState::Incomplete => self.mac.is_none(),
+            _ => false,
+        }
+    }
+}
+
 /// An entry of the kernel's routing tables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteEntry {

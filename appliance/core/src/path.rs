@@ -10,6 +10,7 @@ use crate::config::{Config, VirtualServer};
 use crate::control::ServiceReport;
 use crate::desired::{FORWARDING, egress};
 use crate::model::{Endpoint, IfName, PortRange, Protocol};
+use crate::neighbours::RouteTo;
 use crate::observed::{Activity, Observed};
 use crate::ruleset::{Chain, PortForward, Rule, Ruleset};
 
@@ -42,6 +43,25 @@ pub struct PathReport {
     /// Whether it gets through, and the end of the way in a sentence.
     pub passes: bool,
     pub end: String,
+    /// Of one that goes through to somebody else: to whom.
+    #[serde(default)]
+    pub goes_to: Option<IpAddr>,
+}
+
+impl PathReport {
+    /// What the kernel knows of the next hop there: it ends at one that does not answer.
+    pub fn heed(&mut self, route: &RouteTo) {
+        let silent = route.neighbour.as_ref().filter(|neighbour| neighbour.is_silent());
+        let step = self.steps.iter_mut().find(|step| step.stage == "route");
+        if let (Some(neighbour), Some(step)) = (silent, step) {
+            let (next, link) = (neighbour.address, &neighbour.link);
+            step.what = format!("{}; the next hop {next} does not answer there", step.what);
+            self.passes = false;
+            self.end = format!(
+                "lost: {next} does not answer on {link}; see whether it is on, or whether lb.toml names the right one"
+            );
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +128,7 @@ pub fn follow(
             servers: Vec::new(),
             passes: false,
             end: String::new(),
+            goes_to: None,
         },
     };
     walk.arrive();
@@ -287,6 +308,7 @@ impl<'f> Walk<'f> {
             Some(rule) => self.step("forward", "let through", Some(rule)),
             None => self.step("forward", "let through: no rule is against it", None),
         }
+        self.report.goes_to = Some(self.to.ip());
         let source = self.source(out, by.is_some());
         self.end(true, format!("goes to {} by {out}, {source}", self.to));
     }

@@ -185,7 +185,7 @@ fn run(invocation: &Invocation, context: &mut Context<'_>) -> Result<Verdict, Fa
         Action::Ping => return sound::ping(invocation, context),
         Action::Trace => return sound::trace(invocation, context),
         Action::Explain => match reach::packet(invocation)? {
-            Some(packet) => context.ask(&Request::Path(packet))?,
+            Some(packet) => reach::to_its_end(context.ask(&Request::Path(packet))?),
             None => return explain_key(invocation, context),
         },
         Action::SupportBundle => return bundle::run(invocation, context),

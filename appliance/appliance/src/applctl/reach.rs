@@ -86,6 +86,17 @@ pub fn way_to(view: &mut NetworkView, known: &Known, address: IpAddr) -> Result<
     Ok(report)
 }
 
+/// With what the kernel knows of the next hop. A kernel that cannot be asked costs the report only this.
+pub fn to_its_end(mut response: Response) -> Response {
+    if let Response::Path(report) = &mut response
+        && let Some(address) = report.goes_to
+        && let Ok(route) = NetworkView::open().and_then(|mut view| view.route_to(address))
+    {
+        report.heed(&route);
+    }
+    response
+}
+
 pub fn address(word: &str) -> Result<IpAddr, Failure> {
     let bare = word.trim_start_matches('[').trim_end_matches(']');
     bare.parse()

@@ -230,6 +230,7 @@ pub fn answer(request: &Request) -> Response {
             servers: vec![],
             passes: packet.to.port() == 80,
             end: "goes to one of 2 servers, by wlc".into(),
+            goes_to: None,
         }),
         Request::Probe { words, .. } => probe(words),
         Request::Gateway | Request::Version => Response::Error {

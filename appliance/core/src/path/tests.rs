@@ -7,6 +7,7 @@ use crate::control::{HealthWord, ServerReport};
 use crate::control::{LastCheckReport, StandingReport};
 use crate::desired;
 use crate::fake::FakeKernel;
+use crate::neighbours::{Hop, Neighbour, NeighbourState};
 use crate::plan;
 use crate::pool::{self, Member, Memory};
 use crate::ports::KernelPort;
@@ -275,4 +276,62 @@ fn a_server_without_a_route_gets_what_is_lost() {
         assert_eq!(report.passes, passes, "{report:?}");
         assert!(report.end.contains(end), "{report:?}");
     }
+}
+
+#[test]
+fn a_way_ends_at_a_next_hop_that_does_not_answer() {
+    let config =
+        crate::config::parse(CONFIG).unwrap_or_else(|faults| panic!("{}", faults.render("lb.toml", CONFIG)));
+    let (observed, activity) = (machine(&config), Activity::default());
+    let facts = Facts {
+        config: &config,
+        observed: &observed,
+        activity: &activity,
+    };
+    let packet = |to: &str| Packet {
+        to: to.parse().unwrap(),
+        protocol: None,
+        from: Some("172.16.0.11".parse().unwrap()),
+    };
+    let gateway: IpAddr = "192.168.0.254".parse().unwrap();
+    let route = |state, mac: Option<&str>| RouteTo {
+        address: "203.0.113.9".parse().unwrap(),
+        kind: "unicast".to_owned(),
+        hop: Hop {
+            via: Some(gateway),
+            link: Some("eth0".to_owned()),
+            interface: None,
+        },
+        source: None,
+        mtu: None,
+        route: None,
+        neighbour: Some(Neighbour {
+            address: gateway,
+            link: "eth0".to_owned(),
+            mac: mac.map(str::to_owned),
+            state,
+            confirmed_ms: None,
+            used_ms: 0,
+            updated_ms: 0,
+            interface: None,
+            roles: Vec::new(),
+        }),
+        roles: Vec::new(),
+    };
+    let report = follow(&facts, packet("203.0.113.9:443"), shown);
+    assert_eq!(report.goes_to, Some("203.0.113.9".parse().unwrap()));
+    for (state, mac, passes) in [
+        (NeighbourState::Failed, None, false),
+        (NeighbourState::Incomplete, None, false),
+        (NeighbourState::Stale, Some("52:54:00:00:00:fe"), true),
+    ] {
+        let mut heeded = report.clone();
+        heeded.heed(&route(state, mac));
+        assert_eq!(heeded.passes, passes, "{heeded:?}");
+        assert_eq!(heeded == report, passes);
+        let says = "lost: 192.168.0.254 does not answer on eth0; ";
+        assert_eq!(heeded.end.starts_with(says), !passes, "{heeded:?}");
+    }
+    // What a service takes goes to its servers, whom their checks judge.
+    assert_eq!(follow(&facts, packet("192.168.0.1:30080"), shown).goes_to, None);
 }

@@ -245,14 +245,14 @@ fn neighbour(report: &RouteTo) -> (String, Tone) {
         return (words, Tone::Plain);
     };
     let state = neighbour.state.as_str();
-    match (&neighbour.mac, neighbour.state) {
-        (_, NeighbourState::Failed) | (None, NeighbourState::Incomplete) => {
+    match &neighbour.mac {
+        _ if neighbour.is_silent() => {
             let words =
                 format!("{state}: {next} does not answer on this link; is it on, and in this network?");
             (words, Tone::Bad)
         }
-        (Some(mac), _) => (format!("{mac}, {}", worth(neighbour)), Tone::Plain),
-        (None, _) => (state.to_owned(), Tone::Plain),
+        Some(mac) => (format!("{mac}, {}", worth(neighbour)), Tone::Plain),
+        None => (state.to_owned(), Tone::Plain),
     }
 }
 

@@ -165,6 +165,7 @@ pub fn path() -> PathReport {
         ],
         passes: true,
         end: "goes to one of 2 servers, by wlc".into(),
+        goes_to: None,
     }
 }
 
