@@ -172,11 +172,12 @@ fn nothing(store: &Store, places: &Places, mut problems: Vec<String>) -> Loaded 
             String::new()
         };
         problems.push(format!(
-            "there is no configuration: `setup` asks for one, and `config put` takes {}{hint}",
+            "there is no configuration: no addresses, no services, no forwarding; `setup` asks for one, and `config put` takes {}{hint}",
             store.path(CONFIG_FILE).display()
         ));
+    } else {
+        problems.push("nothing is configured: no addresses, no services, no forwarding".to_owned());
     }
-    problems.push("nothing is configured: no addresses, no services, no forwarding".to_owned());
     problems.iter().for_each(|p| log::error!("{p}"));
     Loaded {
         config: None,

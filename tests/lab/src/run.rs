@@ -133,7 +133,7 @@ fn continued(options: &Options, disk: &Path) -> Result<()> {
             "{shown} has its own lb.toml: leave CONFIG out, or remove {shown} to begin anew"
         )));
     }
-    println!("disk    {shown}, as the last run left it");
+    println!("disk    {shown}, as it is");
     note_pid()
 }
 

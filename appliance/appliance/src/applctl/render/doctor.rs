@@ -5,6 +5,8 @@ use lb_core::control::{DoctorReport, FindingReport, FindingWord};
 use super::text::{Screen, Tone, clean, wrap};
 
 const INDENT: usize = 2;
+/// Before a remedy.
+const ARROW: &str = "-> ";
 
 pub fn doctor(report: &DoctorReport, screen: &Screen) -> String {
     let mut text = String::new();
@@ -42,8 +44,12 @@ fn one(finding: &FindingReport, screen: &Screen) -> String {
         gap = 4 - word.len()
     );
     if let Some(remedy) = &finding.remedy {
-        let remedy = wrap(&format!("-> {}", clean(remedy)), room, hang + 3);
-        text.push_str(&format!("{:hang$}{remedy}\n", ""));
+        let remedy = wrap(
+            &clean(remedy),
+            room.saturating_sub(ARROW.len()),
+            hang + ARROW.len(),
+        );
+        text.push_str(&format!("{:hang$}{ARROW}{remedy}\n", ""));
     }
     text
 }
@@ -85,5 +91,19 @@ mod tests {
              -> its gateway has to be\n         172.16.0.254\n  ?   nodes may hide clients\n      \
              -> use healthCheckNodePort\n\nthe machine\n  ok  timeouts agree\n"
         );
+    }
+
+    #[test]
+    fn a_long_remedy_keeps_to_the_width() {
+        let finding = FindingReport {
+            word: FindingWord::Bad,
+            what: "192.168.0.77 does not answer".to_owned(),
+            remedy: Some(
+                "see whether that machine is on and on this link; or name another one, once more".repeat(3),
+            ),
+        };
+        let shown = one(&finding, &Screen::plain(80));
+        assert!(shown.lines().count() > 3, "{shown}");
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     }
 }
