@@ -698,3 +698,37 @@ fn keys_that_need_each_other_stand_in_a_table() {
         assert_eq!(together(path), None, "{path}");
     }
 }
+
+/// Nobody is refused between two changes.
+#[test]
+fn a_service_is_added_with_its_servers() {
+    let head = "[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\"]\n";
+    let add = |path: &str, values: &[&str]| Change::Add {
+        path: path.to_owned(),
+        values: values.iter().map(|value| (*value).to_owned()).collect(),
+    };
+    let servers = "real_server=[{ address = \"172.16.0.13:53\" }]";
+    let whole = add(
+        "virtual_server",
+        &[
+            "name=dns",
+            "listen=192.168.0.1:53",
+            "protocol=udp",
+            "check=dns",
+            servers,
+        ],
+    );
+    let text = edit(head, &whole).unwrap();
+    let parsed = crate::config::parse(&text).unwrap();
+    assert_eq!(parsed.virtual_servers[0].real_servers.len(), 1, "{text}");
+    // One more stands beside it in the same way.
+    let text = edit(
+        &text,
+        &add("virtual_server.dns.real_server", &["address=172.16.0.14:53"]),
+    )
+    .unwrap();
+    assert!(
+        text.contains("[{ address = \"172.16.0.13:53\" }, { address = \"172.16.0.14:53\" }]"),
+        "{text}"
+    );
+}

@@ -207,7 +207,8 @@ pub(super) const CONFIG: &[Command] = &[
         action: Action::ConfigAdd,
         summary: "add a table to a list of lb.toml, and apply it",
         about: "PATH is the list: virtual_server, interface, masquerade, port_forward, virtual_server.NAME.real_server, \
-                interface.NAME.routes. Each KEY=VALUE is as with `config set`. It stands behind the last one of the list.",
+                interface.NAME.routes. Each KEY=VALUE is as with `config set`. It stands behind the last one of the list. A service has its \
+                servers from the beginning with 'real_server=[{ address = \"172.16.0.13:80\" }]'.",
         arguments: &[
             PATH,
             Argument {
