@@ -703,10 +703,6 @@ fn keys_that_need_each_other_stand_in_a_table() {
 #[test]
 fn a_service_is_added_with_its_servers() {
     let head = "[[interface]]\nname = \"eth0\"\naddresses = [\"192.168.0.1/24\"]\n";
-    let add = |path: &str, values: &[&str]| Change::Add {
-        path: path.to_owned(),
-        values: values.iter().map(|value| (*value).to_owned()).collect(),
-    };
     let servers = "real_server=[{ address = \"172.16.0.13:53\" }]";
     let whole = add(
         "virtual_server",
