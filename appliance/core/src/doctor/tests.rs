@@ -218,6 +218,9 @@ fn connections_of_now_count_for_more_than_what_was_counted() {
         "Bad 172.16.0.11:30080 answered clients through the lb before",
         "has to be 172.16.0.254",
     );
+    // One that was lost before the client was answered is over.
+    let before = [of(host, "SYN_RECV", 20), of(host, "TIME_WAIT", 110)];
+    has(&ask(WayBack::Nowhere, &before), "Good answers of 1 server", "");
     // A SYN that is just under way is no sign.
     let busy = [of(host, "ESTABLISHED", 899), of(host, "SYN_RECV", 60)];
     has(&ask(WayBack::Nowhere, &busy), "Good answers of 1 server", "");

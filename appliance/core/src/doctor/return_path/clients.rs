@@ -1,14 +1,20 @@
 //! What the connections that are balanced now show of a server's way back. Must not: read them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::config::RealServer;
 use crate::doctor::Facts;
 use crate::observed::Connection;
 
-/// Without a packet of the client for so long a SYN is no longer just under way: IPVS keeps such a connection for 60 s
-/// (net/netfilter/ipvs/ip_vs_proto_tcp.c, tcp_timeouts), and a client that has its SYN-ACK answers it at once.
-const UNDER_WAY_EXPIRES_S: u64 = 58;
+/// How long IPVS keeps a connection without a packet, in s, where that is not to be set (net/netfilter/ipvs/ip_vs_proto_tcp.c,
+/// tcp_timeouts).
+const SYN_RECV: u64 = 60;
+const TIME_WAIT: u64 = 120;
+const CLOSE_WAIT: u64 = 60;
+const LAST_ACK: u64 = 30;
+/// A client that has its SYN-ACK answers it at once: a SYN that is so old (s) is no longer just under way.
+const UNDER_WAY: u64 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Clients {
@@ -16,8 +22,15 @@ pub struct Clients {
     pub answered: bool,
     /// A client from elsewhere waits in vain now.
     pub waiting: bool,
-    /// And it is one that has been answered.
+    /// And it is one that has been answered, and no more since it began to wait.
     pub relapsed: bool,
+}
+
+/// For so long (s) nothing has come, the least of all connections of a client.
+#[derive(Debug, Clone, Copy, Default)]
+struct Silence {
+    answered: Option<u64>,
+    waiting: Option<u64>,
 }
 
 /// Of this server, whichever service it is that they came by.
@@ -28,23 +41,32 @@ pub fn clients(facts: &Facts<'_>, real: &RealServer) -> Clients {
             && (real.address.port == 0 || server.port() == real.address.port)
             && !is_hidden(facts, connection)
     };
-    let (mut answered, mut waiting) = (BTreeSet::new(), BTreeSet::new());
+    let timeouts = &facts.config.timeouts;
+    let mut silences: BTreeMap<IpAddr, Silence> = BTreeMap::new();
     for connection in facts.wire.connections.iter().filter(of_server) {
-        let client = connection.client.ip();
+        let silence = silences.entry(connection.client.ip()).or_default();
+        let since = |timeout: u64| timeout.saturating_sub(connection.expires_s);
+        let least =
+            |known: Option<u64>, timeout| Some(known.map_or(since(timeout), |k| k.min(since(timeout))));
         match connection.state.as_str() {
-            "ESTABLISHED" | "FIN_WAIT" | "TIME_WAIT" | "CLOSE_WAIT" | "LAST_ACK" => {
-                answered.insert(client);
-            }
-            "SYN_RECV" if connection.expires_s <= UNDER_WAY_EXPIRES_S => {
-                waiting.insert(client);
-            }
+            "ESTABLISHED" => silence.answered = least(silence.answered, timeouts.tcp_s.into()),
+            "FIN_WAIT" => silence.answered = least(silence.answered, timeouts.tcp_fin_s.into()),
+            "TIME_WAIT" => silence.answered = least(silence.answered, TIME_WAIT),
+            "CLOSE_WAIT" => silence.answered = least(silence.answered, CLOSE_WAIT),
+            "LAST_ACK" => silence.answered = least(silence.answered, LAST_ACK),
+            "SYN_RECV" if since(SYN_RECV) >= UNDER_WAY => silence.waiting = least(silence.waiting, SYN_RECV),
             _ => {}
         }
     }
+    let relapsed = |silence: &Silence| {
+        let both = silence.waiting.zip(silence.answered);
+        // A SYN that was lost before it was answered once waits as long in the table.
+        both.is_some_and(|(waiting, answered)| waiting < answered)
+    };
     Clients {
-        answered: !answered.is_empty(),
-        waiting: !waiting.is_empty(),
-        relapsed: !answered.is_disjoint(&waiting),
+        answered: silences.values().any(|silence| silence.answered.is_some()),
+        waiting: silences.values().any(|silence| silence.waiting.is_some()),
+        relapsed: silences.values().any(relapsed),
     }
 }
 
