@@ -158,12 +158,10 @@ impl Engine {
         let unsaved = self.not_persistent().filter(|problem| !told(problem));
         problems.extend(unsaved);
         problems.extend(self.network.problems.iter().cloned());
-        // That there is no lb.toml at all has been said.
-        if self.source != ConfigSource::None
-            && self
-                .config
-                .as_ref()
-                .is_some_and(|config| config.interfaces.is_empty())
+        if self
+            .config
+            .as_ref()
+            .is_some_and(|config| config.interfaces.is_empty())
         {
             problems.push(
                 "lb.toml has no [[interface]]: no address, nothing is forwarded; `setup` asks for what is missing, `config put` takes another one"

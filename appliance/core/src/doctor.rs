@@ -59,10 +59,11 @@ pub fn stranger(config: &Config, is_ipv4: bool) -> Option<IpAddr> {
 }
 
 pub fn examine<'s>(facts: &Facts<'_>, services: impl Iterator<Item = &'s VirtualServer>) -> DoctorReport {
+    let table = return_path::Table::of(facts);
     let diagnosis = |service: &VirtualServer| {
         let mut findings = holders(facts, service);
         findings.extend(down(facts, service));
-        findings.extend(return_path::examine(facts, service));
+        findings.extend(return_path::examine(facts, &table, service));
         findings.extend(masquerade(facts, service));
         findings.extend(hairpin(facts, service));
         findings.extend(node(service));

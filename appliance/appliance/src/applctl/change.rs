@@ -12,7 +12,7 @@ use lb_core::control::{
 use lb_core::secrets::shown_value;
 
 use super::ask;
-use super::configure::{may_change, show};
+use super::configure::{may_change, text_of};
 use super::execute::Context;
 use super::failure::Failure;
 use super::parse::Invocation;
@@ -246,9 +246,7 @@ fn value(path: &str, word: &str, action: Action) -> String {
 
 /// The text of lb.toml, of which every byte is known.
 pub fn text(context: &Context<'_>) -> Result<String, Failure> {
-    let Response::Config(file) = show(None, context)? else {
-        return Err(Failure::Refused("the agent answered something else".to_owned()));
-    };
+    let file = text_of(None, context)?;
     match file.text.contains(char::REPLACEMENT_CHARACTER) {
         true => Err(Failure::Refused(format!(
             "{} is not UTF-8 and cannot be edited here; `config check` says where, `config put` replaces it",

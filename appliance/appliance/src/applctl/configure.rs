@@ -74,6 +74,14 @@ pub fn show(kept: Option<Kept>, context: &Context<'_>) -> Result<Response, Failu
     }
 }
 
+/// The same, for who goes on with it.
+pub fn text_of(kept: Option<Kept>, context: &Context<'_>) -> Result<ConfigText, Failure> {
+    match show(kept, context)? {
+        Response::Config(text) => Ok(text),
+        _ => Err(Failure::Refused("the agent answered something else".to_owned())),
+    }
+}
+
 fn check(file: Option<&String>, context: &Context<'_>) -> Result<Response, Failure> {
     let local = |path: &Path| {
         let name = path.file_name().map_or_else(
@@ -86,15 +94,10 @@ fn check(file: Option<&String>, context: &Context<'_>) -> Result<Response, Failu
     let kept: Option<Kept> = file.and_then(|word| word.parse().ok());
     let request = match (file, kept) {
         // A file of that name is meant by its path.
-        (Some(file), Some(kept)) if !Path::new(file).exists() => {
-            let Response::Config(found) = show(Some(kept), context)? else {
-                return Err(Failure::Refused("the agent answered something else".to_owned()));
-            };
-            Request::ConfigCheck {
-                text: Some(found.text),
-                name: Some(file.clone()),
-            }
-        }
+        (Some(file), Some(kept)) if !Path::new(file).exists() => Request::ConfigCheck {
+            text: Some(text_of(Some(kept), context)?.text),
+            name: Some(file.clone()),
+        },
         (Some(file), _) => match another(Path::new(file), &local)? {
             Ok(request) => request,
             Err(verdict) => return Ok(*verdict),

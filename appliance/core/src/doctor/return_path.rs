@@ -5,6 +5,7 @@ mod clients;
 
 use std::collections::BTreeSet;
 
+pub(super) use self::clients::Table;
 use self::clients::{Clients, clients};
 use super::{Facts, finding, good};
 use crate::config::{RealServer, VirtualServer};
@@ -40,12 +41,14 @@ enum Seen {
 /// What leaves both causes open.
 const EITHER: &str = "a policy or filter of the server may drop it, as the NetworkPolicy of a pod does, or its default gateway is not the lb";
 
-pub(super) fn examine(facts: &Facts<'_>, service: &VirtualServer) -> Vec<FindingReport> {
+pub(super) fn examine(facts: &Facts<'_>, table: &Table<'_>, service: &VirtualServer) -> Vec<FindingReport> {
+    let behind_nat = service.of_file().filter(|real| real.forward == Forward::Nat);
+    let all: Vec<(Seen, &RealServer)> = behind_nat
+        .map(|real| (seen(facts, table, service, real), real))
+        .collect();
     let of = |wanted: Seen| -> Vec<&RealServer> {
-        let behind_nat = service.of_file().filter(|real| real.forward == Forward::Nat);
-        behind_nat
-            .filter(|real| seen(facts, service, real) == wanted)
-            .collect()
+        let wanted = all.iter().filter(|(seen, _)| *seen == wanted);
+        wanted.map(|(_, real)| *real).collect()
     };
     let mut findings = Vec::new();
     for (wanted, word, what) in [
@@ -107,7 +110,7 @@ pub(super) fn examine(facts: &Facts<'_>, service: &VirtualServer) -> Vec<Finding
 }
 
 /// What goes on now counts for more than what was counted at some time.
-fn seen(facts: &Facts<'_>, service: &VirtualServer, real: &RealServer) -> Seen {
+fn seen(facts: &Facts<'_>, table: &Table<'_>, service: &VirtualServer, real: &RealServer) -> Seen {
     let counted = facts.activity.servers.get(&service.server_key(real));
     // IPVS does not see the answers to single datagrams.
     let counted = counted.filter(|_| !service.settings.one_packet);
@@ -116,7 +119,7 @@ fn seen(facts: &Facts<'_>, service: &VirtualServer, real: &RealServer) -> Seen {
         answered,
         waiting,
         relapsed,
-    } = clients(facts, real);
+    } = clients(facts, table, real);
     match (facts.wire.ways.get(&real.address), counted) {
         (Some(WayBack::Through { .. }), _) if !answered => Seen::Probed,
         (Some(WayBack::Nowhere), _) if relapsed => Seen::Ended,

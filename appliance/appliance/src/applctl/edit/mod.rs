@@ -16,9 +16,9 @@ mod state;
 mod text;
 mod view;
 
-use lb_core::control::{Kept, Response, Terms};
+use lb_core::control::{Response, Terms};
 
-use super::configure::{pending_for, read_config, show};
+use super::configure::{pending_for, read_config, show, text_of};
 use super::execute::{Context, Verdict, answer};
 use super::failure::Failure;
 use super::parse::Invocation;
@@ -37,7 +37,9 @@ pub fn run(invocation: &Invocation, mut terms: Terms, context: &mut Context<'_>)
     let drafts = Drafts::new(context);
     // It has been seen to be such a word.
     let kept = invocation.arguments.first().and_then(|word| word.parse().ok());
-    let other = kept.map(|kept| other(kept, context)).transpose()?;
+    // A text that is kept beside lb.toml, to begin with in its place.
+    let other = kept.map(|kept| text_of(Some(kept), context)).transpose()?;
+    let other = other.map(|file| file.text.into_bytes());
     terms.made = Some(kept.map_or_else(|| "edit".to_owned(), |kept| format!("edit of {kept}")));
     let beginning = Beginning { original, other };
     let mut session = Session::begin(beginning, drafts, terms, window, context)?;
@@ -52,14 +54,6 @@ pub fn run(invocation: &Invocation, mut terms: Terms, context: &mut Context<'_>)
             cleared?;
             context.say(&sentence)
         }
-    }
-}
-
-/// A text that is kept beside lb.toml, to begin with in its place.
-fn other(kept: Kept, context: &Context<'_>) -> Result<Vec<u8>, Failure> {
-    match show(Some(kept), context)? {
-        Response::Config(file) => Ok(file.text.into_bytes()),
-        _ => Err(Failure::Refused("the agent answered something else".to_owned())),
     }
 }
 

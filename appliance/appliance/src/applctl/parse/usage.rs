@@ -73,7 +73,7 @@ pub enum UsageError {
     #[error("`{path}` takes {count}; `{word}` is too much{}", quotes(*.spaced))]
     TooMany {
         path: String,
-        /// `one NAME`, `no more than N M`.
+        /// `one NAME`, `N and M`.
         count: String,
         word: String,
         /// Whether the last argument may hold blanks.

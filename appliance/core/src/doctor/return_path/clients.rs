@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::config::RealServer;
 use crate::doctor::Facts;
 use crate::observed::Connection;
@@ -33,17 +35,37 @@ struct Silence {
     waiting: Option<u64>,
 }
 
+/// Connections of clients from elsewhere, by the address of their server.
+#[derive(Debug)]
+pub struct Table<'f>(BTreeMap<IpAddr, Vec<&'f Connection>>);
+
+impl<'f> Table<'f> {
+    pub fn of(facts: &Facts<'f>) -> Table<'f> {
+        let interfaces = facts.config.interfaces.iter();
+        let networks: Vec<IpNet> = interfaces.flat_map(|interface| interface.networks()).collect();
+        // A client beside the server comes to it with an address of the lb's, which the server answers whatever its gateway is.
+        let is_hidden = |connection: &Connection| {
+            let (client, server) = (connection.client.ip(), connection.server.ip());
+            networks
+                .iter()
+                .any(|net| net.contains(&client) && net.contains(&server))
+        };
+        let mut table: BTreeMap<IpAddr, Vec<&Connection>> = BTreeMap::new();
+        for connection in facts.wire.connections.iter().filter(|one| !is_hidden(one)) {
+            table.entry(connection.server.ip()).or_default().push(connection);
+        }
+        Table(table)
+    }
+}
+
 /// Of this server, whichever service it is that they came by.
-pub fn clients(facts: &Facts<'_>, real: &RealServer) -> Clients {
-    let of_server = |connection: &&Connection| {
-        let server = connection.server;
-        server.ip() == real.address.address
-            && (real.address.port == 0 || server.port() == real.address.port)
-            && !is_hidden(facts, connection)
-    };
+pub fn clients(facts: &Facts<'_>, table: &Table<'_>, real: &RealServer) -> Clients {
+    let of_server =
+        |connection: &&&Connection| real.address.port == 0 || connection.server.port() == real.address.port;
+    let connections = table.0.get(&real.address.address).into_iter().flatten();
     let timeouts = &facts.config.timeouts;
     let mut silences: BTreeMap<IpAddr, Silence> = BTreeMap::new();
-    for connection in facts.wire.connections.iter().filter(of_server) {
+    for connection in connections.filter(of_server) {
         let silence = silences.entry(connection.client.ip()).or_default();
         let since = |timeout: u64| timeout.saturating_sub(connection.expires_s);
         let least =
@@ -68,13 +90,4 @@ pub fn clients(facts: &Facts<'_>, real: &RealServer) -> Clients {
         waiting: silences.values().any(|silence| silence.waiting.is_some()),
         relapsed: silences.values().any(relapsed),
     }
-}
-
-/// A client beside the server comes to it with an address of the lb's, which the server answers whatever its gateway is.
-fn is_hidden(facts: &Facts<'_>, connection: &Connection) -> bool {
-    let mut interfaces = facts.config.interfaces.iter();
-    interfaces.any(|interface| {
-        let mut networks = interface.networks().into_iter();
-        networks.any(|net| net.contains(&connection.client.ip()) && net.contains(&connection.server.ip()))
-    })
 }
